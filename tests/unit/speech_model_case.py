@@ -1,0 +1,130 @@
+"""What every model family must do. A family's test inherits this case and gives it a small base and rows of shards."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from vibesweep.config import TrialSettings
+from vibesweep.corpus.manifest import ShardRow
+from vibesweep.models.adapters import for_trial, merged
+from vibesweep.models.base import Example, Losses, Sizes, SpeechModel
+from vibesweep.models.bundle import load_bundle, save_bundle
+
+
+class SpeechModelTestCase(ABC):
+    """Inherit, name it ``Test…`` and fill in the abstract methods."""
+
+    @abstractmethod
+    def base(self) -> SpeechModel:
+        """A small base in eval mode, nothing set to train."""
+
+    @abstractmethod
+    def rows(self) -> list[ShardRow]:
+        """A dozen clips with several people, each in more than one clip."""
+
+    @abstractmethod
+    def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
+        """The states that condition each spoken patch of a one-clip batch [S, H]."""
+
+    @abstractmethod
+    def with_target_changed(self, batch: object, patch: int) -> object:
+        """The one-clip batch with the spoken latents from ``patch`` on replaced by others, as inputs and as targets."""
+
+    def examples(self, model: SpeechModel) -> list[Example]:
+        """The rows, encoded."""
+        return [model.encode(row) for row in self.rows()]
+
+    def losses(self, model: torch.nn.Module, base: SpeechModel, examples: Sequence[Example]) -> Losses:
+        """Losses on the fixed noise of validation."""
+        losses: Losses = model(base.collator(self.examples(base)).validation(examples))
+        return losses
+
+    def test_the_condition_of_a_patch_has_not_seen_it_nor_what_follows(self) -> None:
+        base = self.base()
+        examples = self.examples(base)
+        batch = base.collator(examples).validation(examples[:1])
+        patch = examples[0].patches // 2
+        before, after = self.conditions(base, batch), self.conditions(base, self.with_target_changed(batch, patch))
+        assert torch.equal(before[: patch + 1], after[: patch + 1])
+        assert not torch.equal(before[patch + 1], after[patch + 1]), "the patch after must know of it"
+
+    def test_both_stop_classes_are_taught(self) -> None:
+        base = self.base()
+        examples = self.examples(base)[:2]
+        model = for_trial(base, TrialSettings(method="full", learning_rate=1e-2))
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        sizes = Sizes.of([example.patches for example in examples])
+        first = self.losses(model, base, examples).stop.item() / sizes.stop_mass
+        for _ in range(60):
+            loss = sizes.weigh(self.losses(model, base, examples), 0.0, 1.0)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        # A model that always goes on, or always stops, cannot pass below the loss of a coin weighted 5 to the patches' number.
+        assert loss.item() < 0.2 < first
+
+    def test_the_loss_on_fixed_noise_falls(self) -> None:
+        base = self.base()
+        examples = self.examples(base)[:4]
+        model = for_trial(base, TrialSettings(method="full"))
+        sizes = Sizes.of([example.patches for example in examples])
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        curve = []
+        for _ in range(40):
+            loss = sizes.weigh(self.losses(model, base, examples), 1.0, 0.2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            curve.append(loss.item())
+        assert curve[-1] < 0.8 * curve[0]
+
+    def test_validation_noise_is_the_same_however_clips_are_batched(self) -> None:
+        base = self.base()
+        examples = self.examples(base)[:4]
+        whole = self.losses(base, base, examples)
+        parts = [self.losses(base, base, [example]) for example in examples]
+        for index in range(2):
+            assert whole[index].item() == pytest.approx(sum(part[index].item() for part in parts), rel=1e-5)
+
+    def test_lora_switched_off_equals_the_base(self) -> None:
+        base = self.base()
+        examples = self.examples(base)[:3]
+        model = self.lora_with_weights(base)
+        plain, adapted = self.losses(base, base, examples), self.losses(model, base, examples)
+        assert not torch.equal(adapted.diffusion, plain.diffusion)
+        with model.disable_adapter():  # type: ignore[operator]
+            off = self.losses(model, base, examples)
+        assert torch.equal(off.diffusion, plain.diffusion)
+        assert torch.equal(off.stop, plain.stop)
+
+    def test_merged_lora_speaks_as_the_adapter_does_and_leaves_the_base_alone(self) -> None:
+        base = self.base()
+        examples = self.examples(base)[:3]
+        plain = self.losses(base, base, examples)
+        model = self.lora_with_weights(base)
+        adapted = self.losses(model, base, examples)
+        assert self.losses(merged(model), base, examples).diffusion.item() == pytest.approx(adapted.diffusion.item(), rel=1e-5)
+        assert torch.equal(self.losses(base, base, examples).diffusion, plain.diffusion)
+
+    def test_a_saved_bundle_comes_back_the_same(self, tmp_path: Path) -> None:
+        base = self.base()
+        examples = self.examples(base)
+        voices = base.voice_prompts(examples)
+        save_bundle(base, voices, tmp_path / "bundle")
+        again = load_bundle(str(tmp_path / "bundle"))
+        assert list(again.voices) == list(voices)
+        assert torch.equal(self.losses(again.model, again.model, examples[:2]).diffusion, self.losses(base, base, examples[:2]).diffusion)
+
+    def lora_with_weights(self, base: SpeechModel) -> torch.nn.Module:
+        """A LoRA model whose adapters do something: fresh ones are zero."""
+        model = for_trial(base, TrialSettings(method="lora", lora_rank=4)).eval()
+        torch.manual_seed(1)
+        for name, part in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(part, std=0.3)
+        return model

@@ -1,0 +1,92 @@
+"""The objective against its formulas, and the codec against NumPy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vibesweep.errors import ModelError
+from vibesweep.models.diffusion import Flow, VPrediction, diffusion_loss, objective_named, stratified_levels
+from vibesweep.models.latents import PatchCodec
+
+
+def test_v_prediction_follows_the_paper_in_float64() -> None:
+    rng = np.random.default_rng(0)
+    latents, noise, levels = rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), rng.random(50)
+    grid = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+    shares = np.cumprod(1 - np.minimum(1 - grid[1:] / grid[:-1], 0.999))[(levels * 1000).astype(int)][:, None]
+    objective = VPrediction()
+    times = objective.times(torch.tensor(levels))
+    noisy, target = objective.corrupt(torch.tensor(latents), torch.tensor(noise), times)
+    np.testing.assert_allclose(noisy, np.sqrt(shares) * latents + np.sqrt(1 - shares) * noise, atol=1e-6)
+    np.testing.assert_allclose(target, np.sqrt(shares) * noise - np.sqrt(1 - shares) * latents, atol=1e-6)
+
+
+def test_v_prediction_uses_all_thousand_steps_from_clean_to_noise() -> None:
+    objective = VPrediction()
+    times = objective.times(stratified_levels(20_000, 0.3))
+    assert set(times.int().tolist()) >= set(range(1, 999))
+    latents, noise = torch.ones(2, 1), torch.zeros(2, 1)
+    noisy, _ = objective.corrupt(latents, noise, torch.tensor([0.0, 999.0]))
+    assert noisy[0] > 0.999
+    assert noisy[1] < 0.01
+
+
+def test_flow_is_noise_at_zero_and_data_at_the_end() -> None:
+    latents, noise = torch.full((2, 3), 2.0), torch.full((2, 3), -1.0)
+    noisy, velocity = Flow().corrupt(latents, noise, torch.tensor([0.0, 1000.0]))
+    assert torch.equal(noisy, torch.stack([noise[0], latents[0]]))
+    assert torch.equal(velocity, latents - noise)
+
+
+@pytest.mark.parametrize("name", ["flow", "v"])
+def test_sampling_with_a_perfect_head_gives_the_data(name: str) -> None:
+    objective = objective_named(name)
+    data = torch.tensor([[0.7, -1.2, 0.1]])
+
+    def perfect(noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        if name == "flow":
+            return (data - noisy) / (1 - times / 1000)[:, None]
+        signal, spread = VPrediction()._mix(times)
+        return signal * (noisy - signal * data) / spread - spread * data
+
+    assert torch.allclose(objective.sample(perfect, torch.randn(1, 3), 20), data, atol=0.08)
+
+
+def test_the_loss_is_a_sum_over_latents_of_the_mean_over_their_parts() -> None:
+    latents, noise = torch.zeros(3, 4), torch.zeros(3, 4)
+    loss = diffusion_loss(lambda noisy, times, states: torch.full((3, 4), 2.0), Flow(), latents, torch.zeros(3, 5), noise, torch.full((3,), 0.5))
+    assert loss.item() == pytest.approx(3 * 4.0)
+
+
+def test_levels_are_spread_evenly_for_every_count() -> None:
+    for count in (1, 7, 40, 400):
+        levels = stratified_levels(count, 0.123).sort().values
+        assert levels[0] > 0
+        assert levels[-1] < 1
+        gaps = torch.diff(torch.cat([torch.zeros(1), levels, torch.ones(1)]))
+        assert gaps.max() < 2.7 / count
+
+
+def test_an_unknown_objective_is_named() -> None:
+    with pytest.raises(ModelError, match="'score'"):
+        objective_named("score")
+
+
+def test_the_codec_is_the_pca_of_the_patches() -> None:
+    rng = np.random.default_rng(0)
+    mels = [rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in rng.integers(20, 60, 10)]
+    codec = PatchCodec(2, 6, 5)
+    kept = codec.fit(torch.tensor(mel) for mel in mels)
+    patches = np.concatenate([mel[: len(mel) // 2 * 2].reshape(-1, 12) for mel in mels])
+    variances = np.sort(np.linalg.eigvalsh(np.cov(patches.T, bias=True)))[::-1]
+    assert kept == pytest.approx(variances[:5].sum() / variances.sum(), rel=1e-6)
+    latents = np.concatenate([codec.encode(torch.tensor(mel)) for mel in mels])
+    np.testing.assert_allclose(latents.std(), 1.0, atol=1e-5)
+    decoded = codec.decode(codec.encode(torch.tensor(mels[0]))).numpy()
+    error = ((decoded.reshape(-1, 12) - patches[: len(decoded) // 2]) ** 2).sum(1).mean()
+    assert error == pytest.approx(variances[5:].sum(), rel=0.5)
+    assert len(codec.encode(torch.zeros(21, 6))) == 10

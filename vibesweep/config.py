@@ -1,0 +1,181 @@
+"""The whole vocabulary of a sweep, as frozen dataclasses. A unit ends the name where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from vibesweep.errors import SpaceError
+
+if TYPE_CHECKING:
+    import optuna
+
+    DefineByRun = Callable[[optuna.Trial], Mapping[str, Any] | None]
+    Space = DefineByRun | Mapping[str, optuna.distributions.BaseDistribution]
+
+METHODS = ("lora", "full", "freeze")
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """How recordings become log-mels. The defaults give 75 frames a second, ten for each of VibeVoice's 7.5 Hz latents."""
+
+    sample_rate_hz: int = 24_000
+    n_fft: int = 1_024
+    hop_samples: int = 320
+    n_mels: int = 80
+    level_dbfs: float = -25.0
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What one trial is trained with. Each field may be suggested by a search space under its own name.
+
+    Attributes:
+        method: ``lora``, ``full`` or ``freeze`` (full, but for the lowest ``freeze_layers`` layers and the embeddings).
+        learning_rate: the peak, after the warm-up.
+        optimizer: a name of :data:`vibesweep.training.optim.OPTIMIZERS`.
+        weight_decay: decoupled, on matrices only.
+        warmup_fraction: share of the budget's steps in which the rate climbs from nothing.
+        batch_clips: clips in one optimizer step, over all workers and micro-batches.
+        accumulation_steps: micro-batches that a worker's share of the batch is cut into.
+        grad_clip_norm: largest L2 norm of the whole gradient.
+        lora_rank: rank of each LoRA pair.
+        lora_alpha_ratio: alpha divided by rank, so that the rank can be swept without changing the scale.
+        lora_dropout: dropout in front of each LoRA pair.
+        lora_targets: ``attention`` or ``attention+mlp``.
+        freeze_layers: the lowest k backbone layers that ``freeze`` leaves alone.
+        diffusion_weight: weight of the diffusion loss in training; validation has its own, fixed weights.
+        stop_weight: weight of the go-on/stop loss in training.
+        patience_reports: stop after so many reports without a better validation loss; ``None`` never stops early.
+        seed: of the data order, prompts, noise and dropout.
+    """
+
+    method: str = "lora"
+    learning_rate: float = 1e-4
+    optimizer: str = "adamw"
+    weight_decay: float = 0.01
+    warmup_fraction: float = 0.05
+    batch_clips: int = 8
+    accumulation_steps: int = 1
+    grad_clip_norm: float = 1.0
+    lora_rank: int = 8
+    lora_alpha_ratio: float = 4.0
+    lora_dropout: float = 0.05
+    lora_targets: str = "attention+mlp"
+    freeze_layers: int = 2
+    diffusion_weight: float = 1.0
+    stop_weight: float = 0.2
+    patience_reports: int | None = None
+    seed: int = 0
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names a search space may suggest."""
+        return tuple(f.name for f in fields(cls))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a trial may train, in optimizer steps, and how ASHA's rungs lie: grace, grace x factor, ... below max."""
+
+    max_steps: int = 90
+    grace_steps: int = 10
+    reduction_factor: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that have no rung."""
+        if not 1 <= self.grace_steps <= self.max_steps:
+            found = f"grace_steps is {self.grace_steps} and max_steps is {self.max_steps}"
+            raise SpaceError(found, where="Budget", fix="choose 1 <= grace_steps <= max_steps")
+        if self.reduction_factor < 2:
+            raise SpaceError(f"reduction_factor is {self.reduction_factor}", where="Budget", fix="choose 2 or more")
+
+    @property
+    def report_steps(self) -> tuple[int, ...]:
+        """Steps at which a trial is validated: every grace period, each rung, and the end."""
+        return tuple(sorted({*range(self.grace_steps, self.max_steps, self.grace_steps), *self.rung_steps, self.max_steps}))
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Steps at which ASHA decides."""
+        rungs, step = [], self.grace_steps
+        while step < self.max_steps:
+            rungs.append(step)
+            step *= self.reduction_factor
+        return tuple(rungs)
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What one trial holds while it trains: so many DDP workers, each with its share."""
+
+    workers: int = 1
+    cpus_per_worker: int = 1
+    gpus_per_worker: int = 0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search over fine-tunings of one base on one corpus. A space file defines one, named ``sweep``.
+
+    Attributes:
+        space: a function of an ``optuna.Trial`` that suggests :class:`TrialSettings` fields by name (and may return further fixed
+            ones), or a dict of ``optuna.distributions``.
+        corpus: a corpus folder, a folder of shards, or ``demo`` for the corpus that vibesweep speaks itself.
+        model: the base to fine-tune: a shipped one's name or a base's folder.
+        settings: what the space leaves alone.
+        budget: how long a trial may train and when ASHA looks.
+        trials: how many settings are tried.
+        try_first: settings that are tried before the sampler chooses any.
+        resources: what one trial holds.
+        lanes: trials that train at the same time; ``None`` takes as many as the cluster holds.
+        seed: of the sampler, and of every trial's data order and noise, so that trials can be compared pair by pair.
+    """
+
+    space: Space
+    corpus: str = "demo"
+    model: str = "mel-tiny"
+    settings: TrialSettings = field(default_factory=TrialSettings)
+    budget: Budget = field(default_factory=Budget)
+    trials: int = 12
+    try_first: tuple[Mapping[str, Any], ...] = ()
+    resources: TrialResources = field(default_factory=TrialResources)
+    lanes: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step, as the logs show it."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial says each time it has been validated, or has ended early.
+
+    Attributes:
+        step: optimizer steps taken so far.
+        loss_val: validation loss in canonical weights; ``inf`` where the trial diverged.
+        loss_train: mean training loss since the last report.
+        steps_per_s: optimizer steps a second since the last report, validation left out.
+        curve: the steps since the last report.
+        diverged: why the trial is given up as diverged, or ``None``.
+        early_stopped: whether the trial's patience is spent.
+        first_step_unix_s: when the trial's first optimizer step was done (Unix time).
+    """
+
+    step: int
+    loss_val: float
+    loss_train: float
+    steps_per_s: float
+    curve: tuple[StepRecord, ...]
+    diverged: str | None = None
+    early_stopped: bool = False
+    first_step_unix_s: float = 0.0

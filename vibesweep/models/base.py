@@ -1,0 +1,134 @@
+"""What every model family is: rows of the shards in, two sums of losses out, and a way to speak."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.manifest import Manifest, ShardRow
+
+STOP_CLASS_WEIGHTS = (1.0, 5.0)
+"""Weights of "go on" and "stop" in the cross-entropy: a clip has one stop among dozens of go-ons."""
+
+VALIDATION_STOP_WEIGHT = 0.2
+"""Weight of the stop loss in the validation loss. Fixed, so that trials that sweep their training weights can be compared."""
+
+
+class Losses(NamedTuple):
+    """Sums, not means, so that micro-batches and workers add up to the same gradient however a batch is cut.
+
+    Attributes:
+        diffusion: mean squared error of the head, averaged over latent size and noise repeats, summed over patches.
+        stop: class-weighted cross-entropy, summed over audio positions.
+    """
+
+    diffusion: Tensor
+    stop: Tensor
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the two sums are divided by."""
+
+    patches: float
+    stop_mass: float
+
+    @classmethod
+    def of(cls, patch_counts: Sequence[int]) -> Sizes:
+        """Sizes of clips with so many patches each: every patch is a go-on, every clip ends with one stop."""
+        patches = sum(patch_counts)
+        return cls(patches, patches * STOP_CLASS_WEIGHTS[0] + len(patch_counts) * STOP_CLASS_WEIGHTS[1])
+
+    def weigh(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
+        """Both losses as means, weighted and added: a scalar."""
+        return diffusion_weight * losses.diffusion / self.patches + stop_weight * losses.stop / self.stop_mass
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip, encoded: all of it that no trial changes.
+
+    Attributes:
+        id: the recording's.
+        people: who speaks, by slot, in order of first appearance.
+        turns: (slot, token ids) of each turn.
+        latents: [P, D].
+        stretches: (slot, first patch, one past the last patch) of each turn.
+    """
+
+    id: str
+    people: tuple[str, ...]
+    turns: tuple[tuple[int, tuple[int, ...]], ...]
+    latents: Tensor
+    stretches: tuple[tuple[int, int, int], ...]
+
+    @property
+    def patches(self) -> int:
+        """Latents to be spoken."""
+        return len(self.latents)
+
+    @property
+    def length(self) -> int:
+        """About how many positions it takes: what batches are sorted by."""
+        return self.patches + sum(len(ids) + 1 for _, ids in self.turns)
+
+
+class Collator(ABC):
+    """Turns examples into batches that a model's ``forward`` takes; every random draw of a batch is made here, clip by clip."""
+
+    @abstractmethod
+    def training(self, examples: Sequence[Example], seed: int, epoch: int) -> Any:
+        """Make a batch with fresh prompts, noise and times for each clip, drawn from (seed, epoch, clip)."""
+
+    @abstractmethod
+    def validation(self, examples: Sequence[Example]) -> Any:
+        """Make a batch whose prompts, noise and stratified times depend on each clip's id alone."""
+
+
+class SpeechModel(nn.Module, ABC):
+    """A text-to-speech model that vibesweep can fine-tune."""
+
+    family: str
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Losses:
+        """Sums of both losses over a batch of this family's collator."""
+
+    @abstractmethod
+    def check_shards(self, manifest: Manifest, where: str) -> None:
+        """Raise a ShardsError at once where shards do not fit this model."""
+
+    @abstractmethod
+    def encode(self, row: ShardRow) -> Example:
+        """Encode one row of the shards."""
+
+    @abstractmethod
+    def collator(self, voices: Sequence[Example]) -> Collator:
+        """Make a collator that takes its voice prompts from these examples."""
+
+    @abstractmethod
+    def lora_pattern(self, targets: str) -> str:
+        """Regular expression of the linear layers that LoRA adapts for ``attention`` or ``attention+mlp``."""
+
+    @abstractmethod
+    def freeze_lowest(self, layers: int) -> None:
+        """Stop the embeddings and the lowest so many backbone layers from training."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Everything but the weights that :meth:`from_description` needs, as JSON."""
+
+    @classmethod
+    @abstractmethod
+    def from_description(cls, description: dict[str, Any], where: Path) -> SpeechModel:
+        """Make the model with empty weights from what :meth:`describe` said."""
+
+    @abstractmethod
+    def voice_prompts(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """One voice prompt a person, for the bundle: latents [P, D] by name, who speaks most first."""

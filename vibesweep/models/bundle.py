@@ -1,0 +1,98 @@
+"""A model's folder: a shipped base, and what ``vibesweep export`` hands over, are laid out alike, so either can be tuned or spoken with.
+
+``config.json`` (family, sizes, mel settings, phoneme table), ``model.safetensors`` (weights and PCA), ``voices.safetensors`` (one voice
+prompt a person). Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vibesweep.errors import ModelError
+from vibesweep.models.base import SpeechModel
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, VOICES = "config.json", "model.safetensors", "voices.safetensors"
+SHIPPED = Path(__file__).parent / "bases"
+
+FAMILIES = {"mel": "vibesweep.models.mel:MelModel"}
+"""Family name to the class that implements it."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model and the voices it knows.
+
+    Attributes:
+        model: on the CPU, in float32, nothing set to train.
+        voices: voice prompts [P, D] by the person's name, who speaks most first.
+        folder: where it was read.
+    """
+
+    model: SpeechModel
+    voices: dict[str, Tensor]
+    folder: Path
+
+
+def base_folder(name: str) -> Path:
+    """Where a shipped base's name or a path leads.
+
+    Raises:
+        ModelError: to no model.
+    """
+    for folder in (Path(name).expanduser(), SHIPPED / name):
+        if (folder / CONFIG).is_file():
+            return folder
+    shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())) if SHIPPED.is_dir() else "none"
+    raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=f"name a model's folder or a shipped base ({shipped})")
+
+
+def load_bundle(name: str) -> Bundle:
+    """Load a shipped base by name, or any bundle by its folder.
+
+    Raises:
+        ModelError: it is no bundle, of another version, or its weights do not fit its description.
+    """
+    folder = base_folder(name)
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        if config["format_version"] != FORMAT_VERSION:
+            fix = f"export it with this version of vibesweep, which reads version {FORMAT_VERSION}"
+            raise ModelError(f"it is of format version {config['format_version']}", where=str(folder), fix=fix)
+        module, _, kind = FAMILIES[config["family"]].partition(":")
+        model: SpeechModel = getattr(import_module(module), kind).from_description(config, folder)
+        weights = {key: value.float() for key, value in load_file(folder / WEIGHTS).items()}
+        model.load_state_dict(weights)
+        voices = load_file(folder / VOICES)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again") from error
+    model.requires_grad_(False)
+    return Bundle(model.eval(), {name: voices[name].float() for name in config["voices"]}, folder)
+
+
+def save_bundle(model: SpeechModel, voices: dict[str, Tensor], folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a bundle. Network weights take ``dtype``; the codec stays float32, since fine-tuning never refits it.
+
+    Args:
+        model: merged, with no adapters left.
+        voices: voice prompts [P, D] by name, in the order they are to be offered.
+        folder: made if it is not there.
+        dtype: of the weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        key: value.detach().cpu().to(torch.float32 if key.startswith("codec.") else dtype).contiguous()
+        for key, value in model.state_dict().items()
+    }
+    save_file(weights, folder / WEIGHTS)
+    save_file({name: prompt.detach().cpu().to(dtype).contiguous() for name, prompt in voices.items()}, folder / VOICES)
+    config = {"format_version": FORMAT_VERSION, "family": model.family, "voices": list(voices), **model.describe()}
+    (folder / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n")

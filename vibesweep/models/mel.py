@@ -1,0 +1,209 @@
+"""The family ``mel``: VibeVoice's architecture on PCA-projected log-mel patches.
+
+Shapes: ``B`` clips, ``L`` positions, ``P`` latent positions of the batch (prompts and speech), ``S`` patches to be spoken, ``R`` noise
+repeats, ``D`` latent size, ``H`` hidden size.
+
+One sequence a clip::
+
+    BOS  SPK0 ▒▒▒▒  SPK1 ▒▒▒▒   SPK0 phonemes…  SPK1 phonemes…   SPEECH ▓▓▓▓▓▓▓▓▓▓
+         a voice prompt each    the turns                         the latents to be spoken
+
+The hidden state *before* each ▓ conditions the head that denoises it, and says "go on" or, after the last, "stop".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2Model
+from transformers.models.vibevoice.configuration_vibevoice import VibeVoiceDiffusionHeadConfig
+from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionHead, VibeVoiceMultiModalProjector
+
+from vibesweep.config import MelSettings
+from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
+from vibesweep.corpus.phonemes import PATCH, PhonemeTable
+from vibesweep.errors import ModelError, ShardsError
+from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, SpeechModel
+from vibesweep.models.diffusion import diffusion_loss, objective_named
+from vibesweep.models.latents import PatchCodec
+from vibesweep.models.mel_batch import MelBatch, MelCollator, PromptBank, encode_row
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.manifest import Manifest, ShardRow
+
+IGNORED = -100
+"""torch's label for positions that a cross-entropy leaves out."""
+
+
+@dataclass(frozen=True)
+class MelShape:
+    """Sizes of the network and the fixed parts of its objective. The defaults are ``mel-tiny``, 7.5 M parameters.
+
+    Attributes:
+        hidden_size: ``H``.
+        layers: of the Qwen2 backbone.
+        heads: attention heads.
+        kv_heads: key and value heads.
+        ffn_size: of the backbone's and the head's feed-forward layers.
+        head_layers: AdaLN layers of the diffusion head.
+        latent_size: ``D``.
+        max_positions: longest sequence.
+        objective: ``flow`` or ``v``.
+        noise_repeats: ``R``, noised copies of each latent in a step (VibeVoice: 4).
+        prompt_patches: longest voice prompt; 15 are two seconds.
+        prompt_drop: how often a speaker's prompt is left out in training.
+        condition_drop: how often a condition is zeroed in training, for guidance.
+        input_noise: spread of the noise on the latents that the backbone reads in training, so that it forgives its own mistakes.
+    """
+
+    hidden_size: int = 256
+    layers: int = 6
+    heads: int = 4
+    kv_heads: int = 2
+    ffn_size: int = 768
+    head_layers: int = 3
+    latent_size: int = 64
+    max_positions: int = 2_048
+    objective: str = "flow"
+    noise_repeats: int = 4
+    prompt_patches: int = 15
+    prompt_drop: float = 0.1
+    condition_drop: float = 0.1
+    input_noise: float = 0.1
+
+
+class MelModel(SpeechModel):
+    """Qwen2 over phonemes and latents, VibeVoice's diffusion head on the state before each latent, and a go-on/stop classifier."""
+
+    family = "mel"
+
+    def __init__(self, shape: MelShape, phonemes: PhonemeTable, mel: MelSettings) -> None:
+        """Make it with fresh weights and an unfitted codec."""
+        super().__init__()
+        self.shape, self.phonemes, self.mel = shape, phonemes, mel
+        self.objective = objective_named(shape.objective)
+        self.codec = PatchCodec(FRAMES_PER_PATCH, mel.n_mels, shape.latent_size)
+        self.backbone = Qwen2Model(_backbone_config(shape, len(phonemes)))
+        self.connector = VibeVoiceMultiModalProjector(shape.latent_size, shape.hidden_size)
+        self.head = VibeVoiceDiffusionHead(_head_config(shape))
+        self.stop = nn.Linear(shape.hidden_size, 2)
+        _open_gently(self.head)
+
+    def embed(self, ids: Tensor, latents: Tensor) -> Tensor:
+        """Token embeddings with the connected latents [P, D] at the PATCH positions of ids [B, L]: [B, L, H]."""
+        embedded = cast(Tensor, self.backbone.embed_tokens(ids))
+        return embedded.masked_scatter((ids == PATCH)[..., None], self.connector(latents).to(embedded.dtype))
+
+    def conditions(self, batch: MelBatch) -> tuple[Tensor, Tensor]:
+        """The states before each patch to be spoken [S, H], and all states [B, L, H]. Padding is on the right, so no mask is needed."""
+        states = self.backbone(inputs_embeds=self.embed(batch.ids, batch.inputs), use_cache=False).last_hidden_state
+        before = batch.spoken.roll(-1, dims=1)
+        return states[before], states
+
+    def forward(self, batch: MelBatch) -> Losses:
+        """Sum both losses over the batch; a function of the batch alone but for LoRA's dropout."""
+        conditions, states = self.conditions(batch)
+        repeats = self.shape.noise_repeats
+        conditions = conditions.repeat_interleave(repeats, 0) * batch.keep[:, None]
+        latents = batch.targets.repeat_interleave(repeats, 0)
+        diffusion = diffusion_loss(self.head, self.objective, latents, conditions, batch.noise, batch.levels)
+        return Losses(diffusion / repeats, self._stop_loss(states, batch.spoken))
+
+    def _stop_loss(self, states: Tensor, spoken: Tensor) -> Tensor:
+        audible = spoken | spoken.roll(-1, dims=1)
+        goes_on = spoken.roll(-1, dims=1)
+        logits = self.stop(states[audible]).float()
+        weights = torch.tensor(STOP_CLASS_WEIGHTS, device=logits.device)
+        return F.cross_entropy(logits, (~goes_on[audible]).long(), weight=weights, reduction="sum")
+
+    def check_shards(self, manifest: Manifest, where: str) -> None:
+        """Refuse other mel settings and phonemes that this model has no token for."""
+        if manifest.mel != self.mel:
+            found = f"the shards were made with {manifest.mel}, the model with {self.mel}"
+            raise ShardsError(found, where=where, fix="preprocess the corpus again with the model's settings")
+        missing = self.phonemes.missing(manifest.symbols)
+        if missing:
+            names = ", ".join(repr(symbol) for symbol in sorted(missing))
+            fix = "remove the texts that hold them, or train a base on such speech (examples/train_base.py)"
+            raise ShardsError(f"the model has no token for the phonemes {names}", where=where, fix=fix)
+
+    def encode(self, row: ShardRow) -> Example:
+        """Encode one row: phonemes to ids, log-mel to latents."""
+        return encode_row(row, self.phonemes, self.codec, patch_rate_hz(self.mel))
+
+    def collator(self, voices: Sequence[Example]) -> MelCollator:
+        """Make a collator with prompts from these examples."""
+        return MelCollator(self.shape, PromptBank(voices, self.shape.prompt_patches))
+
+    def lora_pattern(self, targets: str) -> str:
+        """Attention projections of the backbone; with ``+mlp`` also its feed-forward layers and the head's."""
+        attention = r"backbone\.layers\.\d+\.self_attn\.[qkvo]_proj"
+        mlp = r"(backbone\.layers\.\d+\.mlp|head\.layers\.\d+\.ffn)\.(gate|up|down)_proj"
+        patterns = {"attention": attention, "attention+mlp": f"({attention}|{mlp})"}
+        if targets not in patterns:
+            raise ModelError(f"there are no LoRA targets {targets!r}", fix=f"choose one of {', '.join(patterns)}")
+        return patterns[targets]
+
+    def freeze_lowest(self, layers: int) -> None:
+        """Stop the embeddings and the lowest backbone layers from training."""
+        if not 0 <= layers <= self.shape.layers:
+            raise ModelError(f"freeze_layers is {layers}", fix=f"choose 0 to {self.shape.layers}, the backbone's layers")
+        for module in (self.backbone.embed_tokens, *self.backbone.layers[:layers]):
+            module.requires_grad_(False)
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes, mel settings and phoneme table."""
+        return {"shape": asdict(self.shape), "mel": asdict(self.mel), "phonemes": self.phonemes.to_json()}
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any], where: Path) -> MelModel:
+        """Make the model with empty weights.
+
+        Raises:
+            ModelError: the description lacks a part or holds one that this version does not know.
+        """
+        try:
+            table = PhonemeTable.from_json(description["phonemes"])
+            return cls(MelShape(**description["shape"]), table, MelSettings(**description["mel"]))
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"the model's description does not fit: {error}", where=str(where), fix="export it again") from error
+
+    def voice_prompts(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """The longest stretch that each person speaks, cut to the prompt's length."""
+        return PromptBank(examples, self.shape.prompt_patches).longest()
+
+
+def _backbone_config(shape: MelShape, vocabulary: int) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=vocabulary,
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        intermediate_size=shape.ffn_size,
+        max_position_embeddings=shape.max_positions,
+        attn_implementation="sdpa",
+    )
+
+
+def _head_config(shape: MelShape) -> VibeVoiceDiffusionHeadConfig:
+    return VibeVoiceDiffusionHeadConfig(
+        hidden_size=shape.hidden_size,
+        latent_size=shape.latent_size,
+        num_hidden_layers=shape.head_layers,
+        intermediate_size=shape.ffn_size,
+    )
+
+
+def _open_gently(head: VibeVoiceDiffusionHead) -> None:
+    """Start every AdaLN gate and the last layer at zero (Peebles and Xie 2023, "adaLN-Zero"), as VibeVoice's own code does."""
+    for layer in head.layers:
+        nn.init.zeros_(layer.linear.weight)
+    nn.init.zeros_(head.final_layer.linear_1.weight)
+    nn.init.zeros_(head.final_layer.linear_2.weight)

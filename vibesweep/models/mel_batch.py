@@ -1,0 +1,186 @@
+"""Clips to batches for the family ``mel``: the sequence of a clip, its voice prompts, and every random draw of a step.
+
+Shapes: ``B`` clips, ``L`` positions, ``P`` latent positions of the batch, ``S`` patches to be spoken, ``R`` noise repeats, ``D`` latent
+size.
+
+All noise is drawn here, clip by clip, from (seed, epoch, clip): the model's ``forward`` is then a plain function of its batch, and a
+step's gradient does not depend on how the clips were cut into micro-batches or dealt out to workers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vibesweep.corpus.phonemes import BOS, PAD, PATCH, SPEAKER_0, SPEECH, PhonemeTable
+from vibesweep.models.base import Collator, Example
+from vibesweep.models.diffusion import stratified_levels
+from vibesweep.models.latents import PatchCodec
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.manifest import ShardRow
+    from vibesweep.models.mel import MelShape
+
+SHORTEST_PROMPT_PATCHES = 4
+"""Half a second: less says nothing about a voice."""
+
+
+class MelBatch(NamedTuple):
+    """What the network reads.
+
+    Attributes:
+        ids: token ids [B, L], padded on the right.
+        inputs: latents at the PATCH positions, row by row [P, D]; those to be spoken carry a little noise in training.
+        spoken: which positions hold a latent to be spoken [B, L], bool.
+        targets: the clean latents to be spoken, row by row [S, D].
+        noise: standard normal [S*R, D].
+        levels: the objective's levels in (0, 1) [S*R].
+        keep: 0 where a condition is dropped, else 1 [S*R].
+    """
+
+    ids: Tensor
+    inputs: Tensor
+    spoken: Tensor
+    targets: Tensor
+    noise: Tensor
+    levels: Tensor
+    keep: Tensor
+
+    def to(self, device: str) -> MelBatch:
+        """Copy to a device."""
+        return MelBatch(*(part.to(device, non_blocking=True) for part in self))
+
+
+def encode_row(row: ShardRow, table: PhonemeTable, codec: PatchCodec, patch_rate_hz: float) -> Example:
+    """Encode one row of the shards: nothing a trial changes is left to do afterwards."""
+    people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
+    turns = tuple((people.index(turn.speaker), tuple(table.encode(turn.phonemes))) for turn in row.turns)
+    latents = codec.encode(torch.from_numpy(row.mel.astype(np.float32)))
+    stretches = tuple(
+        (people.index(turn.speaker), _patch(turn.start_s, patch_rate_hz, latents), _patch(turn.end_s, patch_rate_hz, latents))
+        for turn in row.turns
+    )
+    return Example(row.id, people, turns, latents, stretches)
+
+
+def _patch(time_s: float, patch_rate_hz: float, latents: Tensor) -> int:
+    return min(round(time_s * patch_rate_hz), len(latents))
+
+
+def prefix_ids(prompts: Sequence[Tensor | None], turns: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
+    """Token ids of everything before the speech: a slot's tag and prompt [P, D] (None: no prompt), then the turns, then SPEECH."""
+    ids = [BOS]
+    for slot, prompt in enumerate(prompts):
+        if prompt is not None:
+            ids += [SPEAKER_0 + slot, *[PATCH] * len(prompt)]
+    for slot, phonemes in turns:
+        ids += [SPEAKER_0 + slot, *phonemes]
+    return [*ids, SPEECH]
+
+
+class PromptBank:
+    """Who speaks where, so that a clip's voice prompt can come from another clip of the same person, never from the clip itself."""
+
+    def __init__(self, examples: Sequence[Example], longest_patches: int) -> None:
+        """Collect the stretches of every person that are long enough to show a voice."""
+        self._longest_patches = longest_patches
+        self._stretches: dict[str, list[tuple[str, Tensor]]] = {}
+        for example in examples:
+            for slot, start, end in example.stretches:
+                if end - start >= SHORTEST_PROMPT_PATCHES:
+                    self._stretches.setdefault(example.people[slot], []).append((example.id, example.latents[start:end]))
+
+    def draw(self, person: str, clip: str, rng: np.random.Generator) -> Tensor | None:
+        """Draw a prompt [<= prompt_patches, D] of that person from another clip; None where there is no other."""
+        others = self._stretches.get(person, [])
+        if all(owner == clip for owner, _ in others):
+            return None
+        owner, stretch = others[rng.integers(len(others))]
+        while owner == clip:
+            owner, stretch = others[rng.integers(len(others))]
+        start = int(rng.integers(max(len(stretch) - self._longest_patches, 0) + 1))
+        return stretch[start : start + self._longest_patches]
+
+    def longest(self) -> dict[str, Tensor]:
+        """Each person's longest stretch, cut to a prompt; people in order of how much they speak."""
+        spoken = {person: sum(len(part) for _, part in parts) for person, parts in self._stretches.items()}
+        ranked = sorted(spoken, key=lambda person: (-spoken[person], person))
+        return {person: max((part for _, part in self._stretches[person]), key=len)[: self._longest_patches] for person in ranked}
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One clip's parts of a batch."""
+
+    ids: list[int]
+    inputs: Tensor
+    targets: Tensor
+    noise: Tensor
+    levels: Tensor
+    keep: Tensor
+
+
+class MelCollator(Collator):
+    """Makes batches of examples."""
+
+    def __init__(self, shape: MelShape, prompts: PromptBank) -> None:
+        """Take sizes and odds from the model's shape."""
+        self._shape = shape
+        self._prompts = prompts
+
+    def training(self, examples: Sequence[Example], seed: int, epoch: int) -> MelBatch:
+        """Draw prompts, noise, levels and drops from (seed, epoch, clip)."""
+        return _join([self._training_clip(e, np.random.default_rng([seed, epoch, _number(e.id)])) for e in examples])
+
+    def validation(self, examples: Sequence[Example]) -> MelBatch:
+        """Draw prompts and noise from the clip's id alone; spread the levels evenly; drop nothing."""
+        return _join([self._validation_clip(e, np.random.default_rng(_number(e.id))) for e in examples])
+
+    def _training_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
+        shape, count = self._shape, example.patches * self._shape.noise_repeats
+        drawn = (self._prompts.draw(person, example.id, rng) for person in example.people)
+        prompts = [None if rng.random() < shape.prompt_drop else prompt for prompt in drawn]
+        blur = _normal(rng, example.patches, shape.latent_size) * shape.input_noise
+        levels = torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
+        keep = torch.from_numpy((rng.random(count) >= shape.condition_drop).astype(np.float32))
+        return self._clip(example, prompts, example.latents + blur, _normal(rng, count, shape.latent_size), levels, keep)
+
+    def _validation_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
+        count = example.patches * self._shape.noise_repeats
+        prompts = [self._prompts.draw(person, example.id, rng) for person in example.people]
+        noise = _normal(rng, count, self._shape.latent_size)
+        return self._clip(example, prompts, example.latents, noise, stratified_levels(count, rng.random()), torch.ones(count))
+
+    def _clip(
+        self, example: Example, prompts: list[Tensor | None], speech: Tensor, noise: Tensor, levels: Tensor, keep: Tensor
+    ) -> _Drawn:
+        ids = prefix_ids(prompts, example.turns) + [PATCH] * example.patches
+        inputs = torch.cat([*(prompt for prompt in prompts if prompt is not None), speech])
+        return _Drawn(ids, inputs, example.latents, noise, levels, keep)
+
+
+def _number(clip: str) -> int:
+    return zlib.crc32(clip.encode())
+
+
+def _normal(rng: np.random.Generator, rows: int, columns: int) -> Tensor:
+    return torch.from_numpy(rng.standard_normal((rows, columns), dtype=np.float32))
+
+
+def _join(clips: list[_Drawn]) -> MelBatch:
+    width = max(len(clip.ids) for clip in clips)
+    ids = torch.full((len(clips), width), PAD)
+    spoken = torch.zeros(len(clips), width, dtype=torch.bool)
+    for row, clip in enumerate(clips):
+        end = len(clip.ids)
+        ids[row, :end] = torch.tensor(clip.ids)
+        spoken[row, end - len(clip.targets) : end] = True
+    parts = [torch.cat(part) for part in zip(*((c.inputs, c.targets, c.noise, c.levels, c.keep) for c in clips), strict=True)]
+    inputs, targets, noise, levels, keep = parts
+    return MelBatch(ids, inputs, spoken, targets, noise, levels, keep)
