@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -29,7 +33,7 @@ class TestMel(SpeechModelTestCase):
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
         assert isinstance(model, MelModel)
         assert isinstance(batch, MelBatch)
-        return model.conditions(batch)[0]
+        return model.states(batch)[batch.spoken - 1]
 
     def with_target_changed(self, batch: object, patch: int) -> object:
         assert isinstance(batch, MelBatch)
@@ -49,8 +53,9 @@ def test_a_sequence_is_prompts_then_text_then_speech(objective: str) -> None:
     assert ids[:2] == [BOS, SPEAKER_0]
     assert ids[2] == PATCH
     assert ids[speech + 1 :] == [PATCH] * examples[0].patches
-    assert batch.spoken[0].nonzero().flatten().tolist() == list(range(speech + 1, len(ids)))
-    assert int((batch.ids == PATCH).sum()) == len(batch.inputs)
+    assert batch.spoken.tolist() == list(range(speech + 1, len(ids)))
+    assert batch.ends.tolist() == [len(ids) - 1]
+    assert len(batch.places) == len(batch.inputs) == ids.count(PATCH)
 
 
 def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
@@ -68,14 +73,11 @@ def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     base = tiny.model()
     example = base.encode(tiny.rows(1)[0])
     bank = PromptBank([example], 15)
-    assert bank.draw(example.people[0], example.id, __import__("numpy").random.default_rng(0)) is None
+    assert bank.draw(example.people[0], example.id, np.random.default_rng(0)) is None
 
 
-def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: pytest.TempPathFactory) -> None:
-    import dataclasses
-    from pathlib import Path
-
-    manifest = read_manifest(tiny.write_shards(Path(str(tmp_path)) / "shards", 10))
+def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: Path) -> None:
+    manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
     base = tiny.model()
     base.check_shards(manifest, "here")
     with pytest.raises(ShardsError, match="'zh:ong'"):
@@ -98,12 +100,12 @@ def test_generation_with_a_cache_sees_what_training_sees() -> None:
     base = tiny.model()
     examples = [base.encode(row) for row in tiny.rows(12)]
     batch = base.collator(examples).validation(examples[:1])
-    conditions, _ = base.conditions(batch)
-    embedded = base.embed(batch.ids, batch.inputs)
-    first = batch.spoken[0].nonzero()[0].item()
+    conditions = base.states(batch)[batch.spoken - 1]
+    embedded = base.embed(batch.ids, batch.inputs, batch.places)
+    first = int(batch.spoken[0])
     read = base.backbone(inputs_embeds=embedded[:, :first], use_cache=True)
     stepwise = [read.last_hidden_state[:, -1]]
-    for position in range(int(first), embedded.shape[1] - 1):
+    for position in range(first, embedded.shape[1] - 1):
         one = embedded[:, position : position + 1]
         read = base.backbone(inputs_embeds=one, past_key_values=read.past_key_values, use_cache=True)
         stepwise.append(read.last_hidden_state[:, -1])

@@ -1,7 +1,7 @@
 """The family ``mel``: VibeVoice's architecture on PCA-projected log-mel patches.
 
 Shapes: ``B`` clips, ``L`` positions, ``P`` latent positions of the batch (prompts and speech), ``S`` patches to be spoken, ``R`` noise
-repeats, ``D`` latent size, ``H`` hidden size.
+repeats, ``D`` latent size, ``H`` hidden size. A flat place is row x L + column.
 
 One sequence a clip::
 
@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2Model
 from transformers.models.vibevoice.configuration_vibevoice import VibeVoiceDiffusionHeadConfig
@@ -27,7 +25,7 @@ from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionH
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
-from vibesweep.corpus.phonemes import PATCH, PhonemeTable
+from vibesweep.corpus.phonemes import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, SpeechModel
 from vibesweep.models.diffusion import diffusion_loss, objective_named
@@ -36,9 +34,6 @@ from vibesweep.models.mel_batch import MelBatch, MelCollator, PromptBank, encode
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Manifest, ShardRow
-
-IGNORED = -100
-"""torch's label for positions that a cross-entropy leaves out."""
 
 
 @dataclass(frozen=True)
@@ -95,32 +90,32 @@ class MelModel(SpeechModel):
         self.stop = nn.Linear(shape.hidden_size, 2)
         _open_gently(self.head)
 
-    def embed(self, ids: Tensor, latents: Tensor) -> Tensor:
-        """Token embeddings with the connected latents [P, D] at the PATCH positions of ids [B, L]: [B, L, H]."""
+    def embed(self, ids: Tensor, latents: Tensor, places: Tensor) -> Tensor:
+        """Embed ids [B, L], with the connected latents [P, D] at the flat places [P] among the B*L positions: [B, L, H]."""
         embedded = cast(Tensor, self.backbone.embed_tokens(ids))
-        return embedded.masked_scatter((ids == PATCH)[..., None], self.connector(latents).to(embedded.dtype))
+        connected = self.connector(latents).to(embedded.dtype)
+        return embedded.flatten(0, 1).index_copy(0, places, connected).view_as(embedded)
 
-    def conditions(self, batch: MelBatch) -> tuple[Tensor, Tensor]:
-        """The states before each patch to be spoken [S, H], and all states [B, L, H]. Padding is on the right, so no mask is needed."""
-        states = self.backbone(inputs_embeds=self.embed(batch.ids, batch.inputs), use_cache=False).last_hidden_state
-        before = batch.spoken.roll(-1, dims=1)
-        return states[before], states
+    def states(self, batch: MelBatch) -> Tensor:
+        """Return the backbone's states, flat [B*L, H]. Padding is on the right of a causal model, so no mask is needed."""
+        embedded = self.embed(batch.ids, batch.inputs, batch.places)
+        return cast(Tensor, self.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state.flatten(0, 1))
 
     def forward(self, batch: MelBatch) -> Losses:
         """Sum both losses over the batch; a function of the batch alone but for LoRA's dropout."""
-        conditions, states = self.conditions(batch)
+        states = self.states(batch)
+        before = states[batch.spoken - 1]
         repeats = self.shape.noise_repeats
-        conditions = conditions.repeat_interleave(repeats, 0) * batch.keep[:, None]
+        conditions = before.repeat_interleave(repeats, 0) * batch.keep[:, None]
         latents = batch.targets.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(self.head, self.objective, latents, conditions, batch.noise, batch.levels)
-        return Losses(diffusion / repeats, self._stop_loss(states, batch.spoken))
+        return Losses(diffusion / repeats, self._stop_loss(before, states[batch.ends]))
 
-    def _stop_loss(self, states: Tensor, spoken: Tensor) -> Tensor:
-        audible = spoken | spoken.roll(-1, dims=1)
-        goes_on = spoken.roll(-1, dims=1)
-        logits = self.stop(states[audible]).float()
-        weights = torch.tensor(STOP_CLASS_WEIGHTS, device=logits.device)
-        return F.cross_entropy(logits, (~goes_on[audible]).long(), weight=weights, reduction="sum")
+    def _stop_loss(self, before: Tensor, last: Tensor) -> Tensor:
+        """Cross-entropy of "go on" before each patch [S, H] and of "stop" at each clip's last [B, H]."""
+        going_on, stopping = (self.stop(states).float().log_softmax(-1) for states in (before, last))
+        on_weight, stop_weight = STOP_CLASS_WEIGHTS
+        return -(on_weight * going_on[:, 0].sum() + stop_weight * stopping[:, 1].sum())
 
     def check_shards(self, manifest: Manifest, where: str) -> None:
         """Refuse other mel settings and phonemes that this model has no token for."""

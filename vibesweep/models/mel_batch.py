@@ -1,7 +1,7 @@
 """Clips to batches for the family ``mel``: the sequence of a clip, its voice prompts, and every random draw of a step.
 
 Shapes: ``B`` clips, ``L`` positions, ``P`` latent positions of the batch, ``S`` patches to be spoken, ``R`` noise repeats, ``D`` latent
-size.
+size. A flat place is row x L + column.
 
 All noise is drawn here, clip by clip, from (seed, epoch, clip): the model's ``forward`` is then a plain function of its batch, and a
 step's gradient does not depend on how the clips were cut into micro-batches or dealt out to workers.
@@ -37,7 +37,9 @@ class MelBatch(NamedTuple):
     Attributes:
         ids: token ids [B, L], padded on the right.
         inputs: latents at the PATCH positions, row by row [P, D]; those to be spoken carry a little noise in training.
-        spoken: which positions hold a latent to be spoken [B, L], bool.
+        places: flat places of the inputs [P].
+        spoken: flat places of the latents to be spoken [S]; never the first of a row.
+        ends: flat place of each clip's last latent [B].
         targets: the clean latents to be spoken, row by row [S, D].
         noise: standard normal [S*R, D].
         levels: the objective's levels in (0, 1) [S*R].
@@ -46,7 +48,9 @@ class MelBatch(NamedTuple):
 
     ids: Tensor
     inputs: Tensor
+    places: Tensor
     spoken: Tensor
+    ends: Tensor
     targets: Tensor
     noise: Tensor
     levels: Tensor
@@ -174,13 +178,15 @@ def _normal(rng: np.random.Generator, rows: int, columns: int) -> Tensor:
 
 
 def _join(clips: list[_Drawn]) -> MelBatch:
+    """Pad on the right. Places are worked out here, on the CPU: a mask would make a GPU wait for its count in every step."""
     width = max(len(clip.ids) for clip in clips)
     ids = torch.full((len(clips), width), PAD)
-    spoken = torch.zeros(len(clips), width, dtype=torch.bool)
+    spoken, ends = [], []
     for row, clip in enumerate(clips):
-        end = len(clip.ids)
-        ids[row, :end] = torch.tensor(clip.ids)
-        spoken[row, end - len(clip.targets) : end] = True
+        ids[row, : len(clip.ids)] = torch.tensor(clip.ids)
+        ends.append(row * width + len(clip.ids) - 1)
+        spoken.append(torch.arange(ends[-1] + 1 - len(clip.targets), ends[-1] + 1))
+    places = (ids == PATCH).flatten().nonzero().flatten()
     parts = [torch.cat(part) for part in zip(*((c.inputs, c.targets, c.noise, c.levels, c.keep) for c in clips), strict=True)]
     inputs, targets, noise, levels, keep = parts
-    return MelBatch(ids, inputs, spoken, targets, noise, levels, keep)
+    return MelBatch(ids, inputs, places, torch.cat(spoken), torch.tensor(ends), targets, noise, levels, keep)

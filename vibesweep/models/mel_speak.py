@@ -59,15 +59,17 @@ def speak(
         found = f"the text takes {len(ids)} of the model's {model.shape.max_positions} positions and leaves no room for its speech"
         raise SpeechError(found, fix="speak it in several parts")
     voices = [prompt for prompt in prompts if prompt is not None] or [torch.zeros(0, model.shape.latent_size)]
-    read = model.backbone(inputs_embeds=model.embed(torch.tensor([ids], device=device), torch.cat(voices).to(device)), use_cache=True)
+    prefix = torch.tensor([ids], device=device)
+    places = (prefix[0] == PATCH).nonzero().flatten()
+    read = model.backbone(inputs_embeds=model.embed(prefix, torch.cat(voices).to(device), places), use_cache=True)
     generator = torch.Generator(device).manual_seed(settings.seed)
     state, cache, spoken = read.last_hidden_state[:, -1], read.past_key_values, []
-    patch_id = torch.tensor([[PATCH]], device=device)
+    patch, first = torch.tensor([[PATCH]], device=device), torch.zeros(1, dtype=torch.long, device=device)
     while len(spoken) < min(limit, room):
         if spoken and model.stop(state).softmax(-1)[0, 1] > settings.stop_threshold:
             break
         spoken.append(_next_latent(model, state, settings, generator))
-        read = model.backbone(inputs_embeds=model.embed(patch_id, spoken[-1]), past_key_values=cache, use_cache=True)
+        read = model.backbone(inputs_embeds=model.embed(patch, spoken[-1], first), past_key_values=cache, use_cache=True)
         state, cache = read.last_hidden_state[:, -1], read.past_key_values
     return torch.cat(spoken)
 

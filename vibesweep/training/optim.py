@@ -18,7 +18,7 @@ Groups = list[dict[str, Any]]
 
 def _adamw(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
     # beta2 = 0.98: the second moment follows within a short trial's few steps (Vaswani et al. 2017, section 5.3)
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def _lion(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
