@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Losses, Sizes
+from vibesweep.models.base import Sizes
 from vibesweep.training.batches import endless_steps, micro_batches, share
 from vibesweep.training.checkpoint import save_checkpoint
 from vibesweep.training.optim import build_optimizer, build_schedule
@@ -77,17 +77,12 @@ class TrialRun:
             first_step_unix_s=self._first_step_unix_s,
         )
 
-    @torch.no_grad()
     def validate(self) -> float:
-        """Loss over the held-out clips, in weights that no trial sets, the same for any number of workers."""
+        """Validation loss of the trial's model as it stands."""
         self.model.eval()
-        sums = torch.zeros(4, dtype=torch.float64)
-        for batch, sizes in self._bench.validation:
-            losses: Losses = self.model(batch)
-            sums += torch.tensor([losses.diffusion.item(), losses.stop.item(), sizes.patches, sizes.stop_mass], dtype=torch.float64)
+        loss = self._bench.validate(self.model)
         self.model.train()
-        diffusion, stop, patches, stop_mass = self._bench.world.total(sums.to(self._bench.world.device)).tolist()
-        return float(diffusion / patches + VALIDATION_STOP_WEIGHT * stop / stop_mass)
+        return loss
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of what was trained so far (one worker does)."""

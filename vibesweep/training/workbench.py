@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 import torch.distributed
+from torch import nn
 
 from vibesweep.corpus.manifest import read_manifest, read_rows
 from vibesweep.errors import ShardsError
-from vibesweep.models.base import Collator, Example, Sizes, SpeechModel
+from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Collator, Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle
 
 VALIDATION_CLIPS = 16
@@ -77,6 +78,16 @@ class Workbench:
             raise ShardsError(found_clips, where=str(shards), fix="add recordings or take fewer workers")
         collator = base.collator(clips)
         return cls(base.to(world.device), clips, collator, _validation_batches(collator, held_out, world), world)
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module) -> float:
+        """Loss of a model, in eval mode, over the held-out clips: in weights that no trial sets, the same for any number of workers."""
+        sums = torch.zeros(4, dtype=torch.float64)
+        for batch, sizes in self.validation:
+            losses: Losses = model(batch)
+            sums += torch.tensor([losses.diffusion.item(), losses.stop.item(), sizes.patches, sizes.stop_mass], dtype=torch.float64)
+        diffusion, stop, patches, stop_mass = self.world.total(sums.to(self.world.device)).tolist()
+        return float(diffusion / patches + VALIDATION_STOP_WEIGHT * stop / stop_mass)
 
 
 def _validation_batches(collator: Collator, clips: list[Example], world: World) -> list[tuple[Any, Sizes]]:

@@ -1,0 +1,73 @@
+"""The Ray that a sweep runs on: joined or started, and how many lanes it holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from vibesweep.config import Sweep, TrialResources
+from vibesweep.errors import ResourceError
+
+
+@contextmanager
+def connected() -> Iterator[str | None]:
+    """Use the Ray that runs in this process, join the one of RAY_ADDRESS, or start one here and stop it at the end.
+
+    Yields:
+        The dashboard's address, or ``None`` where there is no dashboard.
+    """
+    if ray.is_initialized():
+        yield None
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; it warns until told
+    # "local" unless told otherwise: ray.init would try to join what a dead cluster left in Ray's temporary folder
+    context = ray.init(
+        address=os.environ.get("RAY_ADDRESS", "local"),
+        include_dashboard=None if "RAY_ADDRESS" in os.environ else True,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        yield context.dashboard_url or None
+    finally:
+        ray.shutdown()
+
+
+def count_lanes(sweep: Sweep, hosts: list[dict[str, float]]) -> int:
+    """How many lanes the sweep gets.
+
+    Args:
+        sweep: says what one trial holds, and may ask for a number of lanes.
+        hosts: the resources of each live host.
+
+    Raises:
+        ResourceError: one trial, or the lanes asked for, are more than the cluster has.
+    """
+    fit = sum(_workers_on(host, sweep.resources) for host in hosts) // sweep.resources.workers
+    wanted = sweep.lanes or 1
+    if fit < wanted:
+        one = sweep.resources
+        found = (
+            f"{wanted} {'lane needs' if wanted == 1 else 'lanes need'} {wanted * one.workers} workers with {one.cpus_per_worker} CPUs and "
+            f"{one.gpus_per_worker} GPUs each, and the cluster has {_total(hosts, 'CPU')} CPUs and {_total(hosts, 'GPU')} GPUs"
+        )
+        raise ResourceError(found, where="Sweep", fix=f"ask for fewer resources or lanes ({fit} would fit), or enlarge the cluster")
+    return min(sweep.lanes or fit, sweep.trials)
+
+
+def live_hosts() -> list[dict[str, float]]:
+    """Resources of each host that is up."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _workers_on(host: dict[str, float], one: TrialResources) -> int:
+    rooms = [(host.get("CPU", 0.0), one.cpus_per_worker), (host.get("GPU", 0.0), one.gpus_per_worker)]
+    return int(min(has // needs for has, needs in rooms if needs))
+
+
+def _total(hosts: list[dict[str, float]], name: str) -> str:
+    return f"{sum(host.get(name, 0.0) for host in hosts):g}"

@@ -1,0 +1,194 @@
+"""A sweep from its first line to its last: the cluster, the shards, the lanes, Tune, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from rich.console import Console
+
+from vibesweep.config import Sweep
+from vibesweep.corpus.manifest import read_manifest
+from vibesweep.errors import SweepError
+from vibesweep.models.bundle import base_folder
+from vibesweep.sweep.cluster import connected, count_lanes, live_hosts
+from vibesweep.sweep.log import SweepLog
+from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
+from vibesweep.sweep.prepare import shards_for
+from vibesweep.sweep.progress import Progress, summary_of
+from vibesweep.sweep.record import SweepFolder, SweepRecord, as_json
+from vibesweep.sweep.scheduler import StepAsha
+from vibesweep.sweep.searcher import StepSearch, study_storage
+from vibesweep.sweep.trial import LaneTrial
+from vibesweep.training.lane import Lanes, LaneSpec, start_mailbox
+
+RESTARTS_PER_LANE = 20
+"""Worker groups that a lane may lose and have brought up again in one sweep: spot instances go, and so may a trial's memory."""
+LEAVE_S = 20.0
+"""How long a lane may finish the steps in hand when a sweep ends, before its processes are ended with Ray."""
+BESIDE_THE_LANES = {"node:__internal_head__": 0.001}
+"""What Tune reserves for a trial. The lanes hold the CPUs and GPUs; a trial only writes letters, on the host that is never a spot one.
+Tune refuses to reserve nothing at all."""
+RECORDED_VERSIONS = ("vibesweep", "ray", "torch", "transformers", "peft", "optuna")
+
+
+def run_sweep(
+    sweep: Sweep, name: str, *, work: Path = Path(), console: Console | None = None, space_file: Path | None = None
+) -> SweepFolder:
+    """Run a sweep to its end, or until Ctrl-C, which keeps everything.
+
+    Args:
+        sweep: what to search, and how far.
+        name: of the folder ``work/sweeps/name`` that it leaves.
+        work: where sweeps, shards and the demo corpus lie.
+        console: shows how it goes.
+        space_file: kept in the folder, so that the sweep can be read again in a year.
+
+    Raises:
+        SweepError: the name is taken, or no trial could be trained.
+        VibesweepError: the corpus, the base or the resources are not what the sweep needs.
+    """
+    folder, progress = SweepFolder(work / "sweeps" / name), Progress(console or Console())
+    _refuse_taken(folder)
+    with _quiet_ray(), connected() as dashboard:
+        lanes = count_lanes(sweep, live_hosts())
+        shards = shards_for(sweep.corpus, work, progress.say)
+        _claim(folder, space_file)
+        record = _new_record(sweep, name, shards, lanes)
+        if dashboard:
+            progress.say(f"Ray's dashboard: http://{dashboard}")
+        _run_lanes(sweep, folder, record, progress)
+    progress.say(summary_of(record, time.time()))
+    if record.best is None and record.state != STOPPED:
+        reasons = [trial.reason for trial in record.trials if trial.reason]
+        raise SweepError(f"no trial could be trained: {reasons[0] if reasons else record.state}", where=str(folder.path))
+    return folder
+
+
+def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress: Progress) -> None:
+    mailbox = start_mailbox()
+    lanes = Lanes(mailbox, [_lane_spec(sweep, folder, record, number) for number in range(record.lanes)], RESTARTS_PER_LANE)
+    search = StepSearch(sweep, study_storage(folder.journal))
+    state = FAILED
+    with progress.shown():
+        progress.say(f"{record.lanes} lanes are coming up")
+        log = SweepLog(folder, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
+        try:
+            lanes.start()
+            if ray.get(mailbox.until_ready.remote(1)):
+                record.base_loss_val = ray.get(mailbox.base_loss.remote())
+                _tune(sweep, folder, record, mailbox, search, log)
+            ended = len(record.trials) == sweep.trials and all(trial.state in ENDED for trial in record.trials)
+            state = DONE if ended else STOPPED
+        except KeyboardInterrupt:
+            state = STOPPED
+        finally:
+            search.close()
+            verdict = lanes.verdict()
+            log.close(FAILED if verdict else state)
+            lanes.stop(LEAVE_S)
+            shutil.rmtree(folder.scratch, ignore_errors=True)
+    if verdict is not None and verdict.error is not None:
+        folder.errors.write_text(verdict.traceback or str(verdict.error), encoding="utf-8")
+        raise verdict.error
+    if search.error is not None:
+        raise search.error
+
+
+def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
+    trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget)
+    tune.Tuner(
+        tune.with_resources(trainable, BESIDE_THE_LANES),
+        tune_config=tune.TuneConfig(
+            num_samples=sweep.trials,
+            search_alg=search,
+            scheduler=StepAsha(sweep.budget),
+            max_concurrent_trials=record.lanes,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"{record.name}_{trial.trial_id}",
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.scratch.resolve()),
+            callbacks=[log],
+            stop=_Lost(mailbox),
+            verbose=0,
+        ),
+    ).fit()
+
+
+class _Lost(tune.Stopper):
+    """Stops Tune when no lane can go on: each trial to come would only fail for the same reason."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return ray.get(self._mailbox.verdict.remote()) is not None
+
+
+def _refuse_taken(folder: SweepFolder) -> None:
+    if folder.path.exists():
+        fix = f"choose another with --name, or remove {folder.path}"
+        raise SweepError(f"there is a sweep named {folder.path.name} already", where=str(folder.path), fix=fix)
+
+
+def _claim(folder: SweepFolder, space_file: Path | None) -> None:
+    try:
+        folder.path.mkdir(parents=True)
+    except FileExistsError:
+        _refuse_taken(folder)
+    if space_file is not None:
+        shutil.copy(space_file, folder.space)
+
+
+def _new_record(sweep: Sweep, name: str, shards: Path, lanes: int) -> SweepRecord:
+    shipped = base_folder(sweep.model)
+    model = sweep.model if not Path(sweep.model).exists() else str(shipped.resolve())
+    versions = {package: version(package) for package in RECORDED_VERSIONS}
+    signature = read_manifest(shards).signature
+    return SweepRecord(name, model, str(shards), signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
+
+
+def _lane_spec(sweep: Sweep, folder: SweepFolder, record: SweepRecord, number: int) -> LaneSpec:
+    return LaneSpec(
+        name=f"{record.name}-lane-{number}",
+        model=record.model,
+        shards=Path(record.shards),
+        checkpoints=folder.checkpoints.resolve(),
+        scratch=folder.scratch.resolve(),
+        max_steps=sweep.budget.max_steps,
+        resources=sweep.resources,
+    )
+
+
+@contextmanager
+def _quiet_ray() -> Iterator[None]:
+    """Keep Tune's and Train's own tables and files away: the sweep has its own."""
+    wanted = {
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_WARN_THRESHOLD_S": "60",
+        "TUNE_GLOBAL_CHECKPOINT_S": "60",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,66 @@
+"""A trial as Tune sees it: a light actor that asks a lane, through the mailbox, for the next steps. It imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import ray
+from ray import tune
+
+from vibesweep.config import Budget, Report, TrialSettings
+from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED
+from vibesweep.training.mailbox import Answer, Command
+
+
+class LaneTrial(tune.Trainable):
+    """Trains from report to report. Tune reuses the actor for trial after trial, as a lane is reused."""
+
+    def setup(self, config: dict[str, Any], mailbox: Any = None, budget: Budget | None = None) -> None:
+        """Take the post and the budget (``tune.with_parameters``) and the first trial's config."""
+        assert budget is not None
+        self._mailbox, self._budget = mailbox, budget
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become the next trial."""
+        self._settings = TrialSettings(**new_config["settings"])
+        self._next_report = 0
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save nothing: the lane writes a trial's checkpoint, and Tune asks for one whenever it stops a trial."""
+
+    def step(self) -> dict[str, Any]:
+        """Have a lane train to the next report and say what came of it."""
+        until = self._budget.report_steps[self._next_report]
+        self._next_report += 1
+        answer: Answer = ray.get(self._mailbox.advance.remote(Command(self.trial_id, self._settings, until)))
+        if answer.report is None:
+            return _failure(answer)
+        return _metrics(answer.report, self._budget)
+
+
+def _metrics(report: Report, budget: Budget) -> dict[str, Any]:
+    outcome = None
+    if report.diverged:
+        outcome = DIVERGED
+    elif report.early_stopped or report.step >= budget.max_steps:
+        outcome = COMPLETE
+    return {
+        "step": report.step,
+        "loss_val": report.loss_val,
+        "rung": sum(report.step >= rung for rung in budget.rung_steps),
+        "report": dataclasses.asdict(report),
+        "outcome": outcome,
+        "reason": report.diverged or "",
+        "done": outcome is not None,
+    }
+
+
+def _failure(answer: Answer) -> dict[str, Any]:
+    """End as a trial that says why, not as an exception: Tune would write its own files and try the actor again."""
+    assert answer.error is not None
+    facts = {"step": 0, "loss_val": math.nan, "rung": 0, "report": None}
+    return {**facts, "outcome": FAILED, "reason": str(answer.error), "traceback": answer.traceback, "done": True}

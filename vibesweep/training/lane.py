@@ -1,0 +1,247 @@
+"""A lane: one Ray Train worker group that stays up and takes trial after trial.
+
+What stays warm is the processes, the process group and the :class:`~vibesweep.training.loop.Workbench` (the loaded base, the
+encoded shards). What a trial changes is a :class:`~vibesweep.training.loop.TrialRun`, dropped before the next one is made.
+docs/design/lanes.md says why it is built this way and what was measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import math
+import os
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import train
+from ray.train.collective import broadcast_from_rank_zero
+
+from vibesweep.config import TrialResources
+from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.training.mailbox import Answer, Command, Mailbox
+
+POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
+
+
+@dataclass(frozen=True)
+class LaneSpec:
+    """What a lane works on, and where it keeps what it makes.
+
+    Attributes:
+        name: the lane's, one of its sweep.
+        model: a base's name or absolute folder.
+        shards: absolute folder of Parquet shards.
+        checkpoints: absolute folder in which each trial's best checkpoint gets a folder of its own.
+        scratch: absolute folder for Ray Train's own files.
+        max_steps: the budget's.
+        resources: what the worker group holds.
+        loop: the module that has ``Workbench`` and ``TrialRun``.
+    """
+
+    name: str
+    model: str
+    shards: Path
+    checkpoints: Path
+    scratch: Path
+    max_steps: int
+    resources: TrialResources = TrialResources()
+    loop: str = "vibesweep.training.loop"
+
+
+def start_mailbox() -> Any:
+    """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU."""
+    return ray.remote(num_cpus=0)(Mailbox).remote()
+
+
+# In each worker process
+
+
+def lane_worker(config: dict[str, Any]) -> None:
+    """Runs on every rank: open the workbench once, then obey commands until there are no more."""
+    spec: LaneSpec = config["spec"]
+    mailbox = config["mailbox"]
+    rank, size = train.get_context().get_world_rank(), train.get_context().get_world_size()
+    opened = ray.get(mailbox.open.remote(spec.name, size)) if rank == 0 else None
+    generation = broadcast_from_rank_zero(opened)
+    if generation is None:
+        return
+    try:
+        bench = _open_bench(spec, rank, size)
+        base_loss = bench.validate(bench.base)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it would come again: the sweep ends with it
+        ray.get(mailbox.close.remote(_verdict(spec.name, error)))
+        return
+    ray.get(mailbox.ready.remote(spec.name, generation, rank, os.getpid(), base_loss))
+    _obey(spec, mailbox, generation, rank, bench)
+
+
+def _open_bench(spec: LaneSpec, rank: int, size: int) -> Any:
+    import torch
+    from ray.train.torch import get_device
+
+    from vibesweep.training.workbench import World
+
+    torch.set_num_threads(spec.resources.cpus_per_worker)
+    return importlib.import_module(spec.loop).Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())))
+
+
+def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Any) -> None:
+    seat, number = Seat(spec, bench, rank), 0
+    while (command := ray.get(mailbox.take.remote(spec.name, generation, number))) is not None:
+        try:
+            answer = seat.obey(command)
+        except Exception as error:
+            # Told here too, because the controller would tell it only at its next look, and without the traceback.
+            ray.get(mailbox.fail.remote(spec.name, _failure(command.trial_id, error)))
+            raise  # whatever it left behind in this process is unknown: FailureConfig brings up a fresh group
+        if rank == 0:
+            ray.get(mailbox.answer.remote(spec.name, generation, number, answer))
+        number += 1
+
+
+class Seat:
+    """The place at the bench where one trial sits. Everything that it changed leaves with it."""
+
+    def __init__(self, spec: LaneSpec, bench: Any, rank: int) -> None:
+        self._spec, self._bench, self._rank = spec, bench, rank
+        self._loop = importlib.import_module(spec.loop)
+        self._trial_id: str | None = None
+        self._run: Any = None
+        self._best = math.inf
+
+    def obey(self, command: Command) -> Answer:
+        """Train the command's trial to its step; a new trial takes the seat."""
+        if command.trial_id != self._trial_id:
+            try:
+                self._take_in(command)
+            except VibesweepError as error:  # raised on all ranks alike: the trial's failure, not the lane's
+                return Answer(error=error)
+        report = self._run.advance(command.until_step)
+        if math.isfinite(report.loss_val) and report.loss_val < self._best:
+            self._best = report.loss_val
+            if self._rank == 0:
+                self._run.save(self._spec.checkpoints / command.trial_id)
+        return Answer(report=report)
+
+    def _take_in(self, command: Command) -> None:
+        self._trial_id, self._run, self._best = None, None, math.inf
+        gc.collect()  # the old model and its optimizer refer to each other; wait for no one to notice
+        self._run = self._loop.TrialRun(self._bench, command.settings, self._spec.max_steps)
+        self._trial_id = command.trial_id
+
+
+# In the controller's process
+
+
+class LossNotice(train.UserCallback):
+    """Tells the mailbox when Train has seen a worker fail, killed ones included, which could not tell it themselves."""
+
+    def __init__(self, lane: str, mailbox: Any) -> None:
+        self._lane, self._mailbox = lane, mailbox
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Fail the trial that was running; ``FailureConfig`` then brings the group up again."""
+        rank, error = min(worker_exceptions.items())
+        found = f"worker {rank} of {self._lane} was lost: {_one_line(error)}"
+        ray.get(self._mailbox.fail.remote(self._lane, Answer(error=TrialError(found, fix=_fix_for(error))), restarting=True))
+
+
+# In the driver
+
+
+class Lanes:
+    """The sweep's lanes, each a ``TorchTrainer.fit()`` in a thread of the driver, which owns them and outlives every trial."""
+
+    def __init__(self, mailbox: Any, specs: list[LaneSpec], restarts: int) -> None:
+        self._mailbox = mailbox
+        self._threads = [
+            threading.Thread(target=self._run, args=(spec, restarts), name=spec.name, daemon=True) for spec in specs
+        ]
+        self.closing = threading.Event()
+        self.lost = threading.Event()
+
+    def start(self) -> None:
+        """Bring the lanes up; returns at once."""
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Have each lane end after the command in hand, and wait so long for that."""
+        self.closing.set()
+        ray.get(self._mailbox.close.remote())
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def verdict(self) -> Answer | None:
+        """Why no lane can go on, if that is so."""
+        answer: Answer | None = ray.get(self._mailbox.verdict.remote())
+        return answer
+
+    def _run(self, spec: LaneSpec, restarts: int) -> None:
+        try:
+            make_trainer(spec, self._mailbox, restarts).fit()
+        except Exception as error:  # noqa: BLE001 - becomes the sweep's error, in the driver's main thread
+            if not self.closing.is_set():
+                ray.get(self._mailbox.close.remote(_verdict(spec.name, error)))
+        finally:
+            if not self.closing.is_set():
+                self.lost.set()
+
+
+def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
+    """The worker group of one lane, as Ray Train runs it."""
+    from ray.train.torch import TorchTrainer
+
+    share = {"CPU": spec.resources.cpus_per_worker, "GPU": spec.resources.gpus_per_worker}
+    return TorchTrainer(
+        lane_worker,
+        train_loop_config={"spec": spec, "mailbox": mailbox},
+        scaling_config=train.ScalingConfig(
+            num_workers=spec.resources.workers,
+            use_gpu=spec.resources.gpus_per_worker > 0,
+            resources_per_worker={name: amount for name, amount in share.items() if amount},
+        ),
+        run_config=train.RunConfig(
+            name=spec.name,
+            storage_path=str(spec.scratch),
+            failure_config=train.FailureConfig(max_failures=restarts, controller_failure_limit=1),
+            callbacks=[LossNotice(spec.name, mailbox)],
+            logging_config=train.LoggingConfig(log_level="CRITICAL"),
+        ),
+    )
+
+
+def _verdict(lane: str, error: BaseException) -> Answer:
+    if isinstance(error, VibesweepError):
+        return Answer(error=error)
+    found = f"{lane} could not come up: {_one_line(error)}"
+    return Answer(error=SweepError(found, fix=_fix_for(error)), traceback="".join(traceback.format_exception(error)))
+
+
+def _failure(trial_id: str, error: BaseException) -> Answer:
+    if isinstance(error, VibesweepError):
+        return Answer(error=error)
+    return Answer(
+        error=TrialError(f"it raised {_one_line(error)}", where=trial_id, fix=_fix_for(error)),
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    lost = getattr(error, "health_check_failure", None)  # Train wraps a dead process in an error of its own
+    if lost is not None:
+        return "its process died (killed, or out of memory)"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def _fix_for(error: BaseException) -> str:
+    if "out of memory" in str(error).lower():
+        return "ask for a smaller batch_clips or more accumulation_steps"
+    return "look at errors.log in the sweep's folder"
