@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -55,7 +56,7 @@ class Progress:
 def table_of(record: SweepRecord) -> Table:
     """The trials, best first."""
     names = swept_names(record)
-    table = Table("trial", "state", "rung", *names, "step", "loss", "steps/s", title=f"sweep {record.name}")
+    table = Table("trial", "state", "rung", *names, "step", "loss", "steps/s", title=f"sweep {record.name}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     best = record.best
     ranked = sorted(record.trials, key=lambda t: (t.best_loss_val is None, t.best_loss_val or 0.0))
     for trial in ranked[:ROWS_SHOWN]:

@@ -1,0 +1,167 @@
+"""The command line: verbs that parse, call one function and print. Heavy libraries are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from vibesweep.errors import VibesweepError
+
+app = typer.Typer(
+    help="Find the best fine-tuning of a VibeVoice-like model on your recordings, and take the tuned voice away.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+errors = Console(stderr=True)
+
+Work = Annotated[Path, typer.Option("--work", help="Where sweeps/, shards/ and corpora/ lie.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Run a verb. What the user can mend is one line and exit code 2; Ctrl-C is 130."""
+    try:
+        app(standalone_mode=True)
+    except VibesweepError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("stopped", style="yellow")
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    space: Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")],
+    corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
+    work: Work = HERE,
+) -> None:
+    """Run the sweep that a space file defines, then export its best trial and speak with it."""
+    from vibesweep.sweep.space import load_space
+
+    sweep = load_space(space)
+    overrides = {key: value for key, value in (("corpus", corpus), ("trials", trials)) if value is not None}
+    sweep = dataclasses.replace(sweep, **overrides)  # type: ignore[arg-type]
+
+    from vibesweep.sweep.run import run_sweep
+
+    folder = run_sweep(sweep, name or space.stem, work=work, console=console, space_file=space)
+    if folder.read().best is None:
+        return
+    from vibesweep.delivery.export import export as export_best
+    from vibesweep.delivery.sample import speak_sample
+
+    bundle = export_best(folder, folder.best)
+    console.print(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("demo-corpus")
+def demo_corpus(
+    out: Annotated[Path, typer.Argument(help="The corpus folder to write.")],
+    recordings: Annotated[int, typer.Option(min=2, help="How many dialogues.")] = 48,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Speak a corpus of two-speaker dialogues, English and Mandarin, with eSpeak NG."""
+    from vibesweep.corpus.demo import write_demo_corpus
+
+    write_demo_corpus(out, recordings=recordings, seed=seed)
+    console.print(f"{recordings} recordings in {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def preprocess(
+    corpus: Annotated[Path, typer.Argument(help="A folder with metadata.csv.")],
+    out: Annotated[Path, typer.Argument(help="The folder of shards to write.")],
+    val_fraction: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the recordings held out for validation.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+) -> None:
+    """Turn recordings and texts into Parquet shards of log-mels and phonemes. Done once, it is not done again."""
+    from rich.progress import Progress
+
+    from vibesweep.corpus.shards import preprocess as make_shards
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("preprocessing", total=None)
+        manifest = make_shards(
+            corpus, out, val_fraction=val_fraction, seed=seed, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    rejected = sum(manifest.rejects.values())
+    console.print(
+        f"{manifest.clips.get('train', 0)} training and {manifest.clips.get('val', 0)} validation clips, "
+        f"{sum(manifest.hours.values()):.2f} h, {rejected} rejected, in {out}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason, count in manifest.rejects.items():
+        console.print(f"  {count} x {reason} (see {out / 'rejects.parquet'})", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_all(work: Work = HERE) -> None:
+    """Name the sweeps, with their state and best loss."""
+    from vibesweep.sweep.show import sweeps_table
+
+    console.print(sweeps_table(work / "sweeps"))
+
+
+@app.command()
+def show(
+    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
+    work: Work = HERE,
+) -> None:
+    """Show a sweep's trials, best first."""
+    from vibesweep.sweep.record import find_sweep
+    from vibesweep.sweep.show import sweep_table
+
+    record = find_sweep(sweep, work / "sweeps").read()
+    if as_json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(record) | {"best": record.best and record.best.id}, indent=1) + "\n")
+    else:
+        console.print(sweep_table(record))
+
+
+@app.command()
+def export(
+    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    work: Work = HERE,
+) -> None:
+    """Write the best trial as a model folder: merged weights, LoRA adapter, phoneme table, mel and PCA settings, provenance."""
+    from vibesweep.delivery.export import export as export_best
+    from vibesweep.sweep.record import find_sweep
+
+    export_best(find_sweep(sweep, work / "sweeps"), out)
+    console.print(f"exported to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def synthesize(
+    model: Annotated[str, typer.Argument(help="An exported folder, or a shipped base's name.")],
+    text: Annotated[str, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')],
+    out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
+    voice: Annotated[list[str] | None, typer.Option(help="A voice of the model for each speaker, in order; repeat it.")] = None,
+    guidance: Annotated[float, typer.Option(min=0.0, help="How closely the text and the voice are followed; 1 is plain.")] = 1.5,
+    steps: Annotated[int, typer.Option(min=1, help="Diffusion steps for each latent.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+) -> None:
+    """Speak a text with a model."""
+    from vibesweep.delivery.synthesize import synthesize as speak
+    from vibesweep.models.mel_speak import SpeakingSettings
+
+    settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
+    speech = speak(model, text, out, voices=voice or (), settings=settings)
+    cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
+    console.print(f"{speech.seconds:.1f} s in {out} ({cast})", markup=False, highlight=False, soft_wrap=True)
