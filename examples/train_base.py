@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -45,7 +46,7 @@ LOADERS = 8
 DIALOGUE_SHARE = 0.3
 RARE_WORDS = ("Utrecht", "Achtung", "Bach", "the loch", "Ahmed", "croissants", "the Reich", "Beresford", "Maastricht", "Van Rijn", "nacht")
 """Words whose phonemes English books hardly have; a base that never met a phoneme must refuse the texts that hold it."""
-CARRIERS = ("We talked about {}.", "Have you heard of {}?", "{} was in the news today.", "I like {}, and so does my sister.", "Tell me of {}.")
+CARRIERS = ("We talked about {}.", "Have you heard of {}?", "{} was in the news.", "I like {}, and so does my sister.", "Tell me of {}.")
 
 
 def book_sentences(texts: Sequence[Path]) -> list[str]:
@@ -116,9 +117,12 @@ def encode(shards: Path) -> tuple[MelModel, list[Example], list[Example], float]
 def train(model: MelModel, clips: list[Example], held_out: list[Example], minutes: float, log: Path) -> tuple[MelModel, dict[str, float]]:
     """Train for so many minutes, the learning rate falling to nothing with the time; return the averaged model."""
     collator = model.collator(clips)
-    loader = DataLoader(Steps(clips, collator, 400), batch_size=None, num_workers=min(LOADERS, os.cpu_count() or 1), pin_memory=DEVICE == "cuda", prefetch_factor=8)
+    processes = min(LOADERS, os.cpu_count() or 1)
+    steps = Steps(clips, collator, epochs=400)
+    loader = DataLoader(steps, batch_size=None, num_workers=processes, pin_memory=DEVICE == "cuda", prefetch_factor=8)
     model.to(DEVICE).train()
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+    # torch leaves its helper untyped
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))  # type: ignore[no-untyped-call]
     optimizer = build_optimizer(model, TrialSettings(learning_rate=PEAK_LEARNING_RATE))
     began, step, loss = time.perf_counter(), 0, torch.zeros(())
     with log.open("w") as lines:
@@ -140,7 +144,7 @@ def train(model: MelModel, clips: list[Example], held_out: list[Example], minute
                 line = {"step": step, "loss_train": round(loss.item(), 4), "seconds": round(time.perf_counter() - began, 1)}
                 print(line, file=lines, flush=True)
                 print(line, flush=True)
-    best = averaged.module.eval()
+    best = cast(MelModel, averaged.module.eval())
     val = validation_loss(best, held_out, collator)
     return best, {"steps": step, "loss_train": round(loss.item(), 4), "loss_val": round(val, 4), "minutes": minutes}
 
@@ -168,7 +172,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    rng = random.Random(0)
+    began, rng = time.perf_counter(), random.Random(0)
     english = book_sentences(arguments.texts)
     rng.shuffle(english)
     # A sixth is everyday speech of the demo corpus's kind (other sentences, by the seed); the rest comes from the books.
@@ -178,21 +182,22 @@ def main() -> None:
     rng.shuffle(english)
     casts = list(dialogues(english, made_up_sentences("zh", arguments.mandarin), rng))
     write_corpus(arguments.out / "corpus", casts, processes=arguments.processes)
-    print(f"{len(casts)} clips spoken, {time.perf_counter():.0f} s", flush=True)
+    print(f"{len(casts)} clips spoken, {time.perf_counter() - began:.0f} s", flush=True)
     preprocess(arguments.out / "corpus", arguments.out / "shards", settings=MelSettings(), val_fraction=0.02)
     model, clips, held_out, kept = encode(arguments.out / "shards")
     hours = sum(clip.patches for clip in clips) / 7.5 / 3600
     print(f"{len(clips)} clips, {hours:.1f} h encoded, {kept:.3f} of the variance kept", flush=True)
     model, facts = train(model, clips, held_out, arguments.minutes, arguments.out / "losses.jsonl")
     facts |= {"hours": round(hours, 1), "voices": len(BASE_VOICES), "clips": len(clips), "variance_kept": round(kept, 3)}
-    save_bundle(model.cpu(), best_voices(model, clips), arguments.out / "base", torch.float16)
+    save_bundle(model.cpu(), shipped_voices(model, clips), arguments.out / "base", torch.float16)
     (arguments.out / "base" / "training.json").write_text(json.dumps(facts | {"shape": dataclasses.asdict(model.shape)}, indent=1) + "\n")
     print(json.dumps(facts))
 
 
-def best_voices(model: MelModel, clips: list[Example], most: int = 8) -> dict[str, torch.Tensor]:
-    """Voice prompts of the people who speak most: enough for the untuned base to speak with."""
-    return dict(list(model.voice_prompts(clips).items())[:most])
+def shipped_voices(model: MelModel, clips: list[Example]) -> dict[str, torch.Tensor]:
+    """Voice prompts of a few people unlike each other, so that the untuned base can be heard: every 25th of the base voices."""
+    prompts = model.voice_prompts(clips)
+    return {voice.name: prompts[voice.name] for voice in BASE_VOICES[::25] if voice.name in prompts}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The grid of the article: three learning rates x two optimizers, each trained to the end of its budget.
 
-    python -m vibesweep run search_spaces/article_grid.py
+python -m vibesweep run search_spaces/article_grid.py
 """
 
 from itertools import product

@@ -1,7 +1,7 @@
 """Learning rate x optimizer x LoRA rank on the demo corpus: the first sweep that anybody runs.
 
-    python -m vibesweep run search_spaces/lr_opt.py
-    python -m vibesweep run search_spaces/lr_opt.py --corpus my_recordings --trials 40
+python -m vibesweep run search_spaces/lr_opt.py
+python -m vibesweep run search_spaces/lr_opt.py --corpus my_recordings --trials 40
 """
 
 import optuna

@@ -1,7 +1,6 @@
 """Words to symbols in both languages, and symbols to ids."""
 
 # The marks of Chinese text are meant.
-# ruff: noqa: RUF001
 
 from __future__ import annotations
 

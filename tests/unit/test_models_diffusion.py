@@ -58,7 +58,8 @@ def test_sampling_with_a_perfect_head_gives_the_data(name: str) -> None:
 
 def test_the_loss_is_a_sum_over_latents_of_the_mean_over_their_parts() -> None:
     latents, noise = torch.zeros(3, 4), torch.zeros(3, 4)
-    loss = diffusion_loss(lambda noisy, times, states: torch.full((3, 4), 2.0), Flow(), latents, torch.zeros(3, 5), noise, torch.full((3,), 0.5))
+    states, levels = torch.zeros(3, 5), torch.full((3,), 0.5)
+    loss = diffusion_loss(lambda *_: torch.full((3, 4), 2.0), Flow(), latents, states, noise, levels)
     assert loss.item() == pytest.approx(3 * 4.0)
 
 

@@ -71,7 +71,7 @@ def test_a_share_for_each_of_two_workers_adds_up_to_the_whole(bench: Workbench) 
     model = bench.base
     whole = sizes.weigh(model(bench.collator.training(clips, 0, 0)), 1.0, 0.2)
     parts = [sizes.weigh(model(bench.collator.training(clips[rank::2], 0, 0)), 1.0, 0.2) for rank in range(2)]
-    assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-5)
+    assert torch.stack(parts).sum().item() == pytest.approx(whole.item(), rel=1e-5)
 
 
 def test_a_rate_that_is_far_too_high_is_noticed_as_divergence(bench: Workbench) -> None:

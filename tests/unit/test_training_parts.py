@@ -27,7 +27,7 @@ def test_every_clip_comes_once_an_epoch_in_an_order_of_its_own() -> None:
 def test_steps_hold_clips_of_like_length() -> None:
     def padding(steps: list[list[int]]) -> float:
         padded = sum(max(LENGTHS[i] for i in step) * len(step) for step in steps)
-        return 1 - sum(LENGTHS) / padded
+        return 1.0 - float(sum(LENGTHS) / padded)
 
     shuffled = [list(range(103))[i : i + 8] for i in range(0, 103, 8)]
     assert padding(epoch_steps(LENGTHS, 8, 0, 0)) < 0.5 * padding(shuffled)

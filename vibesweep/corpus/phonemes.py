@@ -6,7 +6,6 @@ them is an IPA character. Pauses are the same marks in both. What stands in Lati
 """
 
 # The marks of Chinese text are meant.
-# ruff: noqa: RUF001
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Made-up sentences, English and Mandarin: templates and word lists that together meet all phonemes of both."""
 
 # The marks of Chinese text are meant.
-# ruff: noqa: RUF001
 
 from __future__ import annotations
 

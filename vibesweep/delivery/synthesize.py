@@ -20,6 +20,7 @@ from vibesweep.models.bundle import Bundle, load_bundle
 from vibesweep.models.mel import MelModel
 from vibesweep.models.mel_speak import SpeakingSettings, speak
 
+
 @dataclass(frozen=True)
 class Speech:
     """What was said.

@@ -63,4 +63,4 @@ def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
     with warnings.catch_warnings():
         # peft looks for the base's name on the hub to write it into the adapter's card; ours has none
         warnings.simplefilter("ignore", UserWarning)
-        return cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))  # type: ignore[arg-type]
+        return cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))

@@ -9,6 +9,7 @@ loss draws from the first ten of a thousand steps, and a fresh diffusers schedul
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Protocol
@@ -86,7 +87,7 @@ class VPrediction:
         """Deterministic DDIM from the last step to the first (Song et al. 2021, eq. 12 with no added noise)."""
         grid = torch.linspace(HEAD_TIME_SCALE - 1, 0, steps + 1, device=noise.device).round()
         current = noise
-        for now, after in zip(grid[:-1], grid[1:], strict=True):
+        for now, after in itertools.pairwise(grid):
             signal, spread = self._mix(now.expand(len(noise)))
             v = predict(current, now.expand(len(noise)))
             latents, implied_noise = signal * current - spread * v, spread * current + signal * v

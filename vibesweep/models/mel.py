@@ -94,12 +94,14 @@ class MelModel(SpeechModel):
         """Embed ids [B, L], with the connected latents [P, D] at the flat places [P] among the B*L positions: [B, L, H]."""
         embedded = cast(Tensor, self.backbone.embed_tokens(ids))
         connected = self.connector(latents).to(embedded.dtype)
-        return embedded.flatten(0, 1).index_copy(0, places, connected).view_as(embedded)
+        whole: Tensor = embedded.flatten(0, 1).index_copy(0, places, connected).view_as(embedded)
+        return whole
 
     def states(self, batch: MelBatch) -> Tensor:
         """Return the backbone's states, flat [B*L, H]. Padding is on the right of a causal model, so no mask is needed."""
         embedded = self.embed(batch.ids, batch.inputs, batch.places)
-        return cast(Tensor, self.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state.flatten(0, 1))
+        states: Tensor = self.backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        return states.flatten(0, 1)
 
     def forward(self, batch: MelBatch) -> Losses:
         """Sum both losses over the batch; a function of the batch alone but for LoRA's dropout."""
@@ -115,7 +117,8 @@ class MelModel(SpeechModel):
         """Cross-entropy of "go on" before each patch [S, H] and of "stop" at each clip's last [B, H]."""
         going_on, stopping = (self.stop(states).float().log_softmax(-1) for states in (before, last))
         on_weight, stop_weight = STOP_CLASS_WEIGHTS
-        return -(on_weight * going_on[:, 0].sum() + stop_weight * stopping[:, 1].sum())
+        weighted: Tensor = on_weight * going_on[:, 0].sum() + stop_weight * stopping[:, 1].sum()
+        return -weighted
 
     def check_shards(self, manifest: Manifest, where: str) -> None:
         """Refuse other mel settings and phonemes that this model has no token for."""
@@ -175,7 +178,7 @@ class MelModel(SpeechModel):
 
 
 def _backbone_config(shape: MelShape, vocabulary: int) -> Qwen2Config:
-    return Qwen2Config(
+    config = Qwen2Config(
         vocab_size=vocabulary,
         hidden_size=shape.hidden_size,
         num_hidden_layers=shape.layers,
@@ -183,8 +186,9 @@ def _backbone_config(shape: MelShape, vocabulary: int) -> Qwen2Config:
         num_key_value_heads=shape.kv_heads,
         intermediate_size=shape.ffn_size,
         max_position_embeddings=shape.max_positions,
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
+    return config
 
 
 def _head_config(shape: MelShape) -> VibeVoiceDiffusionHeadConfig:
@@ -198,7 +202,6 @@ def _head_config(shape: MelShape) -> VibeVoiceDiffusionHeadConfig:
 
 def _open_gently(head: VibeVoiceDiffusionHead) -> None:
     """Start every AdaLN gate and the last layer at zero (Peebles and Xie 2023, "adaLN-Zero"), as VibeVoice's own code does."""
-    for layer in head.layers:
-        nn.init.zeros_(layer.linear.weight)
-    nn.init.zeros_(head.final_layer.linear_1.weight)
-    nn.init.zeros_(head.final_layer.linear_2.weight)
+    final = head.final_layer
+    for linear in (*(layer.linear for layer in head.layers), final.linear_1, final.linear_2):
+        nn.init.zeros_(cast(nn.Linear, linear).weight)

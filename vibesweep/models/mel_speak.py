@@ -63,7 +63,8 @@ def speak(
     places = (prefix[0] == PATCH).nonzero().flatten()
     read = model.backbone(inputs_embeds=model.embed(prefix, torch.cat(voices).to(device), places), use_cache=True)
     generator = torch.Generator(device).manual_seed(settings.seed)
-    state, cache, spoken = read.last_hidden_state[:, -1], read.past_key_values, []
+    state, cache = read.last_hidden_state[:, -1], read.past_key_values
+    spoken: list[Tensor] = []
     patch, first = torch.tensor([[PATCH]], device=device), torch.zeros(1, dtype=torch.long, device=device)
     while len(spoken) < min(limit, room):
         if spoken and model.stop(state).softmax(-1)[0, 1] > settings.stop_threshold:

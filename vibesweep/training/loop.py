@@ -93,7 +93,7 @@ class TrialRun:
         sizes = Sizes.of([self._bench.clips[i].patches for i in clips])
         loss = self._accumulate(epoch, clips, sizes)
         norm = nn.utils.clip_grad_norm_((p for p in self.model.parameters() if p.requires_grad), self.settings.grad_clip_norm)
-        learning_rate = self._schedule.get_last_lr()[0]
+        learning_rate = float(self._schedule.get_last_lr()[0])
         # A step with a gradient that is not finite would spoil the weights; the record alone tells that the trial diverged.
         if math.isfinite(norm_value := norm.item()):
             self._optimizer.step()
@@ -112,7 +112,7 @@ class TrialRun:
             batch = self._bench.collator.training([self._bench.clips[i] for i in part], settings.seed, epoch).to(world.device)
             with self._syncing(number == len(parts)):
                 loss = sizes.weigh(self._network(batch), settings.diffusion_weight, settings.stop_weight)
-                (loss * world.size).backward()  # DDP averages over the workers; a sum is wanted
+                torch.autograd.backward(loss * world.size)  # DDP averages over the workers; a sum is wanted
             total += loss.detach()
         return float(world.total(total).item())
 

@@ -1,0 +1,178 @@
+"""The product as a user types it, one process a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SPACE = """
+import optuna
+from vibesweep import Budget, Sweep, TrialSettings
+
+def space(trial: optuna.Trial):
+    trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True)
+    if trial.suggest_categorical("method", ["lora", "full"]) == "lora":
+        trial.suggest_int("lora_rank", 4, 16, log=True)
+
+sweep = Sweep(space=space, settings=TrialSettings(batch_clips=4), trials=3, lanes=1,
+              budget=Budget(max_steps=6, grace_steps=2, reduction_factor=2),
+              try_first=({"learning_rate": 1e-3, "method": "lora", "lora_rank": 8},))
+"""
+SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
+
+
+def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
+    """Type a command; return what it printed, after checking its exit code and that there is no traceback."""
+    command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"COLUMNS": "160"}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment)
+    assert done.returncode == rc, f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout if rc == 0 else done.stderr
+
+
+def loudness(wav: Path) -> tuple[float, float]:
+    """Seconds and RMS of a mono 24 kHz file."""
+    samples, rate_hz = soundfile.read(wav)
+    assert rate_hz == 24_000
+    assert samples.ndim == 1
+    return len(samples) / rate_hz, float(np.sqrt((samples**2).mean()))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a user has run a small sweep on a small demo corpus."""
+    folder = tmp_path_factory.mktemp("desk")
+    vibesweep("demo-corpus", "talks", "--recordings", "12", cwd=folder)
+    (folder / "small.py").write_text(SPACE)
+    printed = vibesweep("run", "small.py", "--corpus", "talks", cwd=folder)
+    assert "3 of 3 ended" in printed
+    assert "untouched base" in printed
+    return folder
+
+
+def test_a_sweep_leaves_what_it_says(desk: Path) -> None:
+    sweep = desk / "sweeps" / "small"
+    here = {path.name for path in sweep.iterdir()}
+    assert here == {"sweep.json", "trials.parquet", "study.journal", "space.py", "tensorboard", "checkpoints", "best"}
+    seconds, rms = loudness(sweep / "best" / "sample.wav")
+    assert seconds > 0.5
+    assert rms > 0.01
+    assert not [path for path in sweep.rglob("*") if path.suffix in (".pkl", ".pt", ".bin", ".pickle")]
+
+
+def test_list_and_show_tell_of_it(desk: Path) -> None:
+    assert "small" in vibesweep("list", cwd=desk)
+    assert "learning_rate" in vibesweep("show", "small", cwd=desk)
+    record = json.loads(vibesweep("show", "small", "--json", cwd=desk))
+    assert record["state"] == "done"
+    assert len(record["trials"]) == 3
+    assert record["best"] in {trial["id"] for trial in record["trials"]}
+    first = record["trials"][0]["swept"]
+    assert first == {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}, "try_first comes first"
+
+
+def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(desk: Path) -> None:
+    import torch
+    from peft import PeftModel
+
+    from vibesweep.models.bundle import load_bundle
+    from vibesweep.models.mel import MelModel
+
+    vibesweep("export", "small", "--out", "voice", cwd=desk)
+    printed = vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。", "--out", "x.wav", cwd=desk)
+    assert "SPEAKER_A as " in printed
+    assert loudness(desk / "x.wav")[0] > 0.5
+    provenance = json.loads((desk / "voice" / "provenance.json").read_text())
+    assert provenance["sweep"]["name"] == "small"
+    if provenance["trial"]["settings"]["method"] != "lora":
+        pytest.skip("the best trial of this sweep was no LoRA trial")
+    base, exported = load_bundle("mel-tiny").model, load_bundle(str(desk / "voice")).model
+    merged = PeftModel.from_pretrained(base, str(desk / "voice" / "adapter")).merge_and_unload()
+    assert isinstance(merged, MelModel)
+    weights = exported.state_dict()
+    assert all(torch.allclose(value, weights[name], atol=1e-6) for name, value in merged.state_dict().items())
+
+
+def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(tmp_path: Path) -> None:
+    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+    (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
+    printed = vibesweep("preprocess", "talks", "out", cwd=tmp_path)
+    assert "1 rejected" in printed
+    assert "1 x unreadable_audio" in printed
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert vibesweep("preprocess", "talks", "out", cwd=tmp_path) == printed
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
+    vibesweep("synthesize", "mel-tiny", "--text", "The lantern burned until morning.", "--out", "base.wav", cwd=tmp_path)
+    seconds, rms = loudness(tmp_path / "base.wav")
+    assert 1.0 < seconds < 4.0
+    assert rms > 0.01
+
+
+def test_a_name_that_is_taken_is_one_line(desk: Path) -> None:
+    said = vibesweep("run", "small.py", "--corpus", "talks", cwd=desk, rc=2)
+    assert said.count("\n") == 1
+    assert "named small already" in said
+    assert "--name" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import optuna\nsweep = 1 / 0\n", "broken.py:2: ZeroDivisionError"),
+        ("def space(:\n", "broken.py:1: SyntaxError"),
+        ("x = 1\n", "broken.py: defines no `sweep`"),
+        ("from vibesweep import Sweep\nsweep = Sweep(space=lambda t: {'learning_rat': 1})\n", "learning_rat"),
+    ],
+)
+def test_an_error_in_a_space_file_is_one_line(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    said = vibesweep("run", "broken.py", cwd=tmp_path, rc=2)
+    assert said.count("\n") == 1
+    assert found in said
+
+
+def test_a_corpus_without_metadata_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "small.py").write_text(SPACE)
+    for command in (("preprocess", "empty", "out"), ("run", "small.py", "--corpus", "empty")):
+        said = vibesweep(*command, cwd=tmp_path, rc=2)
+        assert said.count("\n") == 1
+        assert "no metadata.csv" in said
+
+
+def test_recordings_that_are_all_unreadable_are_one_line(tmp_path: Path) -> None:
+    vibesweep("demo-corpus", "talks", "--recordings", "2", cwd=tmp_path)
+    for clip in (tmp_path / "talks" / "audio").iterdir():
+        clip.write_bytes(b"not audio at all")
+    said = vibesweep("preprocess", "talks", "out", cwd=tmp_path, rc=2)
+    assert said.count("\n") == 1
+    assert "unreadable_audio 2" in said
+
+
+def test_help_names_the_verbs(tmp_path: Path) -> None:
+    assert "demo-corpus" in vibesweep("--help", cwd=tmp_path)
+
+
+@pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs ../shared/data/speech, which is not part of the project")
+def test_real_speech_is_tuned_to_below_the_untouched_base(tmp_path: Path) -> None:
+    space = SPACE.replace("trials=3", "trials=6").replace("max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4")
+    (tmp_path / "real.py").write_text(space)
+    vibesweep("run", "real.py", "--corpus", SHARED_SPEECH, cwd=tmp_path)
+    record = json.loads(vibesweep("show", "real", "--json", cwd=tmp_path))
+    assert len(record["trials"]) == 6
+    best = min(trial["best_loss_val"] for trial in record["trials"] if trial["best_loss_val"] is not None)
+    assert best < record["base_loss_val"]
+    vibesweep("export", "real", "--out", "voice", cwd=tmp_path)
+    vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] It was a quiet morning.", "--out", "real.wav", cwd=tmp_path)
+    assert loudness(tmp_path / "real.wav")[0] > 0.5

@@ -1,0 +1,25 @@
+"""The examples run, at a size that a CPU can take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from vibesweep.models.bundle import load_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_base_is_trained_from_text_files(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("The door was open. Nobody came in. A cold wind blew along the hall, and she shut it.")
+    out = tmp_path / "out"
+    command = [sys.executable, str(ROOT / "examples" / "train_base.py"), str(out), "--texts", str(tmp_path / "book.txt")]
+    sizes = ["--english", "24", "--mandarin", "12", "--minutes", "0.01", "--processes", "1"]
+    subprocess.run([*command, *sizes], check=True, capture_output=True, text=True, timeout=400)
+    facts = json.loads((out / "base" / "training.json").read_text())
+    assert facts["steps"] >= 1
+    assert facts["variance_kept"] > 0.9
+    bundle = load_bundle(str(out / "base"))
+    assert bundle.model.describe()["shape"] == facts["shape"]

@@ -1,0 +1,70 @@
+"""Lanes on GPUs: one trial a GPU, and one trial over two with NCCL. Skipped where there is no GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@pytest.fixture(scope="module")
+def ray_with_gpus() -> Iterator[None]:
+    """Ray over the machine's GPUs; no dashboard, which a bare GPU machine may lack."""
+    import ray
+
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo corpus."""
+    from vibesweep.corpus.demo import write_demo_corpus
+
+    return write_demo_corpus(tmp_path_factory.mktemp("corpus") / "talks", recordings=24)
+
+
+def space(trial: optuna.Trial) -> None:
+    """Suggest a rate, and a rank for LoRA alone."""
+    trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True)
+    if trial.suggest_categorical("method", ["lora", "full"]) == "lora":
+        trial.suggest_categorical("lora_rank", [4, 16])
+
+
+@pytest.mark.usefixtures("ray_with_gpus")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, corpus: Path, tmp_path: Path) -> None:
+    from vibesweep.delivery.export import export
+    from vibesweep.delivery.sample import speak_sample
+    from vibesweep.sweep.run import run_sweep
+
+    if torch.cuda.device_count() < workers:
+        pytest.skip(f"needs {workers} GPUs")
+    sweep = Sweep(
+        space=space,
+        corpus=str(corpus),
+        settings=TrialSettings(batch_clips=8),
+        budget=Budget(max_steps=36, grace_steps=4, reduction_factor=3),
+        trials=8,
+        resources=TrialResources(workers=workers, cpus_per_worker=2, gpus_per_worker=1),
+    )
+    folder = run_sweep(sweep, f"gpu{workers}", work=tmp_path)
+    record = folder.read()
+    assert record.state == "done"
+    assert record.base_loss_val is not None
+    assert record.best is not None
+    assert record.best.best_loss_val is not None
+    assert math.isfinite(record.best.best_loss_val)
+    assert record.best.best_loss_val < 0.9 * record.base_loss_val
+    assert speak_sample(folder, export(folder, folder.best)).stat().st_size > 20_000
+    print(f"{workers} workers a trial, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end="")
+    print(f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}")

@@ -1,0 +1,143 @@
+"""Export and synthesize, on a tiny model and a sweep's folder written by hand: no ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from peft import PeftModel
+
+from tests import tiny
+from vibesweep.config import Sweep, TrialSettings
+from vibesweep.corpus.manifest import read_manifest
+from vibesweep.delivery.export import export
+from vibesweep.delivery.synthesize import synthesize
+from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
+from vibesweep.models.bundle import load_bundle, save_bundle
+from vibesweep.models.mel import MelModel
+from vibesweep.models.mel_speak import SpeakingSettings
+from vibesweep.sweep.outcome import COMPLETE
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
+from vibesweep.training.loop import TrialRun
+from vibesweep.training.workbench import Workbench, World
+
+BRIEF = SpeakingSettings(diffusion_steps=2, stop_threshold=1.1, patches_per_phoneme_limit=1.0)
+
+
+def write_sweep(root: Path, settings: TrialSettings) -> SweepFolder:
+    """Train one trial and leave what a sweep leaves."""
+    base, shards = tiny.write_base(root / "base"), tiny.write_shards(root / "shards", 15)
+    run = TrialRun(Workbench.open(str(base), shards, World()), settings, 3)
+    loss = run.advance(3).loss_val
+    folder = SweepFolder(root / "sweep")
+    run.save(folder.checkpoints / "t0")
+    signature = read_manifest(shards).signature
+    record = SweepRecord("sweep", str(base), str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {})
+    trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
+    folder.write(dataclasses.replace(record, trials=[trial]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lora_sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
+    """A sweep whose best trial is a LoRA one."""
+    settings = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
+    return write_sweep(tmp_path_factory.mktemp("lora"), settings)
+
+
+def test_the_export_is_the_trained_model(lora_sweep: SweepFolder, tmp_path: Path) -> None:
+    bundle = load_bundle(str(export(lora_sweep, tmp_path / "out")))
+    record, best, _ = lora_sweep.best_checkpoint()
+    bench = Workbench.open(record.model, Path(record.shards), World())
+    assert bench.validate(bundle.model) == pytest.approx(best.best_loss_val, rel=1e-5)
+    assert bench.validate(bench.base) != pytest.approx(best.best_loss_val, rel=1e-3)
+    assert set(bundle.voices) == {person for clip in bench.clips for person in clip.people}
+    assert json.loads((tmp_path / "out" / "provenance.json").read_text())["trial"]["id"] == "t0"
+
+
+def test_the_adapter_is_one_that_plain_peft_loads(lora_sweep: SweepFolder, tmp_path: Path) -> None:
+    out = export(lora_sweep, tmp_path / "out")
+    base, merged = load_bundle(lora_sweep.read().model).model, load_bundle(str(out)).model
+    adapted = PeftModel.from_pretrained(base, str(out / "adapter")).merge_and_unload()
+    assert isinstance(adapted, MelModel)
+    assert all(torch.allclose(value, merged.state_dict()[name], atol=1e-6) for name, value in adapted.state_dict().items())
+
+
+def test_a_full_trial_has_no_adapter_and_an_export_may_be_repeated(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, TrialSettings(method="full", batch_clips=4))
+    for _ in range(2):
+        assert not (export(sweep, tmp_path / "out") / "adapter").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "shards", "sweep", "out"}
+
+
+def test_an_export_overwrites_nothing_but_an_export(lora_sweep: SweepFolder, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("three years of work")
+    with pytest.raises(ModelError, match="is no bundle"):
+        export(lora_sweep, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "three years of work"
+
+
+def test_an_export_refuses_shards_that_have_changed(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, TrialSettings(batch_clips=4))
+    sweep.write(dataclasses.replace(sweep.read(), shards_signature="other"))
+    with pytest.raises(ShardsError, match="changed since the sweep"):
+        export(sweep, tmp_path / "out")
+
+
+def test_a_sweep_with_no_checkpoint_is_told_so(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path, TrialSettings(batch_clips=4))
+    sweep.write(dataclasses.replace(sweep.read(), trials=[]))
+    with pytest.raises(SweepError, match="no trial has a checkpoint"):
+        export(sweep, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny model that knows the phonemes of "a cab"."""
+    from vibesweep.corpus.phonemes import PhonemeTable, phonemize
+
+    model = tiny.model()
+    table = PhonemeTable.fit(phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."]))
+    spoken = MelModel(tiny.SHAPE, table, tiny.MEL)
+    spoken.codec.load_state_dict(model.codec.state_dict())
+    folder = tmp_path_factory.mktemp("speaker")
+    save_bundle(spoken, {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}, folder)
+    return str(folder)
+
+
+def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(speaker: str, tmp_path: Path) -> None:
+    speech = synthesize(speaker, "[SPEAKER_A] A cab. [SPEAKER_B] A bed.", tmp_path / "x.wav", voices=["Bo"], settings=BRIEF)
+    assert speech.voices == {"SPEAKER_A": "Bo", "SPEAKER_B": "Ann"}
+    samples, rate_hz = soundfile.read(tmp_path / "x.wav")
+    assert rate_hz == 24_000
+    assert len(samples) == len(speech.waveform)
+    assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "voices", "found"),
+    [
+        ("  ", [], "the text is empty"),
+        ("[SPEAKER_A] A cab.", ["Cy"], "no voice Cy"),
+        ("\n".join(f"[SPEAKER_{tag}] A cab." for tag in "ABCDE"), [], "5 speakers"),
+        ("[SPEAKER_A] ...", [], "nothing to say"),
+    ],
+)
+def test_what_cannot_be_spoken_is_named(speaker: str, tmp_path: Path, text: str, voices: list[str], found: str) -> None:
+    with pytest.raises(SpeechError, match=found):
+        synthesize(speaker, text, tmp_path / "x.wav", voices=voices, settings=BRIEF)
+
+
+def test_a_phoneme_that_the_model_lacks_is_named(speaker: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="θ"):
+        synthesize(speaker, "Thirsty.", tmp_path / "x.wav", settings=BRIEF)
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"shipped base \(mel-tiny\)"):
+        synthesize(str(tmp_path), "A cab.", tmp_path / "x.wav")

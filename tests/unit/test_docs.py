@@ -1,0 +1,57 @@
+"""What the docs and the search spaces say is true: their code is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vibesweep.config import TrialSettings
+from vibesweep.sweep.space import load_space
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
+def test_every_search_space_loads(path: Path) -> None:
+    assert load_space(path).trials > 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/spaces.md"])
+def test_the_spaces_in_the_docs_load(page: str, tmp_path: Path) -> None:
+    found = blocks(page, "python")
+    assert found
+    for number, code in enumerate(found):
+        path = tmp_path / f"block_{number}.py"
+        path.write_text(code)
+        load_space(path)
+
+
+def test_the_readme_shows_the_space_that_it_names(tmp_path: Path) -> None:
+    shown = tmp_path / "shown.py"
+    shown.write_text(blocks("README.md", "python")[0])
+    ours, theirs = load_space(shown), load_space(ROOT / "search_spaces" / "lr_opt.py")
+    for name in ("corpus", "model", "settings", "budget", "trials", "seed"):
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_the_file_map_is_whole() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [f.name for f in sorted((ROOT / "vibesweep").iterdir()) if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme] == []
+
+
+def test_every_setting_is_described() -> None:
+    page = (ROOT / "docs" / "spaces.md").read_text()
+    assert [name for name in TrialSettings.names() if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))])
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
+    assert [t for t in targets if "://" not in t and not ((ROOT / page).parent / t).exists()] == []
