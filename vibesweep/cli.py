@@ -32,11 +32,16 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except VibesweepError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        say(f"error: {error}", errors, style="red")
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("stopped", style="yellow")
+        say("stopped", errors, style="yellow")
         sys.exit(130)
+
+
+def say(line: str, where: Console = console, style: str | None = None) -> None:
+    """Print a line as it is: no markup in a path, no break in the middle of one."""
+    where.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -63,7 +68,7 @@ def run(
     from vibesweep.delivery.sample import speak_sample
 
     bundle = export_best(folder, folder.best)
-    console.print(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}", markup=False, highlight=False, soft_wrap=True)
+    say(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}")
 
 
 @app.command("demo-corpus")
@@ -76,7 +81,7 @@ def demo_corpus(
     from vibesweep.corpus.demo import write_demo_corpus
 
     write_demo_corpus(out, recordings=recordings, seed=seed)
-    console.print(f"{recordings} recordings in {out}", markup=False, highlight=False, soft_wrap=True)
+    say(f"{recordings} recordings in {out}")
 
 
 @app.command()
@@ -97,15 +102,10 @@ def preprocess(
             corpus, out, val_fraction=val_fraction, seed=seed, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
     rejected = sum(manifest.rejects.values())
-    console.print(
-        f"{manifest.clips.get('train', 0)} training and {manifest.clips.get('val', 0)} validation clips, "
-        f"{sum(manifest.hours.values()):.2f} h, {rejected} rejected, in {out}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    clips, hours = manifest.clips, sum(manifest.hours.values())
+    say(f"{clips.get('train', 0)} training and {clips.get('val', 0)} validation clips, {hours:.2f} h, {rejected} rejected, in {out}")
     for reason, count in manifest.rejects.items():
-        console.print(f"  {count} x {reason} (see {out / 'rejects.parquet'})", markup=False, highlight=False, soft_wrap=True)
+        say(f"  {count} x {reason} (see {out / 'rejects.parquet'})")
 
 
 @app.command("list")
@@ -144,7 +144,7 @@ def export(
     from vibesweep.sweep.record import find_sweep
 
     export_best(find_sweep(sweep, work / "sweeps"), out)
-    console.print(f"exported to {out}", markup=False, highlight=False, soft_wrap=True)
+    say(f"exported to {out}")
 
 
 @app.command()
@@ -164,4 +164,4 @@ def synthesize(
     settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
     speech = speak(model, text, out, voices=voice or (), settings=settings)
     cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
-    console.print(f"{speech.seconds:.1f} s in {out} ({cast})", markup=False, highlight=False, soft_wrap=True)
+    say(f"{speech.seconds:.1f} s in {out} ({cast})")

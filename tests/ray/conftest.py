@@ -12,6 +12,7 @@ def ray_cluster() -> Iterator[None]:
     """Ray on two cores, with the dashboard, whose State API Ray Train needs."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=True, log_to_driver=False)
+    # "local": without it Ray would look for the cluster that somebody else, or a dead run, left in its temporary folder
+    ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False)
     yield
     ray.shutdown()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import ray
 
 from vibesweep.config import Sweep, TrialResources
-from vibesweep.errors import ResourceError
+from vibesweep.errors import ResourceError, SpaceError
 
 
 @contextmanager
@@ -45,8 +45,10 @@ def count_lanes(sweep: Sweep, hosts: list[dict[str, float]]) -> int:
         hosts: the resources of each live host.
 
     Raises:
+        SpaceError: the sweep asks for no trial, no lane, or a trial that holds nothing.
         ResourceError: one trial, or the lanes asked for, are more than the cluster has.
     """
+    _check_counts(sweep)
     fit = sum(_workers_on(host, sweep.resources) for host in hosts) // sweep.resources.workers
     wanted = sweep.lanes or 1
     if fit < wanted:
@@ -57,6 +59,18 @@ def count_lanes(sweep: Sweep, hosts: list[dict[str, float]]) -> int:
         )
         raise ResourceError(found, where="Sweep", fix=f"ask for fewer resources or lanes ({fit} would fit), or enlarge the cluster")
     return min(sweep.lanes or fit, sweep.trials)
+
+
+def _check_counts(sweep: Sweep) -> None:
+    """Refuse what would wait for ever for a lane that nobody brings up."""
+    one = sweep.resources
+    at_least = [("trials", sweep.trials, 1), ("lanes", 1 if sweep.lanes is None else sweep.lanes, 1), ("workers", one.workers, 1)]
+    at_least += [("cpus_per_worker", one.cpus_per_worker, 0), ("gpus_per_worker", one.gpus_per_worker, 0)]
+    for name, found, least in at_least:
+        if found < least:
+            raise SpaceError(f"{name} is {found}", where="Sweep", fix=f"choose {least} or more")
+    if not (one.cpus_per_worker or one.gpus_per_worker):
+        raise SpaceError("a worker holds neither CPUs nor GPUs", where="Sweep", fix="give it one of them")
 
 
 def live_hosts() -> list[dict[str, float]]:

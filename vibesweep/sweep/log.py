@@ -124,7 +124,8 @@ class SweepLog(tune.Callback):
     def _save(self) -> None:
         if self._rows:
             draft = self._folder.reports.with_suffix(".draft")
-            pd.DataFrame(self._rows).assign(state=lambda rows: rows["trial"].map({t.id: t.state for t in self._trials.values()})).to_parquet(draft)
+            states = {record.id: record.state for record in self.sweep.trials}
+            pd.DataFrame([{**row, "state": states[row["trial"]]} for row in self._rows]).to_parquet(draft)
             os.replace(draft, self._folder.reports)
         self._folder.write(self.sweep)
         self._show(self.sweep)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +63,8 @@ def run_sweep(
     with _quiet_ray(), connected() as dashboard:
         lanes = count_lanes(sweep, live_hosts())
         shards = shards_for(sweep.corpus, work, progress.say)
-        _claim(folder, space_file)
         record = _new_record(sweep, name, shards, lanes)
+        _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
         _run_lanes(sweep, folder, record, progress)
@@ -105,7 +107,7 @@ def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress:
 
 def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
     trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget)
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(trainable, BESIDE_THE_LANES),
         tune_config=tune.TuneConfig(
             num_samples=sweep.trials,
@@ -122,7 +124,9 @@ def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, 
             stop=_Lost(mailbox),
             verbose=0,
         ),
-    ).fit()
+    )
+    with _ctrl_c_given_back():
+        tuner.fit()
 
 
 class _Lost(tune.Stopper):
@@ -171,6 +175,17 @@ def _lane_spec(sweep: Sweep, folder: SweepFolder, record: SweepRecord, number: i
         max_steps=sweep.budget.max_steps,
         resources=sweep.resources,
     )
+
+
+@contextmanager
+def _ctrl_c_given_back() -> Iterator[None]:
+    """Tune takes SIGINT over and gives it back only after a Ctrl-C: the caller's next one would go unheard."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

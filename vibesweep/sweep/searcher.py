@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
@@ -50,8 +52,7 @@ def make_sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
 
 def study_storage(journal: Path) -> optuna.storages.BaseStorage:
     """Optuna's own journal in a file: appended to, locked, read by any Optuna."""
-    backend = optuna.storages.journal.JournalFileBackend(str(journal))
-    return optuna.storages.JournalStorage(backend)
+    return JournalStorage(JournalFileBackend(str(journal)))
 
 
 def load_study(folder: SweepFolder) -> optuna.Study:
@@ -72,7 +73,7 @@ class StepSearch(OptunaSearch):
         self._sweep = sweep
         with quiet_optuna():
             super().__init__(
-                space=sweep.space if callable(sweep.space) else dict(sweep.space),
+                space=sweep.space if callable(sweep.space) else dict(sweep.space),  # type: ignore[arg-type]  # it is never called there
                 metric=METRIC,
                 mode="min",
                 points_to_evaluate=[dict(point) for point in sweep.try_first],
@@ -86,14 +87,14 @@ class StepSearch(OptunaSearch):
     @property
     def study(self) -> optuna.Study:
         """The study as it stands."""
-        return self._ot_study
+        return cast(optuna.Study, self._ot_study)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """The next trial's config: its number, what is swept, and its whole settings."""
         from vibesweep.sweep.space import suggest
 
         with quiet_optuna():
-            trial = self._ot_trials.setdefault(trial_id, None) or self._ot_study.ask()
+            trial = self._ot_trials.get(trial_id) or self.study.ask()
             self._ot_trials[trial_id] = trial
             try:
                 swept, settings = suggest(self._sweep, trial)
@@ -138,7 +139,7 @@ class StepSearch(OptunaSearch):
             elif reason:
                 trial.set_user_attr("reason", reason)
             value = self._best[trial_id] if state == TrialState.COMPLETE else None
-            self._ot_study.tell(trial, value, state=state)
+            self.study.tell(trial, value, state=state)
 
     def save(self, checkpoint_path: str) -> None:
         """Only which trial is which: the study itself is durable."""
@@ -152,8 +153,6 @@ class StepSearch(OptunaSearch):
     def restore(self, checkpoint_path: str) -> None:
         """Find the trials again in the durable study."""
         state = json.loads(Path(checkpoint_path).read_text())
-        ids = {trial.number: trial._trial_id for trial in self._ot_study.get_trials(deepcopy=False)}
-        self._ot_trials = {
-            tune_id: optuna.Trial(self._ot_study, ids[number]) for tune_id, number in state["trials"].items()
-        }
+        ids = {trial.number: trial._trial_id for trial in self.study.get_trials(deepcopy=False)}
+        self._ot_trials = {tune_id: optuna.Trial(self.study, ids[number]) for tune_id, number in state["trials"].items()}
         self._completed_trials, self._best = set(state["completed"]), state["best"]

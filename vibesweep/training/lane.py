@@ -12,8 +12,9 @@ import importlib
 import math
 import os
 import threading
+import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class LaneSpec:
     checkpoints: Path
     scratch: Path
     max_steps: int
-    resources: TrialResources = TrialResources()
+    resources: TrialResources = field(default_factory=TrialResources)
     loop: str = "vibesweep.training.loop"
 
 
@@ -73,9 +74,10 @@ def lane_worker(config: dict[str, Any]) -> None:
     try:
         bench = _open_bench(spec, rank, size)
         base_loss = bench.validate(bench.base)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it would come again: the sweep ends with it
+    except Exception as error:  # whatever it is, it would come again: the sweep ends with it
         ray.get(mailbox.close.remote(_verdict(spec.name, error)))
         return
+    gc.freeze()  # what stays warm is never garbage: looking through it again between trials took longer than making a trial's model
     ray.get(mailbox.ready.remote(spec.name, generation, rank, os.getpid(), base_loss))
     _obey(spec, mailbox, generation, rank, bench)
 
@@ -159,11 +161,8 @@ class Lanes:
 
     def __init__(self, mailbox: Any, specs: list[LaneSpec], restarts: int) -> None:
         self._mailbox = mailbox
-        self._threads = [
-            threading.Thread(target=self._run, args=(spec, restarts), name=spec.name, daemon=True) for spec in specs
-        ]
-        self.closing = threading.Event()
-        self.lost = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(spec, restarts), name=spec.name, daemon=True) for spec in specs]
+        self._closing = threading.Event()
 
     def start(self) -> None:
         """Bring the lanes up; returns at once."""
@@ -172,11 +171,12 @@ class Lanes:
             thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Have each lane end after the command in hand, and wait so long for that."""
-        self.closing.set()
+        """Have each lane end after the command in hand, and wait so long for all of them."""
+        ends = time.monotonic() + timeout_s
+        self._closing.set()
         ray.get(self._mailbox.close.remote())
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, ends - time.monotonic()))
 
     def verdict(self) -> Answer | None:
         """Why no lane can go on, if that is so."""
@@ -186,12 +186,9 @@ class Lanes:
     def _run(self, spec: LaneSpec, restarts: int) -> None:
         try:
             make_trainer(spec, self._mailbox, restarts).fit()
-        except Exception as error:  # noqa: BLE001 - becomes the sweep's error, in the driver's main thread
-            if not self.closing.is_set():
+        except Exception as error:  # becomes the sweep's error, in the driver's main thread
+            if not self._closing.is_set():
                 ray.get(self._mailbox.close.remote(_verdict(spec.name, error)))
-        finally:
-            if not self.closing.is_set():
-                self.lost.set()
 
 
 def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
@@ -207,11 +204,11 @@ def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
             use_gpu=spec.resources.gpus_per_worker > 0,
             resources_per_worker={name: amount for name, amount in share.items() if amount},
         ),
-        run_config=train.RunConfig(
+        run_config=train.RunConfig(  # type: ignore[call-arg]  # mypy reads the classes of Train V1
             name=spec.name,
             storage_path=str(spec.scratch),
-            failure_config=train.FailureConfig(max_failures=restarts, controller_failure_limit=1),
-            callbacks=[LossNotice(spec.name, mailbox)],
+            failure_config=train.FailureConfig(max_failures=restarts, controller_failure_limit=1),  # type: ignore[call-arg]
+            callbacks=[LossNotice(spec.name, mailbox)],  # type: ignore[list-item]
             logging_config=train.LoggingConfig(log_level="CRITICAL"),
         ),
     )

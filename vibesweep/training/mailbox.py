@@ -110,6 +110,7 @@ class Mailbox:
             state = self._lanes.setdefault(lane, LaneState())
             self._fail_trial(state, Answer(error=TrialError("its worker group was brought up again", where=state.trial_id or lane)))
             state.restart(size)
+            self._changed.notify_all()
             return state.generation
 
     async def ready(self, lane: str, generation: int, rank: int, pid: int, base_loss: float) -> None:

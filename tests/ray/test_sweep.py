@@ -1,0 +1,268 @@
+"""Whole sweeps on a tiny base: what they leave behind, what they refuse, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+from rich.console import Console
+
+from tests import tiny
+from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
+from vibesweep.errors import ModelError, ResourceError, SweepError
+from vibesweep.sweep.outcome import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, STOPPED
+from vibesweep.sweep.record import SweepFolder, SweepRecord
+from vibesweep.sweep.run import run_sweep
+from vibesweep.sweep.searcher import STUDY_NAME, study_storage
+from vibesweep.training.loop import TrialRun
+from vibesweep.training.workbench import Workbench, World
+
+FAR_TOO_HIGH = 1e9
+RATES = [FAR_TOO_HIGH, 3e-3, 1e-3, 1e-5, 1e-6, 1e-7]
+BUDGET = Budget(max_steps=8, grace_steps=2, reduction_factor=2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the tests' sweeps run, and on what."""
+
+    work: Path
+    sweep: Sweep
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    folder = tmp_path_factory.mktemp("sweeps")
+    sweep = Sweep(
+        space={"learning_rate": CategoricalDistribution(RATES)},
+        try_first=tuple({"learning_rate": rate} for rate in RATES),
+        corpus=str(tiny.write_shards(folder / "shards_made")),
+        model=str(tiny.write_base(folder / "base")),
+        settings=TrialSettings(method="full", batch_clips=4, grad_clip_norm=1e9),
+        budget=BUDGET,
+        trials=len(RATES),
+    )
+    return Place(folder, sweep)
+
+
+def run_quietly(place: Place, sweep: Sweep, name: str) -> tuple[SweepFolder, str]:
+    """Run a sweep and return its folder and what it said."""
+    said = io.StringIO()
+    folder = run_sweep(sweep, name, work=place.work, console=Console(file=said, width=200))
+    return folder, said.getvalue()
+
+
+@pytest.fixture(scope="class")
+def ran(ray_cluster: None, place: Place) -> tuple[SweepFolder, str]:
+    return run_quietly(place, place.sweep, "one")
+
+
+@pytest.fixture(scope="class")
+def folder(ran: tuple[SweepFolder, str]) -> SweepFolder:
+    return ran[0]
+
+
+@pytest.fixture(scope="class")
+def record(folder: SweepFolder) -> SweepRecord:
+    return folder.read()
+
+
+@pytest.fixture(scope="class")
+def study(folder: SweepFolder) -> optuna.Study:
+    """As any Optuna reads it."""
+    return optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
+
+
+class TestOneSweep:
+    """One sweep, from all sides. Its first trial diverges; the others' rates fall, so that late ones are pruned."""
+
+    def test_every_trial_comes_to_its_end(self, record: SweepRecord) -> None:
+        assert record.state == DONE
+        assert [trial.swept["learning_rate"] for trial in sorted(record.trials, key=lambda t: t.number)] == RATES
+        states = {trial.number: trial.state for trial in record.trials}
+        assert states.pop(0) == DIVERGED
+        assert set(states.values()) == {COMPLETE, PRUNED}
+        assert all(trial.step == BUDGET.max_steps for trial in record.trials if trial.state == COMPLETE)
+        assert all(trial.step in BUDGET.rung_steps for trial in record.trials if trial.state == PRUNED)
+        assert all(trial.ended_unix_s is not None for trial in record.trials)
+
+    def test_the_record_says_what_was_run(self, record: SweepRecord, place: Place) -> None:
+        assert record.lanes == 2
+        assert record.model == place.sweep.model
+        assert record.base_loss_val is not None
+        assert record.best is not None
+        assert record.best.best_loss_val is not None
+        assert record.best.best_loss_val < record.base_loss_val
+        assert {"ray", "torch", "vibesweep"} <= set(record.versions)
+
+    def test_optuna_knows_how_each_trial_ended(self, study: optuna.Study, record: SweepRecord) -> None:
+        states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: TrialState.PRUNED}
+        trials = {trial.number: trial for trial in study.trials}
+        assert len(trials) == len(record.trials)
+        for mine in record.trials:
+            assert trials[mine.number].state == states[mine.state]
+            assert ("diverged" in trials[mine.number].user_attrs) == (mine.state == DIVERGED)
+            if mine.state == COMPLETE:
+                assert trials[mine.number].value == mine.best_loss_val
+            if mine.state == PRUNED:
+                values = trials[mine.number].intermediate_values
+                assert list(values) == [step for step in BUDGET.report_steps if step <= mine.step]
+                assert values[mine.step] == mine.loss_val
+
+    def test_every_report_is_in_the_table(self, folder: SweepFolder, record: SweepRecord, study: optuna.Study) -> None:
+        table = pd.read_parquet(folder.reports)
+        for mine in record.trials:
+            rows = table[table["trial"] == mine.id]
+            assert dict(zip(rows["step"], rows["loss_val"], strict=True)) == study.trials[mine.number].intermediate_values
+            assert set(rows["state"]) == {mine.state}
+            assert set(rows["learning_rate"]) == {mine.swept["learning_rate"]}
+
+    def test_tensorboard_shows_the_curves(self, folder: SweepFolder, record: SweepRecord) -> None:
+        for mine in record.trials:
+            told = b"".join(path.read_bytes() for path in (folder.tensorboard / f"trial_{mine.number:03d}").rglob("*tfevents*"))
+            assert all(tag in told for tag in (b"loss/train", b"loss/val", b"lr", b"grad_norm"))
+
+    def test_checkpoints_are_safetensors_and_json(self, folder: SweepFolder, record: SweepRecord) -> None:
+        kept = {path.name: {file.suffix for file in path.iterdir()} for path in folder.checkpoints.iterdir()}
+        assert set(kept) == {trial.id for trial in record.trials if trial.best_loss_val is not None}
+        assert all(suffixes == {".safetensors", ".json"} for suffixes in kept.values())
+        assert not folder.scratch.exists()
+
+    def test_plain_lines_tell_of_each_trial(self, ran: tuple[SweepFolder, str]) -> None:
+        lines = ran[1].splitlines()
+        assert any(line.startswith("trial   0 diverged") and "the loss was" in line for line in lines)
+        assert f"{len(RATES)} of {len(RATES)} ended" in lines[-1]
+
+    def test_the_winner_trained_again_alone_is_as_good(self, folder: SweepFolder) -> None:
+        record, best, checkpoint = folder.best_checkpoint()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        run = TrialRun(Workbench.open(record.model, Path(record.shards), World()), TrialSettings(**best.settings), BUDGET.max_steps)
+        losses = [run.advance(step).loss_val for step in BUDGET.report_steps]
+        torch.set_num_threads(threads)
+        assert min(losses) == pytest.approx(best.best_loss_val, rel=1e-6)
+        assert checkpoint.is_dir()
+
+    def test_ctrl_c_is_given_back(self, ran: tuple[SweepFolder, str]) -> None:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_its_name_is_taken(self, place: Place, folder: SweepFolder) -> None:
+        with pytest.raises(SweepError, match="there is a sweep named one already"):
+            run_quietly(place, place.sweep, folder.path.name)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+class TestRefusals:
+    """What cannot work is said at once."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"lanes": 3},
+            {"resources": TrialResources(workers=3)},
+            {"resources": TrialResources(cpus_per_worker=3)},
+            {"resources": TrialResources(gpus_per_worker=1)},
+        ],
+    )
+    def test_more_than_fits(self, place: Place, change: dict[str, object]) -> None:
+        began = time.monotonic()
+        with pytest.raises(ResourceError, match="the cluster has 2 CPUs"):
+            run_quietly(place, replace(place.sweep, **change), "too_much")  # type: ignore[arg-type]
+        assert time.monotonic() - began < 5.0
+        assert not (place.work / "sweeps" / "too_much").exists(), "the name is still free"
+
+    def test_a_base_that_is_not_there(self, place: Place) -> None:
+        with pytest.raises(ModelError, match="no model"):
+            run_quietly(place, replace(place.sweep, model=str(place.work / "nothing")), "no_base")
+        assert not (place.work / "sweeps" / "no_base").exists(), "the name is still free"
+
+    def test_a_sweep_of_which_no_trial_can_be_trained(self, place: Place) -> None:
+        wrong = replace(place.sweep, settings=replace(place.sweep.settings, method="freeze", freeze_layers=99), lanes=1, trials=2)
+        with pytest.raises(SweepError, match=r"no trial could be trained: .*freeze_layers is 99"):
+            run_quietly(place, wrong, "all_wrong")
+        folder = SweepFolder(place.work / "sweeps" / "all_wrong")
+        assert [trial.state for trial in folder.read().trials] == [FAILED, FAILED]
+        assert "freeze_layers is 99" in folder.errors.read_text()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from vibesweep.config import Budget, Sweep, TrialSettings
+from vibesweep.sweep.run import run_sweep
+
+def space(trial):
+    trial.suggest_float("learning_rate", 1e-4, 1e-3, log=True)
+
+work, base, shards = sys.argv[1:]
+sweep = Sweep(space, corpus=shards, model=base, settings=TrialSettings(batch_clips=4), budget=Budget(20_000, 5, 10_000), trials=4, lanes=1)
+run_sweep(sweep, "stopped", work=Path(work), console=Console(width=200))
+"""
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
+    """Look again and again."""
+    ends, clock = time.monotonic() + timeout_s, threading.Event()
+    while not (held := holds()) and time.monotonic() < ends:
+        clock.wait(0.1)
+    return held
+
+
+def marked(mark: str) -> list[str]:
+    """Processes whose environment carries this value of RAY_TMPDIR; a zombie has none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"RAY_TMPDIR={mark}\0".encode() in path.read_bytes():
+                found.append((path.parent / "comm").read_text().strip())
+    return found
+
+
+def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: Place, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="vs", dir="/tmp") as temporary:  # short, for sockets lie in it
+        environment = {**os.environ, "RAY_TMPDIR": temporary, "PYTHONUNBUFFERED": "1"}
+        environment.pop("RAY_ADDRESS", None)
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path), place.sweep.model, place.sweep.corpus]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "steps/s" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=90)
+        assert process.returncode == 0, "".join(said) + rest
+        assert "Traceback" not in rest
+        assert wait_until(lambda: not marked(temporary), 30.0), marked(temporary)
+    folder = SweepFolder(tmp_path / "sweeps" / "stopped")
+    record = folder.read()
+    assert record.state == STOPPED
+    assert [trial.state for trial in record.trials] == [STOPPED]
+    _, best, checkpoint = folder.best_checkpoint()
+    assert best.best_loss_val is not None
+    assert math.isfinite(best.best_loss_val)
+    assert {path.suffix for path in checkpoint.iterdir()} == {".safetensors", ".json"}
+    (trial,) = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal)).trials
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["outcome"] == STOPPED
+    assert trial.intermediate_values
+    assert len(pd.read_parquet(folder.reports)) == len(trial.intermediate_values)

@@ -1,0 +1,200 @@
+"""A sweep's record on disk and on the terminal, and how many lanes it gets: no ray cluster."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from optuna.distributions import FloatDistribution
+from rich.console import Console
+
+from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
+from vibesweep.errors import ResourceError, SpaceError, SweepError
+from vibesweep.sweep.cluster import count_lanes
+from vibesweep.sweep.outcome import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, RUNNING
+from vibesweep.sweep.progress import Progress, format_seconds, line_of, summary_of, table_of
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json, find_sweep, list_sweeps
+
+SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},))
+
+
+def trial(number: int, state: str, best: float | None, **more: object) -> TrialRecord:
+    return TrialRecord(f"id{number}", number, {"learning_rate": 1e-4 * (number + 1)}, {}, state, best_loss_val=best, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def record() -> SweepRecord:
+    """One of each: the smallest loss belongs to the diverged trial, the next to the pruned one."""
+    trials = [
+        trial(0, COMPLETE, 0.5, step=90, rung=2, steps_per_s=3.0),
+        trial(1, DIVERGED, 0.1, reason="the loss was nan"),
+        trial(2, PRUNED, 0.4, step=30, rung=2),
+        trial(3, RUNNING, None),
+    ]
+    return SweepRecord("mine", "mel-tiny", "/shards", "abc", as_json(SWEEP), 1, {"ray": "2"}, base_loss_val=0.7, trials=trials)
+
+
+def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    folder.write(record)
+    assert folder.read() == record
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+    assert json.loads(folder.record.read_text())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no sweep here"),
+        ("{", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"schema_version": 99}', "schema version 99, not 1"),
+        ('{"schema_version": 1, "trials": []}', "cannot be read"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_a_users_case(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(SweepError, match=message):
+        SweepFolder(tmp_path).read()
+
+
+def test_the_best_trial_is_one_that_trained_soundly(record: SweepRecord, tmp_path: Path) -> None:
+    SweepFolder(tmp_path).write(record)
+    _, best, checkpoint = SweepFolder(tmp_path).best_checkpoint()
+    assert best.number == 2
+    assert checkpoint == tmp_path / "checkpoints" / "id2"
+
+
+def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
+    record.trials = record.trials[3:]
+    SweepFolder(tmp_path).write(record)
+    with pytest.raises(SweepError, match="Let it go on"):
+        SweepFolder(tmp_path).best_checkpoint()
+
+
+def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: Path) -> None:
+    for number, name in enumerate(("late", "early")):
+        (tmp_path / name).mkdir()
+        SweepFolder(tmp_path / name).write(replace(record, name=name, started_unix_s=10.0 - number))
+    assert [found.name for found in list_sweeps(tmp_path)] == ["early", "late"]
+    assert find_sweep("late", tmp_path).read().name == "late"
+    assert find_sweep(str(tmp_path / "early"), Path("elsewhere")).read().name == "early"
+
+
+def test_a_sweep_as_json_holds_all_but_its_space() -> None:
+    told = as_json(SWEEP)
+    assert "space" not in told
+    assert json.loads(json.dumps(told))["try_first"] == [{"learning_rate": 1e-3}]
+    assert TrialSettings(**told["settings"]) == SWEEP.settings
+
+
+TWO_HOSTS = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("resources", "lanes", "expected"),
+    [
+        (TrialResources(), None, 4),  # six would fit; no more than there are trials
+        (TrialResources(cpus_per_worker=3), None, 1),  # 2 + 2 CPUs that are left over on two hosts make no worker
+        (TrialResources(workers=3), None, 2),
+        (TrialResources(cpus_per_worker=1, gpus_per_worker=1), None, 1),
+        (TrialResources(cpus_per_worker=0, gpus_per_worker=1), None, 1),
+        (TrialResources(), 3, 3),
+    ],
+)
+def test_lanes_follow_from_the_hosts(resources: TrialResources, lanes: int | None, expected: int) -> None:
+    assert count_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "lanes", "message"),
+    [
+        (TrialResources(), 7, r"7 lanes need 7 workers .* has 6 CPUs and 1 GPUs\. .*\(6 would fit\)"),
+        (TrialResources(workers=7), None, "1 lane needs 7 workers"),
+        (TrialResources(cpus_per_worker=5), None, r"\(0 would fit\)"),
+        (TrialResources(gpus_per_worker=2), None, r"\(0 would fit\)"),
+    ],
+)
+def test_more_than_fits_is_refused(resources: TrialResources, lanes: int | None, message: str) -> None:
+    with pytest.raises(ResourceError, match=message):
+        count_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lanes": 0}, "lanes is 0"),
+        ({"lanes": -1}, "lanes is -1"),
+        ({"trials": 0}, "trials is 0"),
+        ({"resources": TrialResources(workers=0)}, "workers is 0"),
+        ({"resources": TrialResources(cpus_per_worker=0)}, "neither CPUs nor GPUs"),
+        ({"resources": TrialResources(cpus_per_worker=-1)}, "cpus_per_worker is -1"),
+    ],
+)
+def test_a_sweep_of_nothing_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        count_lanes(replace(SWEEP, **change), TWO_HOSTS)  # type: ignore[arg-type]
+
+
+def test_a_line_tells_of_a_trial(record: SweepRecord) -> None:
+    assert line_of(record.trials[0]) == "trial   0 complete rung 2 step   90 loss 0.5000 3.0 steps/s learning_rate=0.0001"
+    assert line_of(record.trials[1]).endswith("learning_rate=0.0002 (the loss was nan)")
+    assert "loss - " in line_of(record.trials[3])
+
+
+def test_the_table_shows_the_best_first(record: SweepRecord) -> None:
+    console = Console(record=True, width=120, file=StringIO())
+    console.print(table_of(record))
+    text = console.export_text()
+    assert "sweep mine" in text
+    assert "learning_rate" in text
+    firsts = [line.strip(" │").split()[0] for line in text.splitlines() if line.strip(" │")]
+    assert [first for first in firsts if first.isdecimal()] == ["1", "2", "0", "3"]
+
+
+def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
+    told = summary_of(replace(record, sweep={**record.sweep, "trials": 8}), now_unix_s=600.0)
+    assert told.startswith("3 of 8 ended, 1 running on 1 lanes, 4 waiting")
+    assert "best 0.4000 (trial 2)" in told
+    assert "untouched base 0.7000" in told
+    assert "about 17 min left" in told
+    assert "left" not in summary_of(replace(record, state=DONE), now_unix_s=600.0)
+
+
+def test_without_a_terminal_each_change_is_one_line(record: SweepRecord) -> None:
+    file = StringIO()
+    progress = Progress(Console(file=file, width=120))
+    with progress.shown():
+        progress.show(record)
+        progress.show(record)
+        record.trials[3].step = 10
+        progress.show(record)
+    assert [int(line.split()[1]) for line in file.getvalue().splitlines()] == [0, 1, 2, 3, 3]
+
+
+def test_on_a_terminal_the_table_is_live(record: SweepRecord) -> None:
+    file = StringIO()
+    progress = Progress(Console(file=file, width=120, force_terminal=True))
+    with progress.shown():
+        progress.show(record)
+    assert "sweep mine" in file.getvalue()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5.0, "5 s"), (120.0, "2 min"), (7_200.0, "2.0 h")])
+def test_times_are_short(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text
+
+
+def test_a_loss_that_is_not_finite_never_reaches_the_record(record: SweepRecord, tmp_path: Path) -> None:
+    record.trials[0].loss_val = math.nan
+    with pytest.raises(ValueError, match="JSON"):
+        SweepFolder(tmp_path).write(record)
+
+
+def test_states_are_words(record: SweepRecord) -> None:
+    assert {one.state for one in record.trials} | {FAILED} == {"complete", "diverged", "pruned", "running", "failed"}

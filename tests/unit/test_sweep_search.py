@@ -1,0 +1,179 @@
+"""How trials' ends reach Optuna, and how ASHA decides: the real study and the real scheduler, driven by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+
+from vibesweep.config import Budget, Sweep
+from vibesweep.errors import SpaceError
+from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED, STOPPED
+from vibesweep.sweep.scheduler import StepAsha
+from vibesweep.sweep.searcher import STUDY_NAME, StepSearch, study_storage
+
+SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8)
+CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
+
+
+def result(step: int, loss: float, outcome: str | None = None, reason: str = "") -> dict[str, Any]:
+    return {"step": step, "loss_val": loss, "outcome": outcome, "reason": reason}
+
+
+@pytest.fixture(params=["memory", "journal"])
+def search(request: pytest.FixtureRequest, tmp_path: Path) -> StepSearch:
+    """Over a study in memory, and over one in a file."""
+    return StepSearch(SWEEP, study_storage(tmp_path / "study.journal") if request.param == "journal" else None)
+
+
+class TestSearch:
+    """A trial's way from its config to its end in Optuna."""
+
+    def test_a_config_holds_all_of_the_settings(self, search: StepSearch) -> None:
+        config = search.suggest("a")
+        assert config["number"] == 0
+        assert config["settings"]["learning_rate"] == config["swept"]["learning_rate"]
+        assert config["settings"]["batch_clips"] == SWEEP.settings.batch_clips
+        assert search.suggest("b")["number"] == 1
+
+    def test_a_complete_trial_is_told_its_best_loss(self, search: StepSearch) -> None:
+        search.suggest("a")
+        search.on_trial_result("a", result(2, 0.4))
+        search.on_trial_result("a", result(4, 0.3))
+        search.on_trial_complete("a", result(8, 0.5, COMPLETE))
+        (trial,) = search.study.trials
+        assert trial.state == TrialState.COMPLETE
+        assert trial.value == 0.3
+        assert trial.intermediate_values == {2: 0.4, 4: 0.3, 8: 0.5}
+
+    def test_a_stopped_trial_is_pruned_with_its_values(self, search: StepSearch) -> None:
+        search.suggest("a")
+        search.on_trial_result("a", result(2, 0.4))
+        search.on_trial_complete("a", result(4, 0.6))
+        (trial,) = search.study.trials
+        assert trial.state == TrialState.PRUNED
+        assert trial.intermediate_values == {2: 0.4, 4: 0.6}
+        assert "diverged" not in trial.user_attrs
+
+    def test_a_diverged_trial_is_pruned_and_marked(self, search: StepSearch) -> None:
+        search.suggest("a")
+        search.on_trial_complete("a", result(1, math.inf, DIVERGED, "the loss was nan"))
+        (trial,) = search.study.trials
+        assert trial.state == TrialState.PRUNED
+        assert trial.user_attrs["diverged"] == "the loss was nan"
+        assert trial.constraints == {"diverged": 1.0}
+
+    @pytest.mark.parametrize("told", [(result(0, math.nan, FAILED, "killed"), False), (None, True), (result(2, 0.4), True)])
+    def test_a_failed_trial_says_nothing_about_its_settings(self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]) -> None:
+        search.suggest("a")
+        search.on_trial_complete("a", told[0], error=told[1])
+        (trial,) = search.study.trials
+        assert trial.state == TrialState.FAIL
+        assert trial.user_attrs["outcome"] == FAILED
+
+    def test_closing_ends_what_still_runs_and_no_end_is_told_twice(self, search: StepSearch) -> None:
+        for name in "ab":
+            search.suggest(name)
+        search.on_trial_complete("a", result(8, 0.5, COMPLETE))
+        search.on_trial_complete("a", result(8, 0.1, COMPLETE))
+        search.close()
+        search.close()
+        first, second = search.study.trials
+        assert first.value == 0.5
+        assert second.state == TrialState.FAIL
+        assert second.user_attrs["outcome"] == STOPPED
+
+    def test_the_sampler_goes_on_after_every_kind_of_end(self, search: StepSearch) -> None:
+        ends = [result(8, 0.5, COMPLETE), result(2, 0.9), result(1, math.inf, DIVERGED, "loss"), result(0, math.nan, FAILED, "killed")]
+        for number in range(12):
+            search.suggest(str(number))
+            search.on_trial_complete(str(number), ends[number % 4])
+        assert [trial.number for trial in search.study.trials] == list(range(12))
+        assert search.study.best_value == 0.5
+
+
+def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
+    search = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+    search.suggest("a")
+    search.on_trial_complete("a", result(1, math.inf, DIVERGED, "the loss was inf"))
+    study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(tmp_path / "study.journal"))
+    assert study.trials[0].intermediate_values == {1: math.inf}
+
+
+def test_try_first_comes_first() -> None:
+    points = ({"learning_rate": 1e-3}, {"learning_rate": 2e-5})
+    search = StepSearch(Sweep(SWEEP.space, try_first=points))
+    assert [search.suggest(str(number))["swept"] for number in range(2)] == list(points)
+
+
+def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
+    def space(trial: optuna.Trial) -> dict[str, Any]:
+        return {"lora_rank": 0}
+
+    search = StepSearch(Sweep(space))
+    with pytest.raises(SpaceError, match="lora_rank is 0"):
+        search.suggest("a")
+    assert search.error is not None
+    search.close()
+    assert search.study.trials[0].state == TrialState.FAIL
+
+
+def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
+    storage = study_storage(tmp_path / "study.journal")
+    before = StepSearch(SWEEP, storage)
+    for name in "ab":
+        before.suggest(name)
+    before.on_trial_complete("a", result(8, 0.5, COMPLETE))
+    before.on_trial_result("b", result(2, 0.4))
+    before.save(str(tmp_path / "state.json"))
+    after = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+    after.restore(str(tmp_path / "state.json"))
+    after.on_trial_complete("a", result(8, 0.1, COMPLETE))
+    after.on_trial_complete("b", result(8, 0.6, COMPLETE))
+    assert [trial.value for trial in after.study.trials] == [0.5, 0.4]
+
+
+class TestAsha:
+    """With rungs at 2 and 4 steps and a maximum of 8; half of a rung goes on."""
+
+    @pytest.fixture
+    def asha(self) -> StepAsha:
+        return StepAsha(SWEEP.budget)
+
+    @staticmethod
+    def tell(asha: StepAsha, name: str, step: int, loss: float) -> str:
+        trial: Any = SimpleNamespace(trial_id=name)
+        controller: Any = None  # ASHA never asks it
+        if name not in asha._trial_info:
+            asha.on_trial_add(controller, trial)
+        return asha.on_trial_result(controller, trial, result(step, loss))
+
+    def test_rungs_lie_where_the_budget_says(self, asha: StepAsha) -> None:
+        assert sorted(rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.max_steps) == list(SWEEP.budget.rung_steps)
+
+    def test_a_trial_at_a_rung_is_held_against_those_before_it(self, asha: StepAsha) -> None:
+        assert self.tell(asha, "a", 2, 0.5) == CONTINUE, "the first at a rung has no rival"
+        assert self.tell(asha, "b", 2, 0.9) == STOP
+        assert self.tell(asha, "c", 2, 0.1) == CONTINUE
+        assert self.tell(asha, "d", 2, 0.7) == STOP
+
+    def test_between_rungs_nobody_is_stopped(self, asha: StepAsha) -> None:
+        self.tell(asha, "a", 2, 0.1)
+        assert self.tell(asha, "b", 1, 0.9) == CONTINUE
+        assert self.tell(asha, "a", 3, 0.9) == CONTINUE
+
+    @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+    def test_a_loss_that_is_not_finite_stops_and_enters_no_rung(self, asha: StepAsha, loss: float) -> None:
+        assert self.tell(asha, "a", 2, loss) == STOP
+        assert self.tell(asha, "b", 2, 0.5) == CONTINUE, "the first that counts"
+        assert self.tell(asha, "c", 1, loss) == STOP
+        trial: Any = SimpleNamespace(trial_id="c")
+        asha.on_trial_complete(None, trial, result(2, loss))
+        assert self.tell(asha, "d", 2, 0.9) == STOP

@@ -1,0 +1,220 @@
+"""The post between trials and lanes, in one event loop: no ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from vibesweep.config import Report, TrialSettings
+from vibesweep.errors import TrialError
+from vibesweep.training.mailbox import Answer, Command, Mailbox
+
+LANE = "lane"
+LOST = Answer(error=TrialError("its process died"))
+
+
+def command(trial_id: str, until: int = 1) -> Command:
+    return Command(trial_id, TrialSettings(), until)
+
+
+def report(step: int) -> Answer:
+    return Answer(report=Report(step, 0.5, 0.5, 1.0, ()))
+
+
+async def up(mailbox: Mailbox, lane: str = LANE, size: int = 1) -> int:
+    """Bring up a worker group."""
+    generation = await mailbox.open(lane, size)
+    assert generation is not None
+    for rank in range(size):
+        await mailbox.ready(lane, generation, rank, 100 * generation + rank, 2.0)
+    return generation
+
+
+async def settled(task: asyncio.Task[Any]) -> bool:
+    """Let everything that can happen happen."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return task.done()
+
+
+async def serve(mailbox: Mailbox, generation: int, number: int) -> Command | None:
+    """One command, as a lane's only rank does it."""
+    taken = await mailbox.take(LANE, generation, number)
+    if taken is not None:
+        await mailbox.answer(LANE, generation, number, report(taken.until_step))
+    return taken
+
+
+def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test in an event loop; none of them takes a second."""
+
+    def run() -> None:
+        asyncio.run(_bounded(test()))
+
+    run.__name__ = test.__name__
+    return run
+
+
+async def _bounded(work: Awaitable[None]) -> None:
+    await asyncio.wait_for(work, 5.0)
+
+
+@in_a_loop
+async def test_a_trial_waits_for_a_lane_and_gets_its_answers_in_order() -> None:
+    mailbox = Mailbox()
+    asked = asyncio.create_task(mailbox.advance(command("a", 3)))
+    assert not await settled(asked)
+    generation = await up(mailbox)
+    assert await serve(mailbox, generation, 0) == command("a", 3)
+    assert await asked == report(3)
+    again = asyncio.create_task(mailbox.advance(command("a", 6)))
+    assert await serve(mailbox, generation, 1) == command("a", 6)
+    assert await again == report(6)
+
+
+@in_a_loop
+async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
+    mailbox = Mailbox()
+    generation = await up(mailbox)
+    first = asyncio.create_task(mailbox.advance(command("a")))
+    await serve(mailbox, generation, 0)
+    await first
+    second = asyncio.create_task(mailbox.advance(command("b")))
+    assert not await settled(second)
+    await mailbox.leave("a")
+    await mailbox.leave("a")
+    await mailbox.leave("never came")
+    assert await serve(mailbox, generation, 1) == command("b")
+    assert await second == report(1)
+
+
+@in_a_loop
+async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all_are() -> None:
+    mailbox = Mailbox()
+    generation = await mailbox.open(LANE, 2)
+    assert generation == 1
+    ready = asyncio.create_task(mailbox.until_ready(1))
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    await mailbox.ready(LANE, 1, 0, 10, 2.0)
+    assert not await settled(ready)
+    assert await mailbox.worker_pids() == {}
+    await mailbox.ready(LANE, 1, 1, 11, 2.0)
+    assert await ready
+    assert await mailbox.worker_pids() == {LANE: {0: 10, 1: 11}}
+    assert await mailbox.base_loss() == 2.0
+    assert await mailbox.take(LANE, 1, 0) == await mailbox.take(LANE, 1, 0) == command("a")
+    asked.cancel()
+
+
+@in_a_loop
+async def test_a_lost_worker_group_costs_the_trial_and_the_next_waits_for_the_new_one() -> None:
+    mailbox = Mailbox()
+    generation = await up(mailbox)
+    doomed = asyncio.create_task(mailbox.advance(command("a")))
+    assert not await settled(doomed)
+    await mailbox.fail(LANE, LOST, restarting=True)
+    assert await doomed == LOST
+    assert await mailbox.advance(command("a")) == LOST, "it stays lost until it leaves"
+    await mailbox.leave("a")
+    following = asyncio.create_task(mailbox.advance(command("b")))
+    assert not await settled(following), "no lane is up"
+    second = await up(mailbox)
+    assert second == generation + 1
+    assert await mailbox.take(LANE, generation, 0) is None, "what is left of the old group goes home"
+    await mailbox.answer(LANE, generation, 0, report(99))
+    assert await serve(mailbox, second, 0) == command("b")
+    assert await following == report(1)
+
+
+@in_a_loop
+async def test_a_loss_between_two_reports_is_told_at_the_next() -> None:
+    mailbox = Mailbox()
+    generation = await up(mailbox)
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    await serve(mailbox, generation, 0)
+    await asked
+    await mailbox.fail(LANE, LOST, restarting=True)
+    await up(mailbox)
+    assert await mailbox.advance(command("a", 2)) == LOST
+
+
+@in_a_loop
+async def test_a_group_that_comes_up_unannounced_fails_the_trial_of_the_old_one() -> None:
+    mailbox = Mailbox()
+    await up(mailbox)
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    assert not await settled(asked)
+    await up(mailbox)
+    answer = await asked
+    assert "brought up again" in str(answer.error)
+
+
+@in_a_loop
+async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
+    mailbox = Mailbox()
+    waiting = asyncio.create_task(mailbox.until_ready(1))
+    for _ in range(2):
+        assert await mailbox.open(LANE, 1) is not None
+        assert await mailbox.verdict() is None
+        await mailbox.fail(LANE, LOST, restarting=True)
+    assert await waiting is False
+    assert await mailbox.verdict() == LOST
+    assert await mailbox.open(LANE, 1) is None
+
+
+@in_a_loop
+async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> None:
+    mailbox = Mailbox()
+    for _ in range(4):
+        await up(mailbox)
+        await mailbox.fail(LANE, LOST, restarting=True)
+        await mailbox.open(LANE, 1)
+        await mailbox.fail(LANE, LOST, restarting=True)
+    assert await mailbox.verdict() is None
+
+
+@in_a_loop
+async def test_closing_ends_lanes_and_waiting_trials() -> None:
+    mailbox = Mailbox()
+    generation = await up(mailbox)
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    waiting = asyncio.create_task(mailbox.advance(command("b")))
+    taking = asyncio.create_task(mailbox.take(LANE, generation, 1))
+    assert not await settled(taking)
+    await mailbox.close()
+    assert await taking is None
+    for task in (asked, waiting):
+        assert "the sweep was stopped" in str((await task).error)
+    assert await mailbox.until_ready(1) is False
+    assert await mailbox.verdict() is None
+
+
+@in_a_loop
+async def test_the_first_verdict_stays() -> None:
+    mailbox = Mailbox()
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    assert not await settled(asked)
+    await mailbox.close(LOST)
+    await mailbox.close(Answer(error=TrialError("something later")))
+    await mailbox.close()
+    assert await asked == LOST
+    assert await mailbox.verdict() == LOST
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_as_many_trials_train_at_once_as_there_are_lanes(lanes: int) -> None:
+    async def homes() -> set[str]:
+        mailbox = Mailbox()
+        for number in range(lanes):
+            await up(mailbox, f"lane{number}")
+        tasks = [asyncio.create_task(mailbox.advance(command(name))) for name in "abc"]
+        await settled(tasks[-1])
+        taken = {(await mailbox.take(f"lane{number}", 1, 0)) for number in range(lanes)}
+        for task in tasks:
+            task.cancel()
+        return {one.trial_id for one in taken if one is not None}
+
+    assert asyncio.run(homes()) == set("ab"[:lanes])
