@@ -50,4 +50,4 @@ def tell(title: str, measures: Sequence[Measure]) -> None:
     console.print(table)
     for measure in measures:
         line = {"name": measure.name, "value": measure.value, "goal": measure.goal, "met": measure.met}
-        print(json.dumps(line))  # noqa: T201
+        print(json.dumps(line))

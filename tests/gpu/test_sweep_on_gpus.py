@@ -66,5 +66,7 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, corpus: Path, 
     assert math.isfinite(record.best.best_loss_val)
     assert record.best.best_loss_val < 0.9 * record.base_loss_val
     assert speak_sample(folder, export(folder, folder.best)).stat().st_size > 20_000
-    print(f"{workers} workers a trial, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end="")
+    print(
+        f"{workers} workers a trial, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end=""
+    )
     print(f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}")

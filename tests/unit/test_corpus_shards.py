@@ -25,9 +25,7 @@ IDS = [f"clip_{i}" for i in range(40)]
 
 def manifest(*shards: ShardFile) -> Manifest:
     nothing: dict[str, int] = {}
-    return Manifest(
-        "s", SETTINGS, (0.0,), (1.0,), {"train": 2}, {"train": 0.1}, nothing, nothing, nothing, {"SNOWMAN": 1}, shards
-    )
+    return Manifest("s", SETTINGS, (0.0,), (1.0,), {"train": 2}, {"train": 0.1}, nothing, nothing, nothing, {"SNOWMAN": 1}, shards)
 
 
 def write_one(corpus: Path, out: Path) -> ShardSummary:
@@ -45,9 +43,7 @@ def test_a_split_does_not_depend_on_the_order() -> None:
     assert [name for name, split in split_of(IDS).items() if split == "val"] == ["clip_12", "clip_15", "clip_21", "clip_23"]
 
 
-@pytest.mark.parametrize(
-    ("count", "fraction", "val"), [(40, 0.1, 4), (40, 0.26, 10), (2, 0.01, 1), (2, 0.99, 1), (1, 0.5, 0), (0, 0.5, 0)]
-)
+@pytest.mark.parametrize(("count", "fraction", "val"), [(40, 0.1, 4), (40, 0.26, 10), (2, 0.01, 1), (2, 0.99, 1), (1, 0.5, 0), (0, 0.5, 0)])
 def test_the_fraction_is_kept_exactly(count: int, fraction: float, val: int) -> None:
     assert list(split_of(IDS[:count], val_fraction=fraction).values()).count("val") == val
 

@@ -43,7 +43,9 @@ def test_the_readme_shows_the_space_that_it_names(tmp_path: Path) -> None:
 
 def test_the_file_map_is_whole() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert [f.name for f in sorted((ROOT / "vibesweep").iterdir()) if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme] == []
+    assert [
+        f.name for f in sorted((ROOT / "vibesweep").iterdir()) if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme
+    ] == []
 
 
 def test_every_setting_is_described() -> None:

@@ -97,9 +97,7 @@ def log_mel(waveform: Array, settings: MelSettings) -> Array:
     return mel
 
 
-def griffin_lim(
-    log_mel: npt.NDArray[np.floating[Any]], settings: MelSettings, *, iterations: int = GRIFFIN_LIM_ITERATIONS
-) -> Array:
+def griffin_lim(log_mel: npt.NDArray[np.floating[Any]], settings: MelSettings, *, iterations: int = GRIFFIN_LIM_ITERATIONS) -> Array:
     """A waveform [S] whose log-mel is near the one given, [T, M]; the same on every call.
 
     Phases by Griffin and Lim (1984) with the momentum of Perraudin et al. (2013).

@@ -188,9 +188,7 @@ def _read_segments(path: Path) -> Mapping[str, Any]:
     try:
         segments = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CorpusError(
-            f"it is not JSON ({error})", where=str(path), fix="mend it, or remove it to have times estimated"
-        ) from error
+        raise CorpusError(f"it is not JSON ({error})", where=str(path), fix="mend it, or remove it to have times estimated") from error
     if not isinstance(segments, dict):
         raise CorpusError("it is not an object of ids", where=str(path), fix='write {"id": [{"speaker", "start", "end"}, ...]}')
     return segments

@@ -42,6 +42,7 @@ from vibesweep.corpus.manifest import (
 from vibesweep.corpus.metadata import Recording, Segment, read_metadata
 from vibesweep.corpus.plan import VAL_FRACTION, ShardPlan, plan_shards, signature_of_input, split_of
 from vibesweep.corpus.rejects import Reject
+from vibesweep.corpus.session import running_ray
 from vibesweep.errors import CorpusError, ShardsError
 
 _OWN_FILE = re.compile(rf"{re.escape(MANIFEST_FILE)}|{re.escape(REJECTS_FILE)}|({'|'.join(SPLITS)})-\d+\.parquet")
@@ -76,9 +77,7 @@ def preprocess(
     """
     settings, corpus, out = settings or MelSettings(), corpus.resolve(), out.resolve()
     metadata = read_metadata(corpus)
-    signature = signature_of_input(
-        corpus, metadata.recordings, {"mel": asdict(settings), "val_fraction": val_fraction, "seed": seed}
-    )
+    signature = signature_of_input(corpus, metadata.recordings, {"mel": asdict(settings), "val_fraction": val_fraction, "seed": seed})
     _check_out(out)
     if (out / MANIFEST_FILE).is_file() and _signature_of(out) == signature:
         return read_manifest(out)
@@ -88,7 +87,7 @@ def preprocess(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        with _running_ray():
+        with running_ray():
             summaries = _write_shards(metadata.recordings, draft, settings, val_fraction, seed, progress)
         rejects = [*metadata.rejects, *(reject for summary in summaries for reject in summary.rejects)]
         if not any(summary.rows for summary in summaries):
@@ -202,9 +201,7 @@ def _check_out(out: Path) -> None:
     """Never replace a folder that holds anything but shards."""
     foreign = sorted(path.name for path in out.iterdir() if not _OWN_FILE.fullmatch(path.name)) if out.is_dir() else []
     if foreign:
-        raise ShardsError(
-            f"the folder holds {foreign[0]}, which is none of the shards' files", where=str(out), fix="choose another folder"
-        )
+        raise ShardsError(f"the folder holds {foreign[0]}, which is none of the shards' files", where=str(out), fix="choose another folder")
     if out.exists() and not out.is_dir():
         raise ShardsError("it is a file", where=str(out), fix="choose another folder")
 
@@ -232,18 +229,6 @@ def _nothing_left(corpus: Path, rejects: Sequence[Reject]) -> CorpusError:
         where=str(corpus),
         fix="mend the recordings or their rows in metadata.csv",
     )
-
-
-@contextmanager
-def _running_ray() -> Iterator[None]:
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager

@@ -96,4 +96,3 @@ def _cast(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[st
         raise SpeechError(f"the model has no voice {', '.join(unknown)}", where=str(bundle.folder), fix=fix)
     order = [*wanted, *(name for name in bundle.voices if name not in wanted)]
     return dict(zip(tags, order, strict=False))
-

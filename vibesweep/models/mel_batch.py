@@ -161,9 +161,7 @@ class MelCollator(Collator):
         noise = _normal(rng, count, self._shape.latent_size)
         return self._clip(example, prompts, example.latents, noise, stratified_levels(count, rng.random()), torch.ones(count))
 
-    def _clip(
-        self, example: Example, prompts: list[Tensor | None], speech: Tensor, noise: Tensor, levels: Tensor, keep: Tensor
-    ) -> _Drawn:
+    def _clip(self, example: Example, prompts: list[Tensor | None], speech: Tensor, noise: Tensor, levels: Tensor, keep: Tensor) -> _Drawn:
         ids = prefix_ids(prompts, example.turns) + [PATCH] * example.patches
         inputs = torch.cat([*(prompt for prompt in prompts if prompt is not None), speech])
         return _Drawn(ids, inputs, example.latents, noise, levels, keep)

@@ -1,40 +1,11 @@
-"""The Ray that a sweep runs on: joined or started, and how many lanes it holds."""
+"""What a cluster holds: how many lanes fit."""
 
 from __future__ import annotations
-
-import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import ray
 
 from vibesweep.config import Sweep, TrialResources
 from vibesweep.errors import ResourceError, SpaceError
-
-
-@contextmanager
-def connected() -> Iterator[str | None]:
-    """Use the Ray that runs in this process, join the one of RAY_ADDRESS, or start one here and stop it at the end.
-
-    Yields:
-        The dashboard's address, or ``None`` where there is no dashboard.
-    """
-    if ray.is_initialized():
-        yield None
-        return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default; it warns until told
-    # "local" unless told otherwise: ray.init would try to join what a dead cluster left in Ray's temporary folder
-    context = ray.init(
-        address=os.environ.get("RAY_ADDRESS", "local"),
-        include_dashboard=None if "RAY_ADDRESS" in os.environ else True,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    try:
-        yield context.dashboard_url or None
-    finally:
-        ray.shutdown()
 
 
 def count_lanes(sweep: Sweep, hosts: list[dict[str, float]]) -> int:

@@ -54,11 +54,13 @@ class SweepLog(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close the trial: one that did not say how it ended was stopped by ASHA."""
+        self._leave(trial.trial_id)
         self._end(self._trials[trial.trial_id], PRUNED)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Close a trial whose actor was lost."""
         record = self._trials[trial.trial_id]
+        self._leave(trial.trial_id)
         record.reason = record.reason or "the trial's actor was lost; see Ray's logs"
         self._end(record, FAILED)
 
@@ -73,7 +75,6 @@ class SweepLog(tune.Callback):
     def _end(self, record: TrialRecord, otherwise: str) -> None:
         record.state = otherwise if record.state == RUNNING else record.state
         record.ended_unix_s = time.time()
-        self._leave(record.id)
         self._mark_best_in_tensorboard(record)
         self._save()
 

@@ -6,11 +6,22 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vibesweep.corpus.manifest import MANIFEST_FILE, read_manifest
-from vibesweep.corpus.metadata import METADATA_FILE
+from vibesweep.corpus.manifest import MANIFEST_FILE
+from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.shards import preprocess
 
 DEMO = "demo"
+
+
+def check_corpus(corpus: str) -> None:
+    """Refuse at once, before Ray is up, what is neither shards nor a corpus.
+
+    Raises:
+        CorpusError: there is no metadata, or it cannot be read.
+    """
+    folder = Path(corpus)
+    if (corpus != DEMO or folder.exists()) and not (folder / MANIFEST_FILE).is_file():
+        read_metadata(folder)
 
 
 def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> Path:
@@ -36,7 +47,6 @@ def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> Path:
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
     left_out = f", {rejected} recordings left out (see {out}/rejects.parquet)" if rejected else ""
     say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")
-    read_manifest(out)
     return out.resolve()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -19,12 +20,13 @@ from rich.console import Console
 
 from vibesweep.config import Sweep
 from vibesweep.corpus.manifest import read_manifest
+from vibesweep.corpus.session import running_ray
 from vibesweep.errors import SweepError
 from vibesweep.models.bundle import base_folder
-from vibesweep.sweep.cluster import connected, count_lanes, live_hosts
+from vibesweep.sweep.cluster import count_lanes, live_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
-from vibesweep.sweep.prepare import shards_for
+from vibesweep.sweep.prepare import check_corpus, shards_for
 from vibesweep.sweep.progress import Progress, summary_of
 from vibesweep.sweep.record import SweepFolder, SweepRecord, as_json
 from vibesweep.sweep.scheduler import StepAsha
@@ -60,7 +62,9 @@ def run_sweep(
     """
     folder, progress = SweepFolder(work / "sweeps" / name), Progress(console or Console())
     _refuse_taken(folder)
-    with _quiet_ray(), connected() as dashboard:
+    base_folder(sweep.model)
+    check_corpus(sweep.corpus)
+    with _quiet_ray(), running_ray(dashboard=True) as dashboard:
         lanes = count_lanes(sweep, live_hosts())
         shards = shards_for(sweep.corpus, work, progress.say)
         record = _new_record(sweep, name, shards, lanes)
@@ -81,7 +85,7 @@ def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress:
     search = StepSearch(sweep, study_storage(folder.journal))
     state = FAILED
     with progress.shown():
-        progress.say(f"{record.lanes} lanes are coming up")
+        progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
         log = SweepLog(folder, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
         try:
             lanes.start()
@@ -199,9 +203,13 @@ def _quiet_ray() -> Iterator[None]:
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
+    tune_log = logging.getLogger("ray.tune")
+    level = tune_log.level
+    tune_log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        tune_log.setLevel(level)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -45,9 +45,7 @@ def make_sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
     It draws the first few trials at random: a third of them, four at least and ten (Optuna's default) at most.
     """
     startup = max(4, min(10, sweep.trials // 3))
-    return optuna.samplers.TPESampler(
-        multivariate=True, group=True, constant_liar=True, seed=sweep.seed, n_startup_trials=startup
-    )
+    return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=sweep.seed, n_startup_trials=startup)
 
 
 def study_storage(journal: Path) -> optuna.storages.BaseStorage:

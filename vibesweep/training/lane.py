@@ -14,12 +14,14 @@ import os
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import train
+from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
 
 from vibesweep.config import TrialResources
@@ -174,13 +176,17 @@ class Lanes:
         """Have each lane end after the command in hand, and wait so long for all of them."""
         ends = time.monotonic() + timeout_s
         self._closing.set()
-        ray.get(self._mailbox.close.remote())
+        with suppress(RayError):  # where Ray itself is gone, so are the lanes
+            ray.get(self._mailbox.close.remote())
         for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))
 
     def verdict(self) -> Answer | None:
         """Why no lane can go on, if that is so."""
-        answer: Answer | None = ray.get(self._mailbox.verdict.remote())
+        try:
+            answer: Answer | None = ray.get(self._mailbox.verdict.remote())
+        except RayError as error:
+            return _verdict("Ray's mailbox", error)
         return answer
 
     def _run(self, spec: LaneSpec, restarts: int) -> None:
@@ -217,7 +223,7 @@ def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
 def _verdict(lane: str, error: BaseException) -> Answer:
     if isinstance(error, VibesweepError):
         return Answer(error=error)
-    found = f"{lane} could not come up: {_one_line(error)}"
+    found = f"{lane} could not come up or go on: {_one_line(error)}"
     return Answer(error=SweepError(found, fix=_fix_for(error)), traceback="".join(traceback.format_exception(error)))
 
 
