@@ -23,8 +23,7 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-Work = Annotated[Path, typer.Option("--work", help="Where sweeps/, shards/ and corpora/ lie.")]
-HERE = Path()
+SWEEPS = Path("sweeps")
 
 
 def main() -> None:
@@ -50,7 +49,6 @@ def run(
     corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
-    work: Work = HERE,
 ) -> None:
     """Run the sweep that a space file defines, then export its best trial and speak with it."""
     from vibesweep.sweep.space import load_space
@@ -61,7 +59,7 @@ def run(
 
     from vibesweep.sweep.run import run_sweep
 
-    folder = run_sweep(sweep, name or space.stem, work=work, console=console, space_file=space)
+    folder = run_sweep(sweep, name or space.stem, console=console, space_file=space)
     if folder.read().best is None:
         return
     from vibesweep.delivery.export import export as export_best
@@ -109,24 +107,23 @@ def preprocess(
 
 
 @app.command("list")
-def list_all(work: Work = HERE) -> None:
+def list_all() -> None:
     """Name the sweeps, with their state and best loss."""
     from vibesweep.sweep.show import sweeps_table
 
-    console.print(sweeps_table(work / "sweeps"))
+    console.print(sweeps_table(SWEEPS))
 
 
 @app.command()
 def show(
     sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
-    work: Work = HERE,
 ) -> None:
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.show import sweep_table
 
-    record = find_sweep(sweep, work / "sweeps").read()
+    record = find_sweep(sweep, SWEEPS).read()
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(record) | {"best": record.best and record.best.id}, indent=1) + "\n")
     else:
@@ -137,13 +134,12 @@ def show(
 def export(
     sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    work: Work = HERE,
 ) -> None:
     """Write the best trial as a model folder: merged weights, LoRA adapter, phoneme table, mel and PCA settings, provenance."""
     from vibesweep.delivery.export import export as export_best
     from vibesweep.sweep.record import find_sweep
 
-    export_best(find_sweep(sweep, work / "sweeps"), out)
+    export_best(find_sweep(sweep, SWEEPS), out)
     say(f"exported to {out}")
 
 

@@ -137,7 +137,7 @@ class TestOneSweep:
     def test_tensorboard_shows_the_curves(self, folder: SweepFolder, record: SweepRecord) -> None:
         for mine in record.trials:
             told = b"".join(path.read_bytes() for path in (folder.tensorboard / f"trial_{mine.number:03d}").rglob("*tfevents*"))
-            assert all(tag in told for tag in (b"loss/train", b"loss/val", b"lr", b"grad_norm"))
+            assert [tag for tag in (b"loss/train", b"loss/val", b"lr", b"grad_norm") if tag not in told] == [], mine
 
     def test_checkpoints_are_safetensors_and_json(self, folder: SweepFolder, record: SweepRecord) -> None:
         kept = {path.name: {file.suffix for file in path.iterdir()} for path in folder.checkpoints.iterdir()}

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from ray import tune
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
 from vibesweep.sweep.outcome import FAILED, PRUNED, RUNNING, STOPPED
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
@@ -115,7 +116,10 @@ class SweepLog(tune.Callback):
         """Enter the swept values for TensorBoard's HParams page, then close the trial's events."""
         writer = self._writers.pop(record.id)
         if record.best_loss_val is not None:
-            writer.add_hparams(record.swept, {"loss/val_best": record.best_loss_val}, name=".")
+            # writer.add_hparams would open a second file, named by the second: a trial shorter than that would lose its first
+            for part in hparams(record.swept, {"loss/val_best": record.best_loss_val}):
+                writer.file_writer.add_summary(part)
+            writer.add_scalar("loss/val_best", record.best_loss_val, record.best_step)
         writer.close()
 
     def _note_error(self, record: TrialRecord, traceback: str) -> None:
