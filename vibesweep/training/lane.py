@@ -8,7 +8,6 @@ docs/design/lanes.md says why it is built this way and what was measured.
 from __future__ import annotations
 
 import gc
-import importlib
 import math
 import os
 import threading
@@ -17,7 +16,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import train
@@ -27,6 +26,10 @@ from ray.train.collective import broadcast_from_rank_zero
 from vibesweep.config import TrialResources
 from vibesweep.errors import SweepError, TrialError, VibesweepError
 from vibesweep.training.mailbox import Answer, Command, Mailbox
+
+if TYPE_CHECKING:  # torch comes in where a worker needs it: the driver, which imports this too, does not
+    from vibesweep.training.loop import TrialRun
+    from vibesweep.training.workbench import Workbench
 
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
 
@@ -43,7 +46,6 @@ class LaneSpec:
         scratch: absolute folder for Ray Train's own files.
         max_steps: the budget's.
         resources: what the worker group holds.
-        loop: the module that has ``Workbench`` and ``TrialRun``.
     """
 
     name: str
@@ -53,7 +55,6 @@ class LaneSpec:
     scratch: Path
     max_steps: int
     resources: TrialResources = field(default_factory=TrialResources)
-    loop: str = "vibesweep.training.loop"
 
 
 def start_mailbox() -> Any:
@@ -84,17 +85,17 @@ def lane_worker(config: dict[str, Any]) -> None:
     _obey(spec, mailbox, generation, rank, bench)
 
 
-def _open_bench(spec: LaneSpec, rank: int, size: int) -> Any:
+def _open_bench(spec: LaneSpec, rank: int, size: int) -> Workbench:
     import torch
     from ray.train.torch import get_device
 
-    from vibesweep.training.workbench import World
+    from vibesweep.training.workbench import Workbench, World
 
-    torch.set_num_threads(spec.resources.cpus_per_worker)
-    return importlib.import_module(spec.loop).Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())))
+    torch.set_num_threads(max(spec.resources.cpus_per_worker, 1))
+    return Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())))
 
 
-def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Any) -> None:
+def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
     seat, number = Seat(spec, bench, rank), 0
     while (command := ray.get(mailbox.take.remote(spec.name, generation, number))) is not None:
         try:
@@ -111,11 +112,10 @@ def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Any) 
 class Seat:
     """The place at the bench where one trial sits. Everything that it changed leaves with it."""
 
-    def __init__(self, spec: LaneSpec, bench: Any, rank: int) -> None:
+    def __init__(self, spec: LaneSpec, bench: Workbench, rank: int) -> None:
         self._spec, self._bench, self._rank = spec, bench, rank
-        self._loop = importlib.import_module(spec.loop)
         self._trial_id: str | None = None
-        self._run: Any = None
+        self._run: TrialRun | None = None
         self._best = math.inf
 
     def obey(self, command: Command) -> Answer:
@@ -125,6 +125,7 @@ class Seat:
                 self._take_in(command)
             except VibesweepError as error:  # raised on all ranks alike: the trial's failure, not the lane's
                 return Answer(error=error)
+        assert self._run is not None
         report = self._run.advance(command.until_step)
         if math.isfinite(report.loss_val) and report.loss_val < self._best:
             self._best = report.loss_val
@@ -133,9 +134,11 @@ class Seat:
         return Answer(report=report)
 
     def _take_in(self, command: Command) -> None:
+        from vibesweep.training.loop import TrialRun
+
         self._trial_id, self._run, self._best = None, None, math.inf
-        gc.collect()  # the old model and its optimizer refer to each other; wait for no one to notice
-        self._run = self._loop.TrialRun(self._bench, command.settings, self._spec.max_steps)
+        gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
+        self._run = TrialRun(self._bench, command.settings, self._spec.max_steps)
         self._trial_id = command.trial_id
 
 
