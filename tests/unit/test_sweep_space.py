@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import SpaceError
@@ -142,3 +142,18 @@ def test_values_are_checked(chosen: Mapping[str, Any], message: str) -> None:
 
 def test_no_patience_is_a_value() -> None:
     assert settings_with(TrialSettings(patience_reports=3), {"patience_reports": None}).patience_reports is None
+
+
+def test_a_dict_takes_every_kind_of_distribution_and_nothing_else() -> None:
+    space = {
+        "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
+        "lora_rank": IntDistribution(4, 16, step=4),
+        "optimizer": CategoricalDistribution(["adamw", "lion"]),
+    }
+    trial = optuna.create_study().ask()
+    swept, settings = suggest(Sweep(space=space), trial)
+    assert set(swept) == set(space)
+    assert settings.lora_rank in (4, 8, 12, 16)
+    assert trial.distributions == space
+    with pytest.raises(SpaceError, match="learning_rate is a tuple"):
+        check_space(Sweep(space={"learning_rate": (1e-5, 1e-3)}))  # type: ignore[dict-item]

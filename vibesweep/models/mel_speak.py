@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vibesweep.corpus.phonemes import PATCH
 from vibesweep.errors import SpeechError
+from vibesweep.models.base import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel_batch import prefix_ids
 
 if TYPE_CHECKING:
@@ -27,14 +28,15 @@ class SpeakingSettings:
     Attributes:
         diffusion_steps: evaluations of the head for each latent.
         guidance: how far the conditioned prediction is pushed away from the unconditioned one; 1 is none.
-        stop_threshold: probability of "stop" at which the speech ends.
+        stop_threshold: probability of "stop" at which the speech ends. Training weighs "stop" up; the default weighs it down again, to
+            where both are equally likely.
         patches_per_phoneme_limit: the speech is cut when it gets longer than this many patches for each phoneme.
         seed: of the noise.
     """
 
     diffusion_steps: int = 10
     guidance: float = 1.5
-    stop_threshold: float = 0.5
+    stop_threshold: float = STOP_CLASS_WEIGHTS[1] / sum(STOP_CLASS_WEIGHTS)
     patches_per_phoneme_limit: float = 2.0
     seed: int = 0
 

@@ -120,11 +120,26 @@ def suggest(sweep: Sweep, trial: optuna.Trial, where: str = "space") -> tuple[di
             raise _space_error(error, Path(sweep.space.__code__.co_filename)) from error
     else:
         for name, distribution in sweep.space.items():
-            trial._suggest(name, distribution)
+            _suggest_one(trial, name, distribution, where)
     if fixed is not None and not isinstance(fixed, Mapping):
         raise SpaceError(f"the function returned a {type(fixed).__name__}", where=where, fix="return a dict or nothing")
     swept = dict(trial.params)
     return swept, settings_with(sweep.settings, {**swept, **(fixed or {})}, where)
+
+
+def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) -> None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match distribution:
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            trial.suggest_float(name, low, high, log=log, step=step)
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            trial.suggest_int(name, low, high, log=log, step=step)
+        case CategoricalDistribution(choices=choices):
+            trial.suggest_categorical(name, choices)
+        case _:
+            found = f"{name} is a {type(distribution).__name__}"
+            raise SpaceError(found, where=where, fix="give one of optuna.distributions, or write the space as a function")
 
 
 def settings_with(base: TrialSettings, chosen: Mapping[str, Any], where: str = "space") -> TrialSettings:
