@@ -126,11 +126,6 @@ class PhonemeTable:
         return {symbol: i for i, symbol in enumerate(self.symbols, len(SPECIALS))}
 
 
-def language_of(text: str) -> str:
-    """``zh`` where the text has a Han character, otherwise ``en``."""
-    return "zh" if any(map(_is_han, text)) else "en"
-
-
 def _runs(text: str) -> tuple[list[_Run], Counter[str]]:
     """Cut a text where its script changes and at pauses; count what cannot be said."""
     runs: list[_Run] = []
