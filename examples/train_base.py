@@ -23,10 +23,10 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from vibesweep.config import MelSettings, TrialSettings
+from vibesweep.config import CorpusSettings, MelSettings, TrialSettings
 from vibesweep.corpus.demo import Dialogue, write_corpus
-from vibesweep.corpus.manifest import read_rows
-from vibesweep.corpus.phonemes import PhonemeTable
+from vibesweep.corpus.manifest import read_patch_statistics, read_rows
+from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.corpus.sentences import sentence
 from vibesweep.corpus.shards import preprocess
 from vibesweep.corpus.voices import BASE_VOICES
@@ -35,13 +35,13 @@ from vibesweep.models.bundle import save_bundle
 from vibesweep.models.mel import MelModel, MelShape
 from vibesweep.models.mel_batch import MelBatch, MelCollator
 from vibesweep.training.batches import epoch_steps
-from vibesweep.training.optim import build_optimizer, cosine_with_warmup
+from vibesweep.training.optim import build_optimizer
+from vibesweep.training.schedules import cosine_with_warmup
 
 BATCH_CLIPS = 160
 PEAK_LEARNING_RATE = 1.5e-3
 EMA_DECAY = 0.999
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-CODEC_CLIPS = 4_000
 LOADERS = 8
 DIALOGUE_SHARE = 0.3
 RARE_WORDS = ("Utrecht", "Achtung", "Bach", "the loch", "Ahmed", "croissants", "the Reich", "Beresford", "Maastricht", "Van Rijn", "nacht")
@@ -109,7 +109,7 @@ def encode(shards: Path) -> tuple[MelModel, list[Example], list[Example], float]
     table = PhonemeTable.fit(turn.phonemes for row in rows for turn in row.turns)
     model = MelModel(MelShape(), table, MelSettings())
     train = [row for row in rows if row.split == "train"]
-    kept = model.codec.fit(torch.from_numpy(row.mel.astype("float32")) for row in train[:: max(len(train) // CODEC_CLIPS, 1)])
+    kept = model.codec.fit(read_patch_statistics(shards))
     clips = [model.encode(row) for row in train]
     return model, clips, [model.encode(row) for row in rows if row.split == "val"], kept
 
@@ -183,7 +183,7 @@ def main() -> None:
     casts = list(dialogues(english, made_up_sentences("zh", arguments.mandarin), rng))
     write_corpus(arguments.out / "corpus", casts, processes=arguments.processes)
     print(f"{len(casts)} clips spoken, {time.perf_counter() - began:.0f} s", flush=True)
-    preprocess(arguments.out / "corpus", arguments.out / "shards", settings=MelSettings(), val_fraction=0.02)
+    preprocess(arguments.out / "corpus", arguments.out / "shards", CorpusSettings(val_fraction=0.02))
     model, clips, held_out, kept = encode(arguments.out / "shards")
     hours = sum(clip.patches for clip in clips) / 7.5 / 3600
     print(f"{len(clips)} clips, {hours:.1f} h encoded, {kept:.3f} of the variance kept", flush=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.manifest import ROW_SCHEMA, Manifest, ShardFile, ShardRow, ShardTurn, write_manifest
-from vibesweep.corpus.phonemes import PhonemeTable
+from vibesweep.corpus.manifest import Manifest, ShardFile, write_manifest
+from vibesweep.corpus.parquet import ROW_SCHEMA, ShardRow, ShardTurn
+from vibesweep.corpus.phoneme_table import PhonemeTable
+from vibesweep.corpus.statistics import Moments
 from vibesweep.models.bundle import save_bundle
 from vibesweep.models.mel import MelModel, MelShape
 
@@ -49,13 +52,37 @@ def write_shards(folder: Path, count: int = 30) -> Path:
         part = [row for row in made if row.split == split]
         name = f"{split}-00000.parquet"
         pq.write_table(pa.Table.from_pylist([_plain(row) for row in part], schema=ROW_SCHEMA), folder / name)
-        files.append(ShardFile(name, split, len(part)))
-    flat = (0.0,) * MEL.n_mels
-    counts = {file.split: file.rows for file in files}
-    hours = {split: 0.1 for split in counts}
-    symbols = dict.fromkeys(SYMBOLS, 1)
-    write_manifest(folder, Manifest("tiny", MEL, flat, flat, counts, hours, {"p0": 1}, symbols, {}, {}, tuple(files)))
+        files.append(ShardFile(name, split, len(part), sum(len(row.mel) for row in part)))
+    write_manifest(folder, manifest(*files))
     return folder
+
+
+def manifest(*files: ShardFile) -> Manifest:
+    """The manifest of such shards."""
+    nothing: dict[str, int] = {}
+    flat = (0.0,) * MEL.n_mels
+    return Manifest(
+        signature="tiny",
+        mel=MEL,
+        language="en-us",
+        mel_mean=flat,
+        mel_std=flat,
+        patch_statistics="patches.safetensors",
+        clips={file.split: file.rows for file in files},
+        hours={file.split: file.frames / 75 / 3_600 for file in files},
+        speakers={"p0": 1},
+        languages={"en": 1},
+        symbols=dict.fromkeys(SYMBOLS, 1),
+        rejects=nothing,
+        warnings=nothing,
+        unknown_characters={"SNOWMAN": 1},
+        shards=files,
+    )
+
+
+def _patches(made: MelModel, row: ShardRow) -> npt.NDArray[np.float32]:
+    patches: npt.NDArray[np.float32] = made.codec.patches(torch.from_numpy(row.mel.astype(np.float32))).numpy()
+    return patches
 
 
 def _plain(row: ShardRow) -> dict[str, object]:
@@ -68,7 +95,7 @@ def model(shape: MelShape = SHAPE, seed: int = 0) -> MelModel:
     """Make a base with fresh weights, its codec fitted on such clips, and no layer silent."""
     torch.manual_seed(seed)
     made = MelModel(shape, PhonemeTable.fit([SYMBOLS]), MEL)
-    made.codec.fit(torch.from_numpy(row.mel.astype(np.float32)) for row in rows(12))
+    made.codec.fit(Moments.of(np.concatenate([_patches(made, row) for row in rows(12)]), pairs=True))
     for part in made.head.parameters():  # adaLN-zero would hide the conditions from every test
         if not part.any():
             torch.nn.init.normal_(part, std=0.1)

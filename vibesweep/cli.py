@@ -84,26 +84,53 @@ def demo_corpus(
 
 @app.command()
 def preprocess(
-    corpus: Annotated[Path, typer.Argument(help="A folder with metadata.csv.")],
-    out: Annotated[Path, typer.Argument(help="The folder of shards to write.")],
-    val_fraction: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the recordings held out for validation.")] = 0.1,
+    corpus: Annotated[str, typer.Argument(help="A folder with metadata.csv or an LJSpeech one, or a .jsonl file; a path or URI.")],
+    out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
+    language: Annotated[str, typer.Option(help="eSpeak NG voice that reads all but Han characters.")] = "en-us",
+    max_duration: Annotated[float, typer.Option(help="Seconds; longer recordings are cut between turns.")] = 300.0,
+    split_by: Annotated[str, typer.Option(help="What is never on both sides of the split: recording or speaker.")] = "recording",
+    val_fraction: Annotated[float, typer.Option(help="Share of the recordings, or speakers, held out for validation.")] = 0.1,
+    val_ids: Annotated[str, typer.Option(help="Hold out these recordings, or speakers, instead: names with commas between.")] = "",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    max_reject_fraction: Annotated[float, typer.Option(help="More recordings than this that cannot be used are an error.")] = 0.2,
 ) -> None:
     """Turn recordings and texts into Parquet shards of log-mels and phonemes. Done once, it is not done again."""
-    from rich.progress import Progress
+    from vibesweep.config import CorpusSettings
 
+    settings = CorpusSettings(
+        language=language,
+        max_duration_s=max_duration,
+        split_by=split_by,
+        val_fraction=val_fraction,
+        val_ids=tuple(filter(None, map(str.strip, val_ids.split(",")))),
+        seed=seed,
+        max_reject_fraction=max_reject_fraction,
+    )
+    from vibesweep.corpus.progress import shown
     from vibesweep.corpus.shards import preprocess as make_shards
 
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("preprocessing", total=None)
-        manifest = make_shards(
-            corpus, out, val_fraction=val_fraction, seed=seed, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
-    rejected = sum(manifest.rejects.values())
+    with shown(console) as tell:
+        manifest = make_shards(corpus, out, settings, tell=tell)
     clips, hours = manifest.clips, sum(manifest.hours.values())
-    say(f"{clips.get('train', 0)} training and {clips.get('val', 0)} validation clips, {hours:.2f} h, {rejected} rejected, in {out}")
-    for reason, count in manifest.rejects.items():
-        say(f"  {count} x {reason} (see {out / 'rejects.parquet'})")
+    rejected, warned = sum(manifest.rejects.values()), sum(manifest.warnings.values())
+    say(f"{clips['train']} training and {clips['val']} validation clips, {hours:.2f} h, {rejected} rejected, {warned} warnings, in {out}")
+    for file, counts in (("rejects", manifest.rejects), ("warnings", manifest.warnings)):
+        for reason, count in counts.items():
+            say(f"  {count} x {reason} (see {out}/{file}.parquet)")
+
+
+@app.command()
+def inspect(
+    shards: Annotated[str, typer.Argument(help="A folder of shards; a path or URI.")],
+    pictures: Annotated[int, typer.Option(min=0, help="How many clips' mels to draw.")] = 4,
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("mels"),
+) -> None:
+    """Tell what shards hold: hours, durations, speakers, languages, levels, rejects; and draw the mels of a few clips."""
+    from vibesweep.corpus.inspection import describe, draw_mels
+
+    console.print(describe(shards))
+    for path in draw_mels(shards, out, pictures) if pictures else ():
+        say(f"mel: {path}")
 
 
 @app.command("list")

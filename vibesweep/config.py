@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from vibesweep.errors import SpaceError
+from vibesweep.errors import CorpusError, SpaceError
 
 if TYPE_CHECKING:
     import optuna
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     DefineByRun = Callable[[optuna.Trial], Mapping[str, Any] | None]
     Space = DefineByRun | Mapping[str, optuna.distributions.BaseDistribution]
 
+SPLIT_BY = ("recording", "speaker")
 METHODS = ("lora", "full", "freeze")
 
 
@@ -29,22 +30,75 @@ class MelSettings:
 
 
 @dataclass(frozen=True)
+class CorpusSettings:
+    """How a corpus becomes shards.
+
+    Attributes:
+        mel: how recordings become log-mels.
+        language: the eSpeak NG voice that reads all but Han characters, which are Mandarin.
+        max_duration_s: longer recordings are cut between turns.
+        split_by: ``recording`` or ``speaker``: what is never on both sides of the split.
+        val_fraction: share of the recordings, or of the people, that is held out for validation.
+        val_ids: the recordings, or people, that are held out instead of a share.
+        seed: of the choice of a share.
+        max_reject_fraction: more recordings than this that cannot be used are an error.
+    """
+
+    mel: MelSettings = field(default_factory=MelSettings)
+    language: str = "en-us"
+    max_duration_s: float = 300.0
+    split_by: str = "recording"
+    val_fraction: float = 0.1
+    val_ids: tuple[str, ...] = ()
+    seed: int = 0
+    max_reject_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.split_by not in SPLIT_BY:
+            fix = f"choose one of {', '.join(SPLIT_BY)}"
+            raise CorpusError(f"there is no split by {self.split_by!r}", where="split_by", fix=fix)
+        if not self.max_duration_s > 0:
+            raise CorpusError(f"max_duration_s is {self.max_duration_s}", where="max_duration_s", fix="choose more than 0 s")
+        for name in ("val_fraction", "max_reject_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise CorpusError(f"{name} is {getattr(self, name)}", where=name, fix="choose 0 to 1")
+
+
+@dataclass(frozen=True)
 class TrialSettings:
     """What one trial is trained with. Each field may be suggested by a search space under its own name.
 
     Attributes:
         method: ``lora``, ``full`` or ``freeze`` (full, but for the lowest ``freeze_layers`` layers and the embeddings).
-        learning_rate: the peak, after the warm-up.
+        learning_rate: the peak, after the warm-up; for ``prodigy`` a factor near 1 on the rate that it finds by itself.
         optimizer: a name of :data:`vibesweep.training.optim.OPTIMIZERS`.
-        weight_decay: decoupled, on matrices only.
+        weight_decay: decoupled (``sgd`` adds it to the gradient), on matrices only.
+        schedule: a name of :data:`vibesweep.training.schedules.SCHEDULES`: the rate's way after the warm-up.
         warmup_fraction: share of the budget's steps in which the rate climbs from nothing.
+        cooldown_fraction: share of the budget's steps in which ``wsd`` falls to nothing at the end; the others have none.
         batch_clips: clips in one optimizer step, over all workers and micro-batches.
+        batch_seconds: speech in one optimizer step, in place of ``batch_clips``, which then plays no part.
+        micro_batch_positions: positions, padding included, that a worker computes at once; ``None`` takes what fits its device.
         accumulation_steps: micro-batches that a worker's share of the batch is cut into.
         grad_clip_norm: largest L2 norm of the whole gradient.
+        ema_decay: share that the average of the trained weights keeps of itself in a step; it is what is validated and saved.
+            ``None`` averages nothing.
+        precision: ``float32`` or ``bf16``: autocast in training. Weights, losses and validation stay in float32.
+        gradient_checkpointing: compute the backbone's layers again in the backward pass instead of keeping what is inside them.
+        compile: have torch compile the layers.
+        attention_dropout: share of the backbone's attention weights that is dropped in training.
+        specaugment_time_share: share of a clip's own latents, in spans, that are hidden where they are fed back in training.
+        specaugment_dims_share: share of the latent dimensions that are hidden there for a whole clip.
         lora_rank: rank of each LoRA pair.
         lora_alpha_ratio: alpha divided by rank, so that the rank can be swept without changing the scale.
+        lora_alpha: alpha itself, in place of the ratio; ``None`` leaves it to the ratio.
         lora_dropout: dropout in front of each LoRA pair.
-        lora_targets: ``attention`` or ``attention+mlp``.
+        lora_targets: ``attention``, ``attention+mlp`` or a regular expression of whole names of linear layers.
+        lora_rslora: scale by alpha over the rank's square root instead of the rank (Kalajdzievski 2023).
+        lora_dora: train each adapted weight's column norms as well (Liu et al. 2024, DoRA).
+        lora_head: how the diffusion and the stop head are trained under ``lora``: ``lora`` (as far as the targets take them
+            in), ``full`` or ``frozen``.
         freeze_layers: the lowest k backbone layers that ``freeze`` leaves alone.
         diffusion_weight: weight of the diffusion loss in training; validation has its own, fixed weights.
         stop_weight: weight of the go-on/stop loss in training.
@@ -56,14 +110,29 @@ class TrialSettings:
     learning_rate: float = 1e-4
     optimizer: str = "adamw"
     weight_decay: float = 0.01
+    schedule: str = "cosine"
     warmup_fraction: float = 0.05
+    cooldown_fraction: float = 0.2
     batch_clips: int = 8
+    batch_seconds: float | None = None
+    micro_batch_positions: int | None = None
     accumulation_steps: int = 1
     grad_clip_norm: float = 1.0
+    ema_decay: float | None = None
+    precision: str = "float32"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    attention_dropout: float = 0.0
+    specaugment_time_share: float = 0.0
+    specaugment_dims_share: float = 0.0
     lora_rank: int = 8
     lora_alpha_ratio: float = 4.0
+    lora_alpha: float | None = None
     lora_dropout: float = 0.05
     lora_targets: str = "attention+mlp"
+    lora_rslora: bool = False
+    lora_dora: bool = False
+    lora_head: str = "lora"
     freeze_layers: int = 2
     diffusion_weight: float = 1.0
     stop_weight: float = 0.2

@@ -39,6 +39,10 @@ def _rebuild(kind: type[VibesweepError], found: str, where: str, fix: str) -> Vi
     return kind(found, where=where, fix=fix)
 
 
+class StorageError(VibesweepError):
+    """A path or URI that cannot be reached."""
+
+
 class CorpusError(VibesweepError):
     """The recordings, their metadata or their texts."""
 

@@ -102,14 +102,51 @@ def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(desk: Path) -> No
 
 
 def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(tmp_path: Path) -> None:
-    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+    vibesweep("demo-corpus", "talks", "--recordings", "6", cwd=tmp_path)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
-    printed = vibesweep("preprocess", "talks", "out", cwd=tmp_path)
+    printed = vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path)
+    assert "3 training and 2 validation clips" in printed
     assert "1 rejected" in printed
-    assert "1 x unreadable_audio" in printed
+    assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert vibesweep("preprocess", "talks", "out", cwd=tmp_path) == printed
+    assert vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path) == printed
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+    told = vibesweep("inspect", "out", "--pictures", "2", cwd=tmp_path)
+    for found in ("train 3 clips", "Alex", "unreadable_audio", "demo_0001", "seconds a clip", "zh"):
+        assert found in told
+    pictures = list((tmp_path / "mels").iterdir())
+    assert len(pictures) == 2
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+
+
+def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
+    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+    lines = [
+        json.dumps({"text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?", "audio": f"talks/audio/demo_{i:04d}.flac"})
+        for i in range(4)
+    ]
+    (tmp_path / "talks.jsonl").write_text("\n".join(lines) + "\n")
+    options = ("--language", "de", "--split-by", "speaker", "--val-ids", "SPEAKER_0")
+    said = vibesweep("preprocess", "talks.jsonl", "out", *options, cwd=tmp_path, rc=2)
+    assert "nothing is left for training" in said, "both people are in all clips"
+    assert "4 x" not in vibesweep("preprocess", "talks.jsonl", "out", "--language", "de", cwd=tmp_path)
+    assert "de" in vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--language", "klingon"), "klingon"),
+        (("--split-by", "mood"), "mood"),
+        (("--val-ids", "nobody"), "nobody"),
+        (("--max-reject-fraction", "1.5"), "max_reject_fraction is 1.5"),
+    ],
+)
+def test_bad_options_of_preprocess_are_one_line(tmp_path: Path, options: tuple[str, ...], found: str) -> None:
+    vibesweep("demo-corpus", "talks", "--recordings", "2", cwd=tmp_path)
+    said = vibesweep("preprocess", "talks", "out", *options, cwd=tmp_path, rc=2)
+    assert said.count("\n") == 1
+    assert found in said
 
 
 def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:

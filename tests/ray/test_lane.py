@@ -80,7 +80,7 @@ class Post:
 def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1) -> Iterator[Post]:
     """One lane with so many workers, not yet ready."""
     name = folder.name
-    spec = LaneSpec(name, str(model), shards, folder / "checkpoints", folder / "ray", MAX_STEPS, TrialResources(workers=workers))
+    spec = LaneSpec(name, str(model), str(shards), folder / "checkpoints", folder / "ray", MAX_STEPS, TrialResources(workers=workers))
     mailbox = start_mailbox()
     lanes = Lanes(mailbox, [spec], restarts=5)
     lanes.start()

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vibesweep.config import MelSettings
+from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo import write_demo_corpus
-from vibesweep.corpus.manifest import Manifest, ShardRow, read_manifest, read_rows
+from vibesweep.corpus.manifest import Manifest, read_manifest, read_patch_statistics, read_rows, read_table
+from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.shards import preprocess
 from vibesweep.errors import CorpusError, ShardsError
+from vibesweep.storage import Place
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 RECORDINGS = 10
+Made = tuple[Path, Manifest, list[Encoded]]
 
 
 def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def contents(folder: str | Path) -> dict[str, tuple[str, bytes]]:
+    return {row.id: (row.split, row.mel.tobytes()) for row in read_rows(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +46,29 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, list[tuple[int, int]]]:
+def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Shards of that corpus, their manifest, and what progress was told."""
-    out, told = tmp_path_factory.mktemp("made") / "shards", []
-    manifest = preprocess(corpus, out, progress=lambda done, total: told.append((done, total)))
-    return out, manifest, told
+    told: list[Encoded] = []
+    out = tmp_path_factory.mktemp("made") / "shards"
+    return out, preprocess(corpus, out, tell=told.append), told
 
 
-Made = tuple[Path, Manifest, list[tuple[int, int]]]
-
-
-def test_every_row_is_in_a_shard_or_rejected(made: Made) -> None:
+def test_every_row_ends_in_a_shard_or_among_the_rejects(corpus: Path, made: Made) -> None:
     out, manifest, told = made
     rows = list(read_rows(out))
     rejects = pq.read_table(out / "rejects.parquet").to_pylist()
-    assert {(reject["id"], reject["reason"]) for reject in rejects} == {
-        ("demo_0003", "unreadable_audio"),
-        ("demo_0005", "missing_text"),
-    }
-    assert {row.id for row in rows} | {reject["id"] for reject in rejects} == {f"demo_{i:04d}" for i in range(RECORDINGS)}
-    assert len(rows) + len(rejects) == RECORDINGS
+    with (corpus / "metadata.csv").open(encoding="utf-8") as file:
+        ids = [row["id"] for row in csv.DictReader(file)]
+    assert sorted([row.id for row in rows] + [reject["id"] for reject in rejects]) == sorted(ids)
+    reasons = {reject["id"]: (reject["reason"], Path(reject["path"]).name) for reject in rejects}
+    assert reasons == {"demo_0003": ("unreadable_audio", "demo_0003.flac"), "demo_0005": ("missing_text", "demo_0005.txt")}
     assert manifest.rejects == {"missing_text": 1, "unreadable_audio": 1}
-    assert told[-1] == (RECORDINGS - 1, RECORDINGS - 1)  # a row without its text is out before the work begins
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert (told[0].recordings, told[-1].recordings, told[-1].of) == (0, RECORDINGS - 1, RECORDINGS - 1)
+    assert told[-1].speech_s == pytest.approx(sum(row.duration_s for row in rows))
+    assert {"audio", "mel", "phonemes", "write"} <= set(told[-1].worked_s)
 
 
-def test_the_manifest_adds_up(made: Made) -> None:
+def test_the_manifest_tells_what_is_there(made: Made) -> None:
     out, manifest, _ = made
     rows = list(read_rows(out))
     assert read_manifest(out) == manifest
@@ -69,68 +78,151 @@ def test_the_manifest_adds_up(made: Made) -> None:
     assert sum(manifest.hours.values()) * 3_600 == pytest.approx(sum(row.duration_s for row in rows))
     assert {turn.speaker for row in rows for turn in row.turns} == set(manifest.speakers)
     assert {symbol for row in rows for turn in row.turns for symbol in turn.phonemes} == set(manifest.symbols)
-    assert len(manifest.mel_mean) == len(manifest.mel_std) == 80
+    train = np.concatenate([row.mel for row in rows if row.split == "train"]).astype(np.float64)
+    assert np.abs(np.array(manifest.mel_mean) - train.mean(axis=0)).max() < 1e-5
+    assert np.abs(np.array(manifest.mel_std) - train.std(axis=0)).max() < 1e-5
+    patches = read_patch_statistics(out)
+    assert patches.count == sum(len(row.mel) // 10 for row in rows if row.split == "train")
 
 
-def test_the_second_call_does_nothing(corpus: Path, made: Made) -> None:
+def test_nothing_is_done_a_second_time(corpus: Path, made: Made) -> None:
     out, manifest, _ = made
-    times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert preprocess(corpus, out) == manifest
-    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
+    before = digests(out)
+    told: list[Encoded] = []
+    assert preprocess(corpus, out, tell=told.append) == manifest
+    assert digests(out) == before
+    assert told == []
 
 
-def test_the_same_corpus_gives_the_same_bytes(corpus: Path, made: Made, tmp_path: Path) -> None:
-    preprocess(corpus, tmp_path / "again")
-    assert digests(tmp_path / "again") == digests(made[0])
+def test_the_same_input_gives_the_same_files_in_any_order_of_its_rows(corpus: Path, made: Made, tmp_path: Path) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")  # with the times of change
+    table = (tmp_path / "corpus/metadata.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "corpus/metadata.csv").write_text("\n".join([table[0], *reversed(table[1:])]) + "\n", encoding="utf-8")
+    again = preprocess(tmp_path / "corpus", tmp_path / "again")
+    assert again == made[1]
+    assert contents(tmp_path / "again") == contents(made[0])
+
+
+def test_new_recordings_alone_are_encoded_and_the_outcome_is_as_if_all_were_made_at_once(tmp_path: Path) -> None:
+    folder, out = write_demo_corpus(tmp_path / "corpus", recordings=6), tmp_path / "shards"
+    table = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "metadata.csv").write_text("\n".join(table[:5]) + "\n", encoding="utf-8")
+    (folder / "audio/demo_0002.flac").write_bytes(b"not audio at all")
+    preprocess(folder, out, CorpusSettings(max_reject_fraction=0.5))
+    (folder / "metadata.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    told: list[Encoded] = []
+    added = preprocess(folder, out, CorpusSettings(max_reject_fraction=0.5), tell=told.append)
+    assert (told[0].recordings, told[-1].recordings) == (4, 6), "the one that cannot be used is not tried again either"
+    assert told[-1].speech_s == pytest.approx(sum(row.duration_s for row in read_rows(out) if row.id in ("demo_0004", "demo_0005")))
+    at_once = preprocess(folder, tmp_path / "at_once", CorpusSettings(max_reject_fraction=0.5))
+    assert added == at_once
+    assert contents(out) == contents(tmp_path / "at_once")
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "at_once").iterdir())
+
+
+def test_another_split_encodes_nothing(corpus: Path, made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made[0], tmp_path / "shards")
+    told: list[Encoded] = []
+    manifest = preprocess(corpus, tmp_path / "shards", CorpusSettings(val_fraction=0.5), tell=told.append)
+    assert manifest.clips == {"train": 4, "val": 4}
+    assert [encoded.speech_s for encoded in told] == [0.0]
 
 
 def test_changed_input_and_settings_make_the_shards_anew(tmp_path: Path) -> None:
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=4), tmp_path / "shards"
     first = preprocess(folder, out)
-    (folder / "text/demo_0000.txt").write_text("[SPEAKER_A] Only me.\n", encoding="utf-8")
+    with (folder / "text/demo_0000.txt").open("a", encoding="utf-8") as file:
+        file.write("One more sentence.\n")
     second = preprocess(folder, out)
-    assert second.signature != first.signature
-    assert second.rejects == {"speaker_count": 1}
-    third = preprocess(folder, out, settings=MelSettings(n_mels=40))
-    assert len(third.mel_mean) == 40
+    third = preprocess(folder, out, CorpusSettings(mel=MelSettings(n_mels=40)))
+    assert len({manifest.signature for manifest in (first, second, third)}) == 3
+    assert sum(second.symbols.values()) > sum(first.symbols.values())
     assert {row.mel.shape[1] for row in read_rows(out)} == {40}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "shards"]
+    assert {path.name for path in out.iterdir()} == {
+        "manifest.json",
+        "rejects.parquet",
+        "warnings.parquet",
+        third.patch_statistics,
+        *(shard.name for shard in third.shards),
+    }, "nothing of the former shards is left"
 
 
-def test_shards_without_their_manifest_are_made_anew(tmp_path: Path) -> None:
-    folder, out = write_demo_corpus(tmp_path / "corpus", recordings=2), tmp_path / "shards"
-    manifest = preprocess(folder, out)
-    (out / "manifest.json").unlink()
-    assert preprocess(folder, out) == manifest == read_manifest(out)
+KILLED = """
+import os, signal, sys
+from vibesweep.corpus.shards import preprocess
+
+def kill(encoded):
+    if encoded.recordings:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+preprocess(sys.argv[1], sys.argv[2], tell=kill)
+"""
 
 
-def test_a_folder_that_holds_anything_else_is_not_replaced(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    folder, out = write_demo_corpus(tmp_path / "corpus", recordings=8), tmp_path / "shards"
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(out)], capture_output=True, timeout=300, env=environment)
+    assert done.returncode == -9
+    with pytest.raises(ShardsError, match=r"no manifest\.json"):
+        read_manifest(out)
+    assert list(out.iterdir()) == [out / "parts"]
+    told: list[Encoded] = []
+    manifest = preprocess(folder, out, tell=told.append)
+    assert told[0].recordings > 0, "what was encoded is not encoded again"
+    assert sum(manifest.clips.values()) == 8
+    assert contents(out) == contents_of_a_fresh_run(folder, tmp_path / "fresh")
+
+
+def contents_of_a_fresh_run(corpus: Path, out: Path) -> dict[str, tuple[str, bytes]]:
+    preprocess(corpus, out)
+    return contents(out)
+
+
+def test_a_folder_with_foreign_files_is_left_alone(tmp_path: Path) -> None:
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=2), tmp_path / "shards"
     out.mkdir()
     (out / "manifest.json").write_text("{}", encoding="utf-8")
-    (out / "thesis.tex").write_text("years of work", encoding="utf-8")
-    with pytest.raises(ShardsError, match=r"holds thesis\.tex"):
+    (out / "thesis.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(ShardsError, match=r"thesis\.txt"):
         preprocess(folder, out)
-    assert (out / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+    assert (out / "thesis.txt").read_text(encoding="utf-8") == "precious"
 
 
-def test_rejects_do_not_empty_a_split(tmp_path: Path) -> None:
-    folder = write_demo_corpus(tmp_path / "corpus", recordings=4)
-    (lost,) = (row.id for row in _rows_of(folder, tmp_path / "whole", "val"))
-    (folder / f"audio/{lost}.flac").write_bytes(b"")
-    manifest = preprocess(folder, tmp_path / "shards")
+def test_too_many_rejects_are_an_error_and_the_files_say_why(tmp_path: Path) -> None:
+    folder, out = write_demo_corpus(tmp_path / "corpus", recordings=4), tmp_path / "shards"
+    (folder / "audio/demo_0001.flac").write_bytes(b"")
+    with pytest.raises(CorpusError, match=r"1 of its 4 recordings .*unreadable_audio 1.*max-reject-fraction"):
+        preprocess(folder, out)
+    assert [row["id"] for row in pq.read_table(out / "rejects.parquet").to_pylist()] == ["demo_0001"]
+    with pytest.raises(ShardsError, match="no manifest"):
+        read_manifest(out)
+    told: list[Encoded] = []
+    manifest = preprocess(folder, out, CorpusSettings(max_reject_fraction=0.25), tell=told.append)
     assert manifest.clips == {"train": 2, "val": 1}
-    assert manifest.rejects == {"unreadable_audio": 1}
-    assert {row.id for row in read_rows(tmp_path / "shards")} == {f"demo_{i:04d}" for i in range(4)} - {lost}
+    assert told[0].recordings == 4, "nothing was lost"
 
 
-def test_a_corpus_of_which_nothing_can_be_used_is_an_error(tmp_path: Path) -> None:
-    folder = write_demo_corpus(tmp_path / "corpus", recordings=2)
-    for path in (folder / "audio").iterdir():
-        path.write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"none of its 2 recordings .*unreadable_audio 2"):
-        preprocess(folder, tmp_path / "shards")
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
+def test_the_same_recording_twice_is_on_one_side_and_told_of(tmp_path: Path) -> None:
+    folder = write_demo_corpus(tmp_path / "corpus", recordings=5)
+    with (folder / "metadata.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    twin = ["twin", *rows[1][1:]]
+    segments = json.loads((folder / "segments.json").read_text(encoding="utf-8"))
+    segments["twin"] = segments[rows[1][0]]
+    (folder / "segments.json").write_text(json.dumps(segments), encoding="utf-8")
+    with (folder / "metadata.csv").open("a", encoding="utf-8") as file:
+        csv.writer(file).writerow(twin)
+    for fraction in (0.1, 0.4):
+        manifest = preprocess(folder, tmp_path / "shards", CorpusSettings(val_fraction=fraction))
+        splits = dict(read_table(tmp_path / "shards", columns=["id", "split"]).to_pandas().itertuples(index=False))
+        assert splits["twin"] == splits[rows[1][0]]
+        assert manifest.warnings == {"duplicate_audio": 1}
+    (warned,) = pq.read_table(tmp_path / "shards/warnings.parquet").to_pylist()
+    assert (warned["id"], warned["reason"], warned["detail"]) == ("twin", "duplicate_audio", f"the same samples as {rows[1][0]}")
 
 
 def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
@@ -140,6 +232,37 @@ def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
         assert all(turn.timed for turn in row.turns)
 
 
-def _rows_of(folder: Path, out: Path, split: str) -> list[ShardRow]:
-    preprocess(folder, out)
-    return list(read_rows(out, split))
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an S3 server on this machine. Its address says where the server is; the credentials are anybody's."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        known = {"aws_access_key_id": "anybody", "aws_secret_access_key": "anything", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(Bucket="speech")
+        yield f"s3://anybody:anything@speech/{{}}?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    finally:
+        server.stop()
+
+
+def test_a_corpus_in_an_object_store_becomes_shards_there(corpus: Path, made: Made, bucket: str) -> None:
+    for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
+        (Place.of(bucket.format("corpus")) / path.relative_to(corpus).as_posix()).write_bytes(path.read_bytes())
+    out = bucket.format("shards")
+    manifest = preprocess(bucket.format("corpus"), out)
+    assert manifest.rejects == made[1].rejects
+    assert contents(out) == contents(made[0])
+    assert {stat.name for stat in Place.of(out).files()} == {
+        "manifest.json",
+        "rejects.parquet",
+        "warnings.parquet",
+        manifest.patch_statistics,
+        *(shard.name for shard in manifest.shards),
+    }
+    told: list[Encoded] = []
+    assert preprocess(bucket.format("corpus"), out, tell=told.append) == manifest
+    assert told == []

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.manifest import ShardRow
+from vibesweep.corpus.parquet import ShardRow
 from vibesweep.models.adapters import for_trial, merged
 from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle, save_bundle

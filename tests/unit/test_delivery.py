@@ -99,7 +99,8 @@ def test_a_sweep_with_no_checkpoint_is_told_so(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny model that knows the phonemes of "a cab"."""
-    from vibesweep.corpus.phonemes import PhonemeTable, phonemize
+    from vibesweep.corpus.phoneme_table import PhonemeTable
+    from vibesweep.corpus.phonemes import phonemize
 
     model = tiny.model()
     table = PhonemeTable.fit(phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."]))

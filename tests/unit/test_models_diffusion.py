@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from vibesweep.corpus.statistics import Moments
 from vibesweep.errors import ModelError
 from vibesweep.models.diffusion import Flow, VPrediction, diffusion_loss, objective_named, stratified_levels
 from vibesweep.models.latents import PatchCodec
@@ -82,7 +83,7 @@ def test_the_codec_is_the_pca_of_the_patches() -> None:
     rng = np.random.default_rng(0)
     mels = [rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in rng.integers(20, 60, 10)]
     codec = PatchCodec(2, 6, 5)
-    kept = codec.fit(torch.tensor(mel) for mel in mels)
+    kept = codec.fit(Moments.of(torch.cat([codec.patches(torch.tensor(mel)) for mel in mels]).numpy(), pairs=True))
     patches = np.concatenate([mel[: len(mel) // 2 * 2].reshape(-1, 12) for mel in mels])
     variances = np.sort(np.linalg.eigvalsh(np.cov(patches.T, bias=True)))[::-1]
     assert kept == pytest.approx(variances[:5].sum() / variances.sum(), rel=1e-6)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from vibesweep.training.batches import endless_steps, epoch_steps, micro_batches, share
-from vibesweep.training.optim import cosine_with_warmup, parameter_groups
+from vibesweep.training.optim import parameter_groups
+from vibesweep.training.schedules import cosine_with_warmup
 
 LENGTHS = np.random.default_rng(0).integers(20, 400, 103).tolist()
 
@@ -60,7 +61,7 @@ def test_the_rate_climbs_then_falls_to_nothing() -> None:
 def test_norms_and_biases_do_not_decay() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2, bias=False))
     model[2].weight.requires_grad_(False)
-    decayed, kept = parameter_groups(model.parameters(), 0.1)
+    decayed, kept = parameter_groups(model, 0.1)
     assert [p.shape for p in decayed["params"]] == [(4, 3)]
     assert decayed["weight_decay"] == 0.1
     assert len(kept["params"]) == 3

@@ -1,72 +1,86 @@
-"""One recording becomes one row of a shard, and a group of them one Parquet file. No ray here: shards.py hands out the work."""
+"""One recording becomes the rows of its clips. No ray here: shards.py hands out the work.
+
+Shapes: ``T`` frames, ``M`` mel bins.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from vibesweep.config import MelSettings
-from vibesweep.corpus import audio
-from vibesweep.corpus.manifest import ROW_SCHEMA
-from vibesweep.corpus.metadata import Recording, Turn, read_turns
-from vibesweep.corpus.phonemes import PAUSES, WORD_BOUNDARY, Phonemes, phonemize
-from vibesweep.corpus.plan import ShardPlan
-from vibesweep.corpus.rejects import RecordingError, Reject
+from vibesweep.config import CorpusSettings
+from vibesweep.corpus import audio, decoding
+from vibesweep.corpus.cutting import Cut, cuts_from_segments, cuts_from_silence
+from vibesweep.corpus.fingerprints import Planned
+from vibesweep.corpus.phonemes import PAUSES, WORD_BOUNDARY, Phonemes
+from vibesweep.corpus.recordings import Recording, Turn
+from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.stopwatch import Stopwatch
+from vibesweep.storage import Place
 
 DURATION_TOLERANCE_S = 0.5
 DURATION_TOLERANCE = 0.05
+CLIPPED_SHARE = 0.001
+"""From here on clipping is heard: a thousandth of the samples at full scale."""
+SYMBOLS_A_SECOND = (1.5, 40.0)
+"""Phoneme symbols a second of a clip; real speech has 8 to 20, with its pauses."""
+PROMPT_S = 30.0
+"""Of a voice prompt, this much is kept."""
 
 Times = list[tuple[float, float]]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ShardSummary:
-    """What became of a plan: all that the manifest adds up. Sums are over the frames of the file, for each mel bin."""
+class Spoken:
+    """A recording and what is said in it."""
 
-    name: str
-    split: str
-    rows: int
-    frames: int
-    mel_sum: list[float]
-    mel_square_sum: list[float]
-    speakers: dict[str, int] = field(default_factory=dict)
-    symbols: dict[str, int] = field(default_factory=dict)
-    unknown_characters: dict[str, int] = field(default_factory=dict)
-    rejects: tuple[Reject, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Clip:
-    recording: Recording
-    mel: npt.NDArray[np.float32]  # [T, M]
+    planned: Planned
     turns: tuple[Turn, ...]
-    phonemes: list[Phonemes]
+    phonemes: tuple[Phonemes, ...]
+
+    @property
+    def recording(self) -> Recording:
+        """The row of the corpus's table."""
+        return self.planned.recording
+
+    @property
+    def weights(self) -> list[int]:
+        """How many symbols of each turn are neither pauses nor word boundaries."""
+        return [sounds(said) for said in self.phonemes]
 
 
-def write_shard(plan: ShardPlan, folder: Path, settings: MelSettings) -> ShardSummary:
-    """Read a plan's recordings and write those that can be used; a plan of which none can leaves no file."""
-    spoken, rejects = _read_texts(plan.recordings)
-    clips = []
-    for recording, turns, phonemes in spoken:
-        try:
-            clips.append(_Clip(recording, _read_mel(recording, settings), turns, phonemes))
-        except RecordingError as error:
-            rejects.append(Reject.of(recording.id, error))
-    if clips:
-        rows = [_row(clip, plan.split, settings) for clip in clips]
-        columns = {name: [row[name] for row in rows] for name in ROW_SCHEMA.names}
-        columns["mel"] = _mel_column([clip.mel for clip in clips])
-        pq.write_table(pa.table(columns, schema=ROW_SCHEMA), folder / plan.name, compression="zstd", row_group_size=len(clips))
-    return _summary(plan, clips, rejects, settings)
+def sounds(phonemes: Phonemes) -> int:
+    """How many symbols are neither pauses nor word boundaries."""
+    return sum(symbol not in PAUSES and symbol != WORD_BOUNDARY for symbol in phonemes.symbols)
+
+
+def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -> list[Row]:
+    """The rows of a recording's clips; one, unless the recording is too long.
+
+    Raises:
+        RecordingError: the recording cannot be used.
+    """
+    address = spoken.recording.audio
+    with Place.of(address).fetched() as path:
+        with watch("audio"):
+            duration_s = decoding.probe(path, where=address).duration_s
+        _check_duration(spoken.recording, duration_s)
+        cuts = _cuts(spoken, path, duration_s, settings.max_duration_s, watch)
+        rows = [_clip(spoken, cut, number if len(cuts) > 1 else None, path, settings, watch) for number, cut in enumerate(cuts)]
+    prompts = _voice_prompts(spoken, settings, watch)
+    for row in rows:
+        cast = {turn["speaker"] for turn in row["turns"]}
+        row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in cast]
+    rows[0]["warnings"] += list(_warnings_of_texts(spoken))
+    return rows
 
 
 def share_times(weights: Sequence[int], duration_s: float) -> Times:
@@ -75,86 +89,123 @@ def share_times(weights: Sequence[int], duration_s: float) -> Times:
     return list(pairwise(edges))
 
 
-def _read_texts(recordings: Sequence[Recording]) -> tuple[list[tuple[Recording, tuple[Turn, ...], list[Phonemes]]], list[Reject]]:
-    """Turns and phonemes of the recordings, phonemized in one call."""
-    read: list[tuple[Recording, tuple[Turn, ...]]] = []
-    rejects = []
-    for recording in recordings:
-        try:
-            read.append((recording, read_turns(recording)))
-        except RecordingError as error:
-            rejects.append(Reject.of(recording.id, error))
-    answers = iter(phonemize([turn.text for _, turns in read for turn in turns]))
-    spoken = []
-    for recording, turns in read:
-        phonemes = [next(answers) for _ in turns]
-        mute = [turn.text for turn, said in zip(turns, phonemes, strict=True) if not _sounds(said)]
-        if mute:
-            rejects.append(Reject(recording.id, str(recording.text), "no_phonemes", f"{mute[0][:80]!r}"))
+def _check_duration(recording: Recording, duration_s: float) -> None:
+    said_s = recording.duration_s
+    if said_s is not None and abs(duration_s - said_s) > max(DURATION_TOLERANCE_S, DURATION_TOLERANCE * said_s):
+        raise RecordingError("duration_mismatch", f"{duration_s:.3f} s, duration_sec is {said_s} s", where=recording.audio)
+
+
+def _cuts(spoken: Spoken, path: Path, duration_s: float, max_s: float, watch: Stopwatch) -> Sequence[Cut]:
+    if duration_s <= max_s:
+        return [Cut(0, len(spoken.turns), 0.0, duration_s)]
+    recording = spoken.recording
+    with watch("audio"):
+        if recording.segments:
+            cuts = cuts_from_segments(recording.segments, max_s)
         else:
-            spoken.append((recording, turns, phonemes))
-    return spoken, rejects
+            levels = decoding.envelope(path, where=recording.audio)
+            cuts = cuts_from_silence(spoken.weights, levels, decoding.ENVELOPE_HOP_S, max_s)
+    if cuts is None:
+        how = "segments.json" if recording.segments else "its silences"
+        raise RecordingError("too_long", f"{duration_s:.1f} s of {max_s:g} s, by {how}", where=recording.audio)
+    return cuts
 
 
-def _sounds(phonemes: Phonemes) -> int:
-    """How many symbols are neither pauses nor word boundaries."""
-    return sum(symbol not in PAUSES and symbol != WORD_BOUNDARY for symbol in phonemes.symbols)
+def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, settings: CorpusSettings, watch: Stopwatch) -> Row:
+    recording = spoken.recording
+    with watch("audio"):
+        whole = number is None
+        waveform = decoding.decode(path, settings.mel, cut.start_s, None if whole else cut.end_s, where=recording.audio)
+    with watch("mel"):
+        mel = _mel(waveform, settings)
+    duration_s = audio.seconds_of(len(mel), settings.mel)
+    _check_rate(sum(spoken.weights[cut.first_turn : cut.past_turn]), duration_s, recording)
+    return {
+        "id": recording.id if number is None else f"{recording.id}#{number:03d}",
+        "split": None,
+        "duration_s": duration_s,
+        "frames": len(mel),
+        "mel": mel.ravel(),
+        "turns": _turns(spoken, cut, duration_s),
+        "recording": recording.id,
+        "source": recording.audio,
+        "fingerprint": spoken.planned.fingerprint,
+        "samples_hash": waveform.samples_hash,
+        "level_dbfs": waveform.level_dbfs,
+        "unknown_characters": list(_unknown(spoken.phonemes[cut.first_turn : cut.past_turn]).items()),
+        "warnings": list(_warnings_of_audio(waveform)),
+        "extra": list(recording.extra),
+    }
 
 
-def _read_mel(recording: Recording, settings: MelSettings) -> npt.NDArray[np.float32]:
-    waveform = audio.load(recording.audio, settings)
-    seconds = len(waveform) / settings.sample_rate_hz
-    if abs(seconds - recording.duration_s) > max(DURATION_TOLERANCE_S, DURATION_TOLERANCE * recording.duration_s):
-        detail = f"{seconds:.3f} s, duration_sec is {recording.duration_s} s"
-        raise RecordingError("duration_mismatch", detail, where=str(recording.audio))
-    return audio.log_mel(waveform, settings)
+def _check_rate(symbols: int, duration_s: float, recording: Recording) -> None:
+    least, most = SYMBOLS_A_SECOND
+    if not least <= symbols / duration_s <= most:
+        detail = f"{symbols} phoneme symbols in {duration_s:.1f} s, {symbols / duration_s:.1f} a second; {least:g} to {most:g} is speech"
+        raise RecordingError("speech_rate", detail, where=recording.text or recording.audio)
 
 
-def _row(clip: _Clip, split: str, settings: MelSettings) -> dict[str, Any]:
-    recording, duration_s = clip.recording, audio.seconds_of(len(clip.mel), settings)
-    timed = bool(recording.segments)
-    times = (
-        [(segment.start_s, min(segment.end_s, duration_s)) for segment in recording.segments]
-        if timed
-        else share_times([_sounds(said) for said in clip.phonemes], duration_s)
-    )
-    turns = [
+def _turns(spoken: Spoken, cut: Cut, duration_s: float) -> list[Row]:
+    chosen = slice(cut.first_turn, cut.past_turn)
+    segments = spoken.recording.segments[chosen]
+    if segments:
+        times = [(max(s.start_s - cut.start_s, 0.0), min(s.end_s - cut.start_s, duration_s)) for s in segments]
+    else:
+        times = share_times(spoken.weights[chosen], duration_s)
+    return [
         {
             "tag": turn.tag,
-            "speaker": recording.person(turn.tag),
+            "speaker": spoken.recording.person(turn.tag),
             "language": said.language,
             "text": turn.text,
             "phonemes": list(said.symbols),
             "start_s": start_s,
             "end_s": end_s,
-            "timed": timed,
+            "timed": bool(segments),
         }
-        for turn, said, (start_s, end_s) in zip(clip.turns, clip.phonemes, times, strict=True)
+        for turn, said, (start_s, end_s) in zip(spoken.turns[chosen], spoken.phonemes[chosen], times, strict=True)
     ]
-    return {"id": recording.id, "split": split, "duration_s": duration_s, "frames": len(clip.mel), "mel": None, "turns": turns}
 
 
-def _mel_column(mels: Sequence[npt.NDArray[np.float32]]) -> pa.ListArray:
-    offsets = np.fromiter(accumulate((mel.size for mel in mels), initial=0), dtype=np.int32, count=len(mels) + 1)
-    values = np.concatenate([mel.ravel() for mel in mels]).astype(np.float16)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, type=pa.float16()))
+def _voice_prompts(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -> list[Row]:
+    """The mels of the voice prompts, one for each person in the order of their first words."""
+    people = dict.fromkeys(spoken.recording.person(turn.tag) for turn in spoken.turns)
+    return [
+        {"speaker": person, "mel": _prompt_mel(address, settings, watch).ravel()}
+        for person, address in zip(people, spoken.recording.voice_prompts, strict=False)
+    ]
 
 
-def _summary(plan: ShardPlan, clips: Sequence[_Clip], rejects: Sequence[Reject], settings: MelSettings) -> ShardSummary:
-    frames = np.concatenate([clip.mel for clip in clips] or [np.zeros((0, settings.n_mels), np.float32)]).astype(np.float64)
-    said = [phonemes for clip in clips for phonemes in clip.phonemes]
-    unknown: Counter[str] = Counter()
-    for phonemes in said:
-        unknown.update(phonemes.unknown)
-    return ShardSummary(
-        plan.name,
-        plan.split,
-        rows=len(clips),
-        frames=len(frames),
-        mel_sum=frames.sum(axis=0).tolist(),
-        mel_square_sum=np.square(frames).sum(axis=0).tolist(),
-        speakers=dict(Counter(person for clip in clips for person in {clip.recording.person(turn.tag) for turn in clip.turns})),
-        symbols=dict(Counter(symbol for phonemes in said for symbol in phonemes.symbols)),
-        unknown_characters=dict(unknown),
-        rejects=tuple(rejects),
-    )
+def _prompt_mel(address: str, settings: CorpusSettings, watch: Stopwatch) -> npt.NDArray[np.float16]:
+    with watch("audio"), Place.of(address).fetched() as path:
+        waveform = decoding.decode(path, settings.mel, 0.0, PROMPT_S, where=address)
+    with watch("mel"):
+        return _mel(waveform, settings)
+
+
+def _mel(waveform: decoding.Waveform, settings: CorpusSettings) -> npt.NDArray[np.float16]:
+    return audio.log_mel(audio.at_level(waveform.samples, settings.mel.level_dbfs), settings.mel).astype(np.float16)
+
+
+def _warnings_of_audio(waveform: decoding.Waveform) -> Iterator[Row]:
+    if waveform.clipped > CLIPPED_SHARE:
+        yield {"reason": "clipped_audio", "detail": f"{waveform.clipped:.2%} of the samples"}
+
+
+def _warnings_of_texts(spoken: Spoken) -> Iterator[Row]:
+    unknown = _unknown(spoken.phonemes)
+    if unknown:
+        yield {"reason": "unknown_characters", "detail": ", ".join(f"{name} ({count})" for name, count in unknown.most_common())}
+    failed = sum(said.not_normalised for said in spoken.phonemes)
+    if failed:
+        yield {"reason": "not_normalised", "detail": f"{failed} stretches of the text"}
+    people, prompts = {turn.tag for turn in spoken.turns}, spoken.recording.voice_prompts
+    if prompts and len(prompts) != len(people):
+        yield {"reason": "voice_prompts", "detail": f"{len(prompts)} for {len(people)} speakers"}
+
+
+def _unknown(phonemes: Sequence[Phonemes]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for said in phonemes:
+        total.update(said.unknown)
+    return total

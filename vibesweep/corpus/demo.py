@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vibesweep.corpus.metadata import COLUMNS, MAX_SPEAKERS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
+from vibesweep.corpus.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
+from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.corpus.sentences import sentence
 from vibesweep.corpus.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak_turns
 

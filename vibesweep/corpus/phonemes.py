@@ -1,161 +1,146 @@
-"""Text becomes phoneme symbols, and symbols become ids. The owner of the special ids.
+"""Text becomes phoneme symbols.
 
-English goes through eSpeak NG: one symbol for each IPA character, ``" "`` between words. Mandarin goes through pypinyin, which
-keeps the tones that eSpeak merges: initial, final and tone of a syllable are symbols with the prefix ``zh:``, so that none of
-them is an IPA character. Pauses are the same marks in both. What stands in Latin letters or digits is read as English.
+What is spelled out first (:mod:`vibesweep.corpus.spelling`) is cut by script. Han characters go through pypinyin, which keeps the
+Mandarin tones that eSpeak merges: initial, final and tone of a syllable are symbols with the prefix ``zh:``, so that none of them is
+an IPA character. All else goes through eSpeak NG in the language asked for: one symbol for each IPA character, ``" "`` between words.
+Pauses are the same marks in both.
 """
-
-# The marks of Chinese text are meant.
 
 from __future__ import annotations
 
 import functools
-import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vibesweep.corpus.metadata import MAX_SPEAKERS
-from vibesweep.errors import ModelError
+import regex
 
-PAD, BOS, SPEECH, PATCH = range(4)
-SPEAKER_0 = 4
-SPECIALS = ("<pad>", "<bos>", "<speech>", "<patch>", *(f"<spk{i}>" for i in range(MAX_SPEAKERS)))
+from vibesweep.corpus.spelling import spell_out
+from vibesweep.errors import CorpusError
+
+DEFAULT_LANGUAGE = "en-us"
 
 WORD_BOUNDARY = " "
 PAUSES = frozenset(",.?!;:")
 
 _PAUSE_OF = {mark: mark for mark in PAUSES}
-_PAUSE_OF |= dict(zip("，。？！；：、…—–", ",.?!;:,.,,", strict=True))
-_SILENT = frozenset('"“”„‟«»‹›()[]{}*_~（）「」『』【】《》〈〉·')
-_ENGLISH_MARKS = frozenset("'’-&%$€£+=@#°/ˈ")  # eSpeak says them, or needs them inside a word
+_PAUSE_OF |= dict(zip("，。？！；：、…—–،؛؟।", ",.?!;:,.,,,;?.", strict=True))
+_SILENT = frozenset('"“”„‟«»‹›()[]{}*_~（）「」『』【】《》〈〉·¿¡')
+_SPOKEN_MARKS = frozenset("&%$€£+=@#°")  # eSpeak says them
+_WORD_MARKS = _SPOKEN_MARKS | frozenset("'’-/ˈ")  # or needs them inside a word
 _PRIME = {"’": "'", "‘": "'", "ʼ": "'", "‑": "-"}
 
-_TITLES = re.compile(r"\b(Mrs?|Ms|Dr|Prof)\.(?=\s)")  # no pause after these
+# Scripts that are written together, as CLDR's likely subtags name them; Han characters are Mandarin in any case
+_PARTS = {"Jpan": "\\p{Hira}\\p{Kana}ー", "Kore": "\\p{Hang}", "Hans": "", "Hant": "", "Latn": ""}
 _HUM = ["zh:en", "zh:2"]  # syllables without a vowel, like 嗯, have neither initial nor final for pypinyin
+_SWITCH = regex.compile(r"\([a-z][\w-]*\)")  # eSpeak goes over to another language for a word, and back
+_OTHER_SCRIPTS = ["да", "ναι"]
 _NO_MARKS = "\ufffe"  # phonemizer takes its marks out of 3.5 and 1,000; all others are gone before it is asked
 
 
 @dataclass(frozen=True)
 class Phonemes:
-    """A text as symbols. ``unknown`` counts characters that were left out, by Unicode name."""
+    """A text as symbols.
+
+    Attributes:
+        language: ``zh`` where there is a Han character, otherwise the language asked for, without its region.
+        symbols: phonemes, pauses and word boundaries.
+        unknown: characters that were left out, counted by Unicode name.
+        not_normalised: figures that could not be spelled out; eSpeak reads them as it can.
+    """
 
     language: str
     symbols: tuple[str, ...]
     unknown: Mapping[str, int] = field(default_factory=dict)
+    not_normalised: int = 0
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A stretch of one text in one script: ``en``, ``zh``, or ``pause`` with its mark."""
+    """A stretch of one text: ``zh``, ``word`` for what eSpeak reads, or ``pause`` with its mark."""
 
     script: str
     text: str
 
 
-def phonemize(texts: Sequence[str]) -> list[Phonemes]:
-    """Symbols of each text. The language is ``zh`` where there is a Han character, otherwise ``en``."""
-    split = [_runs(text) for text in texts]
-    english = sorted({run.text for runs, _ in split for run in runs if run.script == "en"})
-    said = dict(zip(english, _english(english), strict=True))
-    return [_join(runs, said, unknown) for runs, unknown in split]
+def phonemize(texts: Sequence[str], language: str = DEFAULT_LANGUAGE) -> list[Phonemes]:
+    """Symbols of each text.
+
+    Args:
+        texts: what is said.
+        language: the eSpeak NG voice that reads all but Han characters, such as ``en-us``, ``de``, ``fr-fr``.
+
+    Raises:
+        CorpusError: eSpeak NG has no such language.
+    """
+    check_language(language)
+    spelled = [spell_out(text, language) for text in texts]
+    split = [_runs(text.text, language) for text in spelled]
+    asked = sorted({run.text for runs, _ in split for run in runs if run.script == "word"})
+    said = dict(zip(asked, _espeak_says(asked, language), strict=True))
+    return [_join(runs, said, language, unknown, text.failed) for (runs, unknown), text in zip(split, spelled, strict=True)]
 
 
-@dataclass(frozen=True)
-class PhonemeTable:
-    """Ids of symbols: the specials first, then the symbols in order."""
+def check_language(language: str) -> None:
+    """Refuse a language that eSpeak NG has no voice for.
 
-    symbols: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, texts: Iterable[Iterable[str]]) -> PhonemeTable:
-        """A table of all symbols in the texts."""
-        return cls(tuple(sorted({symbol for text in texts for symbol in text})))
-
-    def __len__(self) -> int:
-        """Ids in use, the specials included."""
-        return len(SPECIALS) + len(self.symbols)
-
-    def encode(self, symbols: Iterable[str]) -> list[int]:
-        """Ids of symbols.
-
-        Raises:
-            ModelError: some are not in the table.
-        """
-        symbols = list(symbols)
-        missing = self.missing(symbols)
-        if missing:
-            listed = ", ".join(f"{symbol!r} ({count})" for symbol, count in missing.most_common())
-            raise ModelError(
-                f"the base has never met the phonemes {listed}",
-                where="phoneme table",
-                fix="leave those texts out, or take a base that knows their language",
-            )
-        return [self._ids[symbol] for symbol in symbols]
-
-    def decode(self, ids: Iterable[int]) -> list[str]:
-        """Symbols of ids, specials by their names."""
-        return [(*SPECIALS, *self.symbols)[i] for i in ids]
-
-    def missing(self, symbols: Iterable[str]) -> Counter[str]:
-        """Symbols that are not in the table, counted."""
-        return Counter(symbol for symbol in symbols if symbol not in self._ids)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {"specials": list(SPECIALS), "symbols": list(self.symbols)}
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> PhonemeTable:
-        """The table of such an object.
-
-        Raises:
-            ModelError: it is not one, or its special ids are others than ours.
-        """
-        symbols, specials = found.get("symbols"), found.get("specials")
-        if not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols) or len(set(symbols)) != len(symbols):
-            raise ModelError("symbols is not a list of different strings", where="phoneme table", fix="take an intact base")
-        if specials != list(SPECIALS):
-            raise ModelError(f"special symbols {specials}", where="phoneme table", fix=f"take a base with {', '.join(SPECIALS)}")
-        return cls(tuple(symbols))
-
-    @functools.cached_property
-    def _ids(self) -> dict[str, int]:
-        return {symbol: i for i, symbol in enumerate(self.symbols, len(SPECIALS))}
+    Raises:
+        CorpusError: there is none of this name.
+    """
+    known = _languages()
+    if language not in known:
+        near = [name for name in known if name.split("-")[0] == language.split("-")[0].lower()]
+        han = "en-us, and Han characters are read as Mandarin" if language.split("-")[0] == "zh" else ""
+        fix = f"choose {han or ', '.join(near) or 'a language that espeak-ng --voices lists, such as en-us, de or fr-fr'}"
+        raise CorpusError(f"eSpeak NG has no language {language!r}", where="language", fix=fix)
 
 
-def _runs(text: str) -> tuple[list[_Run], Counter[str]]:
+def _runs(text: str, language: str) -> tuple[list[_Run], Counter[str]]:
     """Cut a text where its script changes and at pauses; count what cannot be said."""
     runs: list[_Run] = []
     unknown: Counter[str] = Counter()
-    normal = _TITLES.sub(r"\1", unicodedata.normalize("NFC", text))
-    for i, char in enumerate(normal):
-        script, kept = _classify(_PRIME.get(char, char))
-        if script == "pause" and _inside_number(normal, i):
-            script = "en"
+    for i, char in enumerate(text):
+        script, kept = _classify(_PRIME.get(char, char), language)
+        if script == "pause" and _inside_number(text, i):
+            script = "word"
         if script == "unknown":
             unknown[unicodedata.name(char, f"U+{ord(char):04X}")] += 1
-            script, kept = "en", " "
+            script, kept = "word", " "
         if runs and runs[-1].script == script != "pause":
             runs[-1] = _Run(script, runs[-1].text + kept)
         else:
             runs.append(_Run(script, kept))
-    return [run for run in runs if run.script != "en" or any(map(_is_said, run.text))], unknown
+    return [run for run in runs if run.script != "word" or any(map(_is_said, run.text))], unknown
 
 
-def _classify(char: str) -> tuple[str, str]:
+@functools.lru_cache(maxsize=65_536)
+def _classify(char: str, language: str) -> tuple[str, str]:
     """The script of a character and what stands for it."""
     if char in _PAUSE_OF:
         return "pause", _PAUSE_OF[char]
     if _is_han(char):
         return ("zh", char) if _has_pinyin(char) else ("unknown", char)
     if char.isspace() or char in _SILENT:
-        return "en", " "
-    if char in _ENGLISH_MARKS or (char.isdecimal() and char.isascii()) or unicodedata.name(char, "").startswith("LATIN "):
-        return "en", char
+        return "word", " "
+    if char in _WORD_MARKS or (char.isdecimal() and char.isascii()) or _letters(language).fullmatch(char):
+        return "word", char
     return "unknown", char
+
+
+@functools.lru_cache(maxsize=8)
+def _letters(language: str) -> Any:
+    """Letters of the language's own script and Latin ones; where the script is not known, all letters."""
+    from babel.core import get_global
+
+    likely = get_global("likely_subtags")
+    tag = likely.get(language.replace("-", "_")) or likely.get(language.split("-")[0])
+    if tag is None:
+        return regex.compile(r"[\p{L}\p{M}]")
+    script = str(tag).split("_")[1]
+    own = _PARTS.get(script, rf"\p{{{script}}}\p{{M}}")  # vowel signs are marks
+    return regex.compile(rf"[\p{{Latin}}½¼¾²³{own}]")
 
 
 def _inside_number(text: str, i: int) -> bool:
@@ -168,17 +153,16 @@ def _is_han(char: str) -> bool:
 
 
 def _is_said(char: str) -> bool:
-    return char.isalnum() or char in "&%$€£+=@#°"
+    return char.isalnum() or char in _SPOKEN_MARKS
 
 
-@functools.lru_cache(maxsize=8_192)
 def _has_pinyin(char: str) -> bool:
     from pypinyin.constants import PINYIN_DICT
 
     return ord(char) in PINYIN_DICT
 
 
-def _join(runs: Sequence[_Run], said: Mapping[str, Sequence[str]], unknown: Counter[str]) -> Phonemes:
+def _join(runs: Sequence[_Run], said: Mapping[str, Sequence[str]], language: str, unknown: Counter[str], failed: int) -> Phonemes:
     """Put the runs together; marks that follow each other become one pause, and none stands in front."""
     symbols: list[str] = []
     for run in runs:
@@ -186,37 +170,62 @@ def _join(runs: Sequence[_Run], said: Mapping[str, Sequence[str]], unknown: Coun
             if symbols and symbols[-1] not in PAUSES:
                 symbols.append(run.text)
             continue
-        spoken = said[run.text] if run.script == "en" else _mandarin(run.text)
+        spoken = said[run.text] if run.script == "word" else _mandarin(run.text)
         if symbols and spoken:
             symbols.append(WORD_BOUNDARY)
         symbols.extend(spoken)
-    language = "zh" if any(run.script == "zh" for run in runs) else "en"
-    return Phonemes(language, tuple(symbols), dict(unknown))
+    spoken_in = "zh" if any(run.script == "zh" for run in runs) else language.split("-")[0]
+    return Phonemes(spoken_in, tuple(symbols), dict(unknown), failed)
 
 
-def _english(texts: Sequence[str]) -> list[list[str]]:
+def _espeak_says(texts: Sequence[str], language: str) -> list[list[str]]:
     """IPA characters of texts without pauses. Empty ones must not come: phonemizer then shifts the answers."""
     if not texts:
         return []
-    lines = _espeak().phonemize([" ".join(text.split()) for text in texts], strip=True)
+    lines = _espeak(language).phonemize([" ".join(text.split()) for text in texts], strip=True)
     assert len(lines) == len(texts), f"eSpeak gave {len(lines)} lines for {len(texts)}"
-    return [list(unicodedata.normalize("NFC", " ".join(line.split()))) for line in lines]
+    lines = [
+        _say_afresh(" ".join(text.split()), language) if _SWITCH.search(line) else line for text, line in zip(texts, lines, strict=True)
+    ]
+    return [list(unicodedata.normalize("NFC", " ".join(_SWITCH.sub("", line).split()))) for line in lines]
+
+
+def _say_afresh(text: str, language: str) -> str:
+    """Say what holds words of another language again, after words that make eSpeak put that language away.
+
+    In such words it chooses between readings, as of "live" or "house", by what it last said in that language: flags that it sets back
+    for the voice's own language alone. This makes the choice steady in most voices and not in all (docs/design/corpus.md).
+    """
+    backend = _espeak(language)
+    backend.phonemize(_OTHER_SCRIPTS, strip=True)
+    return str(backend.phonemize([text], strip=True)[0])
 
 
 @functools.lru_cache(maxsize=1)
-def _espeak() -> Any:
-    import logging
-
+def _backend() -> Any:
+    """Phonemizer's class, told where eSpeak NG lies."""
     import espeakng_loader
     from phonemizer.backend import EspeakBackend
     from phonemizer.backend.espeak.wrapper import EspeakWrapper
 
     EspeakWrapper.set_library(espeakng_loader.get_library_path())
     EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+    return EspeakBackend
+
+
+@functools.lru_cache(maxsize=1)
+def _languages() -> tuple[str, ...]:
+    return tuple(sorted(_backend().supported_languages()))
+
+
+@functools.lru_cache(maxsize=8)
+def _espeak(language: str) -> Any:
+    import logging
+
     quiet = logging.getLogger("vibesweep.phonemizer")
     quiet.addHandler(logging.NullHandler())
     quiet.propagate = False  # it warns of each word that eSpeak says in another language
-    return EspeakBackend("en-us", punctuation_marks=_NO_MARKS, with_stress=True, language_switch="remove-flags", logger=quiet)
+    return _backend()(language, punctuation_marks=_NO_MARKS, with_stress=True, language_switch="keep-flags", logger=quiet)
 
 
 @functools.lru_cache(maxsize=65_536)

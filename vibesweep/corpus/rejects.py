@@ -1,4 +1,8 @@
-"""What may be wrong with one recording. Such a recording is left out, counted by reason and kept in ``rejects.parquet``."""
+"""What may be wrong with one recording.
+
+One that cannot be used is left out, counted by reason and kept in ``rejects.parquet``. One that can, but is not as it should be, is
+told of in ``warnings.parquet``.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,32 @@ from typing import Any
 from vibesweep.errors import CorpusError
 
 REASONS = {
-    "bad_row": "a row of metadata.csv lacks a value or holds one that cannot be read",
+    "bad_row": "a row of the table lacks a value or holds one that cannot be read",
     "duplicate_id": "an id that an earlier row has already",
     "missing_audio": "the audio file is not there",
+    "missing_prompt": "the recording of a voice is not there",
     "missing_text": "the text file is not there",
-    "unreadable_text": "the text file is not UTF-8",
+    "unreadable_text": "the text file cannot be read as UTF-8",
     "empty_text": "the text file has no words",
     "no_phonemes": "a turn has nothing that can be spoken",
     "speaker_count": "the tags in the text are not as many as num_speakers says, or more than a clip may have",
+    "speech_rate": "the text is far too long or far too short for the audio",
     "bad_segments": "the clip's entry in segments.json does not fit its turns",
     "unreadable_audio": "the audio file cannot be decoded",
+    "truncated_audio": "the audio file ends before its header says",
     "short_audio": "the recording is shorter than one patch",
     "silent_audio": "the recording is silence",
     "non_finite_audio": "the recording holds NaN or infinite samples",
     "duration_mismatch": "the recording is not as long as duration_sec says",
+    "too_long": "the recording is longer than a clip may be and has no certain place between turns to cut it",
+}
+
+WARNINGS = {
+    "clipped_audio": "many samples are at full scale",
+    "unknown_characters": "characters that no language here can say were left out",
+    "not_normalised": "numbers and signs are read as eSpeak NG does, because the text could not be spelled out",
+    "duplicate_audio": "another recording has the same samples; both are kept on one side of the split",
+    "voice_prompts": "there are more or fewer voice prompts than speakers",
 }
 
 
@@ -30,7 +46,7 @@ class RecordingError(CorpusError):
 
     def __init__(self, reason: str, detail: str, *, where: str = "") -> None:
         assert reason in REASONS, reason
-        super().__init__(f"{REASONS[reason]} ({detail})", where=where, fix="mend the file or take its row out of metadata.csv")
+        super().__init__(f"{REASONS[reason]} ({detail})", where=where, fix="mend the file or take its row out of the table")
         self.reason = reason
         self.detail = detail
 
@@ -41,6 +57,16 @@ class RecordingError(CorpusError):
 
 def _rebuild(reason: str, detail: str, where: str) -> RecordingError:
     return RecordingError(reason, detail, where=where)
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A recording that is used although something is odd: its id, the file to look at, a key of :data:`WARNINGS`, and what was found."""
+
+    id: str
+    path: str
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,10 @@ def _refuse_foreign(out: Path) -> None:
 
 def _voices(record: SweepRecord, base: SpeechModel) -> dict[str, Tensor]:
     """Voice prompts of the corpus's own people: the tuned voices speak with them."""
-    shards = Path(record.shards)
+    shards = record.shards
     if read_manifest(shards).signature != record.shards_signature:
         fix = "preprocess the corpus as it was, or run the sweep again"
-        raise ShardsError("the shards have changed since the sweep", where=str(shards), fix=fix)
+        raise ShardsError("the shards have changed since the sweep", where=shards, fix=fix)
     return base.voice_prompts([base.encode(row) for row in read_rows(shards, "train")])
 
 

@@ -13,8 +13,9 @@ import torch
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import griffin_lim, write_wav
-from vibesweep.corpus.metadata import MAX_SPEAKERS, Turn, parse_turns
 from vibesweep.corpus.phonemes import phonemize
+from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
+from vibesweep.corpus.turns import parse_turns
 from vibesweep.errors import ModelError, SpeechError
 from vibesweep.models.bundle import Bundle, load_bundle
 from vibesweep.models.mel import MelModel

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from typing import TYPE_CHECKING, cast
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
 
 from vibesweep.config import METHODS, TrialSettings
 from vibesweep.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from vibesweep.models.base import SpeechModel
+
+LORA_TARGETS = ("attention", "attention+mlp")
+"""What a model family knows by name; anything else is read as a regular expression."""
+
+LORA_HEADS = ("lora", "full", "frozen")
+
+LAYERS_SHOWN = 6
+"""Names that an error shows of the layers a pattern could have matched."""
 
 
 def for_trial(base: SpeechModel, settings: TrialSettings) -> nn.Module:
@@ -44,6 +52,17 @@ def merged(model: nn.Module) -> SpeechModel:
     return cast("SpeechModel", model)
 
 
+def plain_model(model: nn.Module) -> SpeechModel:
+    """Return the speech model in a trial's model: its own modules, LoRA inside them, nothing merged."""
+    return cast("SpeechModel", model.get_base_model() if isinstance(model, PeftModel) else model)
+
+
+def trained_parameters(model: nn.Module) -> tuple[int, int]:
+    """How many parameters are trained, and how many there are."""
+    sizes = [(part.numel(), part.requires_grad) for part in model.parameters()]
+    return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+
+
 def _copied(base: SpeechModel) -> SpeechModel:
     model = copy.deepcopy(base)
     model.requires_grad_(True)
@@ -53,14 +72,53 @@ def _copied(base: SpeechModel) -> SpeechModel:
 def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
     if settings.lora_rank < 1:
         raise ModelError(f"lora_rank is {settings.lora_rank}", where="lora_rank", fix="choose 1 or more")
-    shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
+    in_full = _heads(base, settings) if settings.lora_head == "full" else []
+    own = {id(tensor) for head in in_full for tensor in base.get_submodule(head).parameters()}
+    shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers()) if id(tensor) not in own}
+    alpha = settings.lora_rank * settings.lora_alpha_ratio if settings.lora_alpha is None else settings.lora_alpha
     config = LoraConfig(
         r=settings.lora_rank,
-        lora_alpha=cast(int, settings.lora_rank * settings.lora_alpha_ratio),  # peft divides it by the rank; whole or not
+        lora_alpha=cast(int, alpha),  # peft divides it by the rank, or by its root; whole or not
         lora_dropout=settings.lora_dropout,
-        target_modules=base.lora_pattern(settings.lora_targets),
+        target_modules="|".join(re.escape(name) for name in adapted_layers(base, settings)),
+        use_rslora=settings.lora_rslora,
+        use_dora=settings.lora_dora,
     )
     with warnings.catch_warnings():
         # peft looks for the base's name on the hub to write it into the adapter's card; ours has none
         warnings.simplefilter("ignore", UserWarning)
-        return cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))
+        model = cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))
+    for head in in_full:  # not by peft's modules_to_save, which would keep the frozen heads beside their copies
+        plain_model(model).get_submodule(head).requires_grad_(True)
+    return model
+
+
+def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
+    """Names of the linear layers that LoRA adapts: what the targets match, less the heads where those are not LoRA's.
+
+    Raises:
+        ModelError: the pattern is none, or matches no linear layer; ``lora_head`` is unknown.
+    """
+    named = settings.lora_targets in LORA_TARGETS
+    try:
+        pattern = re.compile(base.lora_pattern(settings.lora_targets) if named else settings.lora_targets)
+    except re.error as error:
+        found = f"{settings.lora_targets!r} is no regular expression: {error}"
+        raise ModelError(found, where="lora_targets", fix=f"mend it, or choose one of {', '.join(LORA_TARGETS)}") from error
+    closed = tuple(f"{head}." for head in _heads(base, settings)) if settings.lora_head != "lora" else ()
+    layers = [name for name, module in base.named_modules() if isinstance(module, nn.Linear) and not f"{name}.".startswith(closed)]
+    matched = [name for name in layers if pattern.fullmatch(name)]
+    if not matched:
+        shown = ", ".join(layers[:: max(len(layers) // LAYERS_SHOWN, 1)][:LAYERS_SHOWN])
+        found = f"there are no LoRA targets {settings.lora_targets!r}: no linear layer has such a name"
+        fix = f"choose {', '.join(LORA_TARGETS)} or an expression for whole names such as {shown}"
+        raise ModelError(found, where="lora_targets", fix=fix)
+    return matched
+
+
+def _heads(base: SpeechModel, settings: TrialSettings) -> tuple[str, ...]:
+    if settings.lora_head not in LORA_HEADS:
+        raise ModelError(f"there is no lora_head {settings.lora_head!r}", where="lora_head", fix=f"choose one of {', '.join(LORA_HEADS)}")
+    if not base.heads:
+        raise ModelError(f"the family {base.family!r} names no heads", where="lora_head", fix="choose 'lora'")
+    return base.heads

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
+from vibesweep.errors import ModelError
+
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Manifest, ShardRow
+    from vibesweep.corpus.manifest import Manifest
+    from vibesweep.corpus.parquet import ShardRow
 
 STOP_CLASS_WEIGHTS = (1.0, 5.0)
 """Weights of "go on" and "stop" in the cross-entropy: a clip has one stop among dozens of go-ons."""
@@ -79,12 +82,28 @@ class Example:
         return self.patches + sum(len(ids) + 1 for _, ids in self.turns)
 
 
+@dataclass(frozen=True)
+class Masking:
+    """What is hidden of the latents that are fed back in training (SpecAugment, Park et al. 2019, on latents for mel bins).
+
+    Attributes:
+        time_share: share of a clip's latents, in spans.
+        dims_share: share of the latent dimensions, for the whole clip.
+    """
+
+    time_share: float = 0.0
+    dims_share: float = 0.0
+
+
+UNMASKED = Masking()
+
+
 class Collator(ABC):
     """Turns examples into batches that a model's ``forward`` takes; every random draw of a batch is made here, clip by clip."""
 
     @abstractmethod
-    def training(self, examples: Sequence[Example], seed: int, epoch: int) -> Any:
-        """Make a batch with fresh prompts, noise and times for each clip, drawn from (seed, epoch, clip)."""
+    def training(self, examples: Sequence[Example], seed: int, epoch: int, masking: Masking = UNMASKED) -> Any:
+        """Make a batch with fresh prompts, noise, times and masks for each clip, drawn from (seed, epoch, clip)."""
 
     @abstractmethod
     def validation(self, examples: Sequence[Example]) -> Any:
@@ -95,6 +114,11 @@ class SpeechModel(nn.Module, ABC):
     """A text-to-speech model that vibesweep can fine-tune."""
 
     family: str
+    heads: tuple[str, ...] = ()
+    """Submodules that turn states into predictions: what ``lora_head`` is about."""
+
+    edge_layers: str = r"^$"
+    """Regular expression found in the paths of the layers that something other than hidden states goes into or comes out of."""
 
     @abstractmethod
     def forward(self, batch: Any) -> Losses:
@@ -119,6 +143,33 @@ class SpeechModel(nn.Module, ABC):
     @abstractmethod
     def freeze_lowest(self, layers: int) -> None:
         """Stop the embeddings and the lowest so many backbone layers from training."""
+
+    def layers(self) -> Sequence[nn.Module]:
+        """The repeated layers, bottom to top, that ``compile`` compiles one by one.
+
+        Raises:
+            ModelError: the family has not said which.
+        """
+        raise self._cannot("compile")
+
+    def recompute_layers(self) -> None:
+        """Have the backbone's layers computed again in the backward pass (Chen et al. 2016) instead of kept.
+
+        Raises:
+            ModelError: the family cannot.
+        """
+        raise self._cannot("gradient_checkpointing")
+
+    def drop_attention(self, share: float) -> None:
+        """Drop this share of the backbone's attention weights in training.
+
+        Raises:
+            ModelError: the family cannot.
+        """
+        raise self._cannot("attention_dropout")
+
+    def _cannot(self, setting: str) -> ModelError:
+        return ModelError(f"the family {self.family!r} does not take it", where=setting, fix="leave it at its default")
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Shapes: ``T`` frames, ``P`` patches, ``F`` frames a patch, ``M`` mel bins, ``D``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from vibesweep.corpus.statistics import Moments
 
 
 class PatchCodec(nn.Module):
@@ -45,23 +46,15 @@ class PatchCodec(nn.Module):
         """Latents [P, D] to a log-mel [P*F, M]."""
         return (latents * self.scale @ self.basis.T + self.mean).reshape(-1, self.n_mels)
 
-    def fit(self, log_mels: Iterable[Tensor]) -> float:
-        """Fit mean, principal axes and the one scale on log-mels [T, M], read once.
+    def fit(self, patches: Moments) -> float:
+        """Fit mean, principal axes and the one scale to the moments of pairs of training patches [P, F*M].
 
         Returns:
             The share of the patches' variance that the latents keep.
         """
-        width = self.mean.numel()
-        count, total, products = 0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
-        for log_mel in log_mels:
-            patches = self.patches(log_mel.double())
-            count += len(patches)
-            total += patches.sum(0)
-            products += patches.T @ patches
-        mean = total / count
-        variances, axes = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+        variances, axes = torch.linalg.eigh(torch.from_numpy(patches.covariance))
         kept = self.basis.shape[1]
-        self.mean.copy_(mean)
+        self.mean.copy_(torch.from_numpy(patches.mean))
         self.basis.copy_(axes[:, -kept:].flip(1))
         self.scale.copy_(variances[-kept:].mean().sqrt())
         return cast(float, (variances[-kept:].sum() / variances.sum()).item())

@@ -25,7 +25,7 @@ from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionH
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
-from vibesweep.corpus.phonemes import PhonemeTable
+from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, SpeechModel
 from vibesweep.models.diffusion import diffusion_loss, objective_named
@@ -33,7 +33,8 @@ from vibesweep.models.latents import PatchCodec
 from vibesweep.models.mel_batch import MelBatch, MelCollator, PromptBank, encode_row
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Manifest, ShardRow
+    from vibesweep.corpus.manifest import Manifest
+    from vibesweep.corpus.parquet import ShardRow
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class MelModel(SpeechModel):
     """Qwen2 over phonemes and latents, VibeVoice's diffusion head on the state before each latent, and a go-on/stop classifier."""
 
     family = "mel"
+    heads = ("head", "stop")
+    edge_layers = r"backbone\.embed_tokens|connector\.linear_1|head\.noisy_images_proj|head\.final_layer\.linear_2|stop"
 
     def __init__(self, shape: MelShape, phonemes: PhonemeTable, mel: MelSettings) -> None:
         """Make it with fresh weights and an unfitted codec."""
@@ -154,6 +157,19 @@ class MelModel(SpeechModel):
             raise ModelError(f"freeze_layers is {layers}", fix=f"choose 0 to {self.shape.layers}, the backbone's layers")
         for module in (self.backbone.embed_tokens, *self.backbone.layers[:layers]):
             module.requires_grad_(False)
+
+    def layers(self) -> list[nn.Module]:
+        """The backbone's layers, then the head's."""
+        return [*self.backbone.layers, *self.head.layers]
+
+    def recompute_layers(self) -> None:
+        """As transformers does it, the way that does not need inputs with gradients."""
+        self.backbone.activation_checkpointing_enable({"use_reentrant": False})
+
+    def drop_attention(self, share: float) -> None:
+        """Set it on each layer: Qwen2 has no other dropout."""
+        for layer in self.backbone.layers:
+            cast(Any, layer.self_attn).attention_dropout = share
 
     def describe(self) -> dict[str, Any]:
         """Sizes, mel settings and phoneme table."""

@@ -18,17 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibesweep.corpus.phonemes import BOS, PAD, PATCH, SPEAKER_0, SPEECH, PhonemeTable
-from vibesweep.models.base import Collator, Example
+from vibesweep.corpus.phoneme_table import BOS, PAD, PATCH, SPEAKER_0, SPEECH, PhonemeTable
+from vibesweep.models.base import UNMASKED, Collator, Example, Masking
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.latents import PatchCodec
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import ShardRow
+    from vibesweep.corpus.parquet import ShardRow
     from vibesweep.models.mel import MelShape
 
 SHORTEST_PROMPT_PATCHES = 4
 """Half a second: less says nothing about a voice."""
+
+LONGEST_SPAN_PATCHES = 6
+"""0.8 s: the longest stretch that masking hides at once is a long word (Park et al. 2019 hide 0.7 to 1 s)."""
 
 
 class MelBatch(NamedTuple):
@@ -36,7 +39,7 @@ class MelBatch(NamedTuple):
 
     Attributes:
         ids: token ids [B, L], padded on the right.
-        inputs: latents at the PATCH positions, row by row [P, D]; those to be spoken carry a little noise in training.
+        inputs: latents at the PATCH positions, row by row [P, D]; those to be spoken carry a little noise, and masks, in training.
         places: flat places of the inputs [P].
         spoken: flat places of the latents to be spoken [S]; never the first of a row.
         ends: flat place of each clip's last latent [B].
@@ -138,22 +141,24 @@ class MelCollator(Collator):
         self._shape = shape
         self._prompts = prompts
 
-    def training(self, examples: Sequence[Example], seed: int, epoch: int) -> MelBatch:
-        """Draw prompts, noise, levels and drops from (seed, epoch, clip)."""
-        return _join([self._training_clip(e, np.random.default_rng([seed, epoch, _number(e.id)])) for e in examples])
+    def training(self, examples: Sequence[Example], seed: int, epoch: int, masking: Masking = UNMASKED) -> MelBatch:
+        """Draw prompts, noise, levels, drops and masks from (seed, epoch, clip)."""
+        return _join([self._training_clip(e, np.random.default_rng([seed, epoch, _number(e.id)]), masking) for e in examples])
 
     def validation(self, examples: Sequence[Example]) -> MelBatch:
         """Draw prompts and noise from the clip's id alone; spread the levels evenly; drop nothing."""
         return _join([self._validation_clip(e, np.random.default_rng(_number(e.id))) for e in examples])
 
-    def _training_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
+    def _training_clip(self, example: Example, rng: np.random.Generator, masking: Masking) -> _Drawn:
         shape, count = self._shape, example.patches * self._shape.noise_repeats
         drawn = (self._prompts.draw(person, example.id, rng) for person in example.people)
         prompts = [None if rng.random() < shape.prompt_drop else prompt for prompt in drawn]
         blur = _normal(rng, example.patches, shape.latent_size) * shape.input_noise
         levels = torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
         keep = torch.from_numpy((rng.random(count) >= shape.condition_drop).astype(np.float32))
-        return self._clip(example, prompts, example.latents + blur, _normal(rng, count, shape.latent_size), levels, keep)
+        noise = _normal(rng, count, shape.latent_size)
+        heard = keep_mask(rng, example.patches, shape.latent_size, masking)  # drawn last: all else is as it is without masks
+        return self._clip(example, prompts, (example.latents + blur) * heard, noise, levels, keep)
 
     def _validation_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
         count = example.patches * self._shape.noise_repeats
@@ -165,6 +170,23 @@ class MelCollator(Collator):
         ids = prefix_ids(prompts, example.turns) + [PATCH] * example.patches
         inputs = torch.cat([*(prompt for prompt in prompts if prompt is not None), speech])
         return _Drawn(ids, inputs, example.latents, noise, levels, keep)
+
+
+def keep_mask(rng: np.random.Generator, patches: int, latent_size: int, masking: Masking) -> Tensor:
+    """Draw what is left of a clip's latents [P, D]: 0 where one is hidden, which is the latents' mean, else 1.
+
+    Spans of 1 to :data:`LONGEST_SPAN_PATCHES` are laid until the share of time is hidden, rounded to whole patches; the dimensions are
+    hidden in all of the clip.
+    """
+    kept = np.ones((patches, latent_size), dtype=np.float32)
+    wanted = round(masking.time_share * patches)
+    while (left := wanted - int((kept[:, 0] == 0).sum())) > 0:
+        span = min(int(rng.integers(1, LONGEST_SPAN_PATCHES + 1)), left)
+        start = int(rng.integers(patches - span + 1))
+        kept[start : start + span] = 0
+    if hidden := round(masking.dims_share * latent_size):
+        kept[:, rng.choice(latent_size, hidden, replace=False)] = 0
+    return torch.from_numpy(kept)
 
 
 def _number(clip: str) -> int:

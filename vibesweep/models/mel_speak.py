@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vibesweep.corpus.phonemes import PATCH
+from vibesweep.corpus.phoneme_table import PATCH
 from vibesweep.errors import SpeechError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel_batch import prefix_ids

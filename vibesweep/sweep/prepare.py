@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vibesweep.corpus.manifest import MANIFEST_FILE
+from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.shards import preprocess
+from vibesweep.storage import Place
 
 DEMO = "demo"
 
@@ -19,12 +20,11 @@ def check_corpus(corpus: str) -> None:
     Raises:
         CorpusError: there is no metadata, or it cannot be read.
     """
-    folder = Path(corpus)
-    if (corpus != DEMO or folder.exists()) and not (folder / MANIFEST_FILE).is_file():
-        read_metadata(folder)
+    if not _is_demo(corpus) and not (Place.of(corpus) / MANIFEST_FILE).is_file():
+        read_metadata(corpus)
 
 
-def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> Path:
+def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> str:
     """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
 
     Args:
@@ -35,19 +35,20 @@ def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> Path:
     Raises:
         CorpusError: the folder is no corpus, or none of its recordings can be used.
     """
-    folder = Path(corpus)
-    if corpus == DEMO and not folder.exists():
-        folder = _demo_corpus(work / "corpora" / DEMO, say)
-    if (folder / MANIFEST_FILE).is_file():
-        return folder.resolve()
-    # Two corpora may share a name; their paths tell their shards apart.
-    path = str(folder.resolve())
-    out = work / "shards" / f"{folder.resolve().name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
-    manifest = preprocess(folder, out)
+    place = Place.of(_demo_corpus(work / "corpora" / DEMO, say) if _is_demo(corpus) else corpus)
+    if (place / MANIFEST_FILE).is_file():
+        return str(place)
+    # Two corpora may share a name; their addresses tell their shards apart.
+    out = Place.of(work / "shards" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}")
+    manifest = preprocess(str(place), str(out))
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
-    left_out = f", {rejected} recordings left out (see {out}/rejects.parquet)" if rejected else ""
+    left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
     say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")
-    return out.resolve()
+    return str(out)
+
+
+def _is_demo(corpus: str) -> bool:
+    return corpus == DEMO and not Path(corpus).exists()
 
 
 def _demo_corpus(folder: Path, say: Callable[[str], None]) -> Path:

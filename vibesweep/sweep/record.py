@@ -62,7 +62,7 @@ class SweepRecord:
     Attributes:
         name: the folder's.
         model: the base: a shipped one's name or an absolute folder.
-        shards: absolute folder.
+        shards: address of the folder.
         shards_signature: of their manifest.
         sweep: the :class:`vibesweep.config.Sweep` but for its space, which lies beside as a file.
         lanes: how many trials train at the same time.

@@ -161,19 +161,19 @@ def _claim(folder: SweepFolder, space_file: Path | None) -> None:
         shutil.copy(space_file, folder.space)
 
 
-def _new_record(sweep: Sweep, name: str, shards: Path, lanes: int) -> SweepRecord:
+def _new_record(sweep: Sweep, name: str, shards: str, lanes: int) -> SweepRecord:
     shipped = base_folder(sweep.model)
     model = sweep.model if not Path(sweep.model).exists() else str(shipped.resolve())
     versions = {package: version(package) for package in RECORDED_VERSIONS}
     signature = read_manifest(shards).signature
-    return SweepRecord(name, model, str(shards), signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
+    return SweepRecord(name, model, shards, signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
 
 
 def _lane_spec(sweep: Sweep, folder: SweepFolder, record: SweepRecord, number: int) -> LaneSpec:
     return LaneSpec(
         name=f"{record.name}-lane-{number}",
         model=record.model,
-        shards=Path(record.shards),
+        shards=record.shards,
         checkpoints=folder.checkpoints.resolve(),
         scratch=folder.scratch.resolve(),
         max_steps=sweep.budget.max_steps,

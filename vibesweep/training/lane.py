@@ -41,7 +41,7 @@ class LaneSpec:
     Attributes:
         name: the lane's, one of its sweep.
         model: a base's name or absolute folder.
-        shards: absolute folder of Parquet shards.
+        shards: address of the folder of Parquet shards.
         checkpoints: absolute folder in which each trial's best checkpoint gets a folder of its own.
         scratch: absolute folder for Ray Train's own files.
         max_steps: the budget's.
@@ -50,7 +50,7 @@ class LaneSpec:
 
     name: str
     model: str
-    shards: Path
+    shards: str
     checkpoints: Path
     scratch: Path
     max_steps: int

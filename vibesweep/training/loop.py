@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections import deque
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import Sizes
+from vibesweep.models.base import Masking, Sizes
+from vibesweep.training.averaging import build_averaging
 from vibesweep.training.batches import endless_steps, micro_batches, share
 from vibesweep.training.checkpoint import save_checkpoint
-from vibesweep.training.optim import build_optimizer, build_schedule
+from vibesweep.training.compute import autocast, distributed, eagerly, fit_out, syncing
+from vibesweep.training.divergence import DivergenceGuard
+from vibesweep.training.optim import build_optimizer
+from vibesweep.training.schedules import build_schedule
 from vibesweep.training.workbench import Workbench
-
-EXPLODED_FACTOR = 5.0
-"""A loss over so many times its running median has exploded: steps of a sound fine-tuning differ by far less than a factor of two."""
-MEDIAN_STEPS = 20
-"""Steps that the running median looks back on."""
 
 
 class TrialRun:
@@ -45,13 +40,17 @@ class TrialRun:
         torch.manual_seed(settings.seed * 1_000 + bench.world.rank)  # LoRA's first weights and dropout
         self.settings = settings
         self._bench = bench
+        self._autocast = autocast(settings, bench.world.device)
+        self._masking = Masking(settings.specaugment_time_share, settings.specaugment_dims_share)
         self.model = for_trial(bench.base, settings)
         self.model.train()
-        self._network = _distributed(self.model, bench)
+        fit_out(self.model, settings)
+        self._network = distributed(self.model, bench.world.size, bench.world.device)
         self._optimizer = build_optimizer(self.model, settings)
-        self._schedule = build_schedule(self._optimizer, max_steps, settings.warmup_fraction)
+        self._schedule = build_schedule(self._optimizer, max_steps, settings)
+        self._averaging = build_averaging(self.model, self._optimizer, settings)
+        self._guard = DivergenceGuard(self.model)
         self._steps = endless_steps([clip.length for clip in bench.clips], max(settings.batch_clips, bench.world.size), settings.seed)
-        self._recent: deque[float] = deque(maxlen=MEDIAN_STEPS)
         self._last_val, self._best_val, self._reports_since_best = math.inf, math.inf, 0
         self._first_step_unix_s = 0.0
         self.step = 0
@@ -60,8 +59,8 @@ class TrialRun:
         """Train to that step, or until the trial diverges, and validate. The report is the same on every worker."""
         began, curve, diverged = time.perf_counter(), [], None
         while self.step < until_step and diverged is None:
-            curve.append(self._train_step())
-            diverged = self._divergence(curve[-1])
+            record, diverged = self._train_step()
+            curve.append(record)
         seconds = time.perf_counter() - began
         loss_val = math.inf if diverged else self.validate()
         if diverged is None and not math.isfinite(loss_val):
@@ -78,30 +77,39 @@ class TrialRun:
         )
 
     def validate(self) -> float:
-        """Validation loss of the trial's model as it stands."""
+        """Validation loss of the trial's model as it stands, in float32: of its averaged weights, where it averages any."""
         self.model.eval()
-        loss = self._bench.validate(self.model)
+        with self._averaging.averaged(), eagerly(self.settings):
+            loss = self._bench.validate(self.model)
         self.model.train()
         return loss
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint of what was trained so far (one worker does)."""
-        save_checkpoint(self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder)
+        """Write a checkpoint of what was validated (one worker does)."""
+        with self._averaging.averaged():
+            save_checkpoint(self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder)
 
-    def _train_step(self) -> StepRecord:
+    def _train_step(self) -> tuple[StepRecord, str | None]:
+        """Take one optimizer step; a step that has diverged is recorded, and not taken. Says why it has, or None."""
         epoch, clips = next(self._steps)
         sizes = Sizes.of([self._bench.clips[i].patches for i in clips])
         loss = self._accumulate(epoch, clips, sizes)
-        norm = nn.utils.clip_grad_norm_((p for p in self.model.parameters() if p.requires_grad), self.settings.grad_clip_norm)
-        learning_rate = float(self._schedule.get_last_lr()[0])
-        # A step with a gradient that is not finite would spoil the weights; the record alone tells that the trial diverged.
-        if math.isfinite(norm_value := norm.item()):
-            self._optimizer.step()
-        self._schedule.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        trained = [part for part in self.model.parameters() if part.requires_grad]
+        norm = nn.utils.get_total_norm(part.grad for part in trained if part.grad is not None)
         self.step += 1
+        record = StepRecord(self.step, loss, float(self._schedule.get_last_lr()[0]), norm.item())
+        diverged = self._guard.check(self.step, loss, record.grad_norm)
+        if diverged is None:
+            self._update(trained, norm)
+        self._optimizer.zero_grad(set_to_none=True)
         self._first_step_unix_s = self._first_step_unix_s or time.time()
-        return StepRecord(self.step, loss, learning_rate, norm_value)
+        return record, diverged
+
+    def _update(self, trained: list[nn.Parameter], norm: Tensor) -> None:
+        nn.utils.clip_grads_with_norm_(trained, self.settings.grad_clip_norm, norm)
+        self._optimizer.step()
+        self._schedule.step()
+        self._averaging.update()
 
     def _accumulate(self, epoch: int, clips: list[int], sizes: Sizes) -> float:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""
@@ -109,26 +117,15 @@ class TrialRun:
         parts = micro_batches(share(clips, world.rank, world.size), settings.accumulation_steps)
         total = torch.zeros((), device=world.device)
         for number, part in enumerate(parts, 1):
-            batch = self._bench.collator.training([self._bench.clips[i] for i in part], settings.seed, epoch).to(world.device)
-            with self._syncing(number == len(parts)):
-                loss = sizes.weigh(self._network(batch), settings.diffusion_weight, settings.stop_weight)
+            examples = [self._bench.clips[i] for i in part]
+            batch = self._bench.collator.training(examples, settings.seed, epoch, self._masking).to(world.device)
+            with syncing(self._network, last=number == len(parts)):
+                with self._autocast:
+                    losses = self._network(batch)
+                loss = sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight)
                 torch.autograd.backward(loss * world.size)  # DDP averages over the workers; a sum is wanted
             total += loss.detach()
         return float(world.total(total).item())
-
-    def _syncing(self, last: bool) -> AbstractContextManager[Any]:
-        if last or not isinstance(self._network, DistributedDataParallel):
-            return nullcontext()
-        return self._network.no_sync()
-
-    def _divergence(self, record: StepRecord) -> str | None:
-        if not (math.isfinite(record.loss) and math.isfinite(record.grad_norm)):
-            return f"the loss was {record.loss:g} and the gradient's norm {record.grad_norm:g} in step {record.step}"
-        usual = statistics.median(self._recent) if self._recent else record.loss
-        self._recent.append(record.loss)
-        if record.loss > EXPLODED_FACTOR * usual:
-            return f"the loss was {record.loss:.3g} in step {record.step}, over {EXPLODED_FACTOR:g} times its running median {usual:.3g}"
-        return None
 
     def _patience_spent(self, loss_val: float) -> bool:
         self._last_val = loss_val
@@ -138,10 +135,3 @@ class TrialRun:
             self._reports_since_best += 1
         patience = self.settings.patience_reports
         return patience is not None and self._reports_since_best >= patience
-
-
-def _distributed(model: nn.Module, bench: Workbench) -> nn.Module:
-    if bench.world.size == 1:
-        return model
-    device = torch.device(bench.world.device)
-    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)

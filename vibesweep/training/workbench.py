@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed
 from torch import nn
 
-from vibesweep.corpus.manifest import read_manifest, read_rows
+from vibesweep.corpus.manifest import Address, read_manifest, read_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Collator, Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle
@@ -59,7 +58,7 @@ class Workbench:
     world: World
 
     @classmethod
-    def open(cls, model: str, shards: Path, world: World) -> Workbench:
+    def open(cls, model: str, shards: Address, world: World) -> Workbench:
         """Load the base and encode the shards, which no trial does again.
 
         Raises:

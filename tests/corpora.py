@@ -1,0 +1,80 @@
+"""Made-up corpora of any size for the tests of the feed: shards of several files and row groups, and indices of lengths alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests import tiny
+from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
+from vibesweep.corpus.manifest import ROW_SCHEMA, ShardFile, ShardRow, write_manifest
+from vibesweep.models.mel import MelModel
+from vibesweep.models.mel_batch import encode_row
+from vibesweep.training.index import Floats, Index, RowGroup
+from vibesweep.training.stream import Encode
+
+GROUP_S = 333.0  # of speech in a row group of 4 MB
+PHONEMES_A_SECOND = 13
+
+
+def write_many_shards(folder: Path, count: int, *, files: int = 3, group_rows: int = 7, frames: int | None = None) -> Path:
+    """Tiny clips as preprocessing lays shards out: clips sorted by length in each file, several row groups each.
+
+    Args:
+        folder: is made.
+        count: clips of both splits; a fifth is held out.
+        files: of each split.
+        group_rows: clips in a row group.
+        frames: mels of noise of this length, which compress badly, in place of the tiny ones.
+    """
+    folder.mkdir(parents=True)
+    made = tiny.rows(count)
+    rng = np.random.default_rng(0)
+    shards = []
+    for split in ("train", "val"):
+        for number in range(files):
+            rows = sorted([row for row in made if row.split == split][number::files], key=lambda row: len(row.mel))
+            shown = rows if frames is None else [_longer(row, frames, rng) for row in rows]
+            name = f"{split}-{number:05d}.parquet"
+            table = pa.Table.from_pylist([tiny._plain(row) for row in shown], schema=ROW_SCHEMA)
+            pq.write_table(table, folder / name, row_group_size=group_rows)
+            shards.append(ShardFile(name, split, len(shown), sum(len(row.mel) for row in shown)))
+    clips = {split: sum(shard.rows for shard in shards if shard.split == split) for split in ("train", "val")}
+    write_manifest(folder, dataclasses.replace(tiny.manifest(*shards), clips=clips))
+    return folder
+
+
+def _longer(row: ShardRow, frames: int, rng: np.random.Generator) -> ShardRow:
+    mel = rng.normal(0, 1, (frames, tiny.MEL.n_mels)).astype(np.float16)
+    return dataclasses.replace(row, mel=mel, duration_s=frames / 75)
+
+
+def encoder(base: MelModel) -> Encode:
+    """The part of a base that encodes."""
+    return functools.partial(encode_row, table=base.phonemes, codec=base.codec, patch_rate_hz=patch_rate_hz(base.mel))
+
+
+def index_of(seconds: Floats, files: int = 1) -> Index:
+    """The index of clips of these lengths, laid out as shards are: sorted in each file, about 4 MB a row group."""
+    ordered = [np.sort(part) for part in np.array_split(seconds, files)]
+    groups, sizes = [], []
+    for number, part in enumerate(ordered):
+        cuts = np.array_split(part, max(1, round(float(part.sum()) / GROUP_S)))
+        groups += [RowGroup(f"train-{number:05d}.parquet", group) for group in range(len(cuts))]
+        sizes += [len(cut) for cut in cuts]
+    spoken = np.concatenate(ordered)
+    patches = (spoken * 75).astype(int) // FRAMES_PER_PATCH
+    return Index(
+        ids=tuple(f"clip{number}" for number in range(len(spoken))),
+        patches=patches,
+        lengths=patches + (spoken * PHONEMES_A_SECOND).astype(int) + 1,
+        seconds=spoken,
+        people=(("p0",),) * len(spoken),
+        groups=tuple(groups),
+        starts=np.cumsum([0, *sizes]),
+    )

@@ -1,0 +1,22 @@
+"""No corpus crashes the way to shards, and no row is lost on it. ``tests/benchmarks/fuzz_corpus.py`` tries 10,000."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests import fuzz
+
+quickly = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+
+
+@quickly
+@given(st.lists(fuzz.rows(), min_size=1, max_size=3))
+def test_every_row_becomes_clips_or_a_reject(made: list[fuzz.Row]) -> None:
+    fuzz.check(fuzz.table(made), made, len(made))
+
+
+@quickly
+@given(fuzz.damaged_tables())
+def test_a_damaged_table_is_read_or_refused(text: str) -> None:
+    fuzz.check(text, [], None)

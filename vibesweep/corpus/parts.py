@@ -1,0 +1,137 @@
+"""A part: the file that one task encodes a group of recordings into, on their way to shards.
+
+Its schema's metadata says which recordings it holds and which of its recordings cannot be used. So a run that was stopped goes on
+with what its parts lack, and recordings that were tried need not be tried again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vibesweep.config import CorpusSettings
+from vibesweep.corpus.clips import Row, Spoken, encode, sounds
+from vibesweep.corpus.fingerprints import Planned
+from vibesweep.corpus.parquet import ROW_SCHEMA, open_parquet, write_parquet
+from vibesweep.corpus.phonemes import phonemize
+from vibesweep.corpus.plan import Part
+from vibesweep.corpus.recordings import Recording, Turn
+from vibesweep.corpus.rejects import RecordingError, Reject
+from vibesweep.corpus.stopwatch import Stopwatch
+from vibesweep.corpus.turns import read_turns
+from vibesweep.storage import Place
+
+FOOTER = b"vibesweep.part"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a part's recordings.
+
+    Attributes:
+        used: fingerprints of the recordings whose clips it holds.
+        rejects: those that cannot be used, by fingerprint.
+    """
+
+    used: tuple[str, ...] = ()
+    rejects: dict[str, Reject] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """What a task says when it has written a part: recordings tried, seconds of speech encoded, and seconds worked, by stage."""
+
+    recordings: int
+    speech_s: float
+    worked_s: dict[str, float]
+
+    def to_row(self) -> dict[str, Any]:
+        """A row of a Ray dataset."""
+        return {"summary": json.dumps(asdict(self))}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> PartSummary:
+        """The summary of such a row."""
+        return cls(**json.loads(row["summary"]))
+
+
+def part_to_json(part: Part) -> str:
+    """JSON, on its way to a task."""
+    return json.dumps([[planned.recording.to_json(), planned.fingerprint] for planned in part.recordings])
+
+
+def part_from_json(text: str) -> Part:
+    """The part of such JSON."""
+    return Part(tuple(Planned(Recording.from_json(recording), fingerprint) for recording, fingerprint in json.loads(text)))
+
+
+def write_part(part: Part, folder: Place, settings: CorpusSettings) -> PartSummary:
+    """Encode a part's recordings and write those that can be used; the file has no rows where none can."""
+    watch = Stopwatch()
+    spoken, rejects = _read_texts(part.recordings, settings, watch)
+    rows: list[Row] = []
+    for item in spoken:
+        try:
+            rows += encode(item, settings, watch)
+        except RecordingError as error:
+            rejects[item.planned.fingerprint] = Reject.of(item.recording.id, error)
+    tried = Tried(tuple(dict.fromkeys(row["fingerprint"] for row in rows)), rejects)
+    with watch("write"):
+        _write(rows, tried, folder / part.name)
+    return PartSummary(len(part.recordings), sum(row["duration_s"] for row in rows), watch.seconds)
+
+
+def read_tried(place: Place) -> Tried:
+    """What became of the recordings of a part that is there."""
+    found = json.loads(open_parquet(place).schema_arrow.metadata[FOOTER])
+    return Tried(tuple(found["used"]), {fingerprint: Reject(**reject) for fingerprint, reject in found["rejects"].items()})
+
+
+def _read_texts(recordings: Sequence[Planned], settings: CorpusSettings, watch: Stopwatch) -> tuple[list[Spoken], dict[str, Reject]]:
+    """Turns and phonemes of the recordings, phonemized in one call."""
+    read: list[tuple[Planned, tuple[Turn, ...]]] = []
+    rejects: dict[str, Reject] = {}
+    for planned in recordings:
+        try:
+            read.append((planned, read_turns(planned.recording)))
+        except RecordingError as error:
+            rejects[planned.fingerprint] = Reject.of(planned.recording.id, error)
+    with watch("phonemes"):
+        answers = iter(phonemize([turn.text for _, turns in read for turn in turns], settings.language))
+    spoken = []
+    for planned, turns in read:
+        item = Spoken(planned, turns, tuple(next(answers) for _ in turns))
+        mute = [turn.text for turn, said in zip(turns, item.phonemes, strict=True) if not sounds(said)]
+        if mute:
+            where = planned.recording.text or planned.recording.audio
+            rejects[planned.fingerprint] = Reject(planned.recording.id, where, "no_phonemes", f"{mute[0][:80]!r}")
+        else:
+            spoken.append(item)
+    return spoken, rejects
+
+
+def _write(rows: Sequence[Row], tried: Tried, place: Place) -> None:
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in ROW_SCHEMA.names}
+    columns["mel"] = _lists([row["mel"] for row in rows])
+    table = pa.table(columns, schema=ROW_SCHEMA.with_metadata({FOOTER: json.dumps(asdict(tried))}))
+    write_parquet(table, place)
+
+
+def _lists(arrays: Sequence[np.ndarray[Any, np.dtype[np.float16]]]) -> pa.ListArray:
+    """A column of arrays without a Python object for each number."""
+    offsets = np.fromiter(accumulate((array.size for array in arrays), initial=0), dtype=np.int32, count=len(arrays) + 1)
+    values = np.concatenate([np.zeros(0, np.float16), *arrays])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, type=pa.float16()))
+
+
+def parts_in(folder: Place) -> Iterator[Place]:
+    """The parts that are there, whole."""
+    for stat in folder.files():
+        if stat.name.startswith("part-") and stat.name.endswith(".parquet"):
+            yield folder / stat.name

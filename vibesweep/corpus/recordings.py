@@ -1,0 +1,86 @@
+"""What a corpus is made of: recordings, the turns that are spoken in them, and when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vibesweep.corpus.rejects import Reject
+
+DEFAULT_TAG = "SPEAKER_A"
+MAX_SPEAKERS = 4  # in one clip: VibeVoice's own limit
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one speaker says until the next one begins."""
+
+    tag: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """When a turn is spoken."""
+
+    tag: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One row of a corpus's table.
+
+    Attributes:
+        id: unique in the corpus.
+        audio: the audio file's address.
+        text: the text file's address; empty where the table holds the words.
+        words: what is said, where the table holds it.
+        num_speakers: how many people speak, where the table says so.
+        duration_s: how long it is, where the table says so.
+        speakers: (tag, person) pairs; a tag that is not among them is taken to be the same person across the corpus.
+        segments: one for each turn, or none when the times are not known.
+        voice_prompts: addresses of recordings of the voices, in the order in which the speakers first speak.
+        extra: what the table's further columns say.
+    """
+
+    id: str
+    audio: str
+    text: str = ""
+    words: str | None = None
+    num_speakers: int | None = None
+    duration_s: float | None = None
+    speakers: tuple[tuple[str, str], ...] = ()
+    segments: tuple[Segment, ...] = ()
+    voice_prompts: tuple[str, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()
+
+    def person(self, tag: str) -> str:
+        """Who a tag is across clips."""
+        return dict(self.speakers).get(tag, tag)
+
+    def files(self) -> tuple[str, ...]:
+        """Addresses of all files that it refers to: audio, text where there is one, voice prompts."""
+        return (self.audio, *filter(None, [self.text]), *self.voice_prompts)
+
+    def to_json(self) -> str:
+        """JSON, on its way to another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recording:
+        """The recording of such JSON."""
+        found: dict[str, Any] = json.loads(text)
+        pairs = {name: tuple(map(tuple, found[name])) for name in ("speakers", "extra")}
+        segments = tuple(Segment(**segment) for segment in found["segments"])
+        return cls(**{**found, **pairs, "segments": segments, "voice_prompts": tuple(found["voice_prompts"])})
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The recordings of a corpus in the order of its rows, and the rows that cannot be used."""
+
+    recordings: tuple[Recording, ...]
+    rejects: tuple[Reject, ...]

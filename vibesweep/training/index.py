@@ -1,0 +1,119 @@
+"""The training split's small columns: all that a plan of steps needs to know of clips whose mels are read later, or never at once.
+
+Shapes: ``N`` clips in the order of the manifest's files and their rows, ``G`` row groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vibesweep.corpus.audio import FRAMES_PER_PATCH
+from vibesweep.corpus.manifest import Address, open_parquet, place_of, read_manifest
+from vibesweep.errors import ShardsError
+from vibesweep.models.base import Sizes
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+COLUMNS = ["id", "frames", "duration_s", "turns.list.element.speaker", "turns.list.element.phonemes"]
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """What is read at once: a row group of a file."""
+
+    file: str
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The clips of a split, by number. A clip's row is its number less its group's first.
+
+    Attributes:
+        ids: of the clips [N].
+        patches: latents to be spoken [N].
+        lengths: positions, as :attr:`vibesweep.models.base.Example.length` counts them [N].
+        seconds: of speech [N].
+        people: who speaks in each clip [N].
+        groups: the row groups [G].
+        starts: number of each group's first clip, and one past the last clip [G + 1].
+    """
+
+    ids: tuple[str, ...]
+    patches: Ints
+    lengths: Ints
+    seconds: Floats
+    people: tuple[tuple[str, ...], ...]
+    groups: tuple[RowGroup, ...]
+    starts: Ints
+
+    def __len__(self) -> int:
+        """How many clips there are."""
+        return len(self.patches)
+
+    def lean(self) -> Index:
+        """Without ids and people, which cost most: all that a plan of steps reads."""
+        return replace(self, ids=(), people=())
+
+    def clips_of(self, group: int) -> Ints:
+        """The numbers of a row group's clips."""
+        return np.arange(self.starts[group], self.starts[group + 1])
+
+    def sizes(self, clips: Ints) -> Sizes:
+        """What the losses of a step of these clips are divided by."""
+        return Sizes.of(self.patches[clips].tolist())
+
+
+def read_index(shards: Address, split: str = "train") -> Index:
+    """Read the small columns of a split, once for all trials.
+
+    Raises:
+        ShardsError: the shards cannot be read, or the split is empty.
+    """
+    groups, tables = zip(*_read(shards, split), strict=True) if read_manifest(shards).clips.get(split) else ((), ())
+    if not sum(map(len, tables)):
+        raise ShardsError(f"the {split} split is empty", where=str(shards), fix="preprocess more recordings")
+    table = pa.concat_tables(tables)
+    turns = table["turns"].combine_chunks()
+    counts, phonemes = _turns_and_phonemes(turns)
+    patches = table["frames"].to_numpy().astype(np.int64) // FRAMES_PER_PATCH
+    return Index(
+        ids=tuple(table["id"].to_pylist()),
+        patches=patches,
+        lengths=patches + phonemes + counts,
+        seconds=table["duration_s"].to_numpy(),
+        people=tuple(tuple(dict.fromkeys(turn["speaker"] for turn in clip)) for clip in turns.to_pylist()),
+        groups=groups,
+        starts=np.cumsum([0, *map(len, tables)]),
+    )
+
+
+def _read(shards: Address, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
+    folder = place_of(shards)
+    for shard in read_manifest(folder).shards:
+        if shard.split == split:
+            file = open_parquet(folder / shard.name)
+            for number in range(file.num_row_groups):
+                yield RowGroup(shard.name, number), _lean(file.read_row_group(number, columns=COLUMNS))
+
+
+def _lean(table: pa.Table) -> pa.Table:
+    """Phonemes become their count, so that no text of a large corpus is kept."""
+    turns = table["turns"].combine_chunks()
+    speakers, phonemes = turns.values.field("speaker"), pc.list_value_length(turns.values.field("phonemes"))
+    slim = pa.ListArray.from_arrays(turns.offsets, pa.StructArray.from_arrays([speakers, phonemes], ["speaker", "phonemes"]))
+    return table.set_column(table.schema.get_field_index("turns"), "turns", slim)
+
+
+def _turns_and_phonemes(turns: pa.ListArray) -> tuple[Ints, Ints]:
+    """How many turns each clip has, and how many phonemes they hold together."""
+    offsets = turns.offsets.to_numpy()
+    summed = np.concatenate([[0], np.cumsum(turns.values.field("phonemes").to_numpy())])
+    return np.diff(offsets).astype(np.int64), np.diff(summed[offsets])
