@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests import tiny
-from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
-from vibesweep.corpus.manifest import ROW_SCHEMA, ShardFile, ShardRow, write_manifest
-from vibesweep.models.mel import MelModel
-from vibesweep.models.mel_batch import encode_row
+from vibesweep.corpus.audio import FRAMES_PER_PATCH
+from vibesweep.corpus.manifest import ShardFile, write_manifest
+from vibesweep.corpus.parquet import ROW_SCHEMA, ShardRow
 from vibesweep.training.index import Floats, Index, RowGroup
-from vibesweep.training.stream import Encode
 
 GROUP_S = 333.0  # of speech in a row group of 4 MB
 PHONEMES_A_SECOND = 13
@@ -52,11 +49,6 @@ def write_many_shards(folder: Path, count: int, *, files: int = 3, group_rows: i
 def _longer(row: ShardRow, frames: int, rng: np.random.Generator) -> ShardRow:
     mel = rng.normal(0, 1, (frames, tiny.MEL.n_mels)).astype(np.float16)
     return dataclasses.replace(row, mel=mel, duration_s=frames / 75)
-
-
-def encoder(base: MelModel) -> Encode:
-    """The part of a base that encodes."""
-    return functools.partial(encode_row, table=base.phonemes, codec=base.codec, patch_rate_hz=patch_rate_hz(base.mel))
 
 
 def index_of(seconds: Floats, files: int = 1) -> Index:

@@ -80,7 +80,6 @@ class TrialSettings:
         batch_clips: clips in one optimizer step, over all workers and micro-batches.
         batch_seconds: speech in one optimizer step, in place of ``batch_clips``, which then plays no part.
         micro_batch_positions: positions, padding included, that a worker computes at once; ``None`` takes what fits its device.
-        accumulation_steps: micro-batches that a worker's share of the batch is cut into.
         grad_clip_norm: largest L2 norm of the whole gradient.
         ema_decay: share that the average of the trained weights keeps of itself in a step; it is what is validated and saved.
             ``None`` averages nothing.
@@ -116,7 +115,6 @@ class TrialSettings:
     batch_clips: int = 8
     batch_seconds: float | None = None
     micro_batch_positions: int | None = None
-    accumulation_steps: int = 1
     grad_clip_norm: float = 1.0
     ema_decay: float | None = None
     precision: str = "float32"

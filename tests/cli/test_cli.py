@@ -122,7 +122,9 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
 def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
     lines = [
-        json.dumps({"text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?", "audio": f"talks/audio/demo_{i:04d}.flac"})
+        json.dumps(
+            {"text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?", "audio": f"talks/audio/demo_{i:04d}.flac"}
+        )
         for i in range(4)
     ]
     (tmp_path / "talks.jsonl").write_text("\n".join(lines) + "\n")

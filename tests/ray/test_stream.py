@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,15 @@ import ray
 import torch
 
 from tests import corpora, tiny
+from vibesweep.config import TrialSettings
 from vibesweep.corpus.manifest import place_of, read_rows
 from vibesweep.models.mel import MelModel
 from vibesweep.training.batches import StepPlan
 from vibesweep.training.feed import MemoryFeed, Step
 from vibesweep.training.index import Index, read_index
+from vibesweep.training.loop import TrialRun
 from vibesweep.training.stream import StreamFeed
+from vibesweep.training.workbench import Workbench, World
 
 POSITIONS = 200
 CLIPS = 250
@@ -52,7 +57,7 @@ def plan(index: Index) -> StepPlan:
 
 
 def stream(shards: Path, base: MelModel, index: Index, rank: int = 0, size: int = 1) -> StreamFeed:
-    return StreamFeed(index, place_of(shards), corpora.encoder(base), rank, size)
+    return StreamFeed(index, place_of(shards), base.encoder(), rank, size)
 
 
 def assert_same(streamed: list[Step], kept: list[Step]) -> None:
@@ -92,7 +97,7 @@ class TestStream:
         assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past, POSITIONS)))
 
     def test_it_flows_while_others_hold_every_cpu(self, shards: Path, base: MelModel, index: Index, plan: StepPlan) -> None:
-        holder = ray.remote(num_cpus=2)(Holder).remote()
+        holder: Any = ray.remote(num_cpus=2)(Holder).remote()
         ray.get(holder.here.remote())
         assert ray.available_resources().get("CPU", 0) == 0
         assert len(list(stream(shards, base, index).steps(plan, 0, 4, POSITIONS))) == 4
@@ -105,6 +110,19 @@ class TestStream:
         steps.close()
         assert time.monotonic() - began < 5
         assert len(list(stream(shards, base, index).steps(plan, 0, 4, POSITIONS))) == 4
+
+    def test_a_trial_learns_the_same_from_a_stream_as_from_memory(self, shards: Path, tmp_path: Path) -> None:
+        model = str(tiny.write_base(tmp_path / "base"))
+        settings = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
+        reports = []
+        for clips_bytes in (math.inf, 0.0):
+            bench = Workbench.open(model, shards, World(), clips_bytes)
+            run = TrialRun(bench, settings, 3)
+            reports.append([run.advance(2), run.advance(5)])  # beyond its budget, too
+            run.close()
+            assert isinstance(bench.feed, StreamFeed) == (not clips_bytes)
+        kept, streamed = ([[record.loss for record in one.curve] + [one.loss_val] for one in both] for both in reports)
+        assert streamed == kept
 
 
 class Holder:
@@ -158,7 +176,7 @@ def _held_and_spilled() -> tuple[int, int]:
     """Bytes in the object store now, and bytes that ever went to disk for want of room."""
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
-    stats = get_memory_info_reply(get_state_from_address(None)).store_stats
+    stats = get_memory_info_reply(get_state_from_address(ray.get_runtime_context().gcs_address)).store_stats
     return stats.object_store_bytes_used, stats.spilled_bytes_total
 
 

@@ -74,17 +74,38 @@ def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     base = tiny.model()
     example = base.encode(tiny.rows(1)[0])
     bank = PromptBank([example], 15)
-    assert bank.draw(example.people[0], example.id, np.random.default_rng(0)) is None
+    assert bank.draw(example, 0, np.random.default_rng(0)) is None
+
+
+def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
+    base = tiny.model()
+    row, other, *_ = tiny.rows(4)
+    example = base.encode(dataclasses.replace(row, voice_prompts=((row.turns[1].speaker, other.mel),)))
+    bank = PromptBank([example], 15)
+    prompt = bank.draw(example, 1, np.random.default_rng(0))
+    assert prompt is not None
+    latents = base.codec.encode(torch.from_numpy(other.mel.astype(np.float32))).unfold(0, len(prompt), 1).transpose(1, 2)
+    assert any(torch.equal(prompt, stretch) for stretch in latents)
+    assert bank.draw(example, 0, np.random.default_rng(0)) is None, "only for the speaker that it is of"
 
 
 def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: Path) -> None:
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
-    base = tiny.model()
-    base.check_shards(manifest, "here")
-    with pytest.raises(ShardsError, match="'zh:ong'"):
-        base.check_shards(dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here")
+    described = tiny.model().describe()
+    assert MelModel.check_shards(described, manifest, "here") is None
+    with pytest.raises(ShardsError, match=r"'zh:ong' \(2\)"):
+        MelModel.check_shards(described, dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here")
     with pytest.raises(ShardsError, match="hop_samples=256"):
-        base.check_shards(dataclasses.replace(manifest, mel=MelSettings(hop_samples=256)), "here")
+        MelModel.check_shards(described, dataclasses.replace(manifest, mel=MelSettings(hop_samples=256)), "here")
+
+
+def test_an_odd_phoneme_that_the_base_lacks_is_named_and_left_out(tmp_path: Path) -> None:
+    manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
+    base, row = tiny.model(), tiny.rows(1)[0]
+    remark = base.check_shards(base.describe(), dataclasses.replace(manifest, symbols={"a": 1_000, "ʘ": 2}), "here")
+    assert remark == "the model has no token for the phonemes 'ʘ' (2); they are left out"
+    turn = dataclasses.replace(row.turns[0], phonemes=("a", "ʘ", "b"))
+    assert base.encode(dataclasses.replace(row, turns=(turn,))).turns == ((0, tuple(base.phonemes.encode("ab"))),)
 
 
 def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded() -> None:

@@ -60,7 +60,7 @@ def test_stopping_for_a_report_changes_nothing(bench: Workbench) -> None:
 def test_micro_batches_add_up_to_the_same_gradient(bench: Workbench) -> None:
     plain = dataclasses.replace(SETTINGS, method="full")
     one = TrialRun(bench, plain, 3).advance(3)
-    three = TrialRun(bench, dataclasses.replace(plain, accumulation_steps=3), 3).advance(3)
+    three = TrialRun(bench, dataclasses.replace(plain, micro_batch_positions=1), 3).advance(3)
     assert losses(three) == pytest.approx(losses(one), rel=1e-5)
     assert [r.grad_norm for r in three.curve] == pytest.approx([r.grad_norm for r in one.curve], rel=1e-4)
 

@@ -232,7 +232,7 @@ def test_the_guard_says_where_the_trouble_is() -> None:
 
 def test_the_settings_go_together(bench: Workbench) -> None:
     everything = dict(lora_dora=True, lora_head="full", ema_decay=0.9, precision="bf16", gradient_checkpointing=True, optimizer="muon")
-    run = start(bench, 8, schedule="wsd", specaugment_time_share=0.2, specaugment_dims_share=0.1, accumulation_steps=2, **everything)
+    run = start(bench, 8, schedule="wsd", specaugment_time_share=0.2, specaugment_dims_share=0.1, micro_batch_positions=1, **everything)
     untouched = run.validate()
     losses = [run.advance(step).loss_val for step in (4, 8)]
     assert untouched > losses[0] > losses[1]

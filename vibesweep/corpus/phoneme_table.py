@@ -48,6 +48,10 @@ class PhonemeTable:
             )
         return [self._ids[symbol] for symbol in symbols]
 
+    def encode_known(self, symbols: Iterable[str]) -> list[int]:
+        """Ids of the symbols that are in the table; what is not was counted when the shards were looked at."""
+        return [self._ids[symbol] for symbol in symbols if symbol in self._ids]
+
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Symbols of ids, specials by their names."""
         return [(*SPECIALS, *self.symbols)[i] for i in ids]

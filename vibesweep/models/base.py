@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +63,7 @@ class Example:
         turns: (slot, token ids) of each turn.
         latents: [P, D].
         stretches: (slot, first patch, one past the last patch) of each turn.
+        prompts: [P, D] of the slots that the corpus itself names a voice prompt for.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Example:
     turns: tuple[tuple[int, tuple[int, ...]], ...]
     latents: Tensor
     stretches: tuple[tuple[int, int, int], ...]
+    prompts: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
     def patches(self) -> int:
@@ -124,13 +126,21 @@ class SpeechModel(nn.Module, ABC):
     def forward(self, batch: Any) -> Losses:
         """Sums of both losses over a batch of this family's collator."""
 
+    @classmethod
     @abstractmethod
-    def check_shards(self, manifest: Manifest, where: str) -> None:
-        """Raise a ShardsError at once where shards do not fit this model."""
+    def check_shards(cls, description: Mapping[str, Any], manifest: Manifest, where: str) -> str | None:
+        """Raise a ShardsError where shards do not fit a model of this description; what fits, but not wholly, is told in a line.
+
+        No weights are needed, so that a sweep can look before its lanes come up.
+        """
 
     @abstractmethod
     def encode(self, row: ShardRow) -> Example:
         """Encode one row of the shards."""
+
+    def encoder(self) -> Callable[[ShardRow], Example]:
+        """What :meth:`encode` does, to be sent to other processes: on the CPU, and with as little of the model as it needs."""
+        return self.encode
 
     @abstractmethod
     def collator(self, voices: Sequence[Example]) -> Collator:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -54,6 +55,25 @@ def base_folder(name: str) -> Path:
     raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=f"name a model's folder or a shipped base ({shipped})")
 
 
+def description_of(name: str) -> tuple[type[SpeechModel], dict[str, Any]]:
+    """The class of a model, and its description; no weights are read.
+
+    Raises:
+        ModelError: it is no bundle, or one of another version.
+    """
+    folder = base_folder(name)
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        version = config["format_version"]
+        module, _, kind = FAMILIES[config["family"]].partition(":")
+    except (OSError, KeyError, ValueError) as error:
+        raise _unreadable(folder, error) from error
+    if version != FORMAT_VERSION:
+        fix = f"export it with this version of vibesweep, which reads version {FORMAT_VERSION}"
+        raise ModelError(f"it is of format version {version}", where=str(folder), fix=fix)
+    return getattr(import_module(module), kind), config
+
+
 def load_bundle(name: str) -> Bundle:
     """Load a shipped base by name, or any bundle by its folder.
 
@@ -61,21 +81,21 @@ def load_bundle(name: str) -> Bundle:
         ModelError: it is no bundle, of another version, or its weights do not fit its description.
     """
     folder = base_folder(name)
+    family, config = description_of(name)
     try:
-        config = json.loads((folder / CONFIG).read_text())
-        if config["format_version"] != FORMAT_VERSION:
-            fix = f"export it with this version of vibesweep, which reads version {FORMAT_VERSION}"
-            raise ModelError(f"it is of format version {config['format_version']}", where=str(folder), fix=fix)
-        module, _, kind = FAMILIES[config["family"]].partition(":")
-        model: SpeechModel = getattr(import_module(module), kind).from_description(config, folder)
+        model = family.from_description(config, folder)
         weights = {key: value.float() for key, value in load_file(folder / WEIGHTS).items()}
         model.load_state_dict(weights)
         voices = load_file(folder / VOICES)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again") from error
+        raise _unreadable(folder, error) from error
     model.requires_grad_(False)
     return Bundle(model.eval(), {name: voices[name].float() for name in config["voices"]}, folder)
+
+
+def _unreadable(folder: Path, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again")
 
 
 def save_bundle(model: SpeechModel, voices: dict[str, Tensor], folder: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -13,8 +13,11 @@ The hidden state *before* each ▓ conditions the head that denoises it, and say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +38,9 @@ from vibesweep.models.mel_batch import MelBatch, MelCollator, PromptBank, encode
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Manifest
     from vibesweep.corpus.parquet import ShardRow
+
+MOST_UNKNOWN = 0.01
+"""Share of a corpus's phonemes that a base may lack: a foreign name here and there, and no language."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +129,31 @@ class MelModel(SpeechModel):
         weighted: Tensor = on_weight * going_on[:, 0].sum() + stop_weight * stopping[:, 1].sum()
         return -weighted
 
-    def check_shards(self, manifest: Manifest, where: str) -> None:
-        """Refuse other mel settings and phonemes that this model has no token for."""
-        if manifest.mel != self.mel:
-            found = f"the shards were made with {manifest.mel}, the model with {self.mel}"
+    @classmethod
+    def check_shards(cls, description: Mapping[str, Any], manifest: Manifest, where: str) -> str | None:
+        """Refuse other mel settings, and a language whose phonemes this model lacks; name the odd one that it lacks."""
+        mel = MelSettings(**description["mel"])
+        if manifest.mel != mel:
+            found = f"the shards were made with {manifest.mel}, the model with {mel}"
             raise ShardsError(found, where=where, fix="preprocess the corpus again with the model's settings")
-        missing = self.phonemes.missing(manifest.symbols)
-        if missing:
-            names = ", ".join(repr(symbol) for symbol in sorted(missing))
+        missing = PhonemeTable.from_json(description["phonemes"]).missing(manifest.symbols)
+        if not missing:
+            return None
+        counts = Counter({symbol: manifest.symbols[symbol] for symbol in missing})
+        names = ", ".join(f"{symbol!r} ({count})" for symbol, count in counts.most_common())
+        if counts.total() > MOST_UNKNOWN * sum(manifest.symbols.values()):
             fix = "remove the texts that hold them, or train a base on such speech (examples/train_base.py)"
             raise ShardsError(f"the model has no token for the phonemes {names}", where=where, fix=fix)
+        return f"the model has no token for the phonemes {names}; they are left out"
 
     def encode(self, row: ShardRow) -> Example:
         """Encode one row: phonemes to ids, log-mel to latents."""
         return encode_row(row, self.phonemes, self.codec, patch_rate_hz(self.mel))
+
+    def encoder(self) -> Callable[[ShardRow], Example]:
+        """Phoneme table and codec alone."""
+        codec = copy.deepcopy(self.codec).cpu()
+        return partial(encode_row, table=self.phonemes, codec=codec, patch_rate_hz=patch_rate_hz(self.mel))
 
     def collator(self, voices: Sequence[Example]) -> MelCollator:
         """Make a collator with prompts from these examples."""

@@ -67,13 +67,14 @@ class MelBatch(NamedTuple):
 def encode_row(row: ShardRow, table: PhonemeTable, codec: PatchCodec, patch_rate_hz: float) -> Example:
     """Encode one row of the shards: nothing a trial changes is left to do afterwards."""
     people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
-    turns = tuple((people.index(turn.speaker), tuple(table.encode(turn.phonemes))) for turn in row.turns)
+    turns = tuple((people.index(turn.speaker), tuple(table.encode_known(turn.phonemes))) for turn in row.turns)
     latents = codec.encode(torch.from_numpy(row.mel.astype(np.float32)))
     stretches = tuple(
         (people.index(turn.speaker), _patch(turn.start_s, patch_rate_hz, latents), _patch(turn.end_s, patch_rate_hz, latents))
         for turn in row.turns
     )
-    return Example(row.id, people, turns, latents, stretches)
+    prompts = {people.index(person): codec.encode(torch.from_numpy(mel.astype(np.float32))) for person, mel in row.voice_prompts}
+    return Example(row.id, people, turns, latents, stretches, prompts)
 
 
 def _patch(time_s: float, patch_rate_hz: float, latents: Tensor) -> int:
@@ -103,16 +104,26 @@ class PromptBank:
                 if end - start >= SHORTEST_PROMPT_PATCHES:
                     self._stretches.setdefault(example.people[slot], []).append((example.id, example.latents[start:end]))
 
-    def draw(self, person: str, clip: str, rng: np.random.Generator) -> Tensor | None:
-        """Draw a prompt [<= prompt_patches, D] of that person from another clip; None where there is no other."""
+    def draw(self, example: Example, slot: int, rng: np.random.Generator) -> Tensor | None:
+        """Draw a prompt [<= prompt_patches, D] of a clip's speaker: of the recording that the corpus names, or from another clip.
+
+        None where there is neither.
+        """
+        stretch = example.prompts[slot] if slot in example.prompts else self._elsewhere(example.people[slot], example.id, rng)
+        if stretch is None:
+            return None
+        start = int(rng.integers(max(len(stretch) - self._longest_patches, 0) + 1))
+        return stretch[start : start + self._longest_patches]
+
+    def _elsewhere(self, person: str, clip: str, rng: np.random.Generator) -> Tensor | None:
+        """A stretch of that person in another clip; None where there is no other."""
         others = self._stretches.get(person, [])
         if all(owner == clip for owner, _ in others):
             return None
         owner, stretch = others[rng.integers(len(others))]
         while owner == clip:
             owner, stretch = others[rng.integers(len(others))]
-        start = int(rng.integers(max(len(stretch) - self._longest_patches, 0) + 1))
-        return stretch[start : start + self._longest_patches]
+        return stretch
 
     def longest(self) -> dict[str, Tensor]:
         """Each person's longest stretch, cut to a prompt; people in order of how much they speak."""
@@ -151,7 +162,7 @@ class MelCollator(Collator):
 
     def _training_clip(self, example: Example, rng: np.random.Generator, masking: Masking) -> _Drawn:
         shape, count = self._shape, example.patches * self._shape.noise_repeats
-        drawn = (self._prompts.draw(person, example.id, rng) for person in example.people)
+        drawn = (self._prompts.draw(example, slot, rng) for slot in range(len(example.people)))
         prompts = [None if rng.random() < shape.prompt_drop else prompt for prompt in drawn]
         blur = _normal(rng, example.patches, shape.latent_size) * shape.input_noise
         levels = torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
@@ -162,7 +173,7 @@ class MelCollator(Collator):
 
     def _validation_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
         count = example.patches * self._shape.noise_repeats
-        prompts = [self._prompts.draw(person, example.id, rng) for person in example.people]
+        prompts = [self._prompts.draw(example, slot, rng) for slot in range(len(example.people))]
         noise = _normal(rng, count, self._shape.latent_size)
         return self._clip(example, prompts, example.latents, noise, stratified_levels(count, rng.random()), torch.ones(count))
 

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE
+from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.shards import preprocess
+from vibesweep.models.bundle import description_of
 from vibesweep.storage import Place
 
 DEMO = "demo"
@@ -45,6 +46,19 @@ def shards_for(corpus: str, work: Path, say: Callable[[str], None]) -> str:
     left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
     say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")
     return str(out)
+
+
+def check_fit(model: str, shards: str, say: Callable[[str], None]) -> None:
+    """Look whether a model can be tuned on shards, before any lane comes up.
+
+    Raises:
+        ModelError: the model cannot be read.
+        ShardsError: the shards do not fit it.
+    """
+    family, description = description_of(model)
+    remark = family.check_shards(description, read_manifest(shards), shards)
+    if remark is not None:
+        say(remark)
 
 
 def _is_demo(corpus: str) -> bool:

@@ -26,7 +26,7 @@ from vibesweep.models.bundle import base_folder
 from vibesweep.sweep.cluster import count_lanes, live_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
-from vibesweep.sweep.prepare import check_corpus, shards_for
+from vibesweep.sweep.prepare import check_corpus, check_fit, shards_for
 from vibesweep.sweep.progress import Progress, summary_of
 from vibesweep.sweep.record import SweepFolder, SweepRecord, as_json
 from vibesweep.sweep.scheduler import StepAsha
@@ -67,6 +67,7 @@ def run_sweep(
     with _quiet_ray(), running_ray(dashboard=True) as dashboard:
         lanes = count_lanes(sweep, live_hosts())
         shards = shards_for(sweep.corpus, work, progress.say)
+        check_fit(sweep.model, shards, progress.say)
         record = _new_record(sweep, name, shards, lanes)
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
         if dashboard:

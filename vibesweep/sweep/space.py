@@ -8,7 +8,7 @@ import traceback
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from vibesweep.config import METHODS, Sweep, TrialSettings
 from vibesweep.errors import SpaceError, VibesweepError
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     import optuna
 
 REHEARSALS = 16  # suggestions drawn before a sweep begins, so that a mistake in a branch is found before an hour is spent
-AT_LEAST_ONE = ("batch_clips", "accumulation_steps", "lora_rank", "patience_reports")
-ABOVE_ZERO = ("learning_rate", "grad_clip_norm", "lora_alpha_ratio")
+AT_LEAST_ONE = ("batch_clips", "micro_batch_positions", "lora_rank", "patience_reports")
+ABOVE_ZERO = ("learning_rate", "batch_seconds", "grad_clip_norm", "lora_alpha_ratio", "lora_alpha")
 AT_LEAST_ZERO = ("weight_decay", "freeze_layers", "diffusion_weight", "stop_weight")
-SHARES = ("warmup_fraction", "lora_dropout")  # from 0 to below 1
+SHARES = (
+    "warmup_fraction",
+    "cooldown_fraction",
+    "lora_dropout",
+    "attention_dropout",
+    "specaugment_time_share",
+    "specaugment_dims_share",
+    "ema_decay",
+)  # from 0 to below 1
 
 
 def load_space(path: Path) -> Sweep:
@@ -161,7 +169,9 @@ def settings_with(base: TrialSettings, chosen: Mapping[str, Any], where: str = "
 def _typed(name: str, value: Any, hint: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, hint):
+    if isinstance(value, int) and not isinstance(value, bool) and float in get_args(hint):
+        return float(value)  # of float | None
+    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
         kind = getattr(hint, "__name__", str(hint))
         raise SpaceError(f"{name} is {value!r}", where=where, fix=f"{name} takes {kind}")
     return value

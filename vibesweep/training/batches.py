@@ -24,6 +24,8 @@ WINDOW_GROUPS = 32
 """Row groups in a window, from all over the shards: some 3 hours of speech, 128 MB of mels and a sixth of that encoded."""
 WINDOW_LEAST_STEPS = 32
 """A window takes more row groups where its steps would be fewer: too few would know too few lengths."""
+BESIDE_POSITIONS = 32
+"""What a clip's sequence holds beside its own length: two voice prompts of two seconds, and tags."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +184,7 @@ def pack(clips: Ints, lengths: Ints, positions: int) -> list[Ints]:
 
     Args:
         clips: numbers of the clips.
-        lengths: positions of all clips [N].
+        lengths: positions of all clips [N]; each takes :data:`BESIDE_POSITIONS` more.
         positions: what fits the device at once.
 
     Returns:
@@ -190,7 +192,7 @@ def pack(clips: Ints, lengths: Ints, positions: int) -> list[Ints]:
     """
     parts: list[list[int]] = []
     for clip in _longest_first(clips, lengths).tolist():
-        if parts and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= positions:
+        if parts and (lengths[parts[-1][0]] + BESIDE_POSITIONS) * (len(parts[-1]) + 1) <= positions:
             parts[-1].append(clip)
         else:
             parts.append([clip])
@@ -220,23 +222,5 @@ def _even_ends(filled: Floats, count: int) -> Ints:
     ends = np.searchsorted(filled - np.diff(filled, prepend=0.0) / 2, wanted)
     places = np.arange(1, count)
     ends = np.maximum.accumulate(ends - places) + places  # each at least one further
-    return np.clip(ends, places, len(filled) - count + places)
-
-
-def endless_steps(lengths: Sequence[int], batch_clips: int, seed: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield (epoch, clips of a step) for ever."""
-    epoch = 0
-    while True:
-        for step in epoch_steps(lengths, batch_clips, seed, epoch):
-            yield epoch, step
-        epoch += 1
-
-
-def share(clips: Sequence[int], rank: int, size: int) -> list[int]:
-    """A worker's part of a step: every ``size``-th clip, so that parts are of like length."""
-    return list(clips[rank::size])
-
-
-def micro_batches(clips: Sequence[int], count: int) -> list[list[int]]:
-    """Cut a share into at most ``count`` parts, none empty."""
-    return [part.tolist() for part in np.array_split(np.asarray(clips), min(count, len(clips)))]
+    bounded: Ints = np.clip(ends, places, len(filled) - count + places)
+    return bounded

@@ -5,6 +5,7 @@ Shapes: ``N`` clips in the order of the manifest's files and their rows, ``G`` r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,14 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vibesweep.corpus.audio import FRAMES_PER_PATCH
-from vibesweep.corpus.manifest import Address, open_parquet, place_of, read_manifest
+from vibesweep.corpus.manifest import Address, place_of, read_manifest
+from vibesweep.corpus.parquet import SHARD_ROW_COLUMNS, ShardRow, open_parquet, shard_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.base import Sizes
+from vibesweep.storage import Place
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 COLUMNS = ["id", "frames", "duration_s", "turns.list.element.speaker", "turns.list.element.phonemes"]
+VOICE_GROUPS = 128
+"""Row groups that voice prompts are drawn from at most: 12 hours of speech, 80 MB encoded, in each worker's memory."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,35 @@ def read_index(shards: Address, split: str = "train") -> Index:
         groups=groups,
         starts=np.cumsum([0, *map(len, tables)]),
     )
+
+
+def voice_groups(index: Index) -> Ints:
+    """Row groups whose clips voice prompts are drawn from: all, or so many that take in as many people as can be.
+
+    A prompt comes from another clip of the same person, so each is wanted twice; who is in none of the groups is heard without one.
+    """
+    if len(index.groups) <= VOICE_GROUPS:
+        return np.arange(len(index.groups))
+    heard: Counter[str] = Counter()
+    chosen, spare = [], []
+    for group in np.random.default_rng(0).permutation(len(index.groups)).tolist():
+        people = Counter(person for clip in index.clips_of(group).tolist() for person in index.people[clip])
+        wanted = any(heard[person] < 2 for person in people)
+        (chosen if wanted else spare).append(group)
+        heard += people if wanted else Counter()
+    return np.sort([*chosen, *spare][:VOICE_GROUPS])
+
+
+def read_clips(index: Index, shards: Place, groups: Ints, wanted: Ints) -> Iterator[tuple[int, ShardRow]]:
+    """Read each of these row groups once, one in memory at a time, and yield (number, row) of the wanted clips."""
+    for group in groups.tolist():
+        inside = np.intersect1d(index.clips_of(group), wanted)
+        if len(inside):
+            where = index.groups[group]
+            table = open_parquet(shards / where.file).read_row_group(where.number, columns=SHARD_ROW_COLUMNS)
+            taken = table.take(pa.array(inside - index.starts[group])).combine_chunks()
+            rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
+            yield from zip(inside.tolist(), rows, strict=True)
 
 
 def _read(shards: Address, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:

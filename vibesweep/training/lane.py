@@ -31,6 +31,10 @@ if TYPE_CHECKING:  # torch comes in where a worker needs it: the driver, which i
     from vibesweep.training.loop import TrialRun
     from vibesweep.training.workbench import Workbench
 
+CLIPS_SHARE = 0.5
+"""Of a worker's part of the memory that Ray counts on, which is some 70 % of the hosts': what its encoded clips may take. The rest is for
+models, optimizers and batches."""
+
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
 
 
@@ -92,7 +96,15 @@ def _open_bench(spec: LaneSpec, rank: int, size: int) -> Workbench:
     from vibesweep.training.workbench import Workbench, World
 
     torch.set_num_threads(max(spec.resources.cpus_per_worker, 1))
-    return Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())))
+    return Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())), _clips_bytes(spec.resources))
+
+
+def _clips_bytes(resources: TrialResources) -> float:
+    """Memory that a worker may fill with clips, as if the cluster were full of such workers."""
+    cluster = ray.cluster_resources()
+    held = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    workers = min(cluster.get(name, 0) / amount for name, amount in held.items() if amount)
+    return float(CLIPS_SHARE * cluster["memory"] / max(workers, 1))
 
 
 def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
@@ -136,6 +148,8 @@ class Seat:
     def _take_in(self, command: Command) -> None:
         from vibesweep.training.loop import TrialRun
 
+        if self._run is not None:
+            self._run.close()
         self._trial_id, self._run, self._best = None, None, math.inf
         gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
         self._run = TrialRun(self._bench, command.settings, self._spec.max_steps)
@@ -249,5 +263,5 @@ def _one_line(error: BaseException) -> str:
 
 def _fix_for(error: BaseException) -> str:
     if "out of memory" in str(error).lower():
-        return "ask for a smaller batch_clips or more accumulation_steps"
+        return "ask for a smaller micro_batch_positions"
     return "look at errors.log in the sweep's folder"

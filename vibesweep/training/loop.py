@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import Masking, Sizes
+from vibesweep.models.base import Masking
 from vibesweep.training.averaging import build_averaging
-from vibesweep.training.batches import endless_steps, micro_batches, share
+from vibesweep.training.batches import StepPlan
 from vibesweep.training.checkpoint import save_checkpoint
 from vibesweep.training.compute import autocast, distributed, eagerly, fit_out, syncing
 from vibesweep.training.divergence import DivergenceGuard
+from vibesweep.training.feed import Step
 from vibesweep.training.optim import build_optimizer
 from vibesweep.training.schedules import build_schedule
 from vibesweep.training.workbench import Workbench
@@ -45,15 +47,20 @@ class TrialRun:
         self.model = for_trial(bench.base, settings)
         self.model.train()
         fit_out(self.model, settings)
+        self._positions = bench.positions(self.model, settings, self._autocast)
         self._network = distributed(self.model, bench.world.size, bench.world.device)
         self._optimizer = build_optimizer(self.model, settings)
         self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._averaging = build_averaging(self.model, self._optimizer, settings)
         self._guard = DivergenceGuard(self.model)
-        self._steps = endless_steps([clip.length for clip in bench.clips], max(settings.batch_clips, bench.world.size), settings.seed)
+        self._steps = self._feed(max_steps)
         self._last_val, self._best_val, self._reports_since_best = math.inf, math.inf, 0
         self._first_step_unix_s = 0.0
         self.step = 0
+
+    def close(self) -> None:
+        """Let go of what the feed holds. A trial that is dropped does so too, when Python comes to it."""
+        self._steps.close()
 
     def advance(self, until_step: int) -> Report:
         """Train to that step, or until the trial diverges, and validate. The report is the same on every worker."""
@@ -91,9 +98,7 @@ class TrialRun:
 
     def _train_step(self) -> tuple[StepRecord, str | None]:
         """Take one optimizer step; a step that has diverged is recorded, and not taken. Says why it has, or None."""
-        epoch, clips = next(self._steps)
-        sizes = Sizes.of([self._bench.clips[i].patches for i in clips])
-        loss = self._accumulate(epoch, clips, sizes)
+        loss = self._accumulate(next(self._steps))
         trained = [part for part in self.model.parameters() if part.requires_grad]
         norm = nn.utils.get_total_norm(part.grad for part in trained if part.grad is not None)
         self.step += 1
@@ -111,18 +116,23 @@ class TrialRun:
         self._schedule.step()
         self._averaging.update()
 
-    def _accumulate(self, epoch: int, clips: list[int], sizes: Sizes) -> float:
+    def _feed(self, max_steps: int) -> Generator[Step, None, None]:
+        """The plan's steps from the trial's own on; beyond the budget too, for whoever asks for them."""
+        plan, first = StepPlan.of(self._bench.feed.index, self.settings), 0
+        while True:
+            yield from self._bench.feed.steps(plan, first, first + max_steps, self._positions)
+            first += max_steps
+
+    def _accumulate(self, step: Step) -> float:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""
         world, settings = self._bench.world, self.settings
-        parts = micro_batches(share(clips, world.rank, world.size), settings.accumulation_steps)
         total = torch.zeros((), device=world.device)
-        for number, part in enumerate(parts, 1):
-            examples = [self._bench.clips[i] for i in part]
-            batch = self._bench.collator.training(examples, settings.seed, epoch, self._masking).to(world.device)
-            with syncing(self._network, last=number == len(parts)):
+        for number, clips in enumerate(step.micro_batches, 1):
+            batch = self._bench.collator.training(clips, settings.seed, step.epoch, self._masking).to(world.device)
+            with syncing(self._network, last=number == len(step.micro_batches)):
                 with self._autocast:
                     losses = self._network(batch)
-                loss = sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight)
+                loss = step.sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight) * step.counts
                 torch.autograd.backward(loss * world.size)  # DDP averages over the workers; a sum is wanted
             total += loss.detach()
         return float(world.total(total).item())

@@ -20,20 +20,17 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import ray.data
+import torch
 from ray.data import ExecutionResources
 
-from vibesweep.corpus.manifest import ShardRow, open_parquet, shard_rows
+from vibesweep.corpus.parquet import ShardRow
 from vibesweep.models.base import Example
 from vibesweep.storage import Place
 from vibesweep.training.batches import StepPlan, Window
 from vibesweep.training.feed import Share, Steps, cut, shares
-from vibesweep.training.index import Index
-
-COLUMNS = ["id", "split", "duration_s", "frames", "mel", "turns", "voice_prompts"]
-"""Those of :class:`vibesweep.corpus.manifest.ShardRow`; the corpus's own columns, hashes and warnings are not read."""
+from vibesweep.training.index import Index, read_clips
 
 Encode = Callable[[ShardRow], Example]
 
@@ -41,6 +38,8 @@ TASKS_AHEAD = 2
 """One window is handed over while the next is read."""
 BLOCK_BYTES = 500_000
 """Steps that travel together: few enough to come early, enough to be worth a block."""
+MOST_TASKS = 256
+"""Ray Data takes 1.6 ms to set a task down before any begins: in a long trial a task reads several windows, one after the other."""
 STORE_SHARE = 0.25
 """Of the object store, for the streams of all workers together; the rest is other work's."""
 STREAM_BYTES = 128_000_000
@@ -92,19 +91,19 @@ class StreamFeed:
 def _stream(windows: list[dict[str, int]], reader: _Reader) -> Any:
     """The dataset: one task for each window, in order, and never more of it in memory than is allowed."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # each trial would tell its execution plan
-    source = ray.data.from_items(windows, override_num_blocks=len(windows))
+    source = ray.data.from_items(windows, override_num_blocks=min(len(windows), MOST_TASKS))
     context = source.context
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK_BYTES
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources.for_limits(object_store_memory=_store_bytes())
     # No CPU of Ray's accounts: lanes hold them all, and the tasks would wait for ever
-    return source.map_batches(reader, batch_size=1, num_cpus=0, concurrency=TASKS_AHEAD)
+    return source.map_batches(reader.read, batch_size=1, num_cpus=0, concurrency=min(TASKS_AHEAD, len(windows)))
 
 
 def _store_bytes() -> int:
     """A stream's part of the object store, as if each CPU of the cluster had a worker with a stream."""
-    cluster = ray.cluster_resources()
+    cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return int(min(STREAM_BYTES, STORE_SHARE * cluster["object_store_memory"] / max(cluster.get("CPU", 1), 1)))
 
 
@@ -128,14 +127,15 @@ class _Reader:
     span: tuple[int, int]
     worker: tuple[int, int]
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def read(self, batch: Any) -> Iterator[Any]:
         """Read a window, and yield the worker's share of each of its steps."""
+        torch.set_num_threads(1)  # encoding is light work beside training, which has the cores
         index, encode = ray.get([self.index, self.encode])
         plan = self.recipe(index)
         window = plan.window(int(batch["epoch"][0]), int(batch["window"][0]))
         wanted = list(self._wanted(plan, window))
         mine = np.unique(np.concatenate([part.mine for part in wanted]))
-        examples = {clip: encode(row) for clip, row in read_clips(index, self.shards, window, mine)}
+        examples = {clip: encode(row) for clip, row in read_clips(index, self.shards, window.groups, mine)}
         for part in wanted:
             packed = pickle.dumps([examples[clip] for clip in part.mine.tolist()], protocol=5)
             yield {"step": np.array([part.step]), "examples": np.array([packed], dtype=object)}
@@ -143,15 +143,3 @@ class _Reader:
     def _wanted(self, plan: StepPlan, window: Window) -> Iterator[Share]:
         first, past = max(self.span[0], window.first_step), min(self.span[1], window.first_step + len(window.steps))
         return shares(plan, first, past, *self.worker)
-
-
-def read_clips(index: Index, shards: Place, window: Window, wanted: np.ndarray[Any, Any]) -> Iterator[tuple[int, ShardRow]]:
-    """Read each of a window's row groups once, one in memory at a time, and yield (number, row) of the wanted clips."""
-    for group in window.groups.tolist():
-        inside = np.intersect1d(index.clips_of(group), wanted)
-        if len(inside):
-            where = index.groups[group]
-            table = open_parquet(shards / where.file).read_row_group(where.number, columns=COLUMNS)
-            taken = table.take(pa.array(inside - index.starts[group])).combine_chunks()
-            rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
-            yield from zip(inside.tolist(), rows, strict=True)

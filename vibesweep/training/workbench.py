@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed
 from torch import nn
 
-from vibesweep.corpus.manifest import Address, read_manifest, read_rows
+from vibesweep.config import TrialSettings
+from vibesweep.corpus.manifest import Address, place_of, read_manifest
 from vibesweep.errors import ShardsError
 from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Collator, Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle
+from vibesweep.storage import Place
+from vibesweep.training.capacity import CPU_POSITIONS, Appetite, Key, free_bytes, key_of, measure
+from vibesweep.training.feed import Feed, MemoryFeed
+from vibesweep.training.index import Index, Ints, read_clips, read_index, voice_groups
 
 VALIDATION_CLIPS = 16
 """Clips in one validation batch."""
+TOKEN_BYTES, CLIP_BYTES = 8, 2_000
+"""What an encoded clip takes beside its latents: a number for each token, and tuples, names and a tensor's head."""
 
 
 @dataclass(frozen=True)
@@ -45,38 +55,58 @@ class Workbench:
 
     Attributes:
         base: on this worker's device, nothing set to train.
-        clips: encoded training clips, the same on every worker.
+        feed: of the training clips.
+        clips: encoded training clips that voice prompts are drawn from: all of a small corpus.
         collator: makes their batches.
         validation: this worker's validation batches, on its device, each with its sizes; their noise is drawn once.
         world: this process among the workers.
+        appetites: of the methods that have been measured on this device.
     """
 
     base: SpeechModel
+    feed: Feed
     clips: list[Example]
     collator: Collator
     validation: list[tuple[Any, Sizes]]
     world: World
+    appetites: dict[Key, Appetite] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, model: str, shards: Address, world: World) -> Workbench:
-        """Load the base and encode the shards, which no trial does again.
+    def open(cls, model: str, shards: Address, world: World, clips_bytes: float = math.inf) -> Workbench:
+        """Load the base, and encode the shards or make ready to stream them, which no trial does again.
+
+        Args:
+            model: a base's name or folder.
+            shards: the folder of shards.
+            world: this process among the workers.
+            clips_bytes: of encoded training clips that may be kept; where there are more they are streamed, which takes Ray.
 
         Raises:
             ModelError: the base cannot be read.
             ShardsError: the shards cannot be read, do not fit the base, or one of their splits is empty.
         """
         base = load_bundle(model).model
-        base.check_shards(read_manifest(shards), str(shards))
-        clips = [base.encode(row) for row in read_rows(shards, "train")]
-        held_out = [base.encode(row) for row in read_rows(shards, "val")]
-        for split, found in (("train", clips), ("val", held_out)):
-            if not found:
-                raise ShardsError(f"the {split} split is empty", where=str(shards), fix="preprocess more recordings")
-        if len(clips) < world.size:
-            found_clips = f"{len(clips)} training clips cannot feed {world.size} workers"
+        base.check_shards(base.describe(), read_manifest(shards), str(shards))
+        index, held_out = read_index(shards), read_index(shards, "val")
+        if len(index) < world.size:
+            found_clips = f"{len(index)} training clips cannot feed {world.size} workers"
             raise ShardsError(found_clips, where=str(shards), fix="add recordings or take fewer workers")
-        collator = base.collator(clips)
-        return cls(base.to(world.device), clips, collator, _validation_batches(collator, held_out, world), world)
+        feed, voices = _feed_and_voices(base, place_of(shards), index, world, clips_bytes)
+        collator = base.collator(voices)
+        validation = _validation_batches(collator, encoded(base, place_of(shards), held_out, _mine(held_out, world)), world)
+        return cls(base.to(world.device), feed, voices, collator, validation, world)
+
+    def positions(self, model: nn.Module, settings: TrialSettings, autocast: AbstractContextManager[Any]) -> int:
+        """How many positions a trial's model, not wrapped yet, computes at once on this worker."""
+        if settings.micro_batch_positions is not None:
+            return settings.micro_batch_positions
+        device = self.world.device
+        if not device.startswith("cuda"):
+            return CPU_POSITIONS
+        key = key_of(settings)
+        if key not in self.appetites:
+            self.appetites[key] = measure(model, self.collator, self.clips, device, autocast)
+        return self.appetites[key].positions(free_bytes(model, device))
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> float:
@@ -89,8 +119,37 @@ class Workbench:
         return float(diffusion / patches + VALIDATION_STOP_WEIGHT * stop / stop_mass)
 
 
+def _feed_and_voices(base: SpeechModel, shards: Place, index: Index, world: World, clips_bytes: float) -> tuple[Feed, list[Example]]:
+    """All clips where they fit, else a stream; and the clips that prompts come from, which are the same in both."""
+    voices = np.concatenate([index.clips_of(group) for group in voice_groups(index)])
+    prompts = encoded(base, shards, index, voices)
+    if _bytes_a_patch(prompts) * index.patches.sum() > clips_bytes:
+        from vibesweep.training.stream import StreamFeed  # Ray, where it is needed
+
+        return StreamFeed(index, shards, base.encoder(), world.rank, world.size), prompts
+    clips = prompts if len(voices) == len(index) else encoded(base, shards, index, np.arange(len(index)))
+    return MemoryFeed(index, clips, world.rank, world.size), prompts
+
+
+def encoded(base: SpeechModel, shards: Place, index: Index, clips: Ints) -> list[Example]:
+    """Encode these clips, in the order of their numbers."""
+    return [base.encode(row) for _, row in read_clips(index, shards, np.arange(len(index.groups)), np.sort(clips))]
+
+
+def _bytes_a_patch(clips: list[Example]) -> float:
+    """What an encoded clip takes for each of its patches: latents, tokens, and Python's own."""
+    taken = sum(clip.latents.nbytes + TOKEN_BYTES * (clip.length - clip.patches) + CLIP_BYTES for clip in clips)
+    return taken / max(sum(clip.patches for clip in clips), 1)
+
+
+def _mine(held_out: Index, world: World) -> Ints:
+    """This worker's share of the held-out clips; those of like length are dealt out in turn."""
+    ordered: Ints = np.argsort(held_out.lengths, kind="stable")[world.rank :: world.size]
+    return ordered
+
+
 def _validation_batches(collator: Collator, clips: list[Example], world: World) -> list[tuple[Any, Sizes]]:
-    """Deal the held-out clips, sorted by length, to the workers; sums over workers make the mean exact though shares are uneven."""
-    mine = sorted(clips, key=lambda clip: clip.length)[world.rank :: world.size]
+    """Batches of a worker's held-out clips; sums over workers make the mean exact though shares are uneven."""
+    mine = sorted(clips, key=lambda clip: clip.length)
     batches = [mine[i : i + VALIDATION_CLIPS] for i in range(0, len(mine), VALIDATION_CLIPS)]
     return [(collator.validation(batch).to(world.device), Sizes.of([clip.patches for clip in batch])) for batch in batches]
