@@ -41,10 +41,10 @@ def note_feed(notes: Path, rank: int) -> Any:
     """Have every trial of this process write down each step's epoch, and when it asked for its clips and had them."""
     plain = TrialRun._feed
 
-    def feed(run: TrialRun, max_steps: int) -> Generator[Any, None, None]:
+    def feed(run: TrialRun, *args: Any, **names: Any) -> Generator[Any, None, None]:
         with (notes / f"{rank}.jsonl").open("w", encoding="utf-8") as lines:
             asked = time.perf_counter()
-            for step in plain(run, max_steps):
+            for step in plain(run, *args, **names):
                 print(
                     json.dumps({"step": step.number, "epoch": step.epoch, "asked": asked, "had": time.perf_counter()}),
                     file=lines,

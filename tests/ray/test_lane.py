@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import ray
 import torch
+from ray import tune
 
 from tests import tiny
-from vibesweep.config import Report, TrialResources, TrialSettings
+from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, SweepError, TrialError
-from vibesweep.training.lane import Lanes, LaneSpec, start_mailbox
+from vibesweep.sweep.trial import LaneTrial
+from vibesweep.training import lane
+from vibesweep.training.lane import Lanes, LaneSpec, Seat, start_mailbox
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.mailbox import Answer, Command
 from vibesweep.training.workbench import Workbench, World
@@ -178,6 +181,41 @@ class TestOneWorker:
         assert set(post.pids().values()).isdisjoint(before.values())
 
 
+class Alone(LaneTrial):
+    """A trial without Tune, which alone would give it its id."""
+
+    trial_id = "survivor"
+
+
+def test_a_trial_whose_lane_is_lost_goes_on(base: Path, shards: Path, bench: Workbench, tmp_path: Path) -> None:
+    budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
+    with lane_over(tmp_path / "one", base, shards) as post:
+        assert post.ready()
+        trial = tune.with_parameters(Alone, mailbox=post.mailbox, budget=budget)({"settings": dataclasses.asdict(SETTINGS)})
+        told = [trial.step()]
+        os.kill(post.pids()[0], signal.SIGKILL)
+        while not told[-1]["done"]:
+            told.append(trial.step())
+    assert told[-1]["outcome"] == "complete", told[-1]["reason"]
+    curve = [record["loss"] for result in told for record in result["report"]["curve"]]
+    assert curve == pytest.approx(train_alone(bench, SETTINGS)[:MAX_STEPS], rel=1e-6)
+    assert [record["step"] for result in told for record in result["report"]["curve"]] == list(range(1, MAX_STEPS + 1)), (
+        "no step told twice"
+    )
+
+
+def test_a_seat_takes_up_a_trial_where_its_state_was_written(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "STATE_EVERY_S", 0.0)
+    spec = LaneSpec("any", "", "", tmp_path / "checkpoints", tmp_path / "scratch", MAX_STEPS)
+    expected = TrialRun(bench, SETTINGS, MAX_STEPS).advance(MAX_STEPS).curve
+    first = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, 3))
+    second = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, MAX_STEPS))
+    assert first.report is not None
+    assert second.report is not None
+    assert [record.loss for record in (*first.report.curve, *second.report.curve)] == [record.loss for record in expected]
+    assert second.report.curve[0].step == 4
+
+
 def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbench, tmp_path: Path) -> None:
     """Without dropout, whose draws each worker makes for its own share of the batch."""
     plain = dataclasses.replace(SETTINGS, lora_dropout=0.0)
@@ -188,6 +226,13 @@ def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbenc
         assert curve_of(post.train("first", plain)) == pytest.approx(alone, rel=1e-5)
         post.train("between", OTHERS[0])
         assert curve_of(post.train("third", plain)) == pytest.approx(alone, rel=1e-5)
+        one = TrialRun(bench, plain, MAX_STEPS)
+        one.advance(2)
+        one.save_state(tmp_path / "two" / "ray" / "states" / "one_then_two")
+        resumed = post.answer("one_then_two", plain, MAX_STEPS).report
+        assert resumed is not None
+        assert resumed.curve[0].step == 3
+        assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
 
 
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -87,7 +88,7 @@ def load_bundle(name: str) -> Bundle:
         weights = {key: value.float() for key, value in load_file(folder / WEIGHTS).items()}
         model.load_state_dict(weights)
         voices = load_file(folder / VOICES)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
     model.requires_grad_(False)
     return Bundle(model.eval(), {name: voices[name].float() for name in config["voices"]}, folder)

@@ -6,7 +6,7 @@ import dataclasses
 import linecache
 import traceback
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -180,6 +180,7 @@ def _typed(name: str, value: Any, hint: Any, where: str) -> Any:
 def _check_ranges(settings: TrialSettings, where: str) -> None:
     if settings.method not in METHODS:
         raise SpaceError(f"method is {settings.method!r}", where=where, fix=f"choose among {', '.join(METHODS)}")
+    rules: list[tuple[tuple[str, ...], Callable[[Any], bool], str]]
     rules = [(AT_LEAST_ONE, lambda v: v >= 1, "at least 1"), (ABOVE_ZERO, lambda v: v > 0, "above 0")]
     rules += [(AT_LEAST_ZERO, lambda v: v >= 0, "at least 0"), (SHARES, lambda v: 0 <= v < 1, "from 0 to below 1")]
     for names, holds, wish in rules:

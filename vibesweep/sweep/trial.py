@@ -13,6 +13,9 @@ from vibesweep.config import Budget, Report, TrialSettings
 from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED
 from vibesweep.training.mailbox import Answer, Command
 
+LANES_LOST_AT_MOST = 2
+"""A trial that has lost more worker groups than this is taken to be what kills them."""
+
 
 class LaneTrial(tune.Trainable):
     """Trains from report to report. Tune reuses the actor for trial after trial, as a lane is reused."""
@@ -26,7 +29,7 @@ class LaneTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
         self._settings = TrialSettings(**new_config["settings"])
-        self._next_report = 0
+        self._next_report, self._told_step, self._lanes_lost = 0, 0, 0
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -36,10 +39,22 @@ class LaneTrial(tune.Trainable):
         """Have a lane train to the next report and say what came of it."""
         until = self._budget.report_steps[self._next_report]
         self._next_report += 1
-        answer: Answer = ray.get(self._mailbox.advance.remote(Command(self.trial_id, self._settings, until)))
+        answer = self._advance(until)
         if answer.report is None:
             return _failure(answer)
-        return _metrics(answer.report, self._budget)
+        news = tuple(record for record in answer.report.curve if record.step > self._told_step)  # another lane may have gone back
+        self._told_step = answer.report.step
+        return _metrics(dataclasses.replace(answer.report, curve=news), self._budget)
+
+    def _advance(self, until_step: int) -> Answer:
+        """Ask a lane; where its processes are lost under the trial, ask another one, which goes on from the trial's last state."""
+        command = Command(self.trial_id, self._settings, until_step)
+        answer: Answer = ray.get(self._mailbox.advance.remote(command))
+        while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
+            self._lanes_lost += 1
+            ray.get(self._mailbox.leave.remote(self.trial_id))
+            answer = ray.get(self._mailbox.advance.remote(command))
+        return answer
 
 
 def _metrics(report: Report, budget: Budget) -> dict[str, Any]:

@@ -58,8 +58,14 @@ def measure(model: nn.Module, collator: Collator, clips: Sequence[Example], devi
         device: that it is on.
         autocast: of its forward pass.
     """
+    clip = _longest_that_fits(clips)
+    counts = [max(1, positions // _taken(clip)) for positions in PROBES]
     with torch.random.fork_rng([torch.device(device)]):
-        (small, first), (large, second) = [_peak(model, collator, _batch(clips, positions), device, autocast) for positions in PROBES]
+        # The first pass is not looked at: libraries set their workspaces aside in it
+        peaks = [
+            _peak(model, collator, [clip] * count, device, autocast) for count in (counts[0], counts[0], max(counts[1], 2 * counts[0]))
+        ]
+    (small, first), (large, second) = peaks[1:]
     slope = max((second - first) / (large - small), 1.0)
     return Appetite(max(first - slope * small, 0.0), slope)
 
@@ -71,10 +77,15 @@ def free_bytes(model: nn.Module, device: str) -> float:
     return float(torch.cuda.mem_get_info(device)[0] + unused - states)
 
 
-def _batch(clips: Sequence[Example], positions: int) -> list[Example]:
-    """Clips of middling length, over and over, that take so many positions."""
-    middling = sorted(clips, key=lambda clip: clip.length)[len(clips) // 2]
-    return [middling] * max(1, positions // (middling.length + BESIDE_POSITIONS))
+def _longest_that_fits(clips: Sequence[Example]) -> Example:
+    """The longest clip that the smaller probe has room for, else the shortest: long clips take the most for each position."""
+    ordered = sorted(clips, key=_taken)
+    return ([ordered[0]] + [clip for clip in ordered if _taken(clip) <= PROBES[0]])[-1]
+
+
+def _taken(clip: Example) -> int:
+    """Positions, as :func:`vibesweep.training.batches.pack` counts them."""
+    return clip.length + BESIDE_POSITIONS
 
 
 def _peak(
@@ -89,4 +100,4 @@ def _peak(
             losses = model(batch)
         torch.autograd.backward(Sizes.of([clip.patches for clip in clips]).weigh(losses, 1.0, 1.0))
     model.zero_grad(set_to_none=True)
-    return len(clips) * (clips[0].length + BESIDE_POSITIONS), torch.cuda.max_memory_allocated(device) - before
+    return len(clips) * _taken(clips[0]), torch.cuda.max_memory_allocated(device) - before

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -59,6 +60,6 @@ def load_checkpoint(base: SpeechModel, folder: Path) -> tuple[nn.Module, TrialSe
         with torch.no_grad():
             for name, part in parameters.items():
                 part.copy_(trained[name])
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the checkpoint cannot be read: {error}", where=str(folder)) from error
     return model, settings, facts

@@ -41,6 +41,14 @@ class DivergenceGuard:
             return f"{exploded}; {self._blame()}"
         return None
 
+    def state_dict(self) -> dict[str, list[float]]:
+        """The losses that the running median is of."""
+        return {"recent": list(self._recent)}
+
+    def load_state_dict(self, state: dict[str, list[float]]) -> None:
+        """Take them back."""
+        self._recent.extend(state["recent"])
+
     def _blame(self) -> str:
         """Name the parameters whose gradient is not finite, or the one with the largest. DDP has made gradients equal everywhere."""
         parts = [(name.removeprefix(PEFT_PREFIX), part.grad) for name, part in self._model.named_parameters() if part.grad is not None]

@@ -108,7 +108,8 @@ def voice_groups(index: Index) -> Ints:
     if len(index.groups) <= VOICE_GROUPS:
         return np.arange(len(index.groups))
     heard: Counter[str] = Counter()
-    chosen, spare = [], []
+    chosen: list[int] = []
+    spare: list[int] = []
     for group in np.random.default_rng(0).permutation(len(index.groups)).tolist():
         people = Counter(person for clip in index.clips_of(group).tolist() for person in index.people[clip])
         wanted = any(heard[person] < 2 for person in people)

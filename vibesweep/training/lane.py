@@ -35,6 +35,9 @@ CLIPS_SHARE = 0.5
 """Of a worker's part of the memory that Ray counts on, which is some 70 % of the hosts': what its encoded clips may take. The rest is for
 models, optimizers and batches."""
 
+STATE_EVERY_S = 300.0
+"""A trial's whole state is written this often, at a report: what a lost lane costs. A shorter trial starts over."""
+
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
 
 
@@ -47,7 +50,7 @@ class LaneSpec:
         model: a base's name or absolute folder.
         shards: address of the folder of Parquet shards.
         checkpoints: absolute folder in which each trial's best checkpoint gets a folder of its own.
-        scratch: absolute folder for Ray Train's own files.
+        scratch: absolute folder for Ray Train's own files, and for the states of trials that run.
         max_steps: the budget's.
         resources: what the worker group holds.
     """
@@ -128,7 +131,7 @@ class Seat:
         self._spec, self._bench, self._rank = spec, bench, rank
         self._trial_id: str | None = None
         self._run: TrialRun | None = None
-        self._best = math.inf
+        self._best, self._saved_s = math.inf, 0.0
 
     def obey(self, command: Command) -> Answer:
         """Train the command's trial to its step; a new trial takes the seat."""
@@ -143,17 +146,26 @@ class Seat:
             self._best = report.loss_val
             if self._rank == 0:
                 self._run.save(self._spec.checkpoints / command.trial_id)
+        if self._bench.world.any(self._rank == 0 and time.monotonic() - self._saved_s >= STATE_EVERY_S):
+            self._run.save_state(self._state_of(command.trial_id))
+            self._saved_s = time.monotonic()
         return Answer(report=report)
+
+    def _state_of(self, trial_id: str) -> Path:
+        return self._spec.scratch / "states" / trial_id
 
     def _take_in(self, command: Command) -> None:
         from vibesweep.training.loop import TrialRun
 
         if self._run is not None:
             self._run.close()
-        self._trial_id, self._run, self._best = None, None, math.inf
+        self._trial_id, self._run, self._best, self._saved_s = None, None, math.inf, time.monotonic()
         gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
-        self._run = TrialRun(self._bench, command.settings, self._spec.max_steps)
-        self._trial_id = command.trial_id
+        run = TrialRun(self._bench, command.settings, self._spec.max_steps)
+        if (state := self._state_of(command.trial_id)).is_dir():  # it was on a lane that is lost
+            run.restore(state)
+            self._best = run.best_val
+        self._trial_id, self._run = command.trial_id, run
 
 
 # In the controller's process
@@ -169,7 +181,7 @@ class LossNotice(train.UserCallback):
         """Fail the trial that was running; ``FailureConfig`` then brings the group up again."""
         rank, error = min(worker_exceptions.items())
         found = f"worker {rank} of {self._lane} was lost: {_one_line(error)}"
-        ray.get(self._mailbox.fail.remote(self._lane, Answer(error=TrialError(found, fix=_fix_for(error))), restarting=True))
+        ray.get(self._mailbox.fail.remote(self._lane, Answer(error=TrialError(found, fix=_fix_for(error)), lost=True), restarting=True))
 
 
 # In the driver

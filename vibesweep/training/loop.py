@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
+from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import Masking
 from vibesweep.training.averaging import build_averaging
@@ -22,6 +25,7 @@ from vibesweep.training.divergence import DivergenceGuard
 from vibesweep.training.feed import Step
 from vibesweep.training.optim import build_optimizer
 from vibesweep.training.schedules import build_schedule
+from vibesweep.training.state import load_state, random_states, save_state, take_random_state
 from vibesweep.training.workbench import Workbench
 
 
@@ -53,10 +57,16 @@ class TrialRun:
         self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._averaging = build_averaging(self.model, self._optimizer, settings)
         self._guard = DivergenceGuard(self.model)
-        self._steps = self._feed(max_steps)
+        self._max_steps = max_steps
+        self._steps = self._feed(first_step=0)
         self._last_val, self._best_val, self._reports_since_best = math.inf, math.inf, 0
         self._first_step_unix_s = 0.0
         self.step = 0
+
+    @property
+    def best_val(self) -> float:
+        """The best validation loss so far; infinite before the first."""
+        return self._best_val
 
     def close(self) -> None:
         """Let go of what the feed holds. A trial that is dropped does so too, when Python comes to it."""
@@ -96,6 +106,48 @@ class TrialRun:
         with self._averaging.averaged():
             save_checkpoint(self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder)
 
+    def save_state(self, folder: Path) -> None:
+        """Write all that :meth:`restore` needs. Every worker must call it; one writes."""
+        world = self._bench.world
+        random = random_states(world.device, world.size)
+        if world.rank == 0:
+            save_state({"random": random, **self._state()}, folder)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from a state, on any number of workers, as if the trial had never stopped.
+
+        Raises:
+            ModelError: the state cannot be read, or is another trial's.
+        """
+        state, world = load_state(folder), self._bench.world
+        live = self._live()
+        if state["settings"] != dataclasses.asdict(self.settings) or state["live"].keys() != live.keys():
+            raise ModelError("the state is of a trial with other settings", where=str(folder), fix="start the trial anew")
+        with torch.no_grad():
+            for name, part in live.items():
+                part.copy_(state["live"][name])
+        for name, holder in self._holders().items():
+            holder.load_state_dict(state[name])
+        self.step, self._last_val, self._best_val, self._reports_since_best = state["progress"]
+        self._steps.close()
+        self._steps = self._feed(self.step)
+        take_random_state(state["random"], world.rank, world.device)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "live": self._live(),
+            "progress": [self.step, self._last_val, self._best_val, self._reports_since_best],
+            **{name: holder.state_dict() for name, holder in self._holders().items()},
+        }
+
+    def _live(self) -> dict[str, nn.Parameter]:
+        return {name: part for name, part in self.model.named_parameters() if part.requires_grad}
+
+    def _holders(self) -> dict[str, Any]:
+        """What keeps a state of its own beside the weights. The data's place is the number of the step."""
+        return {"optimizer": self._optimizer, "schedule": self._schedule, "averaging": self._averaging, "guard": self._guard}
+
     def _train_step(self) -> tuple[StepRecord, str | None]:
         """Take one optimizer step; a step that has diverged is recorded, and not taken. Says why it has, or None."""
         loss = self._accumulate(next(self._steps))
@@ -116,12 +168,13 @@ class TrialRun:
         self._schedule.step()
         self._averaging.update()
 
-    def _feed(self, max_steps: int) -> Generator[Step, None, None]:
-        """The plan's steps from the trial's own on; beyond the budget too, for whoever asks for them."""
-        plan, first = StepPlan.of(self._bench.feed.index, self.settings), 0
+    def _feed(self, first_step: int) -> Generator[Step, None, None]:
+        """The plan's steps from this one on; beyond the budget too, for whoever asks for them."""
+        plan = StepPlan.of(self._bench.feed.index, self.settings)
+        past = max(self._max_steps, first_step + 1)
         while True:
-            yield from self._bench.feed.steps(plan, first, first + max_steps, self._positions)
-            first += max_steps
+            yield from self._bench.feed.steps(plan, first_step, past, self._positions)
+            first_step, past = past, past + self._max_steps
 
     def _accumulate(self, step: Step) -> float:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""

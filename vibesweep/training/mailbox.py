@@ -28,11 +28,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a command: a report, or why the trial failed, with the traceback where there is one."""
+    """What became of a command: a report, or why the trial failed, with the traceback where there is one.
+
+    ``lost`` says that a process was lost under the trial, which may fare better on another lane.
+    """
 
     report: Report | None = None
     error: VibesweepError | None = None
     traceback: str = ""
+    lost: bool = False
 
 
 @dataclass
@@ -108,7 +112,9 @@ class Mailbox:
             if self._closed:
                 return None
             state = self._lanes.setdefault(lane, LaneState())
-            self._fail_trial(state, Answer(error=TrialError("its worker group was brought up again", where=state.trial_id or lane)))
+            self._fail_trial(
+                state, Answer(error=TrialError("its worker group was brought up again", where=state.trial_id or lane), lost=True)
+            )
             state.restart(size)
             self._changed.notify_all()
             return state.generation

@@ -42,6 +42,10 @@ class World:
     size: int = 1
     device: str = "cpu"
 
+    def any(self, flag: bool) -> bool:
+        """Whether any of the workers says so."""
+        return bool(self.total(torch.tensor(float(flag), device=self.device)).item())
+
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the workers."""
         if self.size > 1:

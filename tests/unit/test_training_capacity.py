@@ -1,0 +1,34 @@
+"""What fits a device: a line through two measured passes, read from the right side."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from vibesweep.config import TrialSettings
+from vibesweep.training.capacity import CPU_POSITIONS, PROBES, Appetite, key_of
+from vibesweep.training.workbench import Workbench, World
+
+GB = 1e9
+
+
+@pytest.mark.parametrize(("free_gb", "positions"), [(10.0, 65_536), (11.0, 65_536), (40.0, 262_144), (0.001, PROBES[0])])
+def test_positions_leave_headroom_and_are_a_power_of_two(free_gb: float, positions: int) -> None:
+    appetite = Appetite(fixed=0.1 * GB, slope=100_000.0)
+    assert appetite.positions(free_gb * GB) == positions
+    assert free_gb < 1 or appetite.fixed + appetite.slope * positions <= 0.8 * free_gb * GB
+
+
+def test_a_method_is_measured_once_whatever_its_rates() -> None:
+    plain = TrialSettings()
+    assert key_of(plain) == key_of(TrialSettings(learning_rate=1e-2, lora_rank=64, seed=3, batch_clips=2))
+    assert len({key_of(plain), key_of(TrialSettings(method="full")), key_of(TrialSettings(precision="bf16"))}) == 3
+
+
+def test_on_a_cpu_a_constant_unless_it_is_set(tmp_path: Path) -> None:
+    bench = Workbench.open(str(tiny.write_base(tmp_path / "base")), tiny.write_shards(tmp_path / "shards"), World())
+    assert bench.positions(bench.base, TrialSettings(), nullcontext()) == CPU_POSITIONS
+    assert bench.positions(bench.base, TrialSettings(micro_batch_positions=7), nullcontext()) == 7
