@@ -154,7 +154,7 @@ def validation_loss(model: MelModel, clips: list[Example], collator: MelCollator
     """Validation loss in the same canonical weights as a trial's."""
     diffusion = stop = 0.0
     for start in range(0, len(clips), BATCH_CLIPS):
-        losses: Losses = model(collator.validation(clips[start : start + BATCH_CLIPS]).to(DEVICE))
+        losses: Losses = model(collator.validation(clips[start : start + BATCH_CLIPS], model.shape.noise_repeats).to(DEVICE))
         diffusion, stop = diffusion + losses.diffusion.item(), stop + losses.stop.item()
     sizes = Sizes.of([clip.patches for clip in clips])
     return diffusion / sizes.patches + VALIDATION_STOP_WEIGHT * stop / sizes.stop_mass

@@ -42,13 +42,13 @@ class SpeechModelTestCase(ABC):
 
     def losses(self, model: torch.nn.Module, base: SpeechModel, examples: Sequence[Example]) -> Losses:
         """Losses on the fixed noise of validation."""
-        losses: Losses = model(base.collator(self.examples(base)).validation(examples))
+        losses: Losses = model(base.collator(self.examples(base)).validation(examples, 4))
         return losses
 
     def test_the_condition_of_a_patch_has_not_seen_it_nor_what_follows(self) -> None:
         base = self.base()
         examples = self.examples(base)
-        batch = base.collator(examples).validation(examples[:1])
+        batch = base.collator(examples).validation(examples[:1], 4)
         patch = examples[0].patches // 2
         before, after = self.conditions(base, batch), self.conditions(base, self.with_target_changed(batch, patch))
         assert torch.equal(before[: patch + 1], after[: patch + 1])
@@ -74,7 +74,7 @@ class SpeechModelTestCase(ABC):
         """Train on one batch with the noise of validation; return the losses."""
         model = for_trial(base, TrialSettings(method="full"))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        batch, sizes = base.collator(self.examples(base)).validation(examples), Sizes.of([example.patches for example in examples])
+        batch, sizes = base.collator(self.examples(base)).validation(examples, 4), Sizes.of([example.patches for example in examples])
         curve = []
         for _ in range(50):
             loss = sizes.weigh(model(batch), diffusion_weight, stop_weight)

@@ -48,7 +48,7 @@ class TestMel(SpeechModelTestCase):
 def test_a_sequence_is_prompts_then_text_then_speech(objective: str) -> None:
     base = tiny.model(MelShape(**{**vars(tiny.SHAPE), "objective": objective}))
     examples = [base.encode(row) for row in tiny.rows(12)]
-    batch = base.collator(examples).validation(examples[:1])
+    batch = base.collator(examples).validation(examples[:1], 4)
     ids = batch.ids[0].tolist()
     speech = ids.index(SPEECH)
     assert ids[:2] == [BOS, SPEAKER_0]
@@ -121,7 +121,7 @@ def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded() -> None:
 def test_generation_with_a_cache_sees_what_training_sees() -> None:
     base = tiny.model()
     examples = [base.encode(row) for row in tiny.rows(12)]
-    batch = base.collator(examples).validation(examples[:1])
+    batch = base.collator(examples).validation(examples[:1], 4)
     conditions = base.states(batch)[batch.spoken - 1]
     embedded = base.embed(batch.ids, batch.inputs, batch.places)
     first = int(batch.spoken[0])

@@ -108,8 +108,14 @@ class Collator(ABC):
         """Make a batch with fresh prompts, noise, times and masks for each clip, drawn from (seed, epoch, clip)."""
 
     @abstractmethod
-    def validation(self, examples: Sequence[Example]) -> Any:
-        """Make a batch whose prompts, noise and stratified times depend on each clip's id alone."""
+    def validation(self, examples: Sequence[Example], repeats: int, draw: int = 0) -> Any:
+        """Make a batch whose prompts depend on each clip's id alone, and noise and stratified times on it and on ``draw``.
+
+        Args:
+            examples: the clips.
+            repeats: noised copies of each latent.
+            draw: which of many possible noises; trials are compared on one and the same.
+        """
 
 
 class SpeechModel(nn.Module, ABC):

@@ -116,7 +116,7 @@ class MelModel(SpeechModel):
         """Sum both losses over the batch; a function of the batch alone but for LoRA's dropout."""
         states = self.states(batch)
         before = states[batch.spoken - 1]
-        repeats = self.shape.noise_repeats
+        repeats = len(batch.noise) // len(batch.targets)
         conditions = before.repeat_interleave(repeats, 0) * batch.keep[:, None]
         latents = batch.targets.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(self.head, self.objective, latents, conditions, batch.noise, batch.levels)

@@ -156,9 +156,9 @@ class MelCollator(Collator):
         """Draw prompts, noise, levels, drops and masks from (seed, epoch, clip)."""
         return _join([self._training_clip(e, np.random.default_rng([seed, epoch, _number(e.id)]), masking) for e in examples])
 
-    def validation(self, examples: Sequence[Example]) -> MelBatch:
-        """Draw prompts and noise from the clip's id alone; spread the levels evenly; drop nothing."""
-        return _join([self._validation_clip(e, np.random.default_rng(_number(e.id))) for e in examples])
+    def validation(self, examples: Sequence[Example], repeats: int, draw: int = 0) -> MelBatch:
+        """Draw prompts from the clip's id alone, and noise; spread the levels evenly; drop nothing."""
+        return _join([self._validation_clip(example, repeats, draw) for example in examples])
 
     def _training_clip(self, example: Example, rng: np.random.Generator, masking: Masking) -> _Drawn:
         shape, count = self._shape, example.patches * self._shape.noise_repeats
@@ -171,9 +171,10 @@ class MelCollator(Collator):
         heard = keep_mask(rng, example.patches, shape.latent_size, masking)  # drawn last: all else is as it is without masks
         return self._clip(example, prompts, (example.latents + blur) * heard, noise, levels, keep)
 
-    def _validation_clip(self, example: Example, rng: np.random.Generator) -> _Drawn:
-        count = example.patches * self._shape.noise_repeats
-        prompts = [self._prompts.draw(example, slot, rng) for slot in range(len(example.people))]
+    def _validation_clip(self, example: Example, repeats: int, draw: int) -> _Drawn:
+        count, own = example.patches * repeats, np.random.default_rng(_number(example.id))
+        prompts = [self._prompts.draw(example, slot, own) for slot in range(len(example.people))]
+        rng = np.random.default_rng([draw, _number(example.id)])
         noise = _normal(rng, count, self._shape.latent_size)
         return self._clip(example, prompts, example.latents, noise, stratified_levels(count, rng.random()), torch.ones(count))
 

@@ -24,6 +24,8 @@ from vibesweep.training.index import Index, Ints, read_clips, read_index, voice_
 
 VALIDATION_CLIPS = 16
 """Clips in one validation batch."""
+VALIDATION_DRAWS, VALIDATION_REPEATS = 8_192, (4, 32)
+"""Noised latents in a validation, and how often each may come: tests/benchmarks/validation_noise.py measures what that leaves to chance."""
 TOKEN_BYTES, CLIP_BYTES = 8, 2_000
 """What an encoded clip takes beside its latents: a number for each token, and tuples, names and a tensor's head."""
 
@@ -62,7 +64,8 @@ class Workbench:
         feed: of the training clips.
         clips: encoded training clips that voice prompts are drawn from: all of a small corpus.
         collator: makes their batches.
-        validation: this worker's validation batches, on its device, each with its sizes; their noise is drawn once.
+        held_out: this worker's encoded validation clips.
+        validation: their batches, on its device, each with its sizes; their noise is drawn once.
         world: this process among the workers.
         appetites: of the methods that have been measured on this device.
     """
@@ -71,6 +74,7 @@ class Workbench:
     feed: Feed
     clips: list[Example]
     collator: Collator
+    held_out: list[Example]
     validation: list[tuple[Any, Sizes]]
     world: World
     appetites: dict[Key, Appetite] = field(default_factory=dict)
@@ -97,8 +101,9 @@ class Workbench:
             raise ShardsError(found_clips, where=str(shards), fix="add recordings or take fewer workers")
         feed, voices = _feed_and_voices(base, place_of(shards), index, world, clips_bytes)
         collator = base.collator(voices)
-        validation = _validation_batches(collator, encoded(base, place_of(shards), held_out, _mine(held_out, world)), world)
-        return cls(base.to(world.device), feed, voices, collator, validation, world)
+        mine = encoded(base, place_of(shards), held_out, _mine(held_out, world))
+        validation = validation_batches(collator, mine, world.device, repeats_of(int(held_out.patches.sum())))
+        return cls(base.to(world.device), feed, voices, collator, mine, validation, world)
 
     def positions(self, model: nn.Module, settings: TrialSettings, autocast: AbstractContextManager[Any]) -> int:
         """How many positions a trial's model, not wrapped yet, computes at once on this worker."""
@@ -152,8 +157,14 @@ def _mine(held_out: Index, world: World) -> Ints:
     return ordered
 
 
-def _validation_batches(collator: Collator, clips: list[Example], world: World) -> list[tuple[Any, Sizes]]:
+def repeats_of(patches: int) -> int:
+    """Noised copies of each of so many held-out latents: more where there are few, so that the loss depends little on the noise."""
+    least, most = VALIDATION_REPEATS
+    return min(max(-(-VALIDATION_DRAWS // max(patches, 1)), least), most)
+
+
+def validation_batches(collator: Collator, clips: list[Example], device: str, repeats: int, draw: int = 0) -> list[tuple[Any, Sizes]]:
     """Batches of a worker's held-out clips; sums over workers make the mean exact though shares are uneven."""
     mine = sorted(clips, key=lambda clip: clip.length)
     batches = [mine[i : i + VALIDATION_CLIPS] for i in range(0, len(mine), VALIDATION_CLIPS)]
-    return [(collator.validation(batch).to(world.device), Sizes.of([clip.patches for clip in batch])) for batch in batches]
+    return [(collator.validation(batch, repeats, draw).to(device), Sizes.of([clip.patches for clip in batch])) for batch in batches]
