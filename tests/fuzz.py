@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.fingerprints import fingerprint_all
 from vibesweep.corpus.metadata import COLUMNS, SPEAKERS_COLUMN, read_metadata
-from vibesweep.corpus.parquet import open_parquet
-from vibesweep.corpus.parts import read_tried, write_part
+from vibesweep.corpus.parts import read_part, read_tried, write_part
 from vibesweep.corpus.plan import Part
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
@@ -138,6 +137,6 @@ def check(text: str, made: list[Row], expected: int | None) -> None:
         tried = read_tried(place / part.name)
         assert {*tried.used, *tried.rejects} == {item.fingerprint for item in planned}
         assert not set(tried.used) & set(tried.rejects)
-        assert set(open_parquet(place / part.name).read()["recording"].to_pylist()) == {
+        assert set(read_part(place / part.name)["recording"].to_pylist()) == {
             item.recording.id for item in planned if item.fingerprint in tried.used
         }

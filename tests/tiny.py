@@ -88,7 +88,7 @@ def _patches(made: MelModel, row: ShardRow) -> npt.NDArray[np.float32]:
 def _plain(row: ShardRow) -> dict[str, object]:
     turns = [{**vars(turn), "phonemes": list(turn.phonemes)} for turn in row.turns]
     frames = len(row.mel)
-    return dict(id=row.id, split=row.split, duration_s=row.duration_s, frames=frames, mel=row.mel.reshape(-1), turns=turns)
+    return dict(id=row.id, split=row.split, duration_s=row.duration_s, frames=frames, mel=row.mel.tobytes(), turns=turns)
 
 
 def model(shape: MelShape = SHAPE, seed: int = 0) -> MelModel:

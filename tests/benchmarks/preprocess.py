@@ -155,10 +155,12 @@ def main() -> None:
             measured(copies(source, work / "warm", 0.2), work / "out", 0.2)  # the workers import torch
             one, many = measured(small, work / "out", 1.0), measured(large, work / "out", hours)
         loops.append(plain(small))
-    report(statistics.median(loops), one, many)
+        torch.set_num_threads(1)
+        single = plain(small)
+    report(statistics.median(loops), single, one, many)
 
 
-def report(loop: float, one: Run, many: Run) -> None:
+def report(loop: float, single: float, one: Run, many: Run) -> None:
     """Tell all figures, the headline last."""
     speed = many.hours / many.seconds * 60
     other = 1 - sum(many.worked_s[stage] for stage in SPEECH_STAGES) / (CORES * many.seconds)
@@ -167,11 +169,13 @@ def report(loop: float, one: Run, many: Run) -> None:
         f"{many.hours:.1f} h of speech to shards, Ray up before",
         [
             *stages,
-            Measure("plain loop, hours of speech a minute", loop),
+            Measure("plain loop, torch on all cores, hours of speech a minute", loop),
+            Measure("plain loop, torch on one core, hours of speech a minute", single),
             Measure("shards, hours of speech a minute", speed),
             Measure(f"driver's peak memory, {many.hours:.0f} h against 1 h", many.driver_mb / one.driver_mb, 1.25, at_least=False),
             Measure(f"a worker's peak memory, {many.hours:.0f} h against 1 h", many.worker_mb / one.worker_mb, 1.25, at_least=False),
             Measure("share of the cores' time that is not decode, resample, mel or phonemes", other, 0.2, at_least=False),
+            Measure("shards against the plain loop on one core", speed / single),
             Measure("shards against the plain loop", speed / loop, 1.6),
         ],
     )

@@ -18,8 +18,7 @@ from vibesweep.corpus.fingerprints import Planned, fingerprint_all
 from vibesweep.corpus.manifest import ShardFile, read_rows, read_table, write_manifest
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.pack import ShardSummary, entries_of, write_shard
-from vibesweep.corpus.parquet import open_parquet
-from vibesweep.corpus.parts import Tried, read_tried, write_part
+from vibesweep.corpus.parts import Tried, read_part, read_tried, write_part
 from vibesweep.corpus.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
 from vibesweep.storage import Place
@@ -46,7 +45,7 @@ def encoded(out: Path, recordings: list[Planned], settings: CorpusSettings = SET
 
 def packed(out: Path, *parts: Place, split: str = "train") -> ShardSummary:
     """A folder with one shard of all rows of the parts."""
-    numbers = [(str(part), tuple(range(open_parquet(part).metadata.num_rows))) for part in parts]
+    numbers = [(str(part), tuple(range(len(read_part(part))))) for part in parts]
     summary = write_shard(ShardPlan(f"{split}-0.parquet", split, tuple(numbers)), Place.of(out), MEL)
     write_manifest(out, tiny.manifest(ShardFile(summary.name, split, summary.rows, summary.frames)))
     return summary
@@ -109,7 +108,7 @@ def test_rows_are_found_again_by_the_hash_of_what_they_depend_on(corpus: Path, t
     (entry,) = entries_of(part, {tried.used[1]})
     assert entry.recording == planned(corpus)[1].recording.id
     assert set(entry.people) == {"Alex", "Belinda"}
-    rows = open_parquet(part).read().to_pylist()
+    rows = read_part(part).to_pylist()
     assert rows[entry.row]["fingerprint"] == tried.used[1]
     assert rows[entry.row]["frames"] == entry.frames
 
@@ -149,14 +148,14 @@ def test_recordings_of_no_use_are_told_and_the_others_are_kept(corpus: Path, tmp
     }
     assert {tried.rejects[name].id for name in bad} == set(bad)
     assert tried.used == (good.fingerprint,)
-    assert open_parquet(part).read()["id"].to_pylist() == [good.recording.id]
+    assert read_part(part)["id"].to_pylist() == [good.recording.id]
 
 
 def test_a_part_of_which_nothing_can_be_used_says_so(tmp_path: Path) -> None:
     part, tried = encoded(tmp_path, [Planned(Recording("a", str(tmp_path / "gone.wav"), words="Hello."), "f")])
     assert tried.used == ()
     assert reasons(tried) == {"a": "unreadable_audio"}
-    assert open_parquet(part).metadata.num_rows == 0
+    assert len(read_part(part)) == 0
 
 
 def test_oddities_become_warnings(tmp_path: Path) -> None:

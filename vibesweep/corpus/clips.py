@@ -125,7 +125,7 @@ def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, settings: Co
         "split": None,
         "duration_s": duration_s,
         "frames": len(mel),
-        "mel": mel.ravel(),
+        "mel": mel.tobytes(),
         "turns": _turns(spoken, cut, duration_s),
         "recording": recording.id,
         "source": recording.audio,
@@ -171,7 +171,7 @@ def _voice_prompts(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -
     """The mels of the voice prompts, one for each person in the order of their first words."""
     people = dict.fromkeys(spoken.recording.person(turn.tag) for turn in spoken.turns)
     return [
-        {"speaker": person, "mel": _prompt_mel(address, settings, watch).ravel()}
+        {"speaker": person, "mel": _prompt_mel(address, settings, watch).tobytes()}
         for person, address in zip(people, spoken.recording.voice_prompts, strict=False)
     ]
 
@@ -184,7 +184,8 @@ def _prompt_mel(address: str, settings: CorpusSettings, watch: Stopwatch) -> npt
 
 
 def _mel(waveform: decoding.Waveform, settings: CorpusSettings) -> npt.NDArray[np.float16]:
-    return audio.log_mel(audio.at_level(waveform.samples, settings.mel.level_dbfs), settings.mel).astype(np.float16)
+    levelled = audio.at_level(waveform.samples, settings.mel.level_dbfs, found=waveform.level_dbfs)
+    return audio.half(audio.log_mel(levelled, settings.mel))
 
 
 def _warnings_of_audio(waveform: decoding.Waveform) -> Iterator[Row]:

@@ -137,10 +137,11 @@ class _Tally:
 
     def add(self, block: Array, mixed: Array) -> None:
         """Count a block [S, C] and its mixture [S]."""
-        self.energy += np.square(block, dtype=np.float64).sum(axis=0)
-        self.mixed_energy += float(np.square(mixed, dtype=np.float64).sum())
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
-        self.clipped += _clipped(block)
+        if block.shape[1] > 1:  # a lone channel cannot cancel
+            self.energy += np.square(block, dtype=np.float64).sum(axis=0)
+            self.mixed_energy += float(np.square(mixed, dtype=np.float64).sum())
+        self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
+        self.clipped += _clipped(block) if self.peak >= FULL_SCALE else 0
         self.samples += block.size
 
     def cancels(self) -> bool:
@@ -157,7 +158,7 @@ def _read_mono(path: Path, where: str, start_s: float, end_s: float | None, *, c
         mono, at, tally = np.zeros(last - first, np.float32), 0, _Tally(np.zeros(header.channels))
         for block in _blocks(file, first, last, where):
             _refuse_non_finite(block, where)
-            mixed = block.mean(axis=1, dtype=np.float32) if channel is None else block[:, channel]
+            mixed = _mixed(block) if channel is None else block[:, channel]
             tally.add(block, mixed)
             mono[at : at + len(mixed)] = mixed
             at += len(mixed)
@@ -275,6 +276,11 @@ def _unfilled_size(path: Path) -> int:
     return 0
 
 
+def _mixed(block: Array) -> Array:
+    """The mean of the channels [S]."""
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+
+
 def _clipped(block: Array) -> int:
     """How many samples of [S, C] are part of a run at full scale; runs across the edge of a block are cut in two."""
     loud = np.abs(block) >= FULL_SCALE
@@ -290,8 +296,18 @@ def _clipped(block: Array) -> int:
 
 def _hash(mono: Array) -> str:
     """Of the samples [S] at the file's rate in 16 bits, without the zeros at both ends."""
-    rounded = np.clip(np.rint(mono * np.float32(32_768)), -32_768, 32_767).astype("<i2")
-    return hashlib.blake2b(np.trim_zeros(rounded).tobytes(), digest_size=16).hexdigest()
+    scaled = mono * np.float32(32_768)
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -32_768, 32_767, out=scaled)
+    return hashlib.blake2b(_without_zeros(scaled.astype("<i2")).data, digest_size=16).hexdigest()
+
+
+def _without_zeros(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """Without the zeros at both ends; where there are none, which is the rule, nothing is searched."""
+    if len(samples) and samples[0] and samples[-1]:
+        return samples
+    loud = np.flatnonzero(samples)
+    return np.ascontiguousarray(samples[loud[0] : loud[-1] + 1]) if len(loud) else samples[:0]
 
 
 def _edges(first: int, past: int, hop: float) -> npt.NDArray[np.int64]:

@@ -61,11 +61,14 @@ def _fingerprint(recording: Recording, stats: dict[str, Stat | None], corpus: Pl
             reason = {recording.audio: "missing_audio", recording.text: "missing_text"}.get(address, "missing_prompt")
             raise RecordingError(reason, "no such file", where=address)
         files.append([Place.of(address).relative_to(corpus), stat.size, stat.mtime_ns])
-    row = {name: value for name, value in asdict(recording).items() if name not in ("audio", "text", "voice_prompts")}
-    return hashlib.blake2b(json.dumps([encoding, row, files]).encode(), digest_size=16).hexdigest()
+    row = {name: value for name, value in vars(recording).items() if name not in ("audio", "text", "voice_prompts")}
+    return hashlib.blake2b(json.dumps([encoding, row, files], default=vars).encode(), digest_size=16).hexdigest()
 
 
 def _stats(addresses: set[str]) -> dict[str, Stat | None]:
-    ordered = sorted(addresses)
+    """Of local files one after the other, which threads would only slow down; of a store's many at a time."""
+    places = {address: Place.of(address) for address in addresses}
+    remote = {address: place for address, place in places.items() if place.local is None}
+    found = {address: place.stat() for address, place in places.items() if place.local is not None}
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        return dict(zip(ordered, pool.map(lambda address: Place.of(address).stat(), ordered), strict=True))
+        return found | dict(zip(remote, pool.map(Place.stat, remote.values()), strict=True))

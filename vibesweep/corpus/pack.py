@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH
 from vibesweep.corpus.parquet import ROW_SCHEMA, mels_of, open_parquet, write_parquet
+from vibesweep.corpus.parts import is_part, read_part
 from vibesweep.corpus.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.rejects import Warned
-from vibesweep.corpus.statistics import Moments
+from vibesweep.corpus.statistics import Moments, added_up
 from vibesweep.storage import Place
 
 ROW_GROUP_BYTES = 4_000_000
@@ -70,26 +71,57 @@ class ShardSummary:
 
 def entries_of(place: Place, wanted: Container[str]) -> Iterator[ClipEntry]:
     """The clips of a part or a shard whose recordings are wanted, by fingerprint; their mels are not read."""
-    columns = ["id", "recording", "source", "fingerprint", "samples_hash", "frames", "turns.list.element.speaker"]
-    for number, row in enumerate(open_parquet(place).read(columns=columns).to_pylist()):
+    columns = ["id", "recording", "source", "fingerprint", "samples_hash", "frames", "turns"]
+    table = read_part(place).select(columns) if is_part(place) else open_parquet(place).read(columns=columns)
+    for number, row in enumerate(table.to_pylist()):
         if row.pop("fingerprint") in wanted:
             people = tuple(dict.fromkeys(turn["speaker"] for turn in row.pop("turns")))
             yield ClipEntry(**row, people=people, file=str(place), row=number)
 
 
 def write_shard(plan: ShardPlan, folder: Place, mel: MelSettings) -> ShardSummary:
-    """Gather a shard's rows, sort them by length and write them."""
-    rows = pa.concat_tables([_take(Place.of(file), numbers) for file, numbers in plan.sources])
-    rows = rows.sort_by([("frames", "ascending"), ("id", "ascending")])
-    rows = rows.set_column(rows.schema.get_field_index("split"), "split", pa.array([plan.split] * len(rows), pa.string()))
-    summary = _summary(plan, rows, mel)
-    groups = max(1, round(summary.frames * mel.n_mels * 2 / ROW_GROUP_BYTES))
-    write_parquet(rows, folder / plan.name, row_groups=groups, compression="zstd")
-    return summary
+    """Gather a shard's rows, and write them by length, a row group at a time."""
+    tables, rows = _gathered(plan)
+    frames = sum(row.frames for row in rows)
+    size = max(1, round(ROW_GROUP_BYTES * len(rows) / (frames * mel.n_mels * 2)))
+    tallies: list[_Tally] = []
+    small: list[pa.Table] = []
+
+    def groups() -> Iterator[pa.Table]:
+        for first in range(0, len(rows), size):
+            group = _of_split(_group(tables, rows[first : first + size]), plan.split)
+            tallies.append(_tally(group, plan.split, mel))
+            small.append(group.drop_columns(["mel", "voice_prompts"]))
+            yield group
+
+    write_parquet(groups(), ROW_SCHEMA, folder / plan.name, compression="zstd")
+    return _summary(plan, pa.concat_tables(small), tallies)
 
 
-def _take(place: Place, numbers: Sequence[int]) -> pa.Table:
-    """Rows of a file by number, in memory a row group at a time."""
+class _Row(NamedTuple):
+    """A row of one of several tables; they sort by length."""
+
+    frames: int
+    id: str
+    table: int
+    row: int
+
+
+def _gathered(plan: ShardPlan) -> tuple[list[pa.Table], list[_Row]]:
+    """The tables that hold a plan's rows, parts mapped into memory and not read yet, and the rows by length."""
+    tables, rows = [], []
+    for number, (file, numbers) in enumerate(plan.sources):
+        place = Place.of(file)
+        table = read_part(place) if is_part(place) else _from_shard(place, numbers)
+        chosen = numbers if is_part(place) else range(len(numbers))
+        lengths, ids = table["frames"].to_pylist(), table["id"].to_pylist()
+        rows += [_Row(lengths[row], ids[row], number, row) for row in chosen]
+        tables.append(table)
+    return tables, sorted(rows)
+
+
+def _from_shard(place: Place, numbers: Sequence[int]) -> pa.Table:
+    """Rows of a shard by number, in memory a row group at a time."""
     file = open_parquet(place)
     wanted = np.asarray(numbers)
     taken, first = [], 0
@@ -99,21 +131,46 @@ def _take(place: Place, numbers: Sequence[int]) -> pa.Table:
         if len(inside):
             taken.append(file.read_row_group(group, columns=ROW_SCHEMA.names).take(pa.array(inside)))
         first = past
-    return pa.concat_tables(taken).replace_schema_metadata(None).cast(ROW_SCHEMA)
+    return pa.concat_tables(taken).combine_chunks()
 
 
-def _summary(plan: ShardPlan, rows: pa.Table, mel: MelSettings) -> ShardSummary:
-    bins, patches = Moments.none(mel.n_mels), Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True)
-    for clips in _groups(rows):
-        bins += Moments.of(np.concatenate(clips))
-        if plan.split == "train":
-            patches += Moments.of(np.concatenate([_patches(clip) for clip in clips]), pairs=True)
+def _group(tables: Sequence[pa.Table], rows: Sequence[_Row]) -> pa.Table:
+    """These rows in this order. Each table is one chunk: of more, take() would first make one piece of all."""
+    by_table: dict[int, list[tuple[int, int]]] = {}
+    for at, row in enumerate(rows):
+        by_table.setdefault(row.table, []).append((row.row, at))
+    taken = [tables[number].take(pa.array([row for row, _ in pairs])).cast(ROW_SCHEMA) for number, pairs in by_table.items()]
+    places = np.array([at for pairs in by_table.values() for _, at in pairs])
+    return pa.concat_tables(taken).combine_chunks().take(pa.array(np.argsort(places)))
+
+
+def _of_split(rows: pa.Table, split: str) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index("split"), "split", pa.array([split] * len(rows), pa.string()))
+
+
+class _Tally(NamedTuple):
+    """Moments of a row group: of the mel bins over frames, and of pairs of a patch's values."""
+
+    mel: Moments
+    patches: Moments
+
+
+def _tally(group: pa.Table, split: str, mel: MelSettings) -> _Tally:
+    clips = [clip for batch in group.select(["frames", "mel"]).to_batches() for clip in mels_of(batch)]
+    patches = Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True)
+    if split == "train":
+        patches = Moments.of(np.concatenate([_patches(clip) for clip in clips]), pairs=True)
+    return _Tally(Moments.of(np.concatenate(clips)), patches)
+
+
+def _summary(plan: ShardPlan, rows: pa.Table, tallies: Sequence[_Tally]) -> ShardSummary:
     turns = pc.list_flatten(rows["turns"])
+    mel = added_up(tally.mel for tally in tallies)
     return ShardSummary(
         name=plan.name,
         split=plan.split,
         rows=len(rows),
-        frames=bins.count,
+        frames=mel.count,
         counts={
             "speakers": _clips_by_speaker(rows),
             "languages": _counts(pc.struct_field(turns, "language")),
@@ -121,22 +178,9 @@ def _summary(plan: ShardPlan, rows: pa.Table, mel: MelSettings) -> ShardSummary:
             "unknown_characters": _sums(rows["unknown_characters"]),
         },
         warnings=list(_warnings(rows)),
-        mel=bins,
-        patches=patches,
+        mel=mel,
+        patches=added_up(tally.patches for tally in tallies),
     )
-
-
-def _groups(rows: pa.Table) -> Iterator[list[npt.NDArray[np.float16]]]:
-    """The clips' mels, so many at a time that their statistics in double precision take some ten MB."""
-    group: list[npt.NDArray[np.float16]] = []
-    for batch in rows.select(["frames", "mel"]).to_batches():
-        for clip in mels_of(batch):
-            group.append(clip)
-            if sum(mel.nbytes for mel in group) > ROW_GROUP_BYTES:
-                yield group
-                group = []
-    if group:
-        yield group
 
 
 def _patches(clip: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:

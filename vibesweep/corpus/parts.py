@@ -1,24 +1,23 @@
 """A part: the file that one task encodes a group of recordings into, on their way to shards.
 
-Its schema's metadata says which recordings it holds and which of its recordings cannot be used. So a run that was stopped goes on
-with what its parts lack, and recordings that were tried need not be tried again.
+It is an Arrow file: nothing is encoded, and mels can be taken from it one by one where it lies. Its schema's metadata says which
+recordings it holds and which of its recordings cannot be used. So a run that was stopped goes on with what its parts lack, and
+recordings that were tried need not be tried again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import accumulate
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.clips import Row, Spoken, encode, sounds
 from vibesweep.corpus.fingerprints import Planned
-from vibesweep.corpus.parquet import ROW_SCHEMA, open_parquet, write_parquet
+from vibesweep.corpus.parquet import ROW_SCHEMA
 from vibesweep.corpus.phonemes import phonemize
 from vibesweep.corpus.plan import Part
 from vibesweep.corpus.recordings import Recording, Turn
@@ -87,9 +86,15 @@ def write_part(part: Part, folder: Place, settings: CorpusSettings) -> PartSumma
     return PartSummary(len(part.recordings), sum(row["duration_s"] for row in rows), watch.seconds)
 
 
+def read_part(place: Place) -> pa.Table:
+    """The rows of a part, of :data:`ROW_SCHEMA` and in one chunk; mapped into memory where it is local."""
+    source = pa.memory_map(str(place.local)) if place.local is not None else pa.BufferReader(place.read_bytes())
+    return pa.ipc.open_file(source).read_all()
+
+
 def read_tried(place: Place) -> Tried:
     """What became of the recordings of a part that is there."""
-    found = json.loads(open_parquet(place).schema_arrow.metadata[FOOTER])
+    found = json.loads(read_part(place).schema.metadata[FOOTER])
     return Tried(tuple(found["used"]), {fingerprint: Reject(**reject) for fingerprint, reject in found["rejects"].items()})
 
 
@@ -117,21 +122,16 @@ def _read_texts(recordings: Sequence[Planned], settings: CorpusSettings, watch: 
 
 
 def _write(rows: Sequence[Row], tried: Tried, place: Place) -> None:
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in ROW_SCHEMA.names}
-    columns["mel"] = _lists([row["mel"] for row in rows])
-    table = pa.table(columns, schema=ROW_SCHEMA.with_metadata({FOOTER: json.dumps(asdict(tried))}))
-    write_parquet(table, place)
+    schema = ROW_SCHEMA.with_metadata({FOOTER: json.dumps(asdict(tried))})
+    with place.writing() as stream, pa.ipc.new_file(stream, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _lists(arrays: Sequence[np.ndarray[Any, np.dtype[np.float16]]]) -> pa.ListArray:
-    """A column of arrays without a Python object for each number."""
-    offsets = np.fromiter(accumulate((array.size for array in arrays), initial=0), dtype=np.int32, count=len(arrays) + 1)
-    values = np.concatenate([np.zeros(0, np.float16), *arrays])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, type=pa.float16()))
+def is_part(place: Place) -> bool:
+    """Whether a file is a part, by its name."""
+    return place.name.startswith("part-") and place.name.endswith(".arrow")
 
 
-def parts_in(folder: Place) -> Iterator[Place]:
+def parts_in(folder: Place) -> list[Place]:
     """The parts that are there, whole."""
-    for stat in folder.files():
-        if stat.name.startswith("part-") and stat.name.endswith(".parquet"):
-            yield folder / stat.name
+    return [folder / stat.name for stat in folder.files() if is_part(folder / stat.name)]

@@ -15,8 +15,8 @@ from vibesweep.corpus.fingerprints import Planned
 from vibesweep.corpus.manifest import SPLITS
 from vibesweep.errors import CorpusError
 
-PART_S = 240.0
-"""Speech that one task encodes: a second of work, 3 MB of mels."""
+PART_S = 600.0
+"""Speech in a part: a second of work, 7 MB of mels."""
 PARTS_AIMED_AT = 16
 """A small corpus becomes about so many parts, so that all cores are busy to the end."""
 PART_LEAST_S = 20.0
@@ -37,7 +37,7 @@ class Part:
     def name(self) -> str:
         """The file's name: a hash of what goes in."""
         digest = hashlib.blake2b("".join(planned.fingerprint for planned in self.recordings).encode(), digest_size=10)
-        return f"part-{digest.hexdigest()}.parquet"
+        return f"part-{digest.hexdigest()}.arrow"
 
     @property
     def seconds(self) -> float:

@@ -80,7 +80,7 @@ class ShardFolder:
                 place = self.place / shard.name
                 found.files |= dict.fromkeys(open_parquet(place).read(columns=["fingerprint"])["fingerprint"].to_pylist(), str(place))
             found.rejects |= self._former_rejects()
-        parts = list(parts_in(self.parts))
+        parts = parts_in(self.parts)
         with ThreadPoolExecutor(STORE_THREADS) as pool:
             for place, tried in zip(parts, pool.map(read_tried, parts), strict=True):
                 found.files |= dict.fromkeys(tried.used, str(place))
