@@ -236,6 +236,7 @@ class Report:
         diverged: why the trial is given up as diverged, or ``None``.
         early_stopped: whether the trial's patience is spent.
         first_step_unix_s: when the trial's first optimizer step was done (Unix time).
+        trained_parameters: how many the trial trains; its checkpoint holds these.
     """
 
     step: int
@@ -246,3 +247,4 @@ class Report:
     diverged: str | None = None
     early_stopped: bool = False
     first_step_unix_s: float = 0.0
+    trained_parameters: int = 0

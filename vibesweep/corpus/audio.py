@@ -37,11 +37,6 @@ def frames_of(samples: int, settings: MelSettings) -> int:
     return samples // settings.hop_samples
 
 
-def samples_of(frames: int, settings: MelSettings) -> int:
-    """Samples that so many frames stand for."""
-    return frames * settings.hop_samples
-
-
 def seconds_of(frames: float, settings: MelSettings) -> float:
     """How long so many frames last."""
     return frames * settings.hop_samples / settings.sample_rate_hz

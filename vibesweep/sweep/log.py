@@ -82,6 +82,7 @@ class SweepLog(tune.Callback):
     def _enter(self, record: TrialRecord, result: dict[str, Any]) -> None:
         report, loss = result["report"], float(result["loss_val"])
         record.step, record.rung, record.steps_per_s = report["step"], result["rung"], report["steps_per_s"]
+        record.trained_parameters = report["trained_parameters"]
         record.loss_val = loss if math.isfinite(loss) else None
         if math.isfinite(loss) and loss < (record.best_loss_val if record.best_loss_val is not None else math.inf):
             record.best_loss_val, record.best_step = loss, record.step

@@ -56,14 +56,15 @@ class Progress:
 def table_of(record: SweepRecord) -> Table:
     """The trials, best first."""
     names = swept_names(record)
-    heads = ("trial", "state", "rung", *names, "step", "loss", "steps/s")
+    heads = ("trial", "state", "rung", *names, "trains", "step", "loss", "steps/s")
     table = Table(*heads, title=f"sweep {record.name}", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     best = record.best
     ranked = sorted(record.trials, key=lambda t: (t.best_loss_val is None, t.best_loss_val or 0.0))
     for trial in ranked[:ROWS_SHOWN]:
         style = "bold green" if trial is best else STYLES.get(trial.state, "")
         values = [format_value(trial.swept[name]) if name in trial.swept else "" for name in names]
-        done = (str(trial.step), _loss(trial), f"{trial.steps_per_s:.1f}")
+        trains = f"{trial.trained_parameters / 1e6:.2f} M" if trial.trained_parameters else ""
+        done = (trains, str(trial.step), _loss(trial), f"{trial.steps_per_s:.1f}")
         table.add_row(str(trial.number), trial.state, str(trial.rung), *values, *done, style=style)
     return table
 

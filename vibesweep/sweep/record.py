@@ -34,6 +34,7 @@ class TrialRecord:
         best_loss_val: the smallest so far, which the checkpoint holds.
         best_step: where that was.
         steps_per_s: of the last report.
+        trained_parameters: how many it trains, which are what its checkpoint holds; 0 before its first report.
         reason: why it diverged or failed.
         started_unix_s: when it was given to a lane.
         ended_unix_s: when it ended.
@@ -50,6 +51,7 @@ class TrialRecord:
     best_loss_val: float | None = None
     best_step: int = 0
     steps_per_s: float = 0.0
+    trained_parameters: int = 0
     reason: str = ""
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import for_trial
+from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.base import Masking
 from vibesweep.training.averaging import build_averaging
 from vibesweep.training.batches import StepPlan
@@ -91,6 +91,7 @@ class TrialRun:
             diverged=diverged,
             early_stopped=self._patience_spent(loss_val),
             first_step_unix_s=self._first_step_unix_s,
+            trained_parameters=trained_parameters(self.model)[0],
         )
 
     def validate(self) -> float:
