@@ -23,7 +23,7 @@ from vibesweep.corpus.parquet import ROW_SCHEMA, mels_of, open_parquet, write_pa
 from vibesweep.corpus.parts import is_part, read_part
 from vibesweep.corpus.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.rejects import Warned
-from vibesweep.corpus.statistics import Moments, added_up
+from vibesweep.corpus.statistics import Moments
 from vibesweep.storage import Place
 
 ROW_GROUP_BYTES = 4_000_000
@@ -84,18 +84,19 @@ def write_shard(plan: ShardPlan, folder: Place, mel: MelSettings) -> ShardSummar
     tables, rows = _gathered(plan)
     frames = sum(row.frames for row in rows)
     size = max(1, round(ROW_GROUP_BYTES * len(rows) / (frames * mel.n_mels * 2)))
-    tallies: list[_Tally] = []
+    tally = _Tally(Moments.none(mel.n_mels), Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True))
     small: list[pa.Table] = []
 
     def groups() -> Iterator[pa.Table]:
+        nonlocal tally
         for first in range(0, len(rows), size):
             group = _of_split(_group(tables, rows[first : first + size]), plan.split)
-            tallies.append(_tally(group, plan.split, mel))
+            tally = tally.plus(group, plan.split)
             small.append(group.drop_columns(["mel", "voice_prompts"]))
             yield group
 
     write_parquet(groups(), ROW_SCHEMA, folder / plan.name, compression="zstd")
-    return _summary(plan, pa.concat_tables(small), tallies)
+    return _summary(plan, pa.concat_tables(small), tally)
 
 
 class _Row(NamedTuple):
@@ -149,28 +150,28 @@ def _of_split(rows: pa.Table, split: str) -> pa.Table:
 
 
 class _Tally(NamedTuple):
-    """Moments of a row group: of the mel bins over frames, and of pairs of a patch's values."""
+    """Moments so far: of the mel bins over frames, and of pairs of a training patch's values. These take 5 MB."""
 
     mel: Moments
     patches: Moments
 
-
-def _tally(group: pa.Table, split: str, mel: MelSettings) -> _Tally:
-    clips = [clip for batch in group.select(["frames", "mel"]).to_batches() for clip in mels_of(batch)]
-    patches = Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True)
-    if split == "train":
+    def plus(self, group: pa.Table, split: str) -> _Tally:
+        """With a row group's clips."""
+        clips = [clip for batch in group.select(["frames", "mel"]).to_batches() for clip in mels_of(batch)]
+        if split != "train":
+            return _Tally(self.mel + Moments.of(np.concatenate(clips)), self.patches)
         patches = Moments.of(np.concatenate([_patches(clip) for clip in clips]), pairs=True)
-    return _Tally(Moments.of(np.concatenate(clips)), patches)
+        rest = Moments.of(np.concatenate([clip[len(clip) // FRAMES_PER_PATCH * FRAMES_PER_PATCH :] for clip in clips]))
+        return _Tally(self.mel + patches.folded(FRAMES_PER_PATCH) + rest, self.patches + patches)
 
 
-def _summary(plan: ShardPlan, rows: pa.Table, tallies: Sequence[_Tally]) -> ShardSummary:
+def _summary(plan: ShardPlan, rows: pa.Table, tally: _Tally) -> ShardSummary:
     turns = pc.list_flatten(rows["turns"])
-    mel = added_up(tally.mel for tally in tallies)
     return ShardSummary(
         name=plan.name,
         split=plan.split,
         rows=len(rows),
-        frames=mel.count,
+        frames=tally.mel.count,
         counts={
             "speakers": _clips_by_speaker(rows),
             "languages": _counts(pc.struct_field(turns, "language")),
@@ -178,8 +179,8 @@ def _summary(plan: ShardPlan, rows: pa.Table, tallies: Sequence[_Tally]) -> Shar
             "unknown_characters": _sums(rows["unknown_characters"]),
         },
         warnings=list(_warnings(rows)),
-        mel=mel,
-        patches=added_up(tally.patches for tally in tallies),
+        mel=tally.mel,
+        patches=tally.patches,
     )
 
 

@@ -60,13 +60,14 @@ def run_sweep(
         SweepError: the name is taken, or no trial could be trained.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
-    folder, progress = SweepFolder(work / "sweeps" / name), Progress(console or Console())
+    console = console or Console()
+    folder, progress = SweepFolder(work / "sweeps" / name), Progress(console)
     _refuse_taken(folder)
     base_folder(sweep.model)
     check_corpus(sweep.corpus)
     with _quiet_ray(), running_ray(dashboard=True) as dashboard:
         lanes = count_lanes(sweep, live_hosts())
-        shards = shards_for(sweep.corpus, work, progress.say)
+        shards = shards_for(sweep.corpus, work, progress.say, console)
         check_fit(sweep.model, shards, progress.say)
         record = _new_record(sweep, name, shards, lanes)
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
