@@ -103,7 +103,7 @@ def test_prose_and_repeated_figures_do_not_pay(monkeypatch: pytest.MonkeyPatch) 
     assert asked == ["98765"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.text(alphabet="0123456789.,:/-%$€'\"()[]{}\\+²°abkm我年点 \n", max_size=12))
 def test_no_text_crashes(text: str) -> None:
     spell_out(text)

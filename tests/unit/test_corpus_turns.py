@@ -47,7 +47,7 @@ def test_turns_are_found(text: str, turns: list[tuple[str, str]]) -> None:
     assert pairs(text) == turns
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.text(max_size=60) | st.text(alphabet="[]SPEAKER_AB 12:：.。\n\0\ufeff", max_size=60))
 def test_no_text_crashes_and_no_turn_is_empty(text: str) -> None:
     assert all(turn.tag and turn.text and turn.text == turn.text.strip() for turn in parse_turns(text))

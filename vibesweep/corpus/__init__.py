@@ -2,11 +2,13 @@
 
 ::
 
-    metadata.csv, audio/, text/ ──▶ metadata ──▶ audio (log-mel) ──┐
-                                        │                          ├──▶ clips ──▶ *.parquet, manifest.json
-                                        └─────▶ phonemes ──────────┘
+    a table ──▶ metadata ──▶ fingerprints ──▶ plan ─────────────▶ shards (Ray Data)
+    (table, ljspeech, jsonl)  what is there?   what goes together?    │
+                                                                      ▼
+    audio, texts ──▶ decoding, cutting, audio ──┬──▶ clips ──▶ parts ──▶ pack ──▶ *.parquet, manifest.json
+                     turns, spelling, phonemes ─┘
 
-``plan`` says which recording goes into which file, ``shards`` has Ray Data run the work, ``rejects`` names what may be wrong with
-one recording, ``manifest`` is what readers of the shards need (neither ray nor torch). ``demo`` speaks a corpus of its own, with
-``sentences`` and ``voices``.
+``recordings`` and ``rejects`` are the words of all this: what a corpus is made of, and what may be wrong with it. ``parquet`` and
+``manifest`` are what readers of the shards need (neither ray nor torch), ``inspection`` shows them to people. ``demo`` speaks a corpus
+of its own, with ``sentences`` and ``voices``.
 """

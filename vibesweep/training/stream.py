@@ -85,7 +85,7 @@ class StreamFeed:
         blocks = _stream(windows, reader)
         for block in blocks.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=PREFETCHED_BLOCKS):
             for number, examples in zip(block["step"].to_pylist(), block["examples"], strict=True):
-                yield number, pickle.loads(examples.as_buffer())
+                yield number, pickle.loads(examples.as_buffer())  # of our own task, through Ray's memory: no file is unpickled
 
 
 def _stream(windows: list[dict[str, int]], reader: _Reader) -> Any:
