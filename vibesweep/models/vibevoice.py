@@ -195,7 +195,7 @@ class VibeVoiceModel(SpeechModel):
 
     def recompute_layers(self) -> None:
         """As transformers does it, the way that does not need inputs with gradients."""
-        self.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def drop_attention(self, share: float) -> None:
         """Set it on each layer: Qwen2 has no other dropout."""
