@@ -8,15 +8,19 @@ from vibesweep.corpus.manifest import read_rows
 from vibesweep.corpus.parquet import ShardRow
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.bundle import load_bundle
+from vibesweep.models.vibevoice_checkpoint import is_checkpoint
 from vibesweep.sweep.record import SweepFolder
 
 SAMPLE = "sample.wav"
 
 
 def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
-    """Speak the shortest held-out clip's text, in its people's voices, into the bundle's folder, and return the wav's path."""
+    """Speak the shortest held-out clip's text, in its people's voices, into the bundle's folder, and return the wav's path.
+
+    VibeVoice takes voices from recordings, and shards hold none: it speaks with a voice of its own choice.
+    """
     row = min(read_rows(sweep.read().shards, "val"), key=lambda clip: clip.duration_s)
-    known = load_bundle(str(bundle)).voices
+    known = {} if is_checkpoint(bundle) else load_bundle(str(bundle)).voices
     people = dict.fromkeys(turn.speaker for turn in row.turns)
     synthesize(str(bundle), _script(row), bundle / SAMPLE, voices=[person for person in people if person in known])
     return bundle / SAMPLE

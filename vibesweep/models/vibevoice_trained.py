@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import lora_config
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.vibevoice_checkpoint import BIAS, SCALE, Checkpoint
 
 EMBEDDINGS, OUTPUT = "model.language_model.embed_tokens.weight", "lm_head.weight"
 PEFT_PREFIX = "base_model.model."
@@ -38,6 +38,7 @@ class Trained:
         file: safetensors, in the trained model's own names.
         full: that file's name of each weight that was trained in full, by transformers' name.
         adapters: that file's name of each part of an adapter, by the adapted layer's name in transformers and the part's.
+        rules: the latents' scale and bias, where the base was saved before they were known and the shards said them.
     """
 
     base: Checkpoint
@@ -45,15 +46,17 @@ class Trained:
     file: Path
     full: dict[str, str]
     adapters: dict[str, dict[str, str]]
+    rules: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, base: Checkpoint, file: Path, card: Path) -> Trained:
+    def read(cls, base: Checkpoint, file: Path, card: Path, rules: tuple[float, float] | None = None) -> Trained:
         """Read what a trial's checkpoint holds; its tensors are read when they are needed.
 
         Args:
             base: the checkpoint that was fine-tuned.
             file: the trial's safetensors.
             card: JSON beside it, with the settings.
+            rules: the latents' scale and bias, where the base does not know them.
 
         Raises:
             ModelError: it cannot be read, or is of another base.
@@ -61,7 +64,7 @@ class Trained:
         try:
             settings = TrialSettings(**json.loads(card.read_text())["settings"])
             with safe_open(file, framework="pt") as stored:
-                names = {name.removeprefix(PEFT_PREFIX): name for name in stored.keys()}  # noqa: SIM118  it is no dict
+                names = {name.removeprefix(PEFT_PREFIX): name for name in stored.keys()}
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(f"the trial's checkpoint cannot be read: {error}", where=str(file.parent)) from error
         full: dict[str, str] = {}
@@ -72,11 +75,17 @@ class Trained:
                 adapters.setdefault(transformers_name(found["layer"]), {})[f"{found['part']}.default{found['rest']}"] = name
             else:
                 full[transformers_name(inner)] = name
-        trained = cls(base, settings, file, full, adapters)
-        foreign = sorted({*full, *(f"{layer}.weight" for layer in adapters)} - base.files.keys() - {OUTPUT})
+        told = dict(zip((SCALE, BIAS), map(torch.tensor, rules), strict=True)) if rules else {}
+        trained = cls(base, settings, file, full, adapters, told)
+        foreign = sorted({*full, *(f"{layer}.weight" for layer in adapters)} - base.files.keys())
         if foreign:
             raise ModelError(f"it trained {foreign[0]}, which the base {base.folder} does not have", where=str(file.parent))
         return trained
+
+    @property
+    def missing(self) -> dict[str, Tensor]:
+        """Tensors that the base's files lack and the trained model has."""
+        return {name: value for name, value in self.rules.items() if name not in self.base.files}
 
     def tensor(self, stored: str) -> Tensor:
         """A tensor of the trial's file, by its name there."""
@@ -85,9 +94,11 @@ class Trained:
         return tensor
 
     def change(self, name: str, read: Callable[[], Tensor]) -> Tensor | None:
-        """What takes the place of a tensor of the base, read by ``read``: in float32, adapters added in; ``None`` where it was not trained."""
+        """What takes the place of a tensor of the base that ``read`` reads, adapters added in; ``None`` where it was not trained."""
         if name == OUTPUT and self.base.config.tie_word_embeddings:
             name = EMBEDDINGS  # some checkpoints hold it twice
+        if name in self.rules:
+            return self.rules[name]
         if name in self.full:
             return self.tensor(self.full[name])
         layer = name.removesuffix(".weight")
