@@ -83,12 +83,16 @@ class TrialSettings:
         grad_clip_norm: largest L2 norm of the whole gradient.
         ema_decay: share that the average of the trained weights keeps of itself in a step; it is what is validated and saved.
             ``None`` averages nothing.
+        ema_parts: ``all`` or ``heads``: what of the trained weights is averaged.
         precision: ``float32`` or ``bf16``: autocast in training. Weights, losses and validation stay in float32.
         gradient_checkpointing: compute the backbone's layers again in the backward pass instead of keeping what is inside them.
         compile: have torch compile the layers.
         attention_dropout: share of the backbone's attention weights that is dropped in training.
         specaugment_time_share: share of a clip's own latents, in spans, that are hidden where they are fed back in training.
         specaugment_dims_share: share of the latent dimensions that are hidden there for a whole clip.
+        voice_prompt_drop: how often a clip is trained without its voice prompts; ``None`` is the model family's own.
+        silence_before_s: silence that is spoken before each clip in training, in steps of a latent (2/15 s); VibeVoice only.
+        silence_after_s: silence that is spoken after it, so that the voice does not learn to cut its last word.
         lora_rank: rank of each LoRA pair.
         lora_alpha_ratio: alpha divided by rank, so that the rank can be swept without changing the scale.
         lora_alpha: alpha itself, in place of the ratio; ``None`` leaves it to the ratio.
@@ -98,6 +102,7 @@ class TrialSettings:
         lora_dora: train each adapted weight's column norms as well (Liu et al. 2024, DoRA).
         lora_head: how the diffusion and the stop head are trained under ``lora``: ``lora`` (as far as the targets take them
             in), ``full`` or ``frozen``.
+        lora_connectors: the same for the connectors, through which latents enter the backbone.
         freeze_layers: the lowest k backbone layers that ``freeze`` leaves alone.
         diffusion_weight: weight of the diffusion loss in training; validation has its own, fixed weights.
         stop_weight: weight of the go-on/stop loss in training.
@@ -117,12 +122,16 @@ class TrialSettings:
     micro_batch_positions: int | None = None
     grad_clip_norm: float = 1.0
     ema_decay: float | None = None
+    ema_parts: str = "all"
     precision: str = "float32"
     gradient_checkpointing: bool = False
     compile: bool = False
     attention_dropout: float = 0.0
     specaugment_time_share: float = 0.0
     specaugment_dims_share: float = 0.0
+    voice_prompt_drop: float | None = None
+    silence_before_s: float = 0.0
+    silence_after_s: float = 0.0
     lora_rank: int = 8
     lora_alpha_ratio: float = 4.0
     lora_alpha: float | None = None
@@ -131,6 +140,7 @@ class TrialSettings:
     lora_rslora: bool = False
     lora_dora: bool = False
     lora_head: str = "lora"
+    lora_connectors: str = "lora"
     freeze_layers: int = 2
     diffusion_weight: float = 1.0
     stop_weight: float = 0.2

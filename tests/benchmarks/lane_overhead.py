@@ -118,10 +118,11 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
 
 def steps_of(shards: Path) -> int:
     """Whole epochs."""
+    from vibesweep.models.mel import MelModel
     from vibesweep.training.batches import StepPlan
     from vibesweep.training.index import read_index
 
-    return EPOCHS * StepPlan.of(read_index(shards), SETTINGS).epoch_steps
+    return EPOCHS * StepPlan.of(read_index(shards, MelModel), SETTINGS).epoch_steps
 
 
 def noted(notes: Path) -> pd.DataFrame:

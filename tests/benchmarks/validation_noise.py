@@ -33,7 +33,7 @@ def losses(bench: Workbench, model: nn.Module, repeats: int) -> list[float]:
     found = []
     clips = bench.held_out
     for draw in range(DRAWS):
-        batches = validation_batches(bench.collator, clips, "cpu", repeats, draw)
+        batches = validation_batches(bench.collator, clips, "cpu", repeats, draw=draw)
         found.append(dataclasses.replace(bench, validation=batches).validate(model))
     return found
 

@@ -46,7 +46,7 @@ def base() -> MelModel:
 
 @pytest.fixture(scope="module")
 def index(shards: Path) -> Index:
-    return read_index(shards)
+    return read_index(shards, MelModel)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def stream_through_a_small_store(shards: Path) -> dict[str, object]:
     base = tiny.model(dataclasses.replace(tiny.SHAPE, latent_size=64))
     corpora.write_many_shards(shards, 400, group_rows=5, frames=5_000)
     ray.init(address="local", num_cpus=2, object_store_memory=STORE_BYTES, include_dashboard=False, log_to_driver=False)
-    index = read_index(shards)
+    index = read_index(shards, MelModel)
     plan, process = StepPlan(index, 0, 4), psutil.Process()
     before, seen, streamed, held = process.memory_info().rss, [], 0, 0
     for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps, POSITIONS):

@@ -16,10 +16,12 @@ from vibesweep.corpus.manifest import read_manifest
 from vibesweep.corpus.parquet import ShardRow
 from vibesweep.corpus.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
-from vibesweep.models.base import Masking, SpeechModel
+from vibesweep.models.base import Augmentation, SpeechModel
+from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
 from vibesweep.models.mel import MelModel, MelShape
-from vibesweep.models.mel_batch import LONGEST_SPAN_PATCHES, MelBatch, PromptBank, keep_mask
+from vibesweep.models.mel_batch import MelBatch
 from vibesweep.models.mel_speak import SpeakingSettings, speak
+from vibesweep.models.prompts import PromptBank
 
 
 class TestMel(SpeechModelTestCase):
@@ -143,11 +145,11 @@ def test_a_text_longer_than_the_context_is_told_so() -> None:
 def test_masks_hide_the_share_asked_for_in_spans_and_in_dimensions() -> None:
     rng = np.random.default_rng(0)
     for patches, time_share, dims_share in ((1, 0.5, 0.0), (7, 0.3, 0.25), (40, 0.5, 0.0), (40, 0.0, 0.5), (3, 0.99, 0.99), (30, 0.0, 0.0)):
-        kept = keep_mask(rng, patches, 8, Masking(time_share, dims_share))
+        kept = keep_mask(rng, patches, 8, Augmentation(time_share, dims_share))
         hidden_dims = kept.eq(0).all(0)
         assert int(hidden_dims.sum()) == round(dims_share * 8) or time_share * patches > patches - 0.5
         assert int(kept.eq(0).all(1).sum()) == round(time_share * patches) or dims_share > 0.9
-    rows = keep_mask(rng, 400, 2, Masking(0.2))[:, 0]
+    rows = keep_mask(rng, 400, 2, Augmentation(0.2))[:, 0]
     edges = int((rows[1:] != rows[:-1]).sum())
     assert 80 / LONGEST_SPAN_PATCHES <= edges < 2 * 0.8 * 80, "hidden in spans, not one by one"
 
@@ -155,12 +157,12 @@ def test_masks_hide_the_share_asked_for_in_spans_and_in_dimensions() -> None:
 def test_a_masked_clip_differs_in_its_inputs_alone_and_whatever_batch_it_is_in() -> None:
     base = tiny.model()
     examples = [base.encode(row) for row in tiny.rows(12)]
-    collator, masking = base.collator(examples), Masking(0.3, 0.25)
-    plain, masked = (collator.training(examples[:1], 5, 2, kind) for kind in (Masking(), masking))
+    collator, augmentation = base.collator(examples), Augmentation(0.3, 0.25)
+    plain, masked = (collator.training(examples[:1], 5, 2, kind) for kind in (Augmentation(), augmentation))
     assert [name for name, a, b in zip(plain._fields, plain, masked, strict=True) if not torch.equal(a, b)] == ["inputs"]
     speech = slice(len(plain.inputs) - len(plain.targets), None)
     assert torch.equal(plain.inputs[: speech.start], masked.inputs[: speech.start]), "the voice prompts stay whole"
     assert torch.equal(masked.inputs[speech], plain.inputs[speech] * (masked.inputs[speech] != 0))
-    together = collator.training(examples[:3], 5, 2, masking)
+    together = collator.training(examples[:3], 5, 2, augmentation)
     assert torch.equal(together.inputs[: len(masked.inputs)], masked.inputs)
-    assert not torch.equal(collator.training(examples[:1], 5, 3, masking).inputs, masked.inputs)
+    assert not torch.equal(collator.training(examples[:1], 5, 3, augmentation).inputs, masked.inputs)

@@ -9,6 +9,7 @@ import torch
 from tests import corpora, tiny
 from vibesweep.corpus.manifest import read_rows
 from vibesweep.models.base import Example, Sizes
+from vibesweep.models.mel import MelModel
 from vibesweep.training.batches import StepPlan
 from vibesweep.training.feed import MemoryFeed, Step
 from vibesweep.training.index import Index, read_index
@@ -20,7 +21,7 @@ POSITIONS = 120
 def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, list[Example]]:
     shards = corpora.write_many_shards(tmp_path_factory.mktemp("feed") / "shards", 60)
     base = tiny.model()
-    return read_index(shards), [base.encode(row) for row in read_rows(shards, "train")]
+    return read_index(shards, MelModel), [base.encode(row) for row in read_rows(shards, "train")]
 
 
 def examples_of(step: Step) -> list[Example]:

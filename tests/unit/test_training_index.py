@@ -10,6 +10,7 @@ from tests import corpora, tiny
 from vibesweep.corpus.manifest import place_of, read_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.base import Sizes
+from vibesweep.models.mel import MelModel
 from vibesweep.training.index import read_index
 
 
@@ -19,7 +20,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_index_agrees_with_the_encoded_clips(shards: Path) -> None:
-    index, base = read_index(shards), tiny.model()
+    index, base = read_index(shards, MelModel), tiny.model()
     clips = [base.encode(row) for row in read_rows(shards, "train")]
     assert list(index.ids) == [clip.id for clip in clips]
     assert index.patches.tolist() == [clip.patches for clip in clips]
@@ -30,17 +31,17 @@ def test_an_index_agrees_with_the_encoded_clips(shards: Path) -> None:
 
 
 def test_row_groups_follow_each_other(shards: Path) -> None:
-    index = read_index(shards)
+    index = read_index(shards, MelModel)
     assert len(index) == 48
     assert [(group.file, group.number) for group in index.groups[:4]] == [(f"train-0000{n // 3}.parquet", n % 3) for n in range(4)]
     assert [number for group in range(len(index.groups)) for number in index.clips_of(group)] == list(range(48))
 
 
 def test_the_other_split_and_other_kinds_of_address(shards: Path) -> None:
-    assert len(read_index(place_of(shards), "val")) == 12
-    assert len(read_index(str(shards), "val").lean()) == 12
+    assert len(read_index(place_of(shards), MelModel, "val")) == 12
+    assert len(read_index(str(shards), MelModel, "val").lean()) == 12
 
 
 def test_an_empty_split_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match="val split is empty"):
-        read_index(tiny.write_shards(tmp_path / "shards", 4), "val")
+        read_index(tiny.write_shards(tmp_path / "shards", 4), MelModel, "val")

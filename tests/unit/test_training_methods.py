@@ -87,13 +87,13 @@ def test_a_checkpoint_holds_the_average_that_was_validated(bench: Workbench, cha
 
 def test_an_average_is_the_weighed_mean_of_what_came_after_each_step() -> None:
     model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
-    average, seen = ExponentialAverage(model, 0.8), []
+    average, seen = ExponentialAverage(dict(model.named_parameters()), 0.8), []
     for _ in range(5):
         model.weight.data += torch.randn(1, 2, dtype=torch.float64)
         seen.append(model.weight.data.clone())
         average.update()
     wanted = torch.stack([w * 0.8 ** (4 - i) for i, w in enumerate(seen)]).sum(0) * 0.2 / (1 - 0.8**5)
-    again = ExponentialAverage(model, 0.8)
+    again = ExponentialAverage(dict(model.named_parameters()), 0.8)
     again.load_state_dict(average.state_dict())
     for one in (average, again):
         with one.averaged():

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LORA_TARGETS = ("attention", "attention+mlp")
 """What a model family knows by name; anything else is read as a regular expression."""
 
-LORA_HEADS = ("lora", "full", "frozen")
+LORA_PARTS = ("lora", "full", "frozen")
+"""How heads and connectors are trained beside LoRA."""
 
 LAYERS_SHOWN = 6
 """Names that an error shows of the layers a pattern could have matched."""
@@ -72,16 +73,16 @@ def _copied(base: SpeechModel) -> SpeechModel:
 def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
     if settings.lora_rank < 1:
         raise ModelError(f"lora_rank is {settings.lora_rank}", where="lora_rank", fix="choose 1 or more")
-    in_full = _heads(base, settings) if settings.lora_head == "full" else []
-    own = {id(tensor) for head in in_full for tensor in base.get_submodule(head).parameters()}
+    in_full = _parts(base, settings, "full")
+    own = {id(tensor) for part in in_full for tensor in base.get_submodule(part).parameters()}
     shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers()) if id(tensor) not in own}
     config = lora_config(settings, "|".join(re.escape(name) for name in adapted_layers(base, settings)))
     with warnings.catch_warnings():
         # peft looks for the base's name on the hub to write it into the adapter's card; ours has none
         warnings.simplefilter("ignore", UserWarning)
         model = cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))
-    for head in in_full:  # not by peft's modules_to_save, which would keep the frozen heads beside their copies
-        plain_model(model).get_submodule(head).requires_grad_(True)
+    for part in in_full:  # not by peft's modules_to_save, which would keep the frozen ones beside their copies
+        plain_model(model).get_submodule(part).requires_grad_(True)
     return model
 
 
@@ -99,10 +100,10 @@ def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
 
 
 def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
-    """Names of the linear layers that LoRA adapts: what the targets match, less the heads where those are not LoRA's.
+    """Names of the linear layers that LoRA adapts: what the targets match, less the heads and connectors where those are not LoRA's.
 
     Raises:
-        ModelError: the pattern is none, or matches no linear layer; ``lora_head`` is unknown.
+        ModelError: the pattern is none, or matches no linear layer; ``lora_head`` or ``lora_connectors`` is unknown.
     """
     named = settings.lora_targets in LORA_TARGETS
     try:
@@ -110,7 +111,7 @@ def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
     except re.error as error:
         found = f"{settings.lora_targets!r} is no regular expression: {error}"
         raise ModelError(found, where="lora_targets", fix=f"mend it, or choose one of {', '.join(LORA_TARGETS)}") from error
-    closed = tuple(f"{head}." for head in _heads(base, settings)) if settings.lora_head != "lora" else ()
+    closed = tuple(f"{part}." for how in ("full", "frozen") for part in _parts(base, settings, how))
     layers = [name for name, module in base.named_modules() if isinstance(module, nn.Linear) and not f"{name}.".startswith(closed)]
     matched = [name for name in layers if pattern.fullmatch(name)]
     if not matched:
@@ -121,9 +122,14 @@ def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
     return matched
 
 
-def _heads(base: SpeechModel, settings: TrialSettings) -> tuple[str, ...]:
-    if settings.lora_head not in LORA_HEADS:
-        raise ModelError(f"there is no lora_head {settings.lora_head!r}", where="lora_head", fix=f"choose one of {', '.join(LORA_HEADS)}")
-    if not base.heads:
-        raise ModelError(f"the family {base.family!r} names no heads", where="lora_head", fix="choose 'lora'")
-    return base.heads
+def _parts(base: SpeechModel, settings: TrialSettings, how: str) -> list[str]:
+    """The heads and connectors that are trained in this way."""
+    chosen = []
+    for name, parts in (("lora_head", base.heads), ("lora_connectors", base.connectors)):
+        setting = getattr(settings, name)
+        if setting not in LORA_PARTS:
+            raise ModelError(f"there is no {name} {setting!r}", where=name, fix=f"choose one of {', '.join(LORA_PARTS)}")
+        if not parts and setting != "lora":
+            raise ModelError(f"the family {base.family!r} has none", where=name, fix="choose 'lora'")
+        chosen += parts if setting == how else ()
+    return chosen

@@ -8,19 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from vibesweep.errors import ModelError
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Manifest
+    from vibesweep.config import TrialSettings
+    from vibesweep.corpus.manifest import Address, Manifest
     from vibesweep.corpus.parquet import ShardRow
+
+Ints = npt.NDArray[np.int64]
 
 STOP_CLASS_WEIGHTS = (1.0, 5.0)
 """Weights of "go on" and "stop" in the cross-entropy: a clip has one stop among dozens of go-ons."""
 
 VALIDATION_STOP_WEIGHT = 0.2
 """Weight of the stop loss in the validation loss. Fixed, so that trials that sweep their training weights can be compared."""
+
+
+LATENT_RATE_HZ = 7.5
+"""VibeVoice's, and that of every family here."""
 
 
 class Losses(NamedTuple):
@@ -43,14 +52,38 @@ class Sizes:
     stop_mass: float
 
     @classmethod
-    def of(cls, patch_counts: Sequence[int]) -> Sizes:
+    def of(cls, patch_counts: Sequence[int], stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS) -> Sizes:
         """Sizes of clips with so many patches each: every patch is a go-on, every clip ends with one stop."""
         patches = sum(patch_counts)
-        return cls(patches, patches * STOP_CLASS_WEIGHTS[0] + len(patch_counts) * STOP_CLASS_WEIGHTS[1])
+        return cls(patches, patches * stop_weights[0] + len(patch_counts) * stop_weights[1])
+
+    def longer(self, patches: int, stop_weights: tuple[float, float]) -> Sizes:
+        """Sizes of the same clips with so many patches more in all."""
+        return Sizes(self.patches + patches, self.stop_mass + patches * stop_weights[0])
 
     def weigh(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
         """Both losses as means, weighted and added: a scalar."""
         return diffusion_weight * losses.diffusion / self.patches + stop_weight * losses.stop / self.stop_mass
+
+
+class ClipCounts(NamedTuple):
+    """What the shards' small columns say of each clip, whatever the family.
+
+    Attributes:
+        frames: of its mel [N].
+        turns: how many [N].
+        people: how many speak [N].
+        phonemes: of all turns [N].
+        latents: that a checkpoint's encoder made of it; 0 where none did [N].
+        tokens: that a checkpoint's tokenizer made of its script; 0 where none did [N].
+    """
+
+    frames: Ints
+    turns: Ints
+    people: Ints
+    phonemes: Ints
+    latents: Ints
+    tokens: Ints
 
 
 @dataclass(frozen=True)
@@ -83,29 +116,62 @@ class Example:
         """About how many positions it takes: what batches are sorted by."""
         return self.patches + sum(len(ids) + 1 for _, ids in self.turns)
 
+    @property
+    def nbytes(self) -> int:
+        """What its latents and whatever else is as long take in memory."""
+        return self.latents.nbytes
+
 
 @dataclass(frozen=True)
-class Masking:
-    """What is hidden of the latents that are fed back in training (SpecAugment, Park et al. 2019, on latents for mel bins).
+class Augmentation:
+    """How a trial has its clips varied in training; validation never does.
 
     Attributes:
-        time_share: share of a clip's latents, in spans.
-        dims_share: share of the latent dimensions, for the whole clip.
+        time_share: share of a clip's latents, in spans, that are hidden where they are fed back (SpecAugment, Park et al. 2019, on
+            latents for mel bins).
+        dims_share: share of the latent dimensions that are hidden there, for the whole clip.
+        prompt_drop: how often voice prompts are left out; None is the family's own.
+        silence_before_s: silence that is spoken before the clip.
+        silence_after_s: silence that is spoken after it.
     """
 
     time_share: float = 0.0
     dims_share: float = 0.0
+    prompt_drop: float | None = None
+    silence_before_s: float = 0.0
+    silence_after_s: float = 0.0
+
+    @property
+    def silence_patches(self) -> int:
+        """Latents of silence that a clip gets, before and after it together."""
+        return latents_in(self.silence_before_s) + latents_in(self.silence_after_s)
+
+    @classmethod
+    def of(cls, settings: TrialSettings) -> Augmentation:
+        """What a trial's settings say."""
+        return cls(
+            settings.specaugment_time_share,
+            settings.specaugment_dims_share,
+            settings.voice_prompt_drop,
+            settings.silence_before_s,
+            settings.silence_after_s,
+        )
 
 
-UNMASKED = Masking()
+PLAIN = Augmentation()
+
+
+def latents_in(seconds: float) -> int:
+    """How many latents so many seconds are, rounded."""
+    return round(seconds * LATENT_RATE_HZ)
 
 
 class Collator(ABC):
     """Turns examples into batches that a model's ``forward`` takes; every random draw of a batch is made here, clip by clip."""
 
     @abstractmethod
-    def training(self, examples: Sequence[Example], seed: int, epoch: int, masking: Masking = UNMASKED) -> Any:
-        """Make a batch with fresh prompts, noise, times and masks for each clip, drawn from (seed, epoch, clip)."""
+    def training(self, examples: Sequence[Example], seed: int, epoch: int, augmentation: Augmentation = PLAIN) -> Any:
+        """Make a batch with fresh prompts, noise, times and variations for each clip, drawn from (seed, epoch, clip)."""
 
     @abstractmethod
     def validation(self, examples: Sequence[Example], repeats: int, draw: int = 0) -> Any:
@@ -125,6 +191,18 @@ class SpeechModel(nn.Module, ABC):
     heads: tuple[str, ...] = ()
     """Submodules that turn states into predictions: what ``lora_head`` is about."""
 
+    connectors: tuple[str, ...] = ()
+    """Submodules that latents enter the backbone through: what ``lora_connectors`` is about."""
+
+    stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
+    """What each patch's "go on", and a clip's end, weigh in the stop loss: what :attr:`Losses.stop` is divided by."""
+
+    columns: tuple[str, ...]
+    """Columns of the shards that :meth:`encode` reads."""
+
+    takes_silence: bool = False
+    """Whether silence can be spoken before and after a clip."""
+
     edge_layers: str = r"^$"
     """Regular expression found in the paths of the layers that something other than hidden states goes into or comes out of."""
 
@@ -140,9 +218,17 @@ class SpeechModel(nn.Module, ABC):
         No weights are needed, so that a sweep can look before its lanes come up.
         """
 
+    @classmethod
+    @abstractmethod
+    def lengths(cls, clips: ClipCounts) -> tuple[Ints, Ints]:
+        """Latents to be spoken of each clip [N], and about its positions, as :attr:`Example.length` counts them [N]."""
+
     @abstractmethod
     def encode(self, row: ShardRow) -> Example:
         """Encode one row of the shards."""
+
+    def take_from(self, shards: Address) -> None:
+        """Take what the model lacks and its shards hold. Most families lack nothing."""
 
     def encoder(self) -> Callable[[ShardRow], Example]:
         """What :meth:`encode` does, to be sent to other processes: on the CPU, and with as little of the model as it needs."""

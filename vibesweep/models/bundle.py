@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -24,8 +24,11 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS, VOICES = "config.json", "model.safetensors", "voices.safetensors"
 SHIPPED = Path(__file__).parent / "bases"
 
-FAMILIES = {"mel": "vibesweep.models.mel:MelModel"}
+FAMILIES = {"mel": "vibesweep.models.mel:MelModel", "vibevoice": "vibesweep.models.vibevoice:VibeVoiceModel"}
 """Family name to the class that implements it."""
+
+CHECKPOINT_FAMILY = "vibevoice"
+"""The family whose models are transformers' own checkpoints: folders of another layout, named ``vibevoice:<folder or hub id>``."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,35 @@ class Bundle:
     model: SpeechModel
     voices: dict[str, Tensor]
     folder: Path
+
+
+def located(name: str) -> str:
+    """A model's name for processes that run in other folders.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    address = checkpoint_address(name)
+    if address is None:
+        folder = base_folder(name)
+        return str(folder.resolve()) if Path(name).expanduser().exists() else name
+    from vibesweep.models.vibevoice_checkpoint import Checkpoint
+
+    folder = Checkpoint.open(address).folder
+    # Another host has a download of its own, where this one's hub id led to
+    return f"{CHECKPOINT_FAMILY}:{folder if Path(address).expanduser().exists() else address}"
+
+
+def checkpoint_address(name: str) -> str | None:
+    """The folder or hub id of a model that is a transformers' checkpoint, by its scheme or by what its folder says; else None."""
+    scheme, _, address = name.partition(":")
+    if scheme == CHECKPOINT_FAMILY and address:
+        return address
+    try:
+        said = json.loads((Path(name).expanduser() / CONFIG).read_text())
+    except (OSError, ValueError):
+        return None
+    return name if said.get("model_type") == CHECKPOINT_FAMILY else None
 
 
 def base_folder(name: str) -> Path:
@@ -62,17 +94,24 @@ def description_of(name: str) -> tuple[type[SpeechModel], dict[str, Any]]:
     Raises:
         ModelError: it is no bundle, or one of another version.
     """
+    if (address := checkpoint_address(name)) is not None:
+        return _family(CHECKPOINT_FAMILY), {"checkpoint": address}
     folder = base_folder(name)
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
         version = config["format_version"]
-        module, _, kind = FAMILIES[config["family"]].partition(":")
+        family = _family(config["family"])
     except (OSError, KeyError, ValueError) as error:
         raise _unreadable(folder, error) from error
     if version != FORMAT_VERSION:
         fix = f"export it with this version of vibesweep, which reads version {FORMAT_VERSION}"
         raise ModelError(f"it is of format version {version}", where=str(folder), fix=fix)
-    return getattr(import_module(module), kind), config
+    return family, config
+
+
+def _family(name: str) -> type[SpeechModel]:
+    module, _, kind = FAMILIES[name].partition(":")
+    return cast(type[SpeechModel], getattr(import_module(module), kind))
 
 
 def load_bundle(name: str) -> Bundle:
@@ -81,8 +120,10 @@ def load_bundle(name: str) -> Bundle:
     Raises:
         ModelError: it is no bundle, of another version, or its weights do not fit its description.
     """
-    folder = base_folder(name)
     family, config = description_of(name)
+    if "checkpoint" in config:
+        return Bundle(family.from_description(config, Path(config["checkpoint"])), {}, Path(config["checkpoint"]))
+    folder = base_folder(name)
     try:
         model = family.from_description(config, folder)
         weights = {key: value.float() for key, value in load_file(folder / WEIGHTS).items()}

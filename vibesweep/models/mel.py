@@ -28,12 +28,14 @@ from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionH
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
+from vibesweep.corpus.parquet import SHARD_ROW_COLUMNS
 from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
-from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, SpeechModel
+from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Example, Ints, Losses, SpeechModel
 from vibesweep.models.diffusion import diffusion_loss, objective_named
 from vibesweep.models.latents import PatchCodec
-from vibesweep.models.mel_batch import MelBatch, MelCollator, PromptBank, encode_row
+from vibesweep.models.mel_batch import MelBatch, MelCollator, encode_row
+from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Manifest
@@ -85,6 +87,8 @@ class MelModel(SpeechModel):
 
     family = "mel"
     heads = ("head", "stop")
+    connectors = ("connector",)
+    columns = SHARD_ROW_COLUMNS
     edge_layers = r"backbone\.embed_tokens|connector\.linear_1|head\.noisy_images_proj|head\.final_layer\.linear_2|stop"
 
     def __init__(self, shape: MelShape, phonemes: PhonemeTable, mel: MelSettings) -> None:
@@ -145,6 +149,12 @@ class MelModel(SpeechModel):
             fix = "remove the texts that hold them, or train a base on such speech (examples/train_base.py)"
             raise ShardsError(f"the model has no token for the phonemes {names}", where=where, fix=fix)
         return f"the model has no token for the phonemes {names}; they are left out"
+
+    @classmethod
+    def lengths(cls, clips: ClipCounts) -> tuple[Ints, Ints]:
+        """Whole patches; a position for each of them, each phoneme and each turn's tag."""
+        patches = clips.frames // FRAMES_PER_PATCH
+        return patches, patches + clips.phonemes + clips.turns
 
     def encode(self, row: ShardRow) -> Example:
         """Encode one row: phonemes to ids, log-mel to latents."""

@@ -9,7 +9,6 @@ step's gradient does not depend on how the clips were cut into micro-batches or 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,19 +18,15 @@ import torch
 from torch import Tensor
 
 from vibesweep.corpus.phoneme_table import BOS, PAD, PATCH, SPEAKER_0, SPEECH, PhonemeTable
-from vibesweep.models.base import UNMASKED, Collator, Example, Masking
+from vibesweep.models.base import PLAIN, Augmentation, Collator, Example
 from vibesweep.models.diffusion import stratified_levels
+from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.latents import PatchCodec
+from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:
     from vibesweep.corpus.parquet import ShardRow
     from vibesweep.models.mel import MelShape
-
-SHORTEST_PROMPT_PATCHES = 4
-"""Half a second: less says nothing about a voice."""
-
-LONGEST_SPAN_PATCHES = 6
-"""0.8 s: the longest stretch that masking hides at once is a long word (Park et al. 2019 hide 0.7 to 1 s)."""
 
 
 class MelBatch(NamedTuple):
@@ -92,46 +87,6 @@ def prefix_ids(prompts: Sequence[Tensor | None], turns: Sequence[tuple[int, Sequ
     return [*ids, SPEECH]
 
 
-class PromptBank:
-    """Who speaks where, so that a clip's voice prompt can come from another clip of the same person, never from the clip itself."""
-
-    def __init__(self, examples: Sequence[Example], longest_patches: int) -> None:
-        """Collect the stretches of every person that are long enough to show a voice."""
-        self._longest_patches = longest_patches
-        self._stretches: dict[str, list[tuple[str, Tensor]]] = {}
-        for example in examples:
-            for slot, start, end in example.stretches:
-                if end - start >= SHORTEST_PROMPT_PATCHES:
-                    self._stretches.setdefault(example.people[slot], []).append((example.id, example.latents[start:end]))
-
-    def draw(self, example: Example, slot: int, rng: np.random.Generator) -> Tensor | None:
-        """Draw a prompt [<= prompt_patches, D] of a clip's speaker: of the recording that the corpus names, or from another clip.
-
-        None where there is neither.
-        """
-        stretch = example.prompts[slot] if slot in example.prompts else self._elsewhere(example.people[slot], example.id, rng)
-        if stretch is None:
-            return None
-        start = int(rng.integers(max(len(stretch) - self._longest_patches, 0) + 1))
-        return stretch[start : start + self._longest_patches]
-
-    def _elsewhere(self, person: str, clip: str, rng: np.random.Generator) -> Tensor | None:
-        """A stretch of that person in another clip; None where there is no other."""
-        others = self._stretches.get(person, [])
-        if all(owner == clip for owner, _ in others):
-            return None
-        owner, stretch = others[rng.integers(len(others))]
-        while owner == clip:
-            owner, stretch = others[rng.integers(len(others))]
-        return stretch
-
-    def longest(self) -> dict[str, Tensor]:
-        """Each person's longest stretch, cut to a prompt; people in order of how much they speak."""
-        spoken = {person: sum(len(part) for _, part in parts) for person, parts in self._stretches.items()}
-        ranked = sorted(spoken, key=lambda person: (-spoken[person], person))
-        return {person: max((part for _, part in self._stretches[person]), key=len)[: self._longest_patches] for person in ranked}
-
-
 @dataclass(frozen=True)
 class _Drawn:
     """One clip's parts of a batch."""
@@ -152,61 +107,37 @@ class MelCollator(Collator):
         self._shape = shape
         self._prompts = prompts
 
-    def training(self, examples: Sequence[Example], seed: int, epoch: int, masking: Masking = UNMASKED) -> MelBatch:
+    def training(self, examples: Sequence[Example], seed: int, epoch: int, augmentation: Augmentation = PLAIN) -> MelBatch:
         """Draw prompts, noise, levels, drops and masks from (seed, epoch, clip)."""
-        return _join([self._training_clip(e, np.random.default_rng([seed, epoch, _number(e.id)]), masking) for e in examples])
+        return _join([self._training_clip(e, clip_rng(e.id, seed, epoch), augmentation) for e in examples])
 
     def validation(self, examples: Sequence[Example], repeats: int, draw: int = 0) -> MelBatch:
         """Draw prompts from the clip's id alone, and noise; spread the levels evenly; drop nothing."""
         return _join([self._validation_clip(example, repeats, draw) for example in examples])
 
-    def _training_clip(self, example: Example, rng: np.random.Generator, masking: Masking) -> _Drawn:
+    def _training_clip(self, example: Example, rng: np.random.Generator, augmentation: Augmentation) -> _Drawn:
         shape, count = self._shape, example.patches * self._shape.noise_repeats
+        drop = shape.prompt_drop if augmentation.prompt_drop is None else augmentation.prompt_drop
         drawn = (self._prompts.draw(example, slot, rng) for slot in range(len(example.people)))
-        prompts = [None if rng.random() < shape.prompt_drop else prompt for prompt in drawn]
-        blur = _normal(rng, example.patches, shape.latent_size) * shape.input_noise
-        levels = torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
+        prompts = [None if rng.random() < drop else prompt for prompt in drawn]
+        blur = normal(rng, example.patches, shape.latent_size) * shape.input_noise
+        levels = training_levels(rng, count)
         keep = torch.from_numpy((rng.random(count) >= shape.condition_drop).astype(np.float32))
-        noise = _normal(rng, count, shape.latent_size)
-        heard = keep_mask(rng, example.patches, shape.latent_size, masking)  # drawn last: all else is as it is without masks
+        noise = normal(rng, count, shape.latent_size)
+        heard = keep_mask(rng, example.patches, shape.latent_size, augmentation)  # drawn last: all else is as it is without masks
         return self._clip(example, prompts, (example.latents + blur) * heard, noise, levels, keep)
 
     def _validation_clip(self, example: Example, repeats: int, draw: int) -> _Drawn:
-        count, own = example.patches * repeats, np.random.default_rng(_number(example.id))
+        count, own = example.patches * repeats, clip_rng(example.id)
         prompts = [self._prompts.draw(example, slot, own) for slot in range(len(example.people))]
-        rng = np.random.default_rng([draw, _number(example.id)])
-        noise = _normal(rng, count, self._shape.latent_size)
+        rng = clip_rng(example.id, draw)
+        noise = normal(rng, count, self._shape.latent_size)
         return self._clip(example, prompts, example.latents, noise, stratified_levels(count, rng.random()), torch.ones(count))
 
     def _clip(self, example: Example, prompts: list[Tensor | None], speech: Tensor, noise: Tensor, levels: Tensor, keep: Tensor) -> _Drawn:
         ids = prefix_ids(prompts, example.turns) + [PATCH] * example.patches
         inputs = torch.cat([*(prompt for prompt in prompts if prompt is not None), speech])
         return _Drawn(ids, inputs, example.latents, noise, levels, keep)
-
-
-def keep_mask(rng: np.random.Generator, patches: int, latent_size: int, masking: Masking) -> Tensor:
-    """Draw what is left of a clip's latents [P, D]: 0 where one is hidden, which is the latents' mean, else 1.
-
-    Spans of 1 to :data:`LONGEST_SPAN_PATCHES` are laid until the share of time is hidden, rounded to whole patches; the dimensions are
-    hidden in all of the clip.
-    """
-    kept = np.ones((patches, latent_size), dtype=np.float32)
-    wanted = round(masking.time_share * patches)
-    while (left := wanted - int((kept[:, 0] == 0).sum())) > 0:
-        span = min(int(rng.integers(1, LONGEST_SPAN_PATCHES + 1)), left)
-        start = int(rng.integers(patches - span + 1))
-        kept[start : start + span] = 0
-    if hidden := round(masking.dims_share * latent_size):
-        kept[:, rng.choice(latent_size, hidden, replace=False)] = 0
-    return torch.from_numpy(kept)
-
-
-def _number(clip: str) -> int:
-    return zlib.crc32(clip.encode())
-
-
-def _normal(rng: np.random.Generator, rows: int, columns: int) -> Tensor:
-    return torch.from_numpy(rng.standard_normal((rows, columns), dtype=np.float32))
 
 
 def _join(clips: list[_Drawn]) -> MelBatch:

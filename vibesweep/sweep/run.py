@@ -22,7 +22,7 @@ from vibesweep.config import Sweep
 from vibesweep.corpus.manifest import read_manifest
 from vibesweep.corpus.session import running_ray
 from vibesweep.errors import SweepError
-from vibesweep.models.bundle import base_folder
+from vibesweep.models.bundle import located
 from vibesweep.sweep.cluster import count_lanes, live_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
@@ -63,7 +63,7 @@ def run_sweep(
     console = console or Console()
     folder, progress = SweepFolder(work / "sweeps" / name), Progress(console)
     _refuse_taken(folder)
-    base_folder(sweep.model)
+    located(sweep.model)
     check_corpus(sweep.corpus)
     with _quiet_ray(), running_ray(dashboard=True) as dashboard:
         lanes = count_lanes(sweep, live_hosts())
@@ -164,11 +164,9 @@ def _claim(folder: SweepFolder, space_file: Path | None) -> None:
 
 
 def _new_record(sweep: Sweep, name: str, shards: str, lanes: int) -> SweepRecord:
-    shipped = base_folder(sweep.model)
-    model = sweep.model if not Path(sweep.model).exists() else str(shipped.resolve())
     versions = {package: version(package) for package in RECORDED_VERSIONS}
     signature = read_manifest(shards).signature
-    return SweepRecord(name, model, shards, signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
+    return SweepRecord(name, located(sweep.model), shards, signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
 
 
 def _lane_spec(sweep: Sweep, folder: SweepFolder, record: SweepRecord, number: int) -> LaneSpec:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REHEARSALS = 16  # suggestions drawn before a sweep begins, so that a mistake in a branch is found before an hour is spent
 AT_LEAST_ONE = ("batch_clips", "micro_batch_positions", "lora_rank", "patience_reports")
 ABOVE_ZERO = ("learning_rate", "batch_seconds", "grad_clip_norm", "lora_alpha_ratio", "lora_alpha")
-AT_LEAST_ZERO = ("weight_decay", "freeze_layers", "diffusion_weight", "stop_weight")
+AT_LEAST_ZERO = ("weight_decay", "freeze_layers", "diffusion_weight", "stop_weight", "silence_before_s", "silence_after_s")
 SHARES = (
     "warmup_fraction",
     "cooldown_fraction",
@@ -29,6 +29,7 @@ SHARES = (
     "specaugment_dims_share",
     "ema_decay",
 )  # from 0 to below 1
+ODDS = ("voice_prompt_drop",)  # from 0 to 1
 
 
 def load_space(path: Path) -> Sweep:
@@ -183,6 +184,7 @@ def _check_ranges(settings: TrialSettings, where: str) -> None:
     rules: list[tuple[tuple[str, ...], Callable[[Any], bool], str]]
     rules = [(AT_LEAST_ONE, lambda v: v >= 1, "at least 1"), (ABOVE_ZERO, lambda v: v > 0, "above 0")]
     rules += [(AT_LEAST_ZERO, lambda v: v >= 0, "at least 0"), (SHARES, lambda v: 0 <= v < 1, "from 0 to below 1")]
+    rules += [(ODDS, lambda v: 0 <= v <= 1, "from 0 to 1")]
     for names, holds, wish in rules:
         for name in names:
             value = getattr(settings, name)

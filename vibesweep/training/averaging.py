@@ -7,7 +7,7 @@ swaps its average in and leaves the live weights to hooks that never run.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
+from vibesweep.models.adapters import plain_model
 
 
 class Averaging(Protocol):
@@ -38,7 +39,7 @@ def build_averaging(model: nn.Module, optimizer: torch.optim.Optimizer, settings
     """Choose how the trained weights of a trial are averaged.
 
     Raises:
-        ModelError: ``ema_decay`` is no share, or the optimizer averages already.
+        ModelError: ``ema_decay`` is no share, ``ema_parts`` is unknown or trains nothing, or the optimizer averages already.
     """
     if averages_itself(optimizer):
         if settings.ema_decay is not None:
@@ -49,7 +50,21 @@ def build_averaging(model: nn.Module, optimizer: torch.optim.Optimizer, settings
         return NoAverage()
     if not 0 < settings.ema_decay < 1:
         raise ModelError(f"ema_decay is {settings.ema_decay}", where="ema_decay", fix="choose above 0 and below 1, or None")
-    return ExponentialAverage(model, settings.ema_decay)
+    return ExponentialAverage(_averaged_parts(model, settings.ema_parts), settings.ema_decay)
+
+
+def _averaged_parts(model: nn.Module, which: str) -> dict[str, nn.Parameter]:
+    """The trained weights, or those of the heads."""
+    trained = {name: part for name, part in model.named_parameters() if part.requires_grad}
+    if which == "all":
+        return trained
+    if which != "heads":
+        raise ModelError(f"there are no ema_parts {which!r}", where="ema_parts", fix="choose 'all' or 'heads'")
+    heads = tuple(f".{head}." for head in plain_model(model).heads)
+    found = {name: part for name, part in trained.items() if any(head in f".{name}" for head in heads)}
+    if not found:
+        raise ModelError("nothing of the heads is trained", where="ema_parts", fix="choose 'all', or train the heads (lora_head)")
+    return found
 
 
 def averages_itself(optimizer: torch.optim.Optimizer) -> bool:
@@ -84,11 +99,10 @@ class ExponentialAverage:
     the first weights, and what the model was before it was trained is never in it.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        """Follow what the model trains."""
+    def __init__(self, parts: Mapping[str, nn.Parameter], decay: float) -> None:
+        """Follow these weights, by name."""
         self._decay, self._updates = decay, 0
-        self._names, parameters = zip(*((name, part) for name, part in model.named_parameters() if part.requires_grad), strict=True)
-        self._live = [part.data for part in parameters]
+        self._names, self._live = tuple(parts), [part.data for part in parts.values()]
         self._average = [part.clone() for part in self._live]
 
     def update(self) -> None:

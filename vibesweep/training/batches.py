@@ -16,7 +16,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from vibesweep.config import TrialSettings
-from vibesweep.training.index import Floats, Index, Ints
+from vibesweep.models.base import Ints
+from vibesweep.training.index import Floats, Index
 
 POOL_STEPS = 16
 """Clips are sorted by length within pools of so many steps: like lengths pad little, and the order is still shuffled."""

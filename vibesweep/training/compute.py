@@ -28,6 +28,8 @@ def fit_out(model: nn.Module, settings: TrialSettings) -> None:
         ModelError: the model's family does not take one of them.
     """
     plain = plain_model(model)
+    if (settings.silence_before_s or settings.silence_after_s) and not plain.takes_silence:
+        raise ModelError(f"the family {plain.family!r} does not take it", where="silence_before_s, silence_after_s", fix="leave both at 0")
     if settings.attention_dropout > 0:
         plain.drop_attention(settings.attention_dropout)
     if settings.gradient_checkpointing:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Protocol
 
-from vibesweep.models.base import Example, Sizes
+from vibesweep.models.base import Example, Ints, Sizes
 from vibesweep.training.batches import StepPlan, deal, pack
-from vibesweep.training.index import Index, Ints
+from vibesweep.training.index import Index
 
 Steps = Generator["Step", None, None]
 """Close it where it is not read to its end: it may hold processes and memory."""

@@ -14,17 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vibesweep.corpus.audio import FRAMES_PER_PATCH
 from vibesweep.corpus.manifest import Address, place_of, read_manifest
-from vibesweep.corpus.parquet import SHARD_ROW_COLUMNS, ShardRow, open_parquet, shard_rows
+from vibesweep.corpus.parquet import ShardRow, open_parquet, shard_rows
 from vibesweep.errors import ShardsError
-from vibesweep.models.base import Sizes
+from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Ints, Sizes, SpeechModel
 from vibesweep.storage import Place
 
-Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-COLUMNS = ["id", "frames", "duration_s", "turns.list.element.speaker", "turns.list.element.phonemes"]
+COLUMNS = ["id", "frames", "latents", "tokens", "duration_s", "turns.list.element.speaker", "turns.list.element.phonemes"]
 VOICE_GROUPS = 128
 """Row groups that voice prompts are drawn from at most: 12 hours of speech, 80 MB encoded, in each worker's memory."""
 
@@ -49,6 +47,8 @@ class Index:
         people: who speaks in each clip [N].
         groups: the row groups [G].
         starts: number of each group's first clip, and one past the last clip [G + 1].
+        columns: of a row that the model's family encodes.
+        stop_weights: of the model's family.
     """
 
     ids: tuple[str, ...]
@@ -58,6 +58,8 @@ class Index:
     people: tuple[tuple[str, ...], ...]
     groups: tuple[RowGroup, ...]
     starts: Ints
+    columns: tuple[str, ...] = ()
+    stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -73,11 +75,11 @@ class Index:
 
     def sizes(self, clips: Ints) -> Sizes:
         """What the losses of a step of these clips are divided by."""
-        return Sizes.of(self.patches[clips].tolist())
+        return Sizes.of(self.patches[clips].tolist(), self.stop_weights)
 
 
-def read_index(shards: Address, split: str = "train") -> Index:
-    """Read the small columns of a split, once for all trials.
+def read_index(shards: Address, family: type[SpeechModel], split: str = "train") -> Index:
+    """Read the small columns of a split, once for all trials of a model of this family.
 
     Raises:
         ShardsError: the shards cannot be read, or the split is empty.
@@ -87,16 +89,18 @@ def read_index(shards: Address, split: str = "train") -> Index:
         raise ShardsError(f"the {split} split is empty", where=str(shards), fix="preprocess more recordings")
     table = pa.concat_tables(tables)
     turns = table["turns"].combine_chunks()
-    counts, phonemes = _turns_and_phonemes(turns)
-    patches = table["frames"].to_numpy().astype(np.int64) // FRAMES_PER_PATCH
+    people = tuple(tuple(dict.fromkeys(turn["speaker"] for turn in clip)) for clip in turns.to_pylist())
+    patches, lengths = family.lengths(_counts(table, turns, people))
     return Index(
         ids=tuple(table["id"].to_pylist()),
         patches=patches,
-        lengths=patches + phonemes + counts,
+        lengths=lengths,
         seconds=table["duration_s"].to_numpy(),
-        people=tuple(tuple(dict.fromkeys(turn["speaker"] for turn in clip)) for clip in turns.to_pylist()),
+        people=people,
         groups=groups,
         starts=np.cumsum([0, *map(len, tables)]),
+        columns=family.columns,
+        stop_weights=family.stop_weights,
     )
 
 
@@ -124,7 +128,7 @@ def read_clips(index: Index, shards: Place, groups: Ints, wanted: Ints) -> Itera
         inside = np.intersect1d(index.clips_of(group), wanted)
         if len(inside):
             where = index.groups[group]
-            table = open_parquet(shards / where.file).read_row_group(where.number, columns=SHARD_ROW_COLUMNS)
+            table = open_parquet(shards / where.file).read_row_group(where.number, columns=list(index.columns))
             taken = table.take(pa.array(inside - index.starts[group])).combine_chunks()
             rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
             yield from zip(inside.tolist(), rows, strict=True)
@@ -145,6 +149,15 @@ def _lean(table: pa.Table) -> pa.Table:
     speakers, phonemes = turns.values.field("speaker"), pc.list_value_length(turns.values.field("phonemes"))
     slim = pa.ListArray.from_arrays(turns.offsets, pa.StructArray.from_arrays([speakers, phonemes], ["speaker", "phonemes"]))
     return table.set_column(table.schema.get_field_index("turns"), "turns", slim)
+
+
+def _counts(table: pa.Table, turns: pa.ListArray, people: tuple[tuple[str, ...], ...]) -> ClipCounts:
+    counts, phonemes = _turns_and_phonemes(turns)
+    frames, latents, tokens = (
+        pc.fill_null(table[name], 0).to_numpy().astype(np.int64) if name in table.column_names else np.zeros(len(table), np.int64)
+        for name in ("frames", "latents", "tokens")
+    )
+    return ClipCounts(frames, counts, np.array([len(clip) for clip in people]), phonemes, latents, tokens)
 
 
 def _turns_and_phonemes(turns: pa.ListArray) -> tuple[Ints, Ints]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
-from vibesweep.models.base import Masking
+from vibesweep.models.base import Augmentation
 from vibesweep.training.averaging import build_averaging
 from vibesweep.training.batches import StepPlan
 from vibesweep.training.checkpoint import save_checkpoint
@@ -47,7 +47,7 @@ class TrialRun:
         self.settings = settings
         self._bench = bench
         self._autocast = autocast(settings, bench.world.device)
-        self._masking = Masking(settings.specaugment_time_share, settings.specaugment_dims_share)
+        self._augmentation = Augmentation.of(settings)
         self.model = for_trial(bench.base, settings)
         self.model.train()
         fit_out(self.model, settings)
@@ -181,12 +181,13 @@ class TrialRun:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""
         world, settings = self._bench.world, self.settings
         total = torch.zeros((), device=world.device)
+        sizes = step.sizes.longer(self._augmentation.silence_patches * len(step.clips), self._bench.base.stop_weights)
         for number, clips in enumerate(step.micro_batches, 1):
-            batch = self._bench.collator.training(clips, settings.seed, step.epoch, self._masking).to(world.device)
+            batch = self._bench.collator.training(clips, settings.seed, step.epoch, self._augmentation).to(world.device)
             with syncing(self._network, last=number == len(step.micro_batches)):
                 with self._autocast:
                     losses = self._network(batch)
-                loss = step.sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight) * step.counts
+                loss = sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight) * step.counts
                 torch.autograd.backward(loss * world.size)  # DDP averages over the workers; a sum is wanted
             total += loss.detach()
         return float(world.total(total).item())

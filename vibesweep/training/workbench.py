@@ -15,12 +15,12 @@ from torch import nn
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.manifest import Address, place_of, read_manifest
 from vibesweep.errors import ShardsError
-from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Collator, Example, Losses, Sizes, SpeechModel
+from vibesweep.models.base import STOP_CLASS_WEIGHTS, VALIDATION_STOP_WEIGHT, Collator, Example, Ints, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle
 from vibesweep.storage import Place
 from vibesweep.training.capacity import CPU_POSITIONS, Appetite, Key, free_bytes, key_of, measure
 from vibesweep.training.feed import Feed, MemoryFeed
-from vibesweep.training.index import Index, Ints, read_clips, read_index, voice_groups
+from vibesweep.training.index import Index, read_clips, read_index, voice_groups
 
 VALIDATION_CLIPS = 16
 """Clips in one validation batch."""
@@ -94,15 +94,17 @@ class Workbench:
             ShardsError: the shards cannot be read, do not fit the base, or one of their splits is empty.
         """
         base = load_bundle(model).model
-        base.check_shards(base.describe(), read_manifest(shards), str(shards))
-        index, held_out = read_index(shards), read_index(shards, "val")
+        manifest = read_manifest(shards)
+        base.check_shards(base.describe(), manifest, str(shards))
+        base.take_from(shards)
+        index, held_out = read_index(shards, type(base)), read_index(shards, type(base), "val")
         if len(index) < world.size:
             found_clips = f"{len(index)} training clips cannot feed {world.size} workers"
             raise ShardsError(found_clips, where=str(shards), fix="add recordings or take fewer workers")
         feed, voices = _feed_and_voices(base, place_of(shards), index, world, clips_bytes)
         collator = base.collator(voices)
         mine = encoded(base, place_of(shards), held_out, _mine(held_out, world))
-        validation = validation_batches(collator, mine, world.device, repeats_of(int(held_out.patches.sum())))
+        validation = validation_batches(collator, mine, world.device, repeats_of(int(held_out.patches.sum())), base.stop_weights)
         return cls(base.to(world.device), feed, voices, collator, mine, validation, world)
 
     def positions(self, model: nn.Module, settings: TrialSettings, autocast: AbstractContextManager[Any]) -> int:
@@ -147,7 +149,7 @@ def encoded(base: SpeechModel, shards: Place, index: Index, clips: Ints) -> list
 
 def _bytes_a_patch(clips: list[Example]) -> float:
     """What an encoded clip takes for each of its patches: latents, tokens, and Python's own."""
-    taken = sum(clip.latents.nbytes + TOKEN_BYTES * (clip.length - clip.patches) + CLIP_BYTES for clip in clips)
+    taken = sum(clip.nbytes + TOKEN_BYTES * (clip.length - clip.patches) + CLIP_BYTES for clip in clips)
     return taken / max(sum(clip.patches for clip in clips), 1)
 
 
@@ -163,8 +165,18 @@ def repeats_of(patches: int) -> int:
     return min(max(-(-VALIDATION_DRAWS // max(patches, 1)), least), most)
 
 
-def validation_batches(collator: Collator, clips: list[Example], device: str, repeats: int, draw: int = 0) -> list[tuple[Any, Sizes]]:
+def validation_batches(
+    collator: Collator,
+    clips: list[Example],
+    device: str,
+    repeats: int,
+    stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS,
+    draw: int = 0,
+) -> list[tuple[Any, Sizes]]:
     """Batches of a worker's held-out clips; sums over workers make the mean exact though shares are uneven."""
     mine = sorted(clips, key=lambda clip: clip.length)
     batches = [mine[i : i + VALIDATION_CLIPS] for i in range(0, len(mine), VALIDATION_CLIPS)]
-    return [(collator.validation(batch, repeats, draw).to(device), Sizes.of([clip.patches for clip in batch])) for batch in batches]
+    return [
+        (collator.validation(batch, repeats, draw).to(device), Sizes.of([clip.patches for clip in batch], stop_weights))
+        for batch in batches
+    ]

@@ -1,0 +1,114 @@
+"""What the family ``vibevoice`` takes from shards: a row's features and script, silence, and whether they are this checkpoint's.
+
+Shapes: ``P`` latents, ``D`` latent size, ``F`` semantic size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from vibesweep.corpus.manifest import FeatureRecord, place_of, read_manifest, read_table
+from vibesweep.errors import ShardsError
+from vibesweep.models.vibevoice_batch import PROMPT_PATCHES, Silence, VibeVoiceExample
+from vibesweep.models.vibevoice_text import MOST_SPEAKERS, TextLayout
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.manifest import Address, Manifest
+    from vibesweep.corpus.parquet import ShardRow, ShardTurn
+    from vibesweep.models.vibevoice_checkpoint import Checkpoint
+
+COLUMNS = (
+    *("id", "split", "duration_s", "turns", "latents", "tokens", "acoustic", "semantic"),
+    *("voice_prompts.list.element.speaker", "voice_prompts.list.element.acoustic"),
+)
+"""Everything but the mels, which this family never looks at."""
+
+
+def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:
+    """Render a row's script and take its features as they are, in half precision."""
+    assert row.acoustic is not None, "shards that check_rows has passed"
+    assert row.semantic is not None, "shards that check_rows has passed"
+    people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
+    script = [(people.index(turn.speaker), turn.text) for turn in row.turns]
+    latents = _tensor(row.acoustic)
+    rate_hz = len(latents) / row.duration_s
+    prompts = {people.index(p.person): _tensor(p.acoustic) for p in row.voice_prompts if p.acoustic is not None and p.person in people}
+    return VibeVoiceExample(
+        id=row.id,
+        people=people,
+        turns=(),
+        latents=latents,
+        stretches=tuple(_stretch(turn, people, rate_hz, len(latents)) for turn in row.turns),
+        prompts=prompts,
+        semantic=_tensor(row.semantic),
+        bare=tuple(layout.ids(script, voiced=False)),
+        voiced=tuple(layout.ids(script, voiced=True)),
+    )
+
+
+def _tensor(values: npt.NDArray[np.float16]) -> Tensor:
+    return torch.from_numpy(values.copy())  # the shard's memory cannot be written to, nor kept
+
+
+def _stretch(turn: ShardTurn, people: Sequence[str], rate_hz: float, count: int) -> tuple[int, int, int]:
+    start, end = (min(round(time_s * rate_hz), count) for time_s in (turn.start_s, turn.end_s))
+    return people.index(turn.speaker), start, end
+
+
+def check_rows(checkpoint: Checkpoint, manifest: Manifest, where: str) -> None:
+    """Look whether shards can train a checkpoint.
+
+    Raises:
+        ShardsError: they hold no features or another checkpoint's; a clip has too many speakers, or is longer than the context.
+    """
+    again = f"preprocess the corpus with --model vibevoice:{checkpoint.folder}"
+    if manifest.features is None:
+        raise ShardsError("the shards hold no features of a VibeVoice checkpoint", where=where, fix=again)
+    if manifest.features.fingerprint != checkpoint.fingerprint:
+        found = f"the shards' features were made by other encoders ({manifest.features.model}) than those of {checkpoint.folder}"
+        raise ShardsError(found, where=where, fix=again)
+    _check_clips(where, checkpoint.config.text_config.max_position_embeddings)
+
+
+def _check_clips(where: str, context: int) -> None:
+    clips = read_table(where, columns=["id", "latents", "tokens", "turns.list.element.speaker"]).to_pylist()
+    for clip in clips:
+        people = {turn["speaker"] for turn in clip["turns"]}
+        if len(people) > MOST_SPEAKERS:
+            fix = "split such recordings, or take them out of the corpus"
+            raise ShardsError(f"{len(people)} speakers in {clip['id']}; VibeVoice takes {MOST_SPEAKERS}", where=where, fix=fix)
+        positions = clip["tokens"] + clip["latents"] + len(people) * PROMPT_PATCHES
+        if positions > context:
+            fix = "preprocess the corpus with a smaller --max-duration"
+            found = f"{clip['id']} takes {positions} positions with its voice prompts; the checkpoint's context holds {context}"
+            raise ShardsError(found, where=where, fix=fix)
+
+
+def silence_of(shards: Address) -> Silence:
+    """The features of silence that the shards came with."""
+    found = load((place_of(shards) / _features(shards).silence).read_bytes())
+    return Silence(found["acoustic"].float(), found["semantic"].float())
+
+
+def unit_rules(shards: Address, spread: float) -> tuple[float, float]:
+    """Scale and bias that bring the training split's latents, with the σ-VAE's noise, to mean 0 and spread 1.
+
+    They are what VibeVoice's own trainer takes from its first batch: the bias is minus the mean, the scale one over the spread. Noise
+    whose spread is drawn from N(0, σ) adds σ² to the variance.
+    """
+    features = _features(shards)
+    return 1 / math.hypot(features.std, spread), -features.mean
+
+
+def _features(shards: Address) -> FeatureRecord:
+    features = read_manifest(shards).features
+    assert features is not None, "shards that check_rows has passed"
+    return features
