@@ -16,8 +16,8 @@ from vibesweep.delivery.vibevoice_layouts import LAYOUTS, write_layout
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import merged
 from vibesweep.models.base import SpeechModel
-from vibesweep.models.bundle import load_bundle, save_bundle
-from vibesweep.models.vibevoice_checkpoint import Checkpoint, address_of
+from vibesweep.models.bundle import checkpoint_address, load_bundle, save_bundle
+from vibesweep.models.vibevoice_checkpoint import Checkpoint
 from vibesweep.models.vibevoice_rows import unit_rules
 from vibesweep.models.vibevoice_trained import Trained
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
@@ -45,7 +45,7 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     """
     record, best, checkpoint = sweep.best_checkpoint()
     _refuse_foreign(out)
-    address = address_of(record.model)
+    address = checkpoint_address(record.model)
     if address is None and layout is not None:
         raise ModelError("only VibeVoice is exported in several layouts", where=f"--layout {layout}", fix="leave --layout out")
     aside = out.with_name(f".{out.name}.writing")

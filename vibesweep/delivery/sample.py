@@ -8,7 +8,6 @@ from vibesweep.corpus.manifest import read_rows
 from vibesweep.corpus.parquet import ShardRow
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.bundle import load_bundle
-from vibesweep.models.vibevoice_checkpoint import is_checkpoint
 from vibesweep.sweep.record import SweepFolder
 
 SAMPLE = "sample.wav"
@@ -20,7 +19,7 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     VibeVoice takes voices from recordings, and shards hold none: it speaks with a voice of its own choice.
     """
     row = min(read_rows(sweep.read().shards, "val"), key=lambda clip: clip.duration_s)
-    known = {} if is_checkpoint(bundle) else load_bundle(str(bundle)).voices
+    known = load_bundle(str(bundle)).voices
     people = dict.fromkeys(turn.speaker for turn in row.turns)
     synthesize(str(bundle), _script(row), bundle / SAMPLE, voices=[person for person in people if person in known])
     return bundle / SAMPLE

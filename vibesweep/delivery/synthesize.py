@@ -18,10 +18,10 @@ from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
 from vibesweep.corpus.turns import parse_turns
 from vibesweep.delivery.vibevoice_speech import GUIDANCE, speak_vibevoice
 from vibesweep.errors import ModelError, SpeechError
-from vibesweep.models.bundle import Bundle, load_bundle
+from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
 from vibesweep.models.mel import MelModel
 from vibesweep.models.mel_speak import SpeakingSettings, speak
-from vibesweep.models.vibevoice_checkpoint import Checkpoint, address_of
+from vibesweep.models.vibevoice_checkpoint import Checkpoint
 
 Waveform = npt.NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Speech:
 
 def default_settings(model: str) -> SpeakingSettings:
     """How speech is sampled where nothing else is asked for."""
-    return SpeakingSettings() if address_of(model) is None else SpeakingSettings(guidance=GUIDANCE)
+    return SpeakingSettings() if checkpoint_address(model) is None else SpeakingSettings(guidance=GUIDANCE)
 
 
 def synthesize(model: str, text: str, out: Path, *, voices: Sequence[str] = (), settings: SpeakingSettings | None = None) -> Speech:
@@ -61,7 +61,7 @@ def synthesize(model: str, text: str, out: Path, *, voices: Sequence[str] = (), 
         ModelError: the model cannot be read, or lacks a phoneme of the text.
         SpeechError: there is nothing to say, too many speakers, an unknown voice, or more text than fits.
     """
-    turns, address = _turns(text), address_of(model)
+    turns, address = _turns(text), checkpoint_address(model)
     settings = settings or default_settings(model)
     if address is not None:
         spoken = speak_vibevoice(Checkpoint.open(address).folder, turns, out, voices, settings)

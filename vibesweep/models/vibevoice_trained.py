@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import lora_config
+from vibesweep.models.vibevoice import transformers_name
 from vibesweep.models.vibevoice_checkpoint import BIAS, SCALE, Checkpoint
 
 EMBEDDINGS, OUTPUT = "model.language_model.embed_tokens.weight", "lm_head.weight"
@@ -143,8 +144,3 @@ class Trained:
         adapted.merge()
         weight: Tensor = adapted.get_base_layer().weight
         return weight.detach()
-
-
-def transformers_name(name: str) -> str:
-    """The name in transformers' model of a parameter of ours."""
-    return name if name.startswith("lm_head.") else f"model.{name}"
