@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.fingerprints import fingerprint_all
 from vibesweep.corpus.metadata import COLUMNS, SPEAKERS_COLUMN, read_metadata
-from vibesweep.corpus.parts import read_part, read_tried, write_part
+from vibesweep.corpus.parts import make_part, read_part, read_tried, write_part
 from vibesweep.corpus.plan import Part
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
@@ -133,7 +133,7 @@ def check(text: str, made: list[Row], expected: int | None) -> None:
         planned, missing = fingerprint_all(metadata.recordings, place, SETTINGS)
         assert len(planned) + len(missing) == len(metadata.recordings)
         part = Part(tuple(planned))
-        write_part(part, place, SETTINGS)
+        write_part(make_part(part, SETTINGS), place)
         tried = read_tried(place / part.name)
         assert {*tried.used, *tried.rejects} == {item.fingerprint for item in planned}
         assert not set(tried.used) & set(tried.rejects)

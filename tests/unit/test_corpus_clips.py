@@ -18,7 +18,7 @@ from vibesweep.corpus.fingerprints import Planned, fingerprint_all
 from vibesweep.corpus.manifest import ShardFile, read_rows, read_table, write_manifest
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.pack import ShardSummary, entries_of, write_shard
-from vibesweep.corpus.parts import Tried, read_part, read_tried, write_part
+from vibesweep.corpus.parts import Tried, make_part, read_part, read_tried, write_part
 from vibesweep.corpus.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
 from vibesweep.storage import Place
@@ -39,7 +39,7 @@ def planned(corpus: Path, settings: CorpusSettings = SETTINGS) -> list[Planned]:
 def encoded(out: Path, recordings: list[Planned], settings: CorpusSettings = SETTINGS) -> tuple[Place, Tried]:
     """A part of the recordings, and what became of them."""
     part = Part(tuple(recordings))
-    write_part(part, Place.of(out), settings)
+    write_part(make_part(part, settings), Place.of(out))
     return Place.of(out) / part.name, read_tried(Place.of(out) / part.name)
 
 
@@ -177,9 +177,10 @@ def test_voice_prompts_and_further_columns_are_kept(tmp_path: Path) -> None:
     part, _ = encoded(tmp_path / "parts", [Planned(full, "f")])
     packed(tmp_path / "out", part)
     (row,) = read_rows(tmp_path / "out")
-    ((person, prompt),) = row.voice_prompts
-    assert person == "SPEAKER_A"
-    assert prompt.shape == (30 * 75, 80), "the first 30 s"
+    (prompt,) = row.voice_prompts
+    assert prompt.person == "SPEAKER_A"
+    assert prompt.mel is not None
+    assert prompt.mel.shape == (30 * 75, 80), "the first 30 s"
     assert dict(read_table(tmp_path / "out")["extra"].to_pylist()[0]) == {"mood": "calm"}
 
 

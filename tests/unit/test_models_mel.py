@@ -13,7 +13,7 @@ from tests import tiny
 from tests.unit.speech_model_case import SpeechModelTestCase
 from vibesweep.config import MelSettings
 from vibesweep.corpus.manifest import read_manifest
-from vibesweep.corpus.parquet import ShardRow
+from vibesweep.corpus.parquet import ShardRow, VoicePrompt
 from vibesweep.corpus.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
 from vibesweep.models.base import Augmentation, SpeechModel
@@ -82,7 +82,7 @@ def test_a_person_with_one_clip_has_no_prompt_there() -> None:
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
     base = tiny.model()
     row, other, *_ = tiny.rows(4)
-    example = base.encode(dataclasses.replace(row, voice_prompts=((row.turns[1].speaker, other.mel),)))
+    example = base.encode(dataclasses.replace(row, voice_prompts=(VoicePrompt(row.turns[1].speaker, other.mel),)))
     bank = PromptBank([example], 15)
     prompt = bank.draw(example, 1, np.random.default_rng(0))
     assert prompt is not None

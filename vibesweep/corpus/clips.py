@@ -12,9 +12,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus import audio, decoding
 from vibesweep.corpus.cutting import Cut, cuts_from_segments, cuts_from_silence
@@ -36,6 +33,7 @@ PROMPT_S = 30.0
 
 Times = list[tuple[float, float]]
 Row = dict[str, Any]
+Sounds = list[audio.Array]
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,15 @@ def sounds(phonemes: Phonemes) -> int:
     return sum(symbol not in PAUSES and symbol != WORD_BOUNDARY for symbol in phonemes.symbols)
 
 
-def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -> list[Row]:
+def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch, sounds: Sounds | None = None) -> list[Row]:
     """The rows of a recording's clips; one, unless the recording is too long.
+
+    Args:
+        spoken: the recording.
+        settings: how.
+        watch: counts the time.
+        sounds: where the levelled samples of clips and voice prompts are kept for another encoder; each row, and each prompt, then
+            says in ``sound`` which are its own.
 
     Raises:
         RecordingError: the recording cannot be used.
@@ -74,8 +79,9 @@ def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -> list[R
             duration_s = decoding.probe(path, where=address).duration_s
         _check_duration(spoken.recording, duration_s)
         cuts = _cuts(spoken, path, duration_s, settings.max_duration_s, watch)
-        rows = [_clip(spoken, cut, number if len(cuts) > 1 else None, path, settings, watch) for number, cut in enumerate(cuts)]
-    prompts = _voice_prompts(spoken, settings, watch)
+        listen = _Listener(settings, watch, sounds)
+        rows = [_clip(spoken, cut, number if len(cuts) > 1 else None, path, listen) for number, cut in enumerate(cuts)]
+    prompts = _voice_prompts(spoken, listen)
     for row in rows:
         cast = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in cast]
@@ -111,21 +117,41 @@ def _cuts(spoken: Spoken, path: Path, duration_s: float, max_s: float, watch: St
     return cuts
 
 
-def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, settings: CorpusSettings, watch: Stopwatch) -> Row:
+@dataclass(frozen=True)
+class _Listener:
+    """From files to what is kept of their sound."""
+
+    settings: CorpusSettings
+    watch: Stopwatch
+    sounds: Sounds | None
+
+    def decode(self, path: Path, start_s: float, end_s: float | None, where: str) -> decoding.Waveform:
+        with self.watch("audio"):
+            return decoding.decode(path, self.settings.mel, start_s, end_s, where=where)
+
+    def columns(self, waveform: decoding.Waveform) -> Row:
+        """``frames``, ``mel`` and, where the samples are kept, ``sound``."""
+        with self.watch("mel"):
+            levelled = audio.at_level(waveform.samples, self.settings.mel.level_dbfs, found=waveform.level_dbfs)
+            mel = audio.half(audio.log_mel(levelled, self.settings.mel))
+        columns = {"frames": len(mel), "mel": mel.tobytes()}
+        if self.sounds is not None:
+            columns["sound"] = len(self.sounds)
+            self.sounds.append(levelled)
+        return columns
+
+
+def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, listen: _Listener) -> Row:
     recording = spoken.recording
-    with watch("audio"):
-        whole = number is None
-        waveform = decoding.decode(path, settings.mel, cut.start_s, None if whole else cut.end_s, where=recording.audio)
-    with watch("mel"):
-        mel = _mel(waveform, settings)
-    duration_s = audio.seconds_of(len(mel), settings.mel)
+    waveform = listen.decode(path, cut.start_s, None if number is None else cut.end_s, recording.audio)
+    columns = listen.columns(waveform)
+    duration_s = audio.seconds_of(columns["frames"], listen.settings.mel)
     _check_rate(sum(spoken.weights[cut.first_turn : cut.past_turn]), duration_s, recording)
     return {
         "id": recording.id if number is None else f"{recording.id}#{number:03d}",
         "split": None,
         "duration_s": duration_s,
-        "frames": len(mel),
-        "mel": mel.tobytes(),
+        **columns,
         "turns": _turns(spoken, cut, duration_s),
         "recording": recording.id,
         "source": recording.audio,
@@ -167,25 +193,17 @@ def _turns(spoken: Spoken, cut: Cut, duration_s: float) -> list[Row]:
     ]
 
 
-def _voice_prompts(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch) -> list[Row]:
-    """The mels of the voice prompts, one for each person in the order of their first words."""
+def _voice_prompts(spoken: Spoken, listen: _Listener) -> list[Row]:
+    """The voice prompts, one for each person in the order of their first words."""
     people = dict.fromkeys(spoken.recording.person(turn.tag) for turn in spoken.turns)
     return [
-        {"speaker": person, "mel": _prompt_mel(address, settings, watch).tobytes()}
-        for person, address in zip(people, spoken.recording.voice_prompts, strict=False)
+        {"speaker": person, **_prompt(address, listen)} for person, address in zip(people, spoken.recording.voice_prompts, strict=False)
     ]
 
 
-def _prompt_mel(address: str, settings: CorpusSettings, watch: Stopwatch) -> npt.NDArray[np.float16]:
-    with watch("audio"), Place.of(address).fetched() as path:
-        waveform = decoding.decode(path, settings.mel, 0.0, PROMPT_S, where=address)
-    with watch("mel"):
-        return _mel(waveform, settings)
-
-
-def _mel(waveform: decoding.Waveform, settings: CorpusSettings) -> npt.NDArray[np.float16]:
-    levelled = audio.at_level(waveform.samples, settings.mel.level_dbfs, found=waveform.level_dbfs)
-    return audio.half(audio.log_mel(levelled, settings.mel))
+def _prompt(address: str, listen: _Listener) -> Row:
+    with Place.of(address).fetched() as path:
+        return listen.columns(listen.decode(path, 0.0, PROMPT_S, address))
 
 
 def _warnings_of_audio(waveform: decoding.Waveform) -> Iterator[Row]:

@@ -26,15 +26,23 @@ class Planned:
     fingerprint: str
 
 
-def fingerprint_all(recordings: Sequence[Recording], corpus: Place, settings: CorpusSettings) -> tuple[list[Planned], list[Reject]]:
+def fingerprint_all(
+    recordings: Sequence[Recording], corpus: Place, settings: CorpusSettings, encoder: str = ""
+) -> tuple[list[Planned], list[Reject]]:
     """Look at every file once; of audio and texts only size and time of change count, for a corpus may have terabytes.
 
     Paths count from the corpus folder, so that a corpus that was moved as it is need not be encoded again.
 
+    Args:
+        recordings: of the corpus.
+        corpus: its folder.
+        settings: how it is encoded.
+        encoder: the fingerprint of the encoder that makes features, where one does.
+
     Returns:
         Recordings whose files are all there, and a reject for each of the others.
     """
-    encoding = json.dumps([SCHEMA_VERSION, asdict(settings.mel), settings.language, settings.max_duration_s])
+    encoding = json.dumps([SCHEMA_VERSION, asdict(settings.mel), settings.language, settings.max_duration_s, encoder])
     stats = _stats({address for recording in recordings for address in recording.files()})
     planned, rejects = [], []
     for recording in recordings:

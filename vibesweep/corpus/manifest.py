@@ -1,6 +1,7 @@
 """What a folder of shards holds, and how it is read. Neither ray nor torch is needed here.
 
-A folder of shards has its Parquet files, ``rejects.parquet``, ``warnings.parquet`` and, written last, ``manifest.json``. The manifest
+A folder of shards has its Parquet files, ``rejects.parquet``, ``warnings.parquet``, files of statistics and silence and, written last,
+``manifest.json``. The manifest
 names the files: what it does not name is none of the shards, and without it there are none.
 """
 
@@ -15,12 +16,13 @@ from typing import Any
 import pyarrow as pa
 
 from vibesweep.config import MelSettings
+from vibesweep.corpus.features import Features
 from vibesweep.corpus.parquet import ROW_SCHEMA, SHARD_ROW_COLUMNS, ShardRow, open_parquet, shard_rows
 from vibesweep.corpus.statistics import Moments
 from vibesweep.errors import ShardsError
 from vibesweep.storage import Place
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_FILE = "manifest.json"
 REJECTS_FILE = "rejects.parquet"
 WARNINGS_FILE = "warnings.parquet"
@@ -37,6 +39,31 @@ class ShardFile:
     split: str
     rows: int
     frames: int
+
+
+@dataclass(frozen=True)
+class FeatureRecord:
+    """What made the columns ``acoustic`` and ``semantic``, and what is known of them.
+
+    Attributes:
+        model: the name of the model whose encoders made them.
+        fingerprint: of all that they depend on.
+        latent_size: of an acoustic latent.
+        semantic_size: of a semantic one.
+        hop_samples: samples a latent.
+        mean: of all values of all acoustic latents of the training split.
+        std: likewise.
+        silence: the file with the features of a silence, as a clip that begins with it has them.
+    """
+
+    model: str
+    fingerprint: str
+    latent_size: int
+    semantic_size: int
+    hop_samples: int
+    mean: float
+    std: float
+    silence: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,7 @@ class Manifest:
         warnings: recordings told of, by reason.
         unknown_characters: characters that no language here can say, by name.
         shards: the Parquet files, training first.
+        features: what a checkpoint's encoders added; ``None`` where none was asked.
         schema_version: of the rows and of this file.
     """
 
@@ -77,6 +105,7 @@ class Manifest:
     warnings: Mapping[str, int]
     unknown_characters: Mapping[str, int]
     shards: tuple[ShardFile, ...]
+    features: FeatureRecord | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
@@ -117,6 +146,19 @@ def read_patch_statistics(folder: Address) -> Moments:
     return Moments.from_bytes((place / read_manifest(place).patch_statistics).read_bytes())
 
 
+def read_silence(folder: Address) -> Features:
+    """The features of some silence at the beginning of a clip.
+
+    Raises:
+        ShardsError: the shards hold no features.
+    """
+    place = place_of(folder)
+    features = read_manifest(place).features
+    if features is None:
+        raise ShardsError("they hold no features", where=str(place), fix="make them with `vibesweep preprocess --model`")
+    return Features.from_bytes((place / features.silence).read_bytes())
+
+
 def read_table(folder: Address, split: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of one split, or of all, as one table of :data:`ROW_SCHEMA`'s columns, in the manifest's order."""
     tables = [open_parquet(place).read(columns=columns) for place in _files(folder, split)]
@@ -125,12 +167,12 @@ def read_table(folder: Address, split: str | None = None, columns: Sequence[str]
     return ROW_SCHEMA.empty_table().select(list(columns) if columns else ROW_SCHEMA.names)
 
 
-def read_rows(folder: Address, split: str | None = None) -> Iterator[ShardRow]:
+def read_rows(folder: Address, split: str | None = None, columns: Sequence[str] = SHARD_ROW_COLUMNS) -> Iterator[ShardRow]:
     """The clips of one split, or of all, shard after shard in the manifest's order, a row group in memory at a time."""
     for place in _files(folder, split):
         file = open_parquet(place)
         for group in range(file.num_row_groups):
-            for batch in file.read_row_group(group, columns=list(SHARD_ROW_COLUMNS)).to_batches():
+            for batch in file.read_row_group(group, columns=list(columns)).to_batches():
                 yield from shard_rows(batch)
 
 
@@ -146,5 +188,6 @@ def _from_json(found: Mapping[str, Any]) -> Manifest:
         "mel_mean": tuple(found["mel_mean"]),
         "mel_std": tuple(found["mel_std"]),
         "shards": tuple(ShardFile(**shard) for shard in found["shards"]),
+        "features": FeatureRecord(**found["features"]) if found["features"] else None,
     }
     return Manifest(**{**found, **changed})

@@ -1,7 +1,7 @@
 """Encoded clips become shards: rows gathered from parts and former shards, sorted by length, with their statistics.
 
-A shard's clips come in the order of their lengths, in row groups of about 4 MB: what is read together pads little, and a reader that
-takes row groups from all over gets a good mix.
+A shard's clips come in the order of their lengths, in row groups of which a reader reads about 4 MB: what is read together pads little,
+and a reader that takes row groups from all over gets a good mix.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ import pyarrow.compute as pc
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH
-from vibesweep.corpus.parquet import ROW_SCHEMA, mels_of, open_parquet, write_parquet
+from vibesweep.corpus.parquet import LARGE_COLUMNS, ROW_SCHEMA, arrays_of, open_parquet, write_parquet
 from vibesweep.corpus.parts import is_part, read_part
 from vibesweep.corpus.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.rejects import Warned
-from vibesweep.corpus.statistics import Moments
+from vibesweep.corpus.statistics import Moments, added_up
 from vibesweep.storage import Place
 
 ROW_GROUP_BYTES = 4_000_000
+"""Of the features of an encoder, where the clips have any; of mels, where not. Nobody reads both."""
 COUNTED = ("speakers", "languages", "symbols", "unknown_characters")
 """Clips in which a person speaks, turns in a language, phoneme symbols, characters that no language here can say."""
+
+
+_MOMENTS = ("mel", "patches", "acoustic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,7 @@ class ShardSummary:
         warnings: what is odd about its recordings.
         mel: moments of the mel bins over frames.
         patches: moments of pairs of a patch's values; of training clips only.
+        acoustic: moments of all values of all acoustic latents as one column; of training clips only.
     """
 
     name: str
@@ -54,19 +59,20 @@ class ShardSummary:
     warnings: list[Warned]
     mel: Moments
     patches: Moments
+    acoustic: Moments
 
     def to_row(self) -> dict[str, Any]:
         """A row of a Ray dataset."""
         small = {name: getattr(self, name) for name in ("name", "split", "rows", "frames", "counts")}
-        moments = {f"{name}.{key}": value for name in ("mel", "patches") for key, value in vars(getattr(self, name)).items()}
+        moments = {f"{name}.{key}": value for name in _MOMENTS for key, value in vars(getattr(self, name)).items()}
         return {"summary": json.dumps(small | {"warnings": [asdict(warned) for warned in self.warnings]}), **moments}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> ShardSummary:
         """The summary of such a row."""
         found = json.loads(row["summary"])
-        mel, patches = (Moments(*(row[f"{name}.{key}"] for key in ("count", "mean", "products"))) for name in ("mel", "patches"))
-        return cls(**{**found, "warnings": [Warned(**warned) for warned in found["warnings"]]}, mel=mel, patches=patches)
+        moments = {name: Moments(*(row[f"{name}.{key}"] for key in ("count", "mean", "products"))) for name in _MOMENTS}
+        return cls(**{**found, **moments, "warnings": [Warned(**warned) for warned in found["warnings"]]})
 
 
 def entries_of(place: Place, wanted: Container[str]) -> Iterator[ClipEntry]:
@@ -82,9 +88,8 @@ def entries_of(place: Place, wanted: Container[str]) -> Iterator[ClipEntry]:
 def write_shard(plan: ShardPlan, folder: Place, mel: MelSettings) -> ShardSummary:
     """Gather a shard's rows, and write them by length, a row group at a time."""
     tables, rows = _gathered(plan)
-    frames = sum(row.frames for row in rows)
-    size = max(1, round(ROW_GROUP_BYTES * len(rows) / (frames * mel.n_mels * 2)))
-    tally = _Tally(Moments.none(mel.n_mels), Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True))
+    size = max(1, round(ROW_GROUP_BYTES * len(rows) / sum(row.size for row in rows)))
+    tally = _Tally(Moments.none(mel.n_mels), Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True), Moments.none(1))
     small: list[pa.Table] = []
 
     def groups() -> Iterator[pa.Table]:
@@ -92,7 +97,7 @@ def write_shard(plan: ShardPlan, folder: Place, mel: MelSettings) -> ShardSummar
         for first in range(0, len(rows), size):
             group = _of_split(_group(tables, rows[first : first + size]), plan.split)
             tally = tally.plus(group, plan.split)
-            small.append(group.drop_columns(["mel", "voice_prompts"]))
+            small.append(group.drop_columns(list(LARGE_COLUMNS)))
             yield group
 
     write_parquet(groups(), ROW_SCHEMA, folder / plan.name, compression="zstd")
@@ -106,6 +111,7 @@ class _Row(NamedTuple):
     id: str
     table: int
     row: int
+    size: int
 
 
 def _gathered(plan: ShardPlan) -> tuple[list[pa.Table], list[_Row]]:
@@ -115,10 +121,17 @@ def _gathered(plan: ShardPlan) -> tuple[list[pa.Table], list[_Row]]:
         place = Place.of(file)
         table = read_part(place) if is_part(place) else _from_shard(place, numbers)
         chosen = numbers if is_part(place) else range(len(numbers))
-        lengths, ids = table["frames"].to_pylist(), table["id"].to_pylist()
-        rows += [_Row(lengths[row], ids[row], number, row) for row in chosen]
+        lengths, ids, sizes = table["frames"].to_pylist(), table["id"].to_pylist(), _sizes(table)
+        rows += [_Row(lengths[row], ids[row], number, row, sizes[row]) for row in chosen]
         tables.append(table)
     return tables, sorted(rows)
+
+
+def _sizes(table: pa.Table) -> list[int]:
+    """Bytes of each row that are read: of features where there are any, else of the mel. No value is looked at."""
+    mel, acoustic, semantic = (pc.binary_length(table[name]) for name in ("mel", "acoustic", "semantic"))
+    sizes: list[int] = pc.coalesce(pc.add(acoustic, semantic), mel).to_pylist()
+    return sizes
 
 
 def _from_shard(place: Place, numbers: Sequence[int]) -> pa.Table:
@@ -150,19 +163,21 @@ def _of_split(rows: pa.Table, split: str) -> pa.Table:
 
 
 class _Tally(NamedTuple):
-    """Moments so far: of the mel bins over frames, and of pairs of a training patch's values. These take 5 MB."""
+    """Moments so far: of the mel bins over frames, of pairs of a training patch's values (5 MB), and of a training latent's values."""
 
     mel: Moments
     patches: Moments
+    acoustic: Moments
 
     def plus(self, group: pa.Table, split: str) -> _Tally:
         """With a row group's clips."""
-        clips = [clip for batch in group.select(["frames", "mel"]).to_batches() for clip in mels_of(batch)]
+        clips, latents = _arrays(group, "mel", "frames"), _arrays(group, "acoustic", "latents")
         if split != "train":
-            return _Tally(self.mel + Moments.of(np.concatenate(clips)), self.patches)
+            return _Tally(self.mel + Moments.of(np.concatenate(clips)), self.patches, self.acoustic)
         patches = Moments.of(np.concatenate([_patches(clip) for clip in clips]), pairs=True)
         rest = Moments.of(np.concatenate([clip[len(clip) // FRAMES_PER_PATCH * FRAMES_PER_PATCH :] for clip in clips]))
-        return _Tally(self.mel + patches.folded(FRAMES_PER_PATCH) + rest, self.patches + patches)
+        acoustic = added_up([self.acoustic, *(Moments.of(clip.reshape(-1, 1)) for clip in latents)])
+        return _Tally(self.mel + patches.folded(FRAMES_PER_PATCH) + rest, self.patches + patches, acoustic)
 
 
 def _summary(plan: ShardPlan, rows: pa.Table, tally: _Tally) -> ShardSummary:
@@ -181,7 +196,14 @@ def _summary(plan: ShardPlan, rows: pa.Table, tally: _Tally) -> ShardSummary:
         warnings=list(_warnings(rows)),
         mel=tally.mel,
         patches=tally.patches,
+        acoustic=tally.acoustic,
     )
+
+
+def _arrays(group: pa.Table, column: str, lengths: str) -> list[npt.NDArray[np.float16]]:
+    """The arrays of a column; those that are null are left out."""
+    found = (array for batch in group.select([column, lengths]).to_batches() for array in arrays_of(batch, column, lengths))
+    return [array for array in found if array is not None]
 
 
 def _patches(clip: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:

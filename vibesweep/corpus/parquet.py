@@ -1,22 +1,23 @@
 """The rows of parts and shards: their columns, and how they are written to Parquet files and read. Neither ray nor torch is needed.
 
-Shapes: ``T`` frames, ``M`` mel bins.
+Shapes: ``T`` frames, ``M`` mel bins, ``L`` latents, ``D`` acoustic and ``E`` semantic size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vibesweep.corpus.features import Half
 from vibesweep.storage import Place
 
-MEL_TYPE = pa.large_binary()  # frames x n_mels half-precision numbers, row after row, little-endian
+HALF_TYPE = pa.large_binary()  # half-precision numbers, row after row, little-endian
+PROMPT_TYPE = pa.struct([("speaker", pa.string()), ("mel", HALF_TYPE), ("acoustic", HALF_TYPE)])
 TURN_TYPE = pa.struct(
     [
         ("tag", pa.string()),
@@ -35,9 +36,13 @@ ROW_SCHEMA = pa.schema(
         ("split", pa.string()),
         ("duration_s", pa.float64()),
         ("frames", pa.int32()),
-        ("mel", MEL_TYPE),
+        ("mel", HALF_TYPE),  # frames x n_mels
+        ("latents", pa.int32()),  # this and the three below are null where no checkpoint's encoders were asked
+        ("tokens", pa.int32()),  # ids before the speech, without voice prompts
+        ("acoustic", HALF_TYPE),  # latents x D
+        ("semantic", HALF_TYPE),  # latents x E
         ("turns", pa.list_(TURN_TYPE)),
-        ("voice_prompts", pa.list_(pa.struct([("speaker", pa.string()), ("mel", MEL_TYPE)]))),
+        ("voice_prompts", pa.list_(PROMPT_TYPE)),
         ("recording", pa.string()),  # that the clip was cut from; its id where it is whole
         ("source", pa.string()),  # the audio file
         ("fingerprint", pa.string()),
@@ -53,8 +58,16 @@ _LABELS = ["split", "recording", "source", *(f"turns.list.element.{name}" for na
 _LABELS += ["turns.list.element.phonemes.list.element", "extra.key_value.key", "extra.key_value.value"]
 FINDING_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "path", "reason", "detail")])
 REJECTS_SCHEMA = FINDING_SCHEMA.append(pa.field("fingerprint", pa.string()))
-SHARD_ROW_COLUMNS = ("id", "split", "duration_s", "frames", "mel", "turns", "voice_prompts")
-"""What a :class:`ShardRow` is read from."""
+_ALWAYS_READ = ("id", "split", "duration_s", "turns", "voice_prompts.list.element.speaker")
+SHARD_ROW_COLUMNS = (*_ALWAYS_READ, "frames", "mel", "voice_prompts.list.element.mel")
+"""What a :class:`ShardRow` is read from by families that read mels."""
+FEATURE_ROW_COLUMNS = (*_ALWAYS_READ, "latents", "tokens", "acoustic", "semantic", "voice_prompts.list.element.acoustic")
+"""What a :class:`ShardRow` is read from by families that read the features of a checkpoint's encoders."""
+LARGE_COLUMNS = ("mel", "acoustic", "semantic", "voice_prompts")
+"""What is not kept of a row when it is counted."""
+
+
+NO_MEL = np.zeros((0, 0), np.float16)
 
 
 @dataclass(frozen=True)
@@ -71,25 +84,46 @@ class ShardTurn:
     timed: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class VoicePrompt:
+    """A recording of a speaker's voice that the corpus's table named.
+
+    Attributes:
+        person: whose voice it is.
+        mel: [T, M] in half precision, or ``None`` where it was not read.
+        acoustic: [L, D] in half precision, or ``None`` where it was not read or is not there.
+    """
+
+    person: str
+    mel: Half | None = None
+    acoustic: Half | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ShardRow:
-    """A clip as models read it.
+    """A clip as models read it. Arrays are views of the shard's memory that cannot be written to.
 
     Attributes:
         id: unique in the shards.
         split: ``train`` or ``val``.
         duration_s: of the mel.
-        mel: [frames, n_mels] in half precision, a view of the shard's memory that cannot be written to.
+        mel: [T, M] in half precision; no frames where it was not read.
         turns: what is said.
-        voice_prompts: (person, mel [frames, n_mels]) pairs that the corpus's table named.
+        voice_prompts: that the corpus's table named.
+        acoustic: [L, D] in half precision, or ``None`` where it was not read or is not there.
+        semantic: [L, E], likewise.
+        tokens: ids before the speech, without voice prompts; 0 where nobody counted them.
     """
 
     id: str
     split: str
     duration_s: float
-    mel: npt.NDArray[np.float16]
+    mel: Half
     turns: tuple[ShardTurn, ...]
-    voice_prompts: tuple[tuple[str, npt.NDArray[np.float16]], ...] = ()
+    voice_prompts: tuple[VoicePrompt, ...] = ()
+    acoustic: Half | None = None
+    semantic: Half | None = None
+    tokens: int = 0
 
 
 def write_parquet(groups: Iterable[pa.Table], schema: pa.Schema, place: Place, *, compression: str = "none") -> None:
@@ -111,29 +145,55 @@ def open_parquet(place: Place) -> pq.ParquetFile:
 
 
 def shard_rows(batch: pa.RecordBatch) -> Iterator[ShardRow]:
-    """The clips of a batch that has all columns of :class:`ShardRow`."""
-    small = batch.drop_columns(["mel", "voice_prompts"]).to_pylist()
-    for row, mel, prompts in zip(small, mels_of(batch), _prompts_of(batch), strict=True):
+    """The clips of a batch of :data:`SHARD_ROW_COLUMNS`, of :data:`FEATURE_ROW_COLUMNS` or of both."""
+    small = batch.drop_columns([name for name in LARGE_COLUMNS if name in batch.schema.names]).to_pylist()
+    mels, acoustic, semantic = (
+        arrays_of(batch, "mel", "frames"),
+        arrays_of(batch, "acoustic", "latents"),
+        arrays_of(batch, "semantic", "latents"),
+    )
+    for row, mel, latents, meanings, prompts in zip(small, mels, acoustic, semantic, _prompts_of(batch), strict=True):
         turns = tuple(ShardTurn(**{**turn, "phonemes": tuple(turn["phonemes"])}) for turn in row["turns"])
-        shaped = tuple((person, prompt.reshape(-1, mel.shape[1])) for person, prompt in prompts)
-        yield ShardRow(row["id"], row["split"], row["duration_s"], mel, turns, shaped)
+        shaped = tuple(VoicePrompt(person, _like(values, mel), _like(heard, latents)) for person, values, heard in prompts)
+        yield ShardRow(
+            row["id"],
+            row["split"],
+            row["duration_s"],
+            NO_MEL if mel is None else mel,
+            turns,
+            shaped,
+            latents,
+            meanings,
+            row.get("tokens") or 0,
+        )
 
 
-def mels_of(batch: pa.RecordBatch) -> Iterator[npt.NDArray[np.float16]]:
-    """The mels [frames, n_mels] of a batch, as views of its memory."""
-    for frames, values in zip(batch.column("frames").to_pylist(), _arrays(batch.column("mel")), strict=True):
-        yield values.reshape(frames, -1)
+def arrays_of(batch: pa.RecordBatch, column: str, lengths: str) -> Iterator[Half | None]:
+    """The arrays of a column, as views of its memory, with as many rows as another column says; ``None`` where there is none."""
+    if column not in batch.schema.names:
+        yield from repeat(None, len(batch))
+        return
+    for length, values in zip(batch.column(lengths).to_pylist(), _numbers(batch.column(column)), strict=True):
+        yield None if values is None else values.reshape(length, -1)
 
 
-def _prompts_of(batch: pa.RecordBatch) -> Iterator[list[tuple[str, npt.NDArray[np.float16]]]]:
+def _like(values: Half | None, other: Half | None) -> Half | None:
+    """A prompt's numbers with as many columns as the clip's own have."""
+    return None if values is None or other is None else values.reshape(-1, other.shape[1])
+
+
+def _prompts_of(batch: pa.RecordBatch) -> Iterator[list[tuple[str, Half | None, Half | None]]]:
+    """(person, mel, acoustic) of each clip's voice prompts; the arrays have no shape yet."""
     column = batch.column("voice_prompts")
-    people, mels = column.values.field("speaker").to_pylist(), list(_arrays(column.values.field("mel")))
-    offsets = column.offsets.to_numpy()
+    prompts, offsets = column.values, column.offsets.to_numpy()
+    fields = [field.name for field in prompts.type]
+    mels, acoustic = (list(_numbers(prompts.field(name))) if name in fields else [None] * len(prompts) for name in ("mel", "acoustic"))
+    people = prompts.field("speaker").to_pylist()
     for first, last in pairwise(offsets):
-        yield list(zip(people[first:last], mels[first:last], strict=True))
+        yield list(zip(people[first:last], mels[first:last], acoustic[first:last], strict=True))
 
 
-def _arrays(column: pa.LargeBinaryArray) -> Iterator[npt.NDArray[np.float16]]:
-    """The numbers of each mel, as views of the column's memory."""
-    for mel in column:
-        yield np.frombuffer(mel.as_buffer(), np.dtype("<f2"))
+def _numbers(column: pa.LargeBinaryArray) -> Iterator[Half | None]:
+    """The numbers of each value, as views of the column's memory."""
+    for value in column:
+        yield np.frombuffer(value.as_buffer(), np.dtype("<f2")) if value.is_valid else None

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from vibesweep.config import CorpusSettings
-from vibesweep.corpus.clips import Row, Spoken, encode, sounds
+from vibesweep.corpus.clips import Row, Sounds, Spoken, encode, sounds
 from vibesweep.corpus.fingerprints import Planned
 from vibesweep.corpus.parquet import ROW_SCHEMA
 from vibesweep.corpus.phonemes import phonemize
@@ -40,6 +40,25 @@ class Tried:
 
     used: tuple[str, ...] = ()
     rejects: dict[str, Reject] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """A part before it is written.
+
+    Attributes:
+        name: of its file.
+        recordings: how many were tried.
+        rows: of their clips.
+        tried: what became of them.
+        worked_s: seconds worked so far, by stage.
+    """
+
+    name: str
+    recordings: int
+    rows: list[Row]
+    tried: Tried
+    worked_s: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -70,20 +89,27 @@ def part_from_json(text: str) -> Part:
     return Part(tuple(Planned(Recording.from_json(recording), fingerprint) for recording, fingerprint in json.loads(text)))
 
 
-def write_part(part: Part, folder: Place, settings: CorpusSettings) -> PartSummary:
-    """Encode a part's recordings and write those that can be used; the file has no rows where none can."""
+def make_part(part: Part, settings: CorpusSettings, kept: Sounds | None = None) -> PartRows:
+    """Encode those of a part's recordings that can be used; ``kept`` takes their samples, as :func:`clips.encode` tells."""
     watch = Stopwatch()
     spoken, rejects = _read_texts(part.recordings, settings, watch)
     rows: list[Row] = []
     for item in spoken:
         try:
-            rows += encode(item, settings, watch)
+            rows += encode(item, settings, watch, kept)
         except RecordingError as error:
             rejects[item.planned.fingerprint] = Reject.of(item.recording.id, error)
     tried = Tried(tuple(dict.fromkeys(row["fingerprint"] for row in rows)), rejects)
-    with watch("write"):
-        _write(rows, tried, folder / part.name)
-    return PartSummary(len(part.recordings), sum(row["duration_s"] for row in rows), watch.seconds)
+    return PartRows(part.name, len(part.recordings), rows, tried, watch.seconds)
+
+
+def write_part(made: PartRows, folder: Place) -> PartSummary:
+    """Write a part; the file has no rows where no recording can be used."""
+    watch = Stopwatch()
+    schema = ROW_SCHEMA.with_metadata({FOOTER: json.dumps(asdict(made.tried))})
+    with watch("write"), (folder / made.name).writing() as stream, pa.ipc.new_file(stream, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(made.rows, schema=schema))
+    return PartSummary(made.recordings, sum(row["duration_s"] for row in made.rows), made.worked_s | watch.seconds)
 
 
 def read_part(place: Place) -> pa.Table:
@@ -119,12 +145,6 @@ def _read_texts(recordings: Sequence[Planned], settings: CorpusSettings, watch: 
         else:
             spoken.append(item)
     return spoken, rejects
-
-
-def _write(rows: Sequence[Row], tried: Tried, place: Place) -> None:
-    schema = ROW_SCHEMA.with_metadata({FOOTER: json.dumps(asdict(tried))})
-    with place.writing() as stream, pa.ipc.new_file(stream, schema) as writer:
-        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
 def is_part(place: Place) -> bool:

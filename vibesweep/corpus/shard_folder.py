@@ -24,8 +24,8 @@ from vibesweep.storage import Place
 
 PARTS = "parts"
 _SHARD = rf"({'|'.join(SPLITS)})-([0-9a-f]{{12}}-)?\d+\.parquet"
-_STATISTICS = r"patches-[0-9a-f]{12}\.safetensors"
-_OWN = re.compile("|".join([*map(re.escape, (MANIFEST_FILE, REJECTS_FILE, WARNINGS_FILE)), _SHARD, _STATISTICS, r"\..*\.writing"]))
+_TENSORS = r"(patches|silence)-[0-9a-f]{12}\.safetensors"
+_OWN = re.compile("|".join([*map(re.escape, (MANIFEST_FILE, REJECTS_FILE, WARNINGS_FILE)), _SHARD, _TENSORS, r"\..*\.writing"]))
 
 
 @dataclass
@@ -101,6 +101,7 @@ class ShardFolder:
         """Make the folder whole: from now on it holds what the manifest names, and nothing else of ours."""
         write_manifest(self.place, manifest)
         named = {MANIFEST_FILE, REJECTS_FILE, WARNINGS_FILE, manifest.patch_statistics, *(shard.name for shard in manifest.shards)}
+        named |= {manifest.features.silence} if manifest.features else set()
         for stat in self.place.files():
             if stat.name not in named and _OWN.fullmatch(stat.name):
                 (self.place / stat.name).remove()

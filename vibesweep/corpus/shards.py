@@ -1,7 +1,8 @@
 """A corpus becomes a folder of Parquet shards, by Ray Data.
 
 Two stages, each a Ray Data map whose tasks write their files themselves while only summaries come back: recordings are encoded into
-parts, and the parts' rows are packed into shards. ``Dataset.write_parquet`` would put a random id into each file's name and choose the
+parts, and the parts' rows are packed into shards. Where the encoders of a checkpoint are to hear the recordings too, a pool of actors
+that hold their weights stands between the two. ``Dataset.write_parquet`` would put a random id into each file's name and choose the
 rows of a file by the sizes of blocks, and its ``groupby`` and ``sort`` would send all mels through the object store. So, which rows are
 in which file is a plan made here, the same on every machine, and a task that is run again writes the same file again. The folder must
 be one that all hosts see.
@@ -25,13 +26,15 @@ import ray.data
 
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus import audio
+from vibesweep.corpus.features import SILENCE_S, FeatureEncoder, check_rate, identity_of, silence_file
 from vibesweep.corpus.fingerprints import Planned, fingerprint_all, signature_of
-from vibesweep.corpus.manifest import REJECTS_FILE, SPLITS, Manifest, ShardFile
+from vibesweep.corpus.hearing import Heard, hear, with_features
+from vibesweep.corpus.manifest import REJECTS_FILE, SPLITS, FeatureRecord, Manifest, ShardFile
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.pack import COUNTED, ShardSummary, plan_from_json, plan_to_json, write_shard
-from vibesweep.corpus.parts import PartSummary, part_from_json, part_to_json, write_part
+from vibesweep.corpus.parts import PartSummary, make_part, part_from_json, part_to_json, write_part
 from vibesweep.corpus.phonemes import check_language
-from vibesweep.corpus.plan import ClipEntry, ShardPlan, assign_splits, duplicates, parts_of, plan_shards
+from vibesweep.corpus.plan import ClipEntry, Part, ShardPlan, assign_splits, duplicates, parts_of, plan_shards
 from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.rejects import Reject, Warned
 from vibesweep.corpus.session import running_ray
@@ -48,9 +51,14 @@ FingerprintedRejects = list[tuple[str, Reject]]
 
 
 def preprocess(
-    corpus: str | PathLike[str], out: str | PathLike[str], settings: CorpusSettings | None = None, *, tell: Tell | None = None
+    corpus: str | PathLike[str],
+    out: str | PathLike[str],
+    settings: CorpusSettings | None = None,
+    *,
+    encoder: FeatureEncoder | None = None,
+    tell: Tell | None = None,
 ) -> Manifest:
-    """Make shards of a corpus, unless they are there already for the same input and settings.
+    """Make shards of a corpus, unless they are there already for the same input, settings and encoder.
 
     Ray is used where it runs already; otherwise a local one is started, and stopped at the end.
 
@@ -58,17 +66,20 @@ def preprocess(
         corpus: a path or URI of one of the layouts that :mod:`vibesweep.corpus.metadata` reads.
         out: the path or URI of the folder of shards; former ones are replaced when the new ones are whole.
         settings: how.
+        encoder: adds the features of a checkpoint's encoders; on GPUs, where the cluster has any.
         tell: is called with the progress of the encoding, first with what was there before.
 
     Raises:
         CorpusError: the corpus cannot be read, or too many of its recordings cannot be used; rejects.parquet says why.
         ShardsError: ``out`` holds something else than shards.
+        ModelError: the encoder's weights cannot be read, or do not fit the GPU's memory.
         StorageError: a store cannot be reached.
     """
     settings, folder = settings or CorpusSettings(), ShardFolder(Place.of(out))
     check_language(settings.language)
+    check_rate(encoder, settings)
     metadata = read_metadata(corpus)
-    planned, missing = fingerprint_all(metadata.recordings, Place.of(corpus), settings)
+    planned, missing = fingerprint_all(metadata.recordings, Place.of(corpus), settings, identity_of(encoder))
     unread = [*metadata.rejects, *missing]
     signature = signature_of(planned, unread, settings)
     former = folder.manifest()
@@ -76,7 +87,7 @@ def preprocess(
         return former
     folder.check()
     with running_ray():
-        _encode(planned, folder, settings, tell or (lambda encoded: None))
+        _encode(planned, folder, settings, encoder, tell or (lambda encoded: None))
         tried = folder.known()
         clips = entries_in(tried, {item.fingerprint for item in planned})
         rejects = [("", reject) for reject in unread] + _rejected(planned, tried)
@@ -84,26 +95,62 @@ def preprocess(
         splits = assign_splits(clips, settings, (reject.id for _, reject in rejects))
         summaries = _pack(plan_shards(clips, splits, settings.mel, signature[:12]), folder.place, settings)
     warnings = [warned for summary in summaries for warned in summary.warnings] + _twins(clips)
-    manifest = _manifest(signature, settings, summaries, rejects, warnings)
+    manifest = _manifest(signature, settings, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)
     folder.write_statistics(manifest.patch_statistics, added_up(summary.patches for summary in summaries))
     folder.commit(manifest)
     return manifest
 
 
-def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSettings, tell: Tell) -> None:
+def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSettings, encoder: FeatureEncoder | None, tell: Tell) -> None:
     """Encode what no file holds yet."""
     known, parts_folder = folder.known(), folder.parts
     encoded = Encoded(sum(item.fingerprint in known for item in planned), len(planned))
     tell(encoded)
 
     def write(row: dict[str, Any]) -> dict[str, Any]:
-        return write_part(part_from_json(row["part"]), parts_folder, settings).to_row()
+        return write_part(make_part(part_from_json(row["part"]), settings), parts_folder).to_row()
 
     lacking = parts_of([item for item in planned if item.fingerprint not in known])
-    for row in _mapped(write, [{"part": part_to_json(part)} for part in lacking]):
+    if encoder is not None and not lacking and not (folder.place / silence_file(encoder)).is_file():
+        lacking = [Part(())]  # whoever opens the encoder writes the silence
+    rows = [{"part": part_to_json(part)} for part in lacking]
+    for row in _mapped(write, rows) if encoder is None else _through_encoder(rows, folder, settings, encoder):
         encoded = encoded.plus(PartSummary.from_row(row))
         tell(encoded)
+
+
+class _Encoding:
+    """An actor that holds the weights of an encoder."""
+
+    def __init__(self, encoder: FeatureEncoder, folder: ShardFolder) -> None:
+        self._parts, silence = folder.parts, folder.place / silence_file(encoder)
+        self._encoder = encoder.open("cuda" if ray.get_gpu_ids() else "cpu")
+        if not silence.is_file():
+            silence.write_bytes(self._encoder.encode(np.zeros(round(SILENCE_S * encoder.sample_rate_hz), np.float32)).to_bytes())
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return write_part(with_features(Heard.from_row(row), self._encoder), self._parts).to_row()
+
+
+def _through_encoder(
+    rows: Sequence[dict[str, Any]], folder: ShardFolder, settings: CorpusSettings, encoder: FeatureEncoder
+) -> Iterator[dict[str, Any]]:
+    """Tasks of a part each, then actors with a GPU each. Without GPUs Ray Data fuses the two, as both ask for one CPU."""
+    if not rows:
+        return
+    cluster = ray.cluster_resources()
+    gpus = int(cluster.get("GPU", 0))
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(len(rows), gpus or max(1, int(cluster["CPU"]))))
+
+    def listen(row: dict[str, Any]) -> dict[str, Any]:
+        return hear(part_from_json(row["part"]), settings).to_row()
+
+    with _quiet_ray_data():
+        heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(listen, num_cpus=1)
+        share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
+        stage: Any = _Encoding  # Ray Data takes classes, and is typed for functions
+        yield from heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows()
 
 
 def _pack(plans: Sequence[ShardPlan], folder: Place, settings: CorpusSettings) -> list[ShardSummary]:
@@ -149,7 +196,12 @@ def _twins(clips: Sequence[ClipEntry]) -> list[Warned]:
 
 
 def _manifest(
-    signature: str, settings: CorpusSettings, summaries: Sequence[ShardSummary], rejects: FingerprintedRejects, warnings: Sequence[Warned]
+    signature: str,
+    settings: CorpusSettings,
+    summaries: Sequence[ShardSummary],
+    rejects: FingerprintedRejects,
+    warnings: Sequence[Warned],
+    encoder: FeatureEncoder | None,
 ) -> Manifest:
     frames = {split: sum(s.frames for s in summaries if s.split == split) for split in SPLITS}
     counts = {kind: _sum(s.counts[kind] for s in summaries) for kind in COUNTED}
@@ -170,6 +222,21 @@ def _manifest(
         rejects=_sum([Counter(reject.reason for _, reject in rejects)]),
         warnings=_sum([Counter(warned.reason for warned in warnings)]),
         shards=tuple(ShardFile(s.name, s.split, s.rows, s.frames) for s in summaries),
+        features=None if encoder is None else _feature_record(encoder, summaries),
+    )
+
+
+def _feature_record(encoder: FeatureEncoder, summaries: Sequence[ShardSummary]) -> FeatureRecord:
+    acoustic = added_up(s.acoustic for s in summaries if s.split == "train")
+    return FeatureRecord(
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
+        latent_size=encoder.latent_size,
+        semantic_size=encoder.semantic_size,
+        hop_samples=encoder.hop_samples,
+        mean=float(acoustic.mean[0]),
+        std=float(np.sqrt(acoustic.covariance[0])),
+        silence=silence_file(encoder),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -63,13 +64,17 @@ def encode_row(row: ShardRow, table: PhonemeTable, codec: PatchCodec, patch_rate
     """Encode one row of the shards: nothing a trial changes is left to do afterwards."""
     people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
     turns = tuple((people.index(turn.speaker), tuple(table.encode_known(turn.phonemes))) for turn in row.turns)
-    latents = codec.encode(torch.from_numpy(row.mel.astype(np.float32)))
+    latents = codec.encode(_floats(row.mel))
     stretches = tuple(
         (people.index(turn.speaker), _patch(turn.start_s, patch_rate_hz, latents), _patch(turn.end_s, patch_rate_hz, latents))
         for turn in row.turns
     )
-    prompts = {people.index(person): codec.encode(torch.from_numpy(mel.astype(np.float32))) for person, mel in row.voice_prompts}
+    prompts = {people.index(prompt.person): codec.encode(_floats(prompt.mel)) for prompt in row.voice_prompts if prompt.mel is not None}
     return Example(row.id, people, turns, latents, stretches, prompts)
+
+
+def _floats(mel: npt.NDArray[np.float16]) -> Tensor:
+    return torch.from_numpy(mel.astype(np.float32))
 
 
 def _patch(time_s: float, patch_rate_hz: float, latents: Tensor) -> int:
