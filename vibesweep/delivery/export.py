@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,17 +50,27 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     address = checkpoint_address(record.model)
     if address is None and layout is not None:
         raise ModelError("only VibeVoice is exported in several layouts", where=f"--layout {layout}", fix="leave --layout out")
+    with _replacing(out) as aside:
+        if address is None:
+            _write_mel(record, checkpoint, aside)
+        else:
+            _write_vibevoice(record, address, checkpoint, aside, layout)
+        (aside / PROVENANCE).write_text(json.dumps(_provenance(record, best), indent=1) + "\n", encoding="utf-8")
+    return out
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A folder beside it that takes its place when the block ends, and goes when the block fails."""
     aside = out.with_name(f".{out.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    if address is None:
-        _write_mel(record, checkpoint, aside)
-    else:
-        _write_vibevoice(record, address, checkpoint, aside, layout)
-    (aside / PROVENANCE).write_text(json.dumps(_provenance(record, best), indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
-    return out
+    try:
+        yield aside
+        shutil.rmtree(out, ignore_errors=True)
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_mel(record: SweepRecord, checkpoint: Path, out: Path) -> None:
