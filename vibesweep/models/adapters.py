@@ -124,7 +124,7 @@ def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
 
 def _parts(base: SpeechModel, settings: TrialSettings, how: str) -> list[str]:
     """The heads and connectors that are trained in this way."""
-    chosen = []
+    chosen: list[str] = []
     for name, parts in (("lora_head", base.heads), ("lora_connectors", base.connectors)):
         setting = getattr(settings, name)
         if setting not in LORA_PARTS:

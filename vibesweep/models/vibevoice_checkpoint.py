@@ -43,12 +43,12 @@ class Checkpoint:
 
     Attributes:
         folder: where it lies.
-        config: of the model.
+        config: a ``VibeVoiceConfig``, whose parts transformers types as configurations, dicts or nothing.
         files: the safetensors file that holds each tensor.
     """
 
     folder: Path
-    config: VibeVoiceConfig
+    config: Any
     files: dict[str, Path]
 
     @classmethod
