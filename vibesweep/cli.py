@@ -172,6 +172,21 @@ def export(
 
 
 @app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="A VibeVoice checkpoint of the original repository's layout: a folder or hub id.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder or hub id of Qwen2.5's tokenizer; the one that the checkpoint names.")
+    ] = None,
+) -> None:
+    """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take; weights stay the same to the bit."""
+    from vibesweep.models.vibevoice_convert import convert as write_again
+
+    write_again(checkpoint, out, tokenizer)
+    say(f"converted to {out}")
+
+
+@app.command()
 def synthesize(
     model: Annotated[str, typer.Argument(help="An exported folder, a VibeVoice checkpoint's, or a shipped base's name.")],
     out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],

@@ -15,17 +15,20 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import VibeVoiceForConditionalGeneration
+from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.delivery.export import export
+from vibesweep.delivery.synthesize import synthesize
 from vibesweep.delivery.vibevoice_layouts import LAYOUTS
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, merged
 from vibesweep.models.bundle import load_bundle
+from vibesweep.models.tensor_files import rewrite
 from vibesweep.models.vibevoice import VibeVoiceModel, transformers_name
 from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.vibevoice_convert import convert
 from vibesweep.models.vibevoice_names import as_transformers
 from vibesweep.models.vibevoice_original import is_original
 from vibesweep.models.vibevoice_trained import Trained
@@ -275,3 +278,42 @@ def test_a_trial_of_another_base_is_refused(tmp_path: Path) -> None:
     sweep.write(record)
     with pytest.raises(ModelError, match=r"trained lm_head\.weight"):
         export(sweep, tmp_path / "out")
+
+
+def test_an_original_checkpoint_is_converted_to_the_bit_and_speaks(tmp_path: Path) -> None:
+    sweep, _ = leave_trial(tmp_path, LORA, shard="400KB")
+    original, whole = export(sweep, tmp_path / "original", "original"), export(sweep, tmp_path / "whole")
+    with pytest.raises(ModelError, match=r"vibesweep convert .*original NEW_FOLDER"):
+        Checkpoint.open(str(original))
+    converted = convert(str(original), tmp_path / "new" / "ours")
+    found, wanted = tensors(converted.folder), tensors(whole)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) and value.dtype == wanted[name].dtype for name, value in found.items())
+    chat = [
+        {"role": "0", "content": [{"type": "text", "text": "One."}, {"type": "audio"}]},
+        {"role": "1", "content": [{"type": "audio"}, {"type": "text", "text": "Two."}]},
+        {"role": "0", "content": [{"type": "text", "text": "Three."}]},
+    ]
+    for messages in (chat, chat[2:]):
+        ours, theirs = (VibeVoiceProcessor.from_pretrained(folder) for folder in (converted.folder, whole))
+        assert ours.apply_chat_template(messages, tokenize=False) == theirs.apply_chat_template(messages, tokenize=False)
+        assert ours.feature_extractor.to_dict() == theirs.feature_extractor.to_dict()
+    said = [synthesize(str(folder), "Good morning.", tmp_path / f"{name}.wav") for name, folder in (("a", converted.folder), ("b", whole))]
+    assert said[0] == said[1]
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_what_cannot_be_converted_is_named(tmp_path: Path) -> None:
+    sweep, _ = leave_trial(tmp_path, LORA)
+    original = export(sweep, tmp_path / "original", "original")
+    with pytest.raises(ModelError, match="is no checkpoint of the original"):
+        convert(str(tmp_path / "base"), tmp_path / "new")
+    with pytest.raises(ModelError, match="there already"):
+        convert(str(original), tmp_path / "base")
+    with pytest.raises(ModelError, match="the tokenizer cannot be read"):
+        convert(str(original), tmp_path / "new", tokenizer=str(tmp_path / "nowhere"))
+    rewrite(original / "model.safetensors", original / "odd.safetensors", lambda name, read: None, lambda name: f"odd.{name}")
+    (original / "odd.safetensors").rename(original / "model.safetensors")
+    with pytest.raises(ModelError, match=r"no tensor odd\."):
+        convert(str(original), tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "sweep", "original"}

@@ -119,7 +119,7 @@ def test_a_model_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_sound_is_in_the_file_as_soon_as_it_is_decoded(folder: Path, tmp_path: Path) -> None:
-    model = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model: Any = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode(), vibevoice_speech._writing(model, tmp_path / "x.wav", 24_000):
         for count in (1, 2):
             model.model.audio_tower.decode(torch.zeros(1, 1, 64))
@@ -132,10 +132,12 @@ def test_sound_is_in_the_file_as_soon_as_it_is_decoded(folder: Path, tmp_path: P
 def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
     folder = with_one_choice(tmp_path / "endless", audio_token_id=0)
     processor = VibeVoiceProcessor.from_pretrained(folder)
-    script = processor.apply_chat_template([{"role": "0", "content": [{"type": "text", "text": "Hello."}]}], tokenize=False)
+    chat: Any = [{"role": "0", "content": [{"type": "text", "text": "Hello."}]}]
+    script = processor.apply_chat_template(chat, tokenize=False)
     inputs, passes = processor(text=[script], return_tensors="pt"), []
     for kind in (VibeVoiceForConditionalGeneration, vibevoice_speech._Speaker):
-        model, count = kind.from_pretrained(folder), [0]
+        model: Any = kind.from_pretrained(folder)
+        count = [0]
         model.model.language_model.register_forward_hook(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
         model.generate(**inputs, max_new_tokens=4, guidance_scale=1.3, num_diffusion_steps=1)
         passes.append(count[0])

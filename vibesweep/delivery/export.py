@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 from peft import PeftModel
 from torch import Tensor
@@ -87,7 +88,7 @@ def _write_vibevoice(record: SweepRecord, address: str, checkpoint: Path, out: P
     base, rules = Checkpoint.open(address), None
     if base.scale_and_bias is None:
         _check_shards(record)
-        rules = unit_rules(record.shards, base.config.audio_config.vae_std)
+        rules = unit_rules(record.shards, cast(Any, base.config).audio_config.vae_std)
     trained = Trained.read(base, checkpoint / WEIGHTS, checkpoint / CARD, rules)
     write_layout(layout or next(iter(LAYOUTS)), trained, out, address)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -59,14 +59,14 @@ def _merged(trained: Trained, out: Path, base_name: str) -> None:
 
 
 def _original(trained: Trained, out: Path, base_name: str) -> None:
-    base = trained.base
+    base, config = trained.base, cast(Any, trained.base.config)
     _write_weights(trained, out, to_original)
     copy_companions(base.folder, out)
     for name in ("generation_config.json", "processor_config.json"):  # transformers' alone
         (out / name).unlink(missing_ok=True)
-    _write_json(out / CONFIG, original_config(base.config.to_dict()))
+    _write_json(out / CONFIG, original_config(config.to_dict()))
     extractor = _feature_extractor(base.folder)
-    _write_json(out / "preprocessor_config.json", original_preprocessor(extractor, base.config.text_config.hidden_size))
+    _write_json(out / "preprocessor_config.json", original_preprocessor(extractor, config.text_config.hidden_size))
 
 
 def _peft(trained: Trained, out: Path, base_name: str) -> None:
@@ -127,7 +127,7 @@ def _feature_extractor(folder: Path) -> Mapping[str, Any]:
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
             found: dict[str, Any] = json.loads((folder / name).read_text())
-            return found.get("feature_extractor", found)
+            return cast(dict[str, Any], found.get("feature_extractor", found))
     return {}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy.typing as npt
 import soundfile
@@ -49,7 +49,7 @@ class Spoken:
     cut: bool
 
 
-class _Speaker(VibeVoiceForConditionalGeneration):  # type: ignore[misc]
+class _Speaker(VibeVoiceForConditionalGeneration):  # type: ignore[no-untyped-call]
     """transformers' model, with the choice of tokens left unguided."""
 
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> LogitsProcessorList:
@@ -99,11 +99,11 @@ def speak_vibevoice(folder: Path, turns: Sequence[Turn], out: Path, voices: Sequ
     return Spoken(samples / rate_hz, dict(zip(tags, voices, strict=False)), samples >= limit * hop)
 
 
-def _load(folder: Path) -> tuple[Any, _Speaker]:
+def _load(folder: Path) -> tuple[Any, Any]:
     cuda = torch.cuda.is_available()
     try:
         processor = VibeVoiceProcessor.from_pretrained(folder)
-        model = _Speaker.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
+        model: Any = _Speaker.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again") from error
@@ -156,7 +156,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _writing(model: _Speaker, out: Path, rate_hz: int) -> Iterator[soundfile.SoundFile]:
+def _writing(model: Any, out: Path, rate_hz: int) -> Iterator[soundfile.SoundFile]:
     """A wav file that each stretch of sound goes into when it has been decoded."""
     try:
         wav = soundfile.SoundFile(out, "w", rate_hz, 1, subtype="PCM_16", format="WAV")
@@ -170,7 +170,7 @@ def _writing(model: _Speaker, out: Path, rate_hz: int) -> Iterator[soundfile.Sou
         wav.flush()
 
     with wav:
-        hook = cast(Any, model.model.audio_tower).decoder.register_forward_hook(write)
+        hook = model.model.audio_tower.decoder.register_forward_hook(write)
         try:
             yield wav
         finally:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -135,8 +135,7 @@ class Trained:
         with torch.device("meta"):
             plain = nn.Linear(base.shape[1], base.shape[0], bias=False)
         plain.weight = nn.Parameter(base.float(), requires_grad=False)
-        adapted = inject_adapter_in_model(self._one_layer, nn.ModuleDict({"layer": plain})).layer
-        assert isinstance(adapted, LoraLayer)
+        adapted: Any = inject_adapter_in_model(self._one_layer, nn.ModuleDict({"layer": plain})).layer
         parts = dict(adapted.named_parameters())
         with torch.no_grad():
             for part, stored in self.adapters[layer].items():
