@@ -87,6 +87,7 @@ def preprocess(
     corpus: Annotated[str, typer.Argument(help="A folder with metadata.csv or an LJSpeech one, or a .jsonl file; a path or URI.")],
     out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
     language: Annotated[str, typer.Option(help="eSpeak NG voice that reads all but Han characters.")] = "en-us",
+    model: Annotated[str, typer.Option(help="Whose encoders hear the corpus too: vibevoice:<folder or hub id>; a mel base has none.")] = "",
     max_duration: Annotated[float, typer.Option(help="Seconds; longer recordings are cut between turns.")] = 300.0,
     split_by: Annotated[str, typer.Option(help="What is never on both sides of the split: recording or speaker.")] = "recording",
     val_fraction: Annotated[float, typer.Option(help="Share of the recordings, or speakers, held out for validation.")] = 0.1,
@@ -94,7 +95,7 @@ def preprocess(
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     max_reject_fraction: Annotated[float, typer.Option(help="More recordings than this that cannot be used are an error.")] = 0.2,
 ) -> None:
-    """Turn recordings and texts into Parquet shards of log-mels and phonemes. Done once, it is not done again."""
+    """Turn recordings and texts into Parquet shards of log-mels, phonemes and a model's features. Done once, it is not done again."""
     from vibesweep.config import CorpusSettings
 
     settings = CorpusSettings(
@@ -109,8 +110,13 @@ def preprocess(
     from vibesweep.corpus.progress import shown
     from vibesweep.corpus.shards import preprocess as make_shards
 
+    encoder = None
+    if model:
+        from vibesweep.models.vibevoice_encoder import encoder_of
+
+        encoder = encoder_of(model)
     with shown(console) as tell:
-        manifest = make_shards(corpus, out, settings, tell=tell)
+        manifest = make_shards(corpus, out, settings, encoder=encoder, tell=tell)
     clips, hours = manifest.clips, sum(manifest.hours.values())
     rejected, warned = sum(manifest.rejects.values()), sum(manifest.warnings.values())
     say(f"{clips['train']} training and {clips['val']} validation clips, {hours:.2f} h, {rejected} rejected, {warned} warnings, in {out}")

@@ -119,6 +119,19 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
+def test_preprocessing_for_a_checkpoint_has_its_encoders_hear_the_corpus(tmp_path: Path) -> None:
+    from tests.checkpoint import write_checkpoint
+
+    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+    write_checkpoint(tmp_path / "checkpoint")
+    printed = vibesweep("preprocess", "talks", "out", "--model", "vibevoice:checkpoint", cwd=tmp_path)
+    assert "3 training and 1 validation clips" in printed
+    told = vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
+    assert "64 acoustic and 128 semantic numbers every 3200 samples" in told
+    assert "no such folder" in vibesweep("preprocess", "talks", "out", "--model", "vibevoice:gone", cwd=tmp_path, rc=2)
+    assert "no model" in vibesweep("preprocess", "talks", "out", "--model", "mel-huge", cwd=tmp_path, rc=2)
+
+
 def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
     lines = [

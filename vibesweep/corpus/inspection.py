@@ -15,7 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from vibesweep.corpus import audio
-from vibesweep.corpus.manifest import REJECTS_FILE, WARNINGS_FILE, Address, Manifest, place_of, read_manifest, read_rows, read_table
+from vibesweep.corpus.manifest import (
+    REJECTS_FILE,
+    WARNINGS_FILE,
+    Address,
+    FeatureRecord,
+    Manifest,
+    place_of,
+    read_manifest,
+    read_rows,
+    read_table,
+)
 from vibesweep.corpus.parquet import ShardRow, open_parquet
 from vibesweep.corpus.plan import rank
 from vibesweep.corpus.rejects import REASONS, WARNINGS
@@ -36,6 +46,7 @@ def describe(shards: Address) -> RenderableType:
     durations, levels = rows["duration_s"].to_numpy(), rows["level_dbfs"].to_numpy()
     return Group(
         Text(_headline(manifest, shards)),
+        *([Text(_told(manifest.features))] if manifest.features else ()),
         _quantiles({"seconds a clip": durations, "level before levelling, dBFS": levels}),
         _histogram(durations),
         _speakers(manifest, rows["turns"]),
@@ -62,6 +73,11 @@ def _headline(manifest: Manifest, shards: Address) -> str:
     mel = manifest.mel
     settings = f"{mel.sample_rate_hz} Hz, {mel.n_mels} mels, hop {mel.hop_samples}, voice {manifest.language}"
     return f"{place_of(shards)}: {'; '.join(parts)}; {len(manifest.shards)} files, {size / 1e6:.1f} MB; {settings}"
+
+
+def _told(features: FeatureRecord) -> str:
+    sizes = f"{features.latent_size} acoustic and {features.semantic_size} semantic numbers every {features.hop_samples} samples"
+    return f"features by {features.model}: {sizes}; acoustic mean {features.mean:.3f}, standard deviation {features.std:.3f}"
 
 
 def _quantiles(columns: Mapping[str, npt.NDArray[np.floating[Any]]]) -> Table:

@@ -14,6 +14,7 @@ shards hold already is not encoded again.
 from __future__ import annotations
 
 import logging
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ from vibesweep.corpus.rejects import Reject, Warned
 from vibesweep.corpus.session import running_ray
 from vibesweep.corpus.shard_folder import Known, ShardFolder, entries_in
 from vibesweep.corpus.statistics import added_up
-from vibesweep.errors import CorpusError
+from vibesweep.errors import CorpusError, VibesweepError
 from vibesweep.storage import Place
 
 ROWS_A_TASK, FEW_TASKS = 4, 8
@@ -121,16 +122,28 @@ def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSet
 
 
 class _Encoding:
-    """An actor that holds the weights of an encoder."""
+    """An actor that holds the weights of an encoder.
+
+    What a user can mend comes back as a row: of an error in an actor Ray tells in words alone, and it makes a new actor first.
+    """
 
     def __init__(self, encoder: FeatureEncoder, folder: ShardFolder) -> None:
         self._parts, silence = folder.parts, folder.place / silence_file(encoder)
-        self._encoder = encoder.open("cuda" if ray.get_gpu_ids() else "cpu")
-        if not silence.is_file():
-            silence.write_bytes(self._encoder.encode(np.zeros(round(SILENCE_S * encoder.sample_rate_hz), np.float32)).to_bytes())
+        self._failed: VibesweepError | None = None
+        try:
+            self._encoder = encoder.open("cuda" if ray.get_gpu_ids() else "cpu")
+            if not silence.is_file():
+                silence.write_bytes(self._encoder.encode(np.zeros(round(SILENCE_S * encoder.sample_rate_hz), np.float32)).to_bytes())
+        except VibesweepError as error:
+            self._failed = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return write_part(with_features(Heard.from_row(row), self._encoder), self._parts).to_row()
+        try:
+            if self._failed is not None:
+                raise self._failed
+            return {**write_part(with_features(Heard.from_row(row), self._encoder), self._parts).to_row(), "failed": b""}
+        except VibesweepError as error:
+            return {"summary": "", "failed": pickle.dumps(error)}
 
 
 def _through_encoder(
@@ -150,7 +163,10 @@ def _through_encoder(
         heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(listen, num_cpus=1)
         share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
         stage: Any = _Encoding  # Ray Data takes classes, and is typed for functions
-        yield from heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows()
+        for row in heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows():
+            if row["failed"]:
+                raise pickle.loads(row["failed"])  # of our own actor, through Ray's memory: no file is unpickled
+            yield row
 
 
 def _pack(plans: Sequence[ShardPlan], folder: Place, settings: CorpusSettings) -> list[ShardSummary]:

@@ -13,6 +13,7 @@ from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.progress import shown
 from vibesweep.corpus.shards import preprocess
 from vibesweep.models.bundle import description_of
+from vibesweep.models.vibevoice_encoder import encoder_of
 from vibesweep.storage import Place
 
 DEMO = "demo"
@@ -28,25 +29,29 @@ def check_corpus(corpus: str) -> None:
         read_metadata(corpus)
 
 
-def shards_for(corpus: str, work: Path, say: Callable[[str], None], console: Console) -> str:
+def shards_for(corpus: str, model: str, work: Path, say: Callable[[str], None], console: Console) -> str:
     """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
 
     Args:
         corpus: a folder of shards, a corpus folder, or ``demo``.
+        model: that is to be tuned on them; where it has encoders of its own, they hear the corpus.
         work: where the demo corpus and the shards go, each named after its corpus.
         say: told what takes time.
         console: shows how the encoding gets on.
 
     Raises:
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
+        ModelError: the model's encoders cannot be read.
     """
     place = Place.of(_demo_corpus(work / "corpora" / DEMO, say) if _is_demo(corpus) else corpus)
     if (place / MANIFEST_FILE).is_file():
         return str(place)
-    # Two corpora may share a name; their addresses tell their shards apart.
-    out = Place.of(work / "shards" / f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}")
+    encoder = encoder_of(model)
+    # Two corpora may share a name, and two checkpoints a corpus; their addresses tell their shards apart.
+    origin = str(place) if encoder is None else f"{place} {encoder.name}"
+    out = Place.of(work / "shards" / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}")
     with shown(console) as tell:
-        manifest = preprocess(str(place), str(out), tell=tell)
+        manifest = preprocess(str(place), str(out), encoder=encoder, tell=tell)
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
     left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
     say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")

@@ -67,7 +67,7 @@ def run_sweep(
     check_corpus(sweep.corpus)
     with _quiet_ray(), running_ray(dashboard=True) as dashboard:
         lanes = count_lanes(sweep, live_hosts())
-        shards = shards_for(sweep.corpus, work, progress.say, console)
+        shards = shards_for(sweep.corpus, sweep.model, work, progress.say, console)
         check_fit(sweep.model, shards, progress.say)
         record = _new_record(sweep, name, shards, lanes)
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
