@@ -9,6 +9,7 @@ from vibesweep import Budget, Sweep, TrialResources, TrialSettings
 
 
 def space(trial: optuna.Trial) -> None:
+    """Suggest one trial. The layers left alone are the lowest of 28; silence after the clips keeps last words whole."""
     trial.suggest_float("learning_rate", 3e-7, 5e-5, log=True)
     trial.suggest_categorical("optimizer", ["adamw", "adafactor", "lion"])
     if trial.suggest_categorical("method", ["full", "freeze"]) == "freeze":

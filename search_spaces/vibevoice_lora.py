@@ -9,6 +9,7 @@ from vibesweep import Budget, Sweep, TrialResources, TrialSettings
 
 
 def space(trial: optuna.Trial) -> None:
+    """Suggest one trial. A diffusion head that is trained in full wants a lower rate than LoRA alone; one wide range holds both."""
     trial.suggest_float("learning_rate", 1e-6, 3e-4, log=True)
     trial.suggest_categorical("lora_rank", [4, 8, 16, 32, 64])
     trial.suggest_categorical("lora_alpha_ratio", [1.0, 2.0, 4.0])
