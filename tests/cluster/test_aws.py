@@ -120,8 +120,35 @@ def test_ray_fills_in_what_each_type_holds(cluster: Up) -> None:
         "head": {"CPU": 4},
         "cpu_spot": {"CPU": 16},
         "gpu_small": {"CPU": 8, "GPU": 1, "accelerator_type:L4": 1},
-        "gpu_large": {"CPU": 48, "GPU": 4, "accelerator_type:L40S": 1},
+        "gpu_large": {"CPU": 16, "GPU": 1, "accelerator_type:H100": 1},
     }
+
+
+@pytest.mark.parametrize(
+    ("lanes", "one", "chosen"),
+    [
+        (1, {"CPU": 1, "GPU": 1}, {"gpu_small": 1}),
+        (8, {"CPU": 1, "GPU": 1}, {"gpu_small": 8}),
+        (8, {"CPU": 8, "GPU": 1}, {"gpu_small": 8}),
+        (10, {"CPU": 8, "GPU": 1}, {"gpu_small": 8, "gpu_large": 2}),
+        (4, {"CPU": 9, "GPU": 1}, {"gpu_large": 4}),
+        (4, {"CPU": 16, "GPU": 1}, {"gpu_large": 4}),
+        (1, {"CPU": 17, "GPU": 1}, {}),
+        (32, {"CPU": 1}, {"cpu_spot": 2}),
+        (64, {"CPU": 1}, {"cpu_spot": 4}),
+    ],
+)
+def test_lanes_choose_their_hosts(cluster: Up, lanes: int, one: dict[str, float], chosen: dict[str, int]) -> None:
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+
+    config = AutoscalingConfig({key: value for key, value in cluster.config.items() if key != "head_node"}, skip_content_hash=True)
+    wanted = ResourceRequestUtil.group_by_count([ResourceRequestUtil.make(one)] * lanes)
+    types = {name: kind for name, kind in config.get_node_type_configs().items() if name != "head"}
+    asked = SchedulingRequest(disable_launch_config_check=True, node_type_configs=types, max_num_nodes=13, resource_requests=wanted)
+    launches = ResourceDemandScheduler(None).schedule(asked).to_launch
+    assert {launch.instance_type: launch.count for launch in launches} == chosen
 
 
 def test_the_head_is_set_up(cluster: Up) -> None:
@@ -208,7 +235,7 @@ def test_the_head_launches_spot_workers_and_ends_them(cluster: Up, tmp_path: Pat
         assert worker["InstanceType"] == CLUSTER["available_node_types"][name]["node_config"]["InstanceType"]
         assert worker["IamInstanceProfile"]["Arn"].endswith("/vibesweep-worker")
         assert worker["SecurityGroups"] == instances("head")[0]["SecurityGroups"]
-    assert {name: gpus(worker) for name, worker in by_type.items()} == {"gpu_small": 1, "gpu_large": 4, "cpu_spot": 0}
+    assert {name: gpus(worker) for name, worker in by_type.items()} == {"gpu_small": 1, "gpu_large": 1, "cpu_spot": 0}
     assert "/deeplearning/" in by_type["gpu_small"]["ImageId"]
 
     end(launching)
