@@ -21,6 +21,7 @@ head_ip=$(hostname -I) && head_ip=${head_ip%% *} # this script runs on the first
 RAY_ADDRESS=$head_ip:$((20000 + SLURM_JOB_ID % 10000)) # a port of the job's own: nodes may be shared
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))') # others on the nodes stay out
 export RAY_ADDRESS RAY_AUTH_TOKEN RAY_AUTH_MODE=token
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # at the end nothing runs any more: without it Ray waits 30 s for the head to empty
 
 steps=()
 trap '((${#steps[@]} == 0)) || { kill "${steps[@]}" || true; wait "${steps[@]}" || true; }' EXIT
