@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -64,7 +64,45 @@ TEMPLATE = """
 """
 
 
-def write_checkpoint(folder: Path, *, tied: bool = True, seed: int = 0, scale: tuple[float, float] | None = (0.2, -0.05)) -> Path:
+RELEASED: dict[str, dict[str, Any]] = {
+    "1.5B": dict(
+        hidden_size=1_536,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        intermediate_size=8_960,
+        vocab_size=151_936,
+        tie_word_embeddings=True,
+        max_position_embeddings=65_536,
+    ),
+    "7B": dict(
+        hidden_size=3_584,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        intermediate_size=18_944,
+        vocab_size=152_064,
+        tie_word_embeddings=False,
+        max_position_embeddings=32_768,
+    ),
+}
+
+
+def released_config(size: str) -> VibeVoiceConfig:
+    """The configuration of a released checkpoint, ``1.5B`` or ``7B``, but for ids of tokens."""
+    text = Qwen2Config(num_hidden_layers=28, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, **RELEASED[size])
+    head = VibeVoiceDiffusionHeadConfig(num_hidden_layers=4, intermediate_size=3 * text.hidden_size)
+    return VibeVoiceConfig(text_config=text, diffusion_head_config=head)
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    tied: bool = True,
+    seed: int = 0,
+    scale: tuple[float, float] | None = (0.2, -0.05),
+    size: str | None = None,
+    device: str = "cpu",
+    layers: int = 2,
+) -> Path:
     """Save such a checkpoint; bfloat16, as the released ones are.
 
     Args:
@@ -72,11 +110,15 @@ def write_checkpoint(folder: Path, *, tied: bool = True, seed: int = 0, scale: t
         tied: whether the output layer is the embedding, as in the 1.5B; in the 7B it is not.
         seed: of all weights.
         scale: ``latent_scaling_factor`` and ``latent_bias_factor``; ``None`` leaves both out of the file.
+        size: of a released checkpoint, in place of the small one.
+        device: that the weights are drawn on.
+        layers: of the small one's language model.
     """
     tokenizer = _tokenizer()
-    with torch.random.fork_rng(devices=[]):
+    config = _with_ids(_small(tied, layers) if size is None else released_config(size), tokenizer)
+    with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(seed)
-        model: Any = VibeVoiceForConditionalGeneration(_config(tokenizer, tied))
+        model: Any = VibeVoiceForConditionalGeneration(config)
         _wake(model)
     with torch.no_grad():
         model.model.latent_scaling_factor.fill_(scale[0] if scale else 1.0)
@@ -104,34 +146,38 @@ def _tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _config(tokenizer: Any, tied: bool) -> VibeVoiceConfig:
+def _small(tied: bool, layers: int) -> VibeVoiceConfig:
     sizes: dict[str, Any] = dict(num_filters=2, depths=[1] * 7, ffn_expansion=2, layer_scale_init_value=0.5, rms_norm_eps=1e-5)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
-    end = ids["<|endoftext|>"]
     return VibeVoiceConfig(
         audio_config=VibeVoiceAcousticTokenizerConfig(hidden_size=64, vae_std=0.625, **sizes),
         semantic_model_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=128, **sizes),
         text_config=Qwen2Config(
-            vocab_size=-(-len(tokenizer) // 64) * 64,  # rounded up, as the released ones
+            vocab_size=448,
             hidden_size=32,
             intermediate_size=48,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=4_096,
             rope_parameters={"rope_type": "default", "rope_theta": 1e6},
             tie_word_embeddings=tied,
-            bos_token_id=end,
-            eos_token_id=end,
-            pad_token_id=end,
         ),
         diffusion_head_config=VibeVoiceDiffusionHeadConfig(num_hidden_layers=2, intermediate_size=48),
-        pad_token_id=end,
-        eos_token_id=end,
-        audio_bos_token_id=ids["<|vision_start|>"],
-        audio_eos_token_id=ids["<|vision_end|>"],
-        audio_token_id=ids["<|vision_pad|>"],
     )
+
+
+def _with_ids(config: Any, tokenizer: Any) -> VibeVoiceConfig:
+    """The configuration with the ids of this tokenizer's special tokens."""
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    assert max(ids.values()) < config.text_config.vocab_size
+    end = ids["<|endoftext|>"]
+    for part, names in ((config, ("pad", "eos")), (config.text_config, ("bos", "eos", "pad"))):
+        for name in names:
+            setattr(part, f"{name}_token_id", end)
+    config.audio_bos_token_id = ids["<|vision_start|>"]
+    config.audio_eos_token_id = ids["<|vision_end|>"]
+    config.audio_token_id = ids["<|vision_pad|>"]
+    return cast(VibeVoiceConfig, config)
 
 
 def _generation_config(config: VibeVoiceConfig) -> GenerationConfig:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vibesweep.errors import VibesweepError
+from vibesweep.errors import SpeechError, VibesweepError
 
 app = typer.Typer(
     help="Find the best fine-tuning of a VibeVoice-like model on your recordings, and take the tuned voice away.",
@@ -47,6 +47,7 @@ def say(line: str, where: Console = console, style: str | None = None) -> None:
 def run(
     space: Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")],
     corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
+    model: Annotated[str | None, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
 ) -> None:
@@ -54,7 +55,7 @@ def run(
     from vibesweep.sweep.space import load_space
 
     sweep = load_space(space)
-    overrides = {key: value for key, value in (("corpus", corpus), ("trials", trials)) if value is not None}
+    overrides = {key: value for key, value in (("corpus", corpus), ("model", model), ("trials", trials)) if value is not None}
     sweep = dataclasses.replace(sweep, **overrides)  # type: ignore[arg-type]
 
     from vibesweep.sweep.run import run_sweep
@@ -112,7 +113,7 @@ def preprocess(
 
     encoder = None
     if model:
-        from vibesweep.models.vibevoice_encoder import encoder_of
+        from vibesweep.models.bundle import encoder_of
 
         encoder = encoder_of(model)
     with shown(console) as tell:
@@ -167,30 +168,70 @@ def show(
 def export(
     sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
+    layout: Annotated[str | None, typer.Option(help="For VibeVoice: merged, the default; peft, lora (ComfyUI's) or original.")] = None,
 ) -> None:
-    """Write the best trial as a model folder: merged weights, LoRA adapter, phoneme table, mel and PCA settings, provenance."""
+    """Write the best trial as a model folder, with its provenance, to be spoken with, tuned further or handed on."""
     from vibesweep.delivery.export import export as export_best
     from vibesweep.sweep.record import find_sweep
 
-    export_best(find_sweep(sweep, SWEEPS), out)
+    export_best(find_sweep(sweep, SWEEPS), out, layout)
     say(f"exported to {out}")
 
 
 @app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="A VibeVoice checkpoint of the original repository's layout: a folder or hub id.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder or hub id of Qwen2.5's tokenizer; the one that the checkpoint names.")
+    ] = None,
+) -> None:
+    """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take; weights stay the same to the bit."""
+    from vibesweep.models.vibevoice_convert import convert as write_again
+
+    write_again(checkpoint, out, tokenizer)
+    say(f"converted to {out}")
+
+
+@app.command()
 def synthesize(
-    model: Annotated[str, typer.Argument(help="An exported folder, or a shipped base's name.")],
-    text: Annotated[str, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')],
+    model: Annotated[str, typer.Argument(help="An exported folder, a VibeVoice checkpoint's, or a shipped base's name.")],
     out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
-    voice: Annotated[list[str] | None, typer.Option(help="A voice of the model for each speaker, in order; repeat it.")] = None,
-    guidance: Annotated[float, typer.Option(min=0.0, help="How closely the text and the voice are followed; 1 is plain.")] = 1.5,
+    text: Annotated[str | None, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')] = None,
+    script: Annotated[Path | None, typer.Option(help="A text file with what to say, in place of --text.")] = None,
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(help="For each speaker, in order, a voice of the model, or for VibeVoice a recording; repeat it."),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option("--guidance", "--cfg-scale", min=0.0, help="How closely text and voice are followed; 1 is plain. 1.5, VibeVoice 1.3."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Diffusion steps for each latent.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
 ) -> None:
     """Speak a text with a model."""
-    from vibesweep.delivery.synthesize import synthesize as speak
-    from vibesweep.models.mel_speak import SpeakingSettings
+    words = _words(text, script)
 
-    settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
-    speech = speak(model, text, out, voices=voice or (), settings=settings)
+    from vibesweep.delivery.synthesize import default_settings
+    from vibesweep.delivery.synthesize import synthesize as speak
+
+    settings = dataclasses.replace(default_settings(model), diffusion_steps=steps, seed=seed)
+    if guidance is not None:
+        settings = dataclasses.replace(settings, guidance=guidance)
+    speech = speak(model, words, out, voices=voice or (), settings=settings)
     cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
-    say(f"{speech.seconds:.1f} s in {out} ({cast})")
+    say(f"{speech.seconds:.1f} s in {out}" + (f" ({cast})" if cast else ""))
+    if speech.cut:
+        say("the model did not stop by itself: the speech was cut", errors, style="yellow")
+
+
+def _words(text: str | None, script: Path | None) -> str:
+    if (text is None) == (script is None):
+        raise SpeechError("what is to be said is given by one of two options", where="--text, --script", fix="give one of them")
+    if script is None:
+        return text or ""
+    try:
+        return script.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SpeechError(f"the script cannot be read: {error}", where=str(script), fix="name a text file in UTF-8") from error

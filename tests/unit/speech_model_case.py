@@ -13,7 +13,7 @@ import torch
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.parquet import ShardRow
 from vibesweep.models.adapters import for_trial, merged
-from vibesweep.models.base import STOP_CLASS_WEIGHTS, Example, Losses, Sizes, SpeechModel
+from vibesweep.models.base import Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle, save_bundle
 
 
@@ -59,7 +59,7 @@ class SpeechModelTestCase(ABC):
         examples = self.examples(base)[:2]
         curve = self.train_on_fixed_noise(base, examples, diffusion_weight=0.0, stop_weight=1.0)
         # A model that knows no more than how often each class comes stays at the entropy of its share of the weights.
-        stop_share = STOP_CLASS_WEIGHTS[1] * len(examples) / Sizes.of([example.patches for example in examples]).stop_mass
+        stop_share = base.stop_weights[1] * len(examples) / self.sizes(base, examples).stop_mass
         ignorant = -stop_share * math.log(stop_share) - (1 - stop_share) * math.log(1 - stop_share)
         assert curve[-1] < 0.5 * ignorant < curve[0]
 
@@ -68,13 +68,17 @@ class SpeechModelTestCase(ABC):
         curve = self.train_on_fixed_noise(base, self.examples(base)[:4], diffusion_weight=1.0, stop_weight=0.2)
         assert curve[-1] < 0.8 * curve[0]
 
+    def sizes(self, base: SpeechModel, examples: Sequence[Example]) -> Sizes:
+        """What the losses of these clips are divided by."""
+        return Sizes.of([example.patches for example in examples], base.stop_weights)
+
     def train_on_fixed_noise(
         self, base: SpeechModel, examples: Sequence[Example], diffusion_weight: float, stop_weight: float
     ) -> list[float]:
         """Train on one batch with the noise of validation; return the losses."""
         model = for_trial(base, TrialSettings(method="full"))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        batch, sizes = base.collator(self.examples(base)).validation(examples, 4), Sizes.of([example.patches for example in examples])
+        batch, sizes = base.collator(self.examples(base)).validation(examples, 4), self.sizes(base, examples)
         curve = []
         for _ in range(50):
             loss = sizes.weigh(model(batch), diffusion_weight, stop_weight)
@@ -115,11 +119,16 @@ class SpeechModelTestCase(ABC):
     def test_a_saved_bundle_comes_back_the_same(self, tmp_path: Path) -> None:
         base = self.base()
         examples = self.examples(base)
-        voices = base.voice_prompts(examples)
-        save_bundle(base, voices, tmp_path / "bundle")
-        again = load_bundle(str(tmp_path / "bundle"))
+        again = self.saved_and_loaded(base, tmp_path / "bundle")
+        assert torch.equal(self.losses(again, again, examples[:2]).diffusion, self.losses(base, base, examples[:2]).diffusion)
+
+    def saved_and_loaded(self, base: SpeechModel, folder: Path) -> SpeechModel:
+        """The base, once written to a folder and read again."""
+        voices = base.voice_prompts(self.examples(base))
+        save_bundle(base, voices, folder)
+        again = load_bundle(str(folder))
         assert list(again.voices) == list(voices)
-        assert torch.equal(self.losses(again.model, again.model, examples[:2]).diffusion, self.losses(base, base, examples[:2]).diffusion)
+        return again.model
 
     def lora_with_weights(self, base: SpeechModel) -> torch.nn.Module:
         """A LoRA model whose adapters do something: fresh ones are zero."""

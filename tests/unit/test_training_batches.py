@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests import corpora
+from vibesweep.models.base import Ints
 from vibesweep.training.batches import WINDOW_GROUPS, StepPlan, deal, epoch_steps, pack
-from vibesweep.training.index import Floats, Index, Ints
+from vibesweep.training.index import Floats, Index
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MOST_PADDING = 0.15

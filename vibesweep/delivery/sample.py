@@ -14,7 +14,10 @@ SAMPLE = "sample.wav"
 
 
 def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
-    """Speak the shortest held-out clip's text, in its people's voices, into the bundle's folder, and return the wav's path."""
+    """Speak the shortest held-out clip's text, in its people's voices, into the bundle's folder, and return the wav's path.
+
+    VibeVoice takes voices from recordings, and shards hold none: it speaks with a voice of its own choice.
+    """
     row = min(read_rows(sweep.read().shards, "val"), key=lambda clip: clip.duration_s)
     known = load_bundle(str(bundle)).voices
     people = dict.fromkeys(turn.speaker for turn in row.turns)

@@ -1,4 +1,4 @@
-"""From a bundle and a text to speech: turns, phonemes, latents, log-mel, waveform."""
+"""From a model's folder and a text to speech; for ``mel`` by phonemes, latents, log-mel and waveform, for VibeVoice by transformers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from vibesweep.corpus.audio import griffin_lim, write_wav
 from vibesweep.corpus.phonemes import phonemize
 from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
 from vibesweep.corpus.turns import parse_turns
+from vibesweep.delivery.vibevoice_speech import GUIDANCE, speak_vibevoice
 from vibesweep.errors import ModelError, SpeechError
-from vibesweep.models.bundle import Bundle, load_bundle
+from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
 from vibesweep.models.mel import MelModel
 from vibesweep.models.mel_speak import SpeakingSettings, speak
+from vibesweep.models.vibevoice_checkpoint import Checkpoint
+
+Waveform = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -27,49 +31,55 @@ class Speech:
     """What was said.
 
     Attributes:
-        waveform: float32 [S] in -1 to 1.
-        mel: its settings, the sample rate among them.
-        voices: who spoke, by tag.
+        seconds: how long it is.
+        voices: who spoke, by tag: a voice of the bundle, or a recording.
+        cut: whether it was ended by the limit that all speech has, not by the model.
     """
 
-    waveform: npt.NDArray[np.float32]
-    mel: MelSettings
+    seconds: float
     voices: dict[str, str]
+    cut: bool = False
 
-    @property
-    def seconds(self) -> float:
-        """How long it is."""
-        return len(self.waveform) / self.mel.sample_rate_hz
+
+def default_settings(model: str) -> SpeakingSettings:
+    """How speech is sampled where nothing else is asked for."""
+    return SpeakingSettings() if checkpoint_address(model) is None else SpeakingSettings(guidance=GUIDANCE)
 
 
 def synthesize(model: str, text: str, out: Path, *, voices: Sequence[str] = (), settings: SpeakingSettings | None = None) -> Speech:
-    """Speak a text with a bundle and write it as a wav file.
+    """Speak a text with a model and write it as a wav file.
 
     Args:
-        model: a bundle's folder or a shipped base's name.
+        model: a bundle's folder, a shipped base's name, or a VibeVoice checkpoint's folder or hub id after ``vibevoice:``.
         text: turns, ``[SPEAKER_A] …``, one after another or a line each; no tag is one speaker.
         out: the wav file.
-        voices: names of the bundle's voices, in the order in which the tags appear; the rest are given out in the bundle's order.
-        settings: how it is sampled.
+        voices: in the order in which the tags appear: names of the bundle's voices (the rest are given out in the bundle's order); for
+            VibeVoice, recordings (the rest speak with whatever voice the model chooses).
+        settings: how it is sampled; the model's own default unless given.
 
     Raises:
-        ModelError: the bundle cannot be read, or lacks a phoneme of the text.
+        ModelError: the model cannot be read, or lacks a phoneme of the text.
         SpeechError: there is nothing to say, too many speakers, an unknown voice, or more text than fits.
     """
+    turns, address = _turns(text), checkpoint_address(model)
+    settings = settings or default_settings(model)
+    if address is not None:
+        spoken = speak_vibevoice(Checkpoint.open(address).folder, turns, out, voices, settings)
+        return Speech(spoken.seconds, spoken.voices, spoken.cut)
     bundle = load_bundle(model)
-    speech = _speak(bundle, text, voices, settings or SpeakingSettings())
+    chosen = _cast(list(dict.fromkeys(turn.tag for turn in turns)), voices, bundle)
+    waveform, mel = _speak(bundle, turns, chosen, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_wav(out, speech.waveform, speech.mel)
-    return speech
+    write_wav(out, waveform, mel)
+    return Speech(len(waveform) / mel.sample_rate_hz, chosen)
 
 
-def _speak(bundle: Bundle, text: str, voices: Sequence[str], settings: SpeakingSettings) -> Speech:
+def _speak(bundle: Bundle, turns: Sequence[Turn], chosen: dict[str, str], settings: SpeakingSettings) -> tuple[Waveform, MelSettings]:
+    """Waveform [S] in -1 to 1."""
     model = bundle.model
     if not isinstance(model, MelModel):
         raise ModelError(f"models of the family {model.family} are not spoken with this command", where=str(bundle.folder))
-    turns = _turns(text)
     tags = list(dict.fromkeys(turn.tag for turn in turns))
-    chosen = _cast(tags, voices, bundle)
     symbols = [phonemes.symbols for phonemes in phonemize([turn.text for turn in turns])]
     if not any(symbols):
         raise SpeechError("there is nothing to say in the text", fix="write words of a language the model speaks")
@@ -77,7 +87,7 @@ def _speak(bundle: Bundle, text: str, voices: Sequence[str], settings: SpeakingS
     latents = speak(model, said, [bundle.voices.get(chosen.get(tag, "")) for tag in tags], settings)
     with torch.inference_mode():
         log_mel = model.codec.decode(latents.cpu()).numpy()
-    return Speech(griffin_lim(log_mel, model.mel), model.mel, chosen)
+    return griffin_lim(log_mel, model.mel), model.mel
 
 
 def _turns(text: str) -> tuple[Turn, ...]:

@@ -76,15 +76,7 @@ def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
     in_full = _parts(base, settings, "full")
     own = {id(tensor) for part in in_full for tensor in base.get_submodule(part).parameters()}
     shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers()) if id(tensor) not in own}
-    alpha = settings.lora_rank * settings.lora_alpha_ratio if settings.lora_alpha is None else settings.lora_alpha
-    config = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=cast(int, alpha),  # peft divides it by the rank, or by its root; whole or not
-        lora_dropout=settings.lora_dropout,
-        target_modules="|".join(re.escape(name) for name in adapted_layers(base, settings)),
-        use_rslora=settings.lora_rslora,
-        use_dora=settings.lora_dora,
-    )
+    config = lora_config(settings, "|".join(re.escape(name) for name in adapted_layers(base, settings)))
     with warnings.catch_warnings():
         # peft looks for the base's name on the hub to write it into the adapter's card; ours has none
         warnings.simplefilter("ignore", UserWarning)
@@ -92,6 +84,19 @@ def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
     for part in in_full:  # not by peft's modules_to_save, which would keep the frozen ones beside their copies
         plain_model(model).get_submodule(part).requires_grad_(True)
     return model
+
+
+def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
+    """What peft is told of a trial's adapters, on the layers of these names or of this regular expression."""
+    alpha = settings.lora_rank * settings.lora_alpha_ratio if settings.lora_alpha is None else settings.lora_alpha
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=cast(int, alpha),  # peft divides it by the rank, or by its root; whole or not
+        lora_dropout=settings.lora_dropout,
+        target_modules=layers,
+        use_rslora=settings.lora_rslora,
+        use_dora=settings.lora_dora,
+    )
 
 
 def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
@@ -119,7 +124,7 @@ def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
 
 def _parts(base: SpeechModel, settings: TrialSettings, how: str) -> list[str]:
     """The heads and connectors that are trained in this way."""
-    chosen = []
+    chosen: list[str] = []
     for name, parts in (("lora_head", base.heads), ("lora_connectors", base.connectors)):
         setting = getattr(settings, name)
         if setting not in LORA_PARTS:

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
-from transformers import AutoModel, VibeVoiceConfig
+from transformers import AutoModel
 from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionHead, VibeVoiceMultiModalProjector
 
+from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS
 from vibesweep.errors import ModelError
 from vibesweep.models.base import ClipCounts, Example, Ints, Losses, SpeechModel
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.vibevoice_batch import PROMPT_PATCHES, LatentRules, Silence, VibeVoiceBatch, VibeVoiceCollator
 from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_rows import COLUMNS, check_rows, encode_row, silence_of, unit_rules
+from vibesweep.models.vibevoice_rows import check_rows, encode_row, silence_of, unit_rules
 from vibesweep.models.vibevoice_text import SpecialIds, TextLayout
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ class VibeVoiceModel(SpeechModel):
     connectors = ("multi_modal_projector", "semantic_connector")
     edge_layers = r"embed_tokens|lm_head|(multi_modal_projector|semantic_connector)\.linear_1|noisy_images_proj|final_layer\.linear_2"
     stop_weights = (1.0, 2.0)  # a clip's end is two tokens, "end" and "close"; unweighted, as generation takes the likeliest
-    columns = COLUMNS
+    columns = FEATURE_ROW_COLUMNS
     takes_silence = True
 
     latent_scaling_factor: Tensor
     latent_bias_factor: Tensor
 
-    def __init__(self, config: VibeVoiceConfig) -> None:
-        """Make it with fresh weights."""
+    def __init__(self, config: Any) -> None:
+        """Make it with fresh weights, by a ``VibeVoiceConfig``."""
         super().__init__()
         self.config = config
         self.objective = VPrediction()
@@ -138,7 +139,7 @@ class VibeVoiceModel(SpeechModel):
         choices = table(self.choices)
         going_on, ending, closing = ((states @ choices.T).float().log_softmax(-1) for states in (before, last, ended))
         _, latent, end, close = range(len(choices))
-        return -(going_on[:, latent].sum() + ending[:, end].sum() + closing[:, close].sum())
+        return cast(Tensor, -(going_on[:, latent].sum() + ending[:, end].sum() + closing[:, close].sum()))
 
     @classmethod
     def lengths(cls, clips: ClipCounts) -> tuple[Ints, Ints]:
@@ -194,7 +195,7 @@ class VibeVoiceModel(SpeechModel):
 
     def recompute_layers(self) -> None:
         """As transformers does it, the way that does not need inputs with gradients."""
-        self.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def drop_attention(self, share: float) -> None:
         """Set it on each layer: Qwen2 has no other dropout."""

@@ -169,7 +169,7 @@ class VibeVoiceCollator(Collator):
         count = len(latents) * NOISE_REPEATS
         noise, levels = normal(rng, count, latents.shape[1]), training_levels(rng, count)
         sampled = [self._rules.sampled(voice, rng) for voice in voices]
-        heard = latents * keep_mask(rng, *latents.shape, augmentation)  # drawn last: all else is as it is without masks
+        heard = latents * keep_mask(rng, len(latents), latents.shape[1], augmentation)  # drawn last: all else is as it is without masks
         return _Drawn(self._prefix(example, sampled), sampled, heard, latents, semantic, noise, levels)
 
     def _validation_clip(self, example: VibeVoiceExample, repeats: int, draw: int) -> _Drawn:

@@ -43,12 +43,12 @@ class Checkpoint:
 
     Attributes:
         folder: where it lies.
-        config: of the model.
+        config: a ``VibeVoiceConfig``, whose parts transformers types as configurations, dicts or nothing.
         files: the safetensors file that holds each tensor.
     """
 
     folder: Path
-    config: VibeVoiceConfig
+    config: Any
     files: dict[str, Path]
 
     @classmethod
@@ -58,7 +58,7 @@ class Checkpoint:
         Raises:
             ModelError: it cannot be found or downloaded, is no VibeVoice checkpoint, or lacks tensors.
         """
-        folder = _folder(address)
+        folder = folder_of(address)
         config = _config(folder)
         checkpoint = cls(folder, config, _files(folder))
         checkpoint._check_names()
@@ -132,7 +132,12 @@ def is_checkpoint(folder: Path) -> bool:
         return False
 
 
-def _folder(address: str) -> Path:
+def folder_of(address: str) -> Path:
+    """Where a checkpoint lies, by its folder or its hub id, which is downloaded where need be.
+
+    Raises:
+        ModelError: there is no such folder, and no such download.
+    """
     folder = Path(address).expanduser()
     if folder.is_dir():
         return folder.resolve()
@@ -164,7 +169,7 @@ def _config(folder: Path) -> VibeVoiceConfig:
     try:
         found = json.loads((folder / CONFIG).read_text())
         if "acoustic_tokenizer_config" in found:
-            fix = "name the same checkpoint in transformers' layout, such as vibevoice/VibeVoice-1.5B-hf"
+            fix = f"write it in transformers' layout with `vibesweep convert {folder} NEW_FOLDER`, and name that"
             raise ModelError("it has the original repository's layout", where=str(folder), fix=fix)
         return VibeVoiceConfig.from_pretrained(folder)
     except (OSError, ValueError, TypeError, KeyError) as error:

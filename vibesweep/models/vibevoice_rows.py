@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
-from vibesweep.corpus.manifest import FeatureRecord, place_of, read_manifest, read_table
+from vibesweep.corpus.manifest import read_manifest, read_silence, read_table
 from vibesweep.errors import ShardsError
 from vibesweep.models.vibevoice_batch import PROMPT_PATCHES, Silence, VibeVoiceExample
 from vibesweep.models.vibevoice_text import MOST_SPEAKERS, TextLayout
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Address, Manifest
     from vibesweep.corpus.parquet import ShardRow, ShardTurn
     from vibesweep.models.vibevoice_checkpoint import Checkpoint
-
-COLUMNS = (
-    *("id", "split", "duration_s", "turns", "latents", "tokens", "acoustic", "semantic"),
-    *("voice_prompts.list.element.speaker", "voice_prompts.list.element.acoustic"),
-)
-"""Everything but the mels, which this family never looks at."""
 
 
 def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:
@@ -94,8 +87,8 @@ def _check_clips(where: str, context: int) -> None:
 
 def silence_of(shards: Address) -> Silence:
     """The features of silence that the shards came with."""
-    found = load((place_of(shards) / _features(shards).silence).read_bytes())
-    return Silence(found["acoustic"].float(), found["semantic"].float())
+    found = read_silence(shards)
+    return Silence(_tensor(found.acoustic).float(), _tensor(found.semantic).float())
 
 
 def unit_rules(shards: Address, spread: float) -> tuple[float, float]:
@@ -104,11 +97,6 @@ def unit_rules(shards: Address, spread: float) -> tuple[float, float]:
     They are what VibeVoice's own trainer takes from its first batch: the bias is minus the mean, the scale one over the spread. Noise
     whose spread is drawn from N(0, σ) adds σ² to the variance.
     """
-    features = _features(shards)
-    return 1 / math.hypot(features.std, spread), -features.mean
-
-
-def _features(shards: Address) -> FeatureRecord:
     features = read_manifest(shards).features
     assert features is not None, "shards that check_rows has passed"
-    return features
+    return 1 / math.hypot(features.std, spread), -features.mean

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from transformers import AutoTokenizer, VibeVoiceConfig
+from transformers import AutoTokenizer
 
 from vibesweep.errors import ModelError
 
@@ -43,7 +43,7 @@ class SpecialIds:
     close: int
 
     @classmethod
-    def of(cls, config: VibeVoiceConfig) -> SpecialIds:
+    def of(cls, config: Any) -> SpecialIds:
         """Those of a checkpoint."""
         return cls(config.audio_bos_token_id, config.audio_token_id, config.audio_eos_token_id, config.eos_token_id)
 
@@ -55,14 +55,14 @@ class TextLayout:
         self._tokenizer, self._special = tokenizer, special
 
     @classmethod
-    def load(cls, folder: Path, config: VibeVoiceConfig) -> TextLayout:
+    def load(cls, folder: Path, config: Any) -> TextLayout:
         """Load the tokenizer and the template of a checkpoint.
 
         Raises:
             ModelError: they cannot be read, there is no template, or the ids of the special tokens are not the configuration's.
         """
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+            tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"its tokenizer cannot be read: {reason}", where=str(folder), fix="download the checkpoint again") from error
@@ -87,7 +87,7 @@ class TextLayout:
         """The ids with no voice prompts."""
         return self.ids(turns, voiced=False)
 
-    def _check(self, folder: Path, config: VibeVoiceConfig) -> None:
+    def _check(self, folder: Path, config: Any) -> None:
         if not self._tokenizer.chat_template:
             raise ModelError(
                 "it has no chat template", where=str(folder), fix="download the checkpoint again, with its chat_template.jinja"

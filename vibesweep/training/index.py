@@ -153,10 +153,7 @@ def _lean(table: pa.Table) -> pa.Table:
 
 def _counts(table: pa.Table, turns: pa.ListArray, people: tuple[tuple[str, ...], ...]) -> ClipCounts:
     counts, phonemes = _turns_and_phonemes(turns)
-    frames, latents, tokens = (
-        pc.fill_null(table[name], 0).to_numpy().astype(np.int64) if name in table.column_names else np.zeros(len(table), np.int64)
-        for name in ("frames", "latents", "tokens")
-    )
+    frames, latents, tokens = (pc.fill_null(table[name], 0).to_numpy().astype(np.int64) for name in ("frames", "latents", "tokens"))
     return ClipCounts(frames, counts, np.array([len(clip) for clip in people]), phonemes, latents, tokens)
 
 

@@ -1,0 +1,319 @@
+"""The family ``vibevoice`` on a small checkpoint: the shared case, transformers' own network, and the formulas in NumPy."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import VibeVoiceForConditionalGeneration
+
+from tests import vibe
+from tests.checkpoint import write_checkpoint
+from tests.unit.speech_model_case import SpeechModelTestCase
+from vibesweep.config import TrialSettings
+from vibesweep.corpus.manifest import read_manifest
+from vibesweep.corpus.parquet import ShardRow, VoicePrompt
+from vibesweep.errors import ModelError, ShardsError
+from vibesweep.models.adapters import for_trial
+from vibesweep.models.base import Augmentation, Example, SpeechModel
+from vibesweep.models.bundle import located
+from vibesweep.models.vibevoice import VibeVoiceModel, transformers_name
+from vibesweep.models.vibevoice_batch import VibeVoiceBatch, VibeVoiceExample
+from vibesweep.models.vibevoice_checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Two checkpoints for all tests here, and the models that are read from them."""
+    for tied in (True, False):
+        FOLDERS[tied] = write_checkpoint(tmp_path_factory.mktemp("checkpoint"), tied=tied)
+    yield
+    FOLDERS.clear()
+    _loaded.cache_clear()
+
+
+FOLDERS: dict[bool, Path] = {}
+
+
+@cache
+def _loaded(tied: bool) -> VibeVoiceModel:
+    return VibeVoiceModel.from_checkpoint(Checkpoint.open(str(FOLDERS[tied])))
+
+
+def model(tied: bool = True) -> VibeVoiceModel:
+    return copy.deepcopy(_loaded(tied))
+
+
+def examples(of: SpeechModel, count: int = 12) -> list[Example]:
+    return [of.encode(row) for row in vibe.rows(count)]
+
+
+def batch_of(of: SpeechModel, clips: int = 2) -> VibeVoiceBatch:
+    made = of.collator(examples(of)).validation(examples(of)[:clips], 4)
+    assert isinstance(made, VibeVoiceBatch)
+    return made
+
+
+class TestVibeVoice(SpeechModelTestCase):
+    """The shared case."""
+
+    def base(self) -> SpeechModel:
+        return model()
+
+    def rows(self) -> list[ShardRow]:
+        return vibe.rows(12)
+
+    def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
+        assert isinstance(model, VibeVoiceModel)
+        assert isinstance(batch, VibeVoiceBatch)
+        return model.states(batch)[batch.spoken - 1]
+
+    def with_target_changed(self, batch: object, patch: int) -> object:
+        assert isinstance(batch, VibeVoiceBatch)
+        inputs, targets, semantic = batch.inputs.clone(), batch.targets.clone(), batch.semantic.clone()
+        inputs[batch.speech[patch:]] += 1.0
+        targets[patch:] += 1.0
+        semantic[patch:] += 1.0
+        return batch._replace(inputs=inputs, targets=targets, semantic=semantic)
+
+    def saved_and_loaded(self, base: SpeechModel, folder: Path) -> SpeechModel:
+        """Through transformers' own class."""
+        whole: Any = VibeVoiceForConditionalGeneration.from_pretrained(FOLDERS[True])
+        whole.save_pretrained(folder)
+        for file in FOLDERS[True].iterdir():
+            if not (folder / file.name).exists():
+                (folder / file.name).write_bytes(file.read_bytes())
+        return VibeVoiceModel.from_checkpoint(Checkpoint.open(str(folder)))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_states_and_choices_are_those_of_transformers_network(tied: bool) -> None:
+    ours, theirs = model(tied), VibeVoiceForConditionalGeneration.from_pretrained(FOLDERS[tied]).float().eval()
+    batch = batch_of(ours, 1)
+    inner: Any = theirs.model
+    embeds = inner.get_input_embeddings()(batch.ids)
+    spoken = torch.zeros(batch.ids.numel(), dtype=torch.bool).index_fill_(0, batch.spoken, True).view_as(batch.ids)
+    heard = (batch.ids == theirs.config.audio_token_id) & ~spoken
+    voices = batch.inputs[: len(batch.inputs) - len(batch.targets)]
+    embeds[heard] = inner.multi_modal_projector(voices)
+    # As generate() feeds back what it has said: _sample adds both embeddings
+    embeds[spoken] = inner.multi_modal_projector(batch.targets) + inner.semantic_connector(batch.semantic)
+    out = theirs(inputs_embeds=embeds)
+    assert torch.allclose(ours.states(batch), inner(inputs_embeds=embeds).last_hidden_state.flatten(0, 1), atol=1e-4)
+    logits = out.logits.flatten(0, 1)[:, ours.choices].double().log_softmax(-1)
+    taught = [logits[batch.spoken - 1][:, 1], logits[batch.ends][:, 2], logits[batch.ends + 1][:, 3]]
+    assert ours(batch).stop.item() == pytest.approx(-sum(part.sum().item() for part in taught), rel=1e-5)
+
+
+def test_the_loss_equals_the_papers_formula_in_float64() -> None:
+    made = model()
+    batch = batch_of(made)
+    losses = made(batch)
+    states = made.states(batch).detach().double().numpy()
+    grid = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+    shares = np.cumprod(1 - np.minimum(1 - grid[1:] / grid[:-1], 0.999))
+    repeats = len(batch.noise) // len(batch.targets)
+    noise, targets = batch.noise.double().numpy(), batch.targets.double().numpy()
+    total = 0.0
+    for number in range(len(noise)):
+        latent, place = targets[number // repeats], int(batch.spoken[number // repeats])
+        step = int(float(batch.levels[number]) * 1000)
+        signal, spread = math.sqrt(shares[step]), math.sqrt(1 - shares[step])
+        noisy, wanted = signal * latent + spread * noise[number], signal * noise[number] - spread * latent
+        total += float(np.mean((_head(made, noisy, step, states[place - 1]) - wanted) ** 2))
+    assert losses.diffusion.item() == pytest.approx(total / repeats, rel=1e-4)
+
+
+def _head(made: VibeVoiceModel, noisy: Any, step: int, condition: Any) -> Any:
+    """The diffusion head in NumPy: AdaLN layers on the condition plus the embedded time (Peng et al. 2025, section 2.2)."""
+    weights = {name: part.detach().double().numpy() for name, part in made.diffusion_head.named_parameters()}
+
+    def silu(x: Any) -> Any:
+        return x / (1 + np.exp(-x))
+
+    def rms(x: Any, gain: Any = 1.0) -> Any:
+        return gain * x / np.sqrt(np.mean(x**2) + made.config.diffusion_head_config.rms_norm_eps)
+
+    half = made.config.diffusion_head_config.frequency_embedding_size // 2
+    angles = step * np.exp(-math.log(10_000) * np.arange(half) / half)
+    time = weights["timestep_proj.fc2.weight"] @ silu(
+        weights["timestep_proj.fc1.weight"] @ np.concatenate([np.cos(angles), np.sin(angles)])
+    )
+    guide = silu(weights["cond_proj.weight"] @ condition + time)
+    hidden = weights["noisy_images_proj.weight"] @ noisy
+    for number in range(made.config.diffusion_head_config.num_hidden_layers):
+        own = {name.removeprefix(f"layers.{number}."): part for name, part in weights.items() if name.startswith(f"layers.{number}.")}
+        shift, scale, gate = np.split(own["linear.weight"] @ guide, 3)
+        inner = rms(hidden, own["norm.weight"]) * (1 + scale) + shift
+        hidden = hidden + gate * (
+            own["ffn.down_proj.weight"] @ (silu(own["ffn.gate_proj.weight"] @ inner) * (own["ffn.up_proj.weight"] @ inner))
+        )
+    shift, scale = np.split(weights["final_layer.linear_1.weight"] @ guide, 2)
+    return weights["final_layer.linear_2.weight"] @ (rms(hidden) * (1 + scale) + shift)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "full"},
+        {"method": "freeze", "freeze_layers": 1},
+        {"lora_head": "full", "lora_connectors": "full"},
+        {"lora_head": "frozen", "lora_connectors": "frozen"},
+        {"lora_targets": r".*(q_proj|linear_[12]|cond_proj)", "lora_dropout": 0.0},
+    ],
+)
+def test_every_trained_parameter_gets_a_gradient(tied: bool, changes: dict[str, Any]) -> None:
+    base = model(tied)
+    trained = for_trial(base, TrialSettings(**changes)).train()
+    torch.manual_seed(0)
+    for name, part in trained.named_parameters():
+        if "lora_B" in name:  # zero at first, which lets nothing through to A
+            torch.nn.init.normal_(part, std=0.1)
+    losses = trained(base.collator(examples(base)).training(examples(base)[:3], 0, 0))
+    torch.autograd.backward(losses.diffusion + losses.stop)
+    silent = [name for name, part in trained.named_parameters() if part.requires_grad and (part.grad is None or not part.grad.any())]
+    assert not silent
+    assert all(part.grad is None for part in trained.parameters() if not part.requires_grad)
+
+
+def test_heads_and_connectors_are_trained_as_asked() -> None:
+    base = model()
+
+    def parts(**changes: Any) -> set[str]:
+        made = for_trial(base, TrialSettings(**changes))
+        return {name for name, part in made.named_parameters() if part.requires_grad and "lora" not in name}
+
+    assert not parts(lora_head="lora")
+    assert {name.split(".")[2] for name in parts(lora_head="full")} == {"diffusion_head"}
+    assert {name.split(".")[2] for name in parts(lora_connectors="full")} == {"multi_modal_projector", "semantic_connector"}
+
+
+def test_a_sequence_is_the_checkpoints_template_with_the_speech_behind_it() -> None:
+    base = model()
+    clip = examples(base)[0]
+    batch = base.collator(examples(base)).validation([clip], 4)
+    ids, special = batch.ids[0].tolist(), base.special
+    prompts = len(batch.inputs) - len(batch.targets)
+    assert prompts > 0
+    assert ids[-1] == special.end
+    assert ids[-1 - clip.patches : -1] == [special.latent] * clip.patches
+    assert ids.count(special.begin) == 1 + len(clip.people)
+    assert ids.count(special.latent) == clip.patches + prompts
+    said = base.layout._tokenizer.decode([token for token in ids if token != special.latent])
+    assert said.startswith(" Transform the text provided by various speakers into speech output, utilizing")
+    assert (
+        " Voice input:\n Speaker 0:<|vision_start|><|vision_end|>\n Speaker 1:<|vision_start|><|vision_end|>\n Text input:\n Speaker 0: "
+        in said
+    )
+    assert said.endswith("\n Speech output:\n<|vision_start|><|vision_end|>")
+    assert isinstance(clip, VibeVoiceExample)
+    assert clip.length >= batch.ids.shape[1] - 1, "what batches are cut by is no less than what they take"
+
+
+def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_asked() -> None:
+    base = model()
+    clips = examples(base)
+    collator, clip = base.collator(clips), clips[0]
+
+    def prompts(drop: float, epoch: int, of: Example = clip) -> torch.Tensor:
+        batch = collator.training([of], 0, epoch, Augmentation(prompt_drop=drop))
+        return batch.inputs[: len(batch.inputs) - len(batch.targets)]
+
+    assert not any(len(prompts(1.0, epoch)) for epoch in range(20))
+    assert all(len(prompts(0.0, epoch)) for epoch in range(20))
+    mean = base.rules.scaled(clip.latents)
+    quiet = dataclasses.replace(base.rules, spread=0.0)
+    collator._rules = quiet  # without the σ-VAE's noise a latent of the clip itself would be seen
+    for epoch in range(50):
+        assert not any((latent == mean).all(1).any() for latent in prompts(0.0, epoch))
+    row = vibe.rows(1)[0]
+    named = tuple(VoicePrompt(person, acoustic=np.full((3, 64), 7.0, np.float16)) for person in ("p0", "q0"))
+    given = base.encode(dataclasses.replace(row, voice_prompts=named))
+    assert torch.equal(prompts(0.0, 0, given), quiet.scaled(torch.full((6, 64), 7.0)))
+
+
+def test_the_vaes_noise_is_an_items_own_and_validation_has_none() -> None:
+    base = model()
+    clips = examples(base)
+    rules, clip = base.rules, clips[0]
+    assert rules.scale == pytest.approx(0.2, rel=1e-2)
+    spreads = []
+    for epoch in range(400):
+        batch = base.collator(clips).training([clip], 0, epoch, Augmentation(prompt_drop=1.0))
+        assert torch.equal(batch.inputs, batch.targets), "what is fed back is what was to be said"
+        spreads.append(float(((batch.targets - rules.scaled(clip.latents)) / rules.scale).std()))
+    assert np.sqrt(np.mean(np.square(spreads))) == pytest.approx(0.625, rel=0.1)
+    assert np.std(spreads) > 0.2, "the spread is drawn anew for each item"
+    assert torch.equal(base.collator(clips).validation([clip], 4).targets, rules.scaled(clip.latents))
+
+
+def test_silence_before_and_after_is_spoken_too(tmp_path: Path) -> None:
+    base = model()
+    base.take_from(vibe.write_shards(tmp_path / "shards", FOLDERS[True]))
+    clips = examples(base)
+    clip, wanted = clips[0], Augmentation(prompt_drop=1.0, silence_before_s=0.4, silence_after_s=0.8)
+    batch = base.collator(clips).training([clip], 0, 0, wanted)
+    assert wanted.silence_patches == 3 + 6
+    assert len(batch.targets) == clip.patches + 9 == len(batch.semantic) == len(batch.spoken)
+    assert not batch.semantic[:3].any()
+    assert not batch.semantic[-6:].any()
+    assert batch.semantic[3:-6].any()
+    assert math.isfinite(base(batch).diffusion.item())
+
+
+def test_a_checkpoint_that_never_saw_its_latents_takes_their_scale_from_the_shards(tmp_path: Path) -> None:
+    bare = write_checkpoint(tmp_path / "bare", scale=None)
+    base = VibeVoiceModel.from_checkpoint(Checkpoint.open(str(bare)))
+    assert base.rules.scale == 1.0
+    base.take_from(vibe.write_shards(tmp_path / "shards", bare, 60))
+    clips = examples(base, 60)
+    collator = base.collator(clips)
+    latents = torch.cat([collator.training([c], 0, epoch).targets for c in clips for epoch in range(8)])
+    assert latents.mean().item() == pytest.approx(0.0, abs=0.05)
+    assert latents.std().item() == pytest.approx(1.0, abs=0.05)
+
+
+def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    folder = FOLDERS[True]
+    described = {"checkpoint": str(folder)}
+
+    def check(shards: Path) -> None:
+        VibeVoiceModel.check_shards(described, read_manifest(shards), str(shards))
+
+    check(vibe.write_shards(tmp_path / "good", folder))
+    other = write_checkpoint(tmp_path / "other", seed=1)
+    with pytest.raises(ShardsError, match="made by other encoders"):
+        check(vibe.write_shards(tmp_path / "others", other))
+    row = vibe.rows(1)[0]
+    crowd = dataclasses.replace(row, turns=tuple(dataclasses.replace(row.turns[0], speaker=f"p{number}") for number in range(5)))
+    with pytest.raises(ShardsError, match="5 speakers in clip000; VibeVoice takes 4"):
+        check(vibe.write_shards(tmp_path / "crowd", folder, clips=[crowd, *vibe.rows(6)[1:]]))
+    long = dataclasses.replace(row, tokens=5_000)
+    with pytest.raises(ShardsError, match=r"context holds 4096.*max-duration"):
+        check(vibe.write_shards(tmp_path / "long", folder, clips=[long, *vibe.rows(6)[1:]]))
+
+
+def test_names_are_transformers_own() -> None:
+    made = model(tied=False)
+    known = Checkpoint.open(str(FOLDERS[False])).files.keys()
+    ours = {transformers_name(name) for name, _ in made.named_parameters()}
+    assert ours <= known
+    assert {name for name in known - ours if not name.startswith(("model.audio_tower", "model.semantic_tokenizer"))} == {
+        "model.latent_scaling_factor",
+        "model.latent_bias_factor",
+    }
+    assert located(f"vibevoice:{FOLDERS[False]}") == f"vibevoice:{FOLDERS[False].resolve()}"
+
+
+def test_settings_that_only_some_families_take() -> None:
+    with pytest.raises(ModelError, match="lora_connectors"):
+        for_trial(model(), TrialSettings(lora_connectors="half"))

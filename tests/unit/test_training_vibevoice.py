@@ -1,0 +1,110 @@
+"""A trial on a VibeVoice checkpoint, as a lane's worker trains it; and what the released sizes take, on the meta device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests import vibe
+from tests.checkpoint import released_config, write_checkpoint
+from vibesweep.config import TrialSettings
+from vibesweep.errors import ModelError
+from vibesweep.models.adapters import for_trial, trained_parameters
+from vibesweep.models.vibevoice import VibeVoiceModel
+from vibesweep.training.checkpoint import load_checkpoint
+from vibesweep.training.loop import TrialRun
+from vibesweep.training.workbench import Workbench, World
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    folder = tmp_path_factory.mktemp("vibevoice")
+    checkpoint = write_checkpoint(folder / "checkpoint")
+    return Workbench.open(f"vibevoice:{checkpoint}", vibe.write_shards(folder / "shards", checkpoint), World())
+
+
+def start(bench: Workbench, **changes: Any) -> TrialRun:
+    settings: dict[str, Any] = {"learning_rate": 3e-3, "batch_clips": 4, "lora_head": "full", "lora_targets": "attention", **changes}
+    return TrialRun(bench, TrialSettings(**settings), max_steps=40)
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "full", "learning_rate": 1e-3}, {"silence_after_s": 0.4, "micro_batch_positions": 600}])
+def test_a_trial_lowers_the_validation_loss(bench: Workbench, changes: dict[str, Any]) -> None:
+    run = start(bench, **changes)
+    before = run.validate()
+    assert run.advance(40).loss_val < 0.9 * before
+    assert bench.validate(bench.base) == pytest.approx(before, rel=1e-6), "the base is as it was"
+
+
+def test_settings_that_vary_the_clips_leave_validation_alone(bench: Workbench) -> None:
+    plain = start(bench).validate()
+    for changes in ({"silence_before_s": 1.0}, {"voice_prompt_drop": 1.0}, {"specaugment_time_share": 0.5}):
+        run = start(bench, **changes)
+        assert run.validate() == plain
+        assert run.advance(1).loss_train != start(bench).advance(1).loss_train
+
+
+def test_the_step_with_silence_is_the_same_however_it_is_cut(bench: Workbench) -> None:
+    whole, parts = (start(bench, silence_after_s=0.4, lora_dropout=0.0, micro_batch_positions=size) for size in (4_096, 1))
+    for one, other in zip(whole.advance(3).curve, parts.advance(3).curve, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
+
+
+def test_a_checkpoint_comes_back_and_holds_what_was_trained(bench: Workbench, tmp_path: Path) -> None:
+    run = start(bench, lora_connectors="full")
+    run.advance(3)
+    run.save(tmp_path / "trial")
+    again, _, _ = load_checkpoint(bench.base, tmp_path / "trial")
+    assert bench.validate(again.eval()) == pytest.approx(run.validate(), rel=1e-6)
+
+
+def test_the_average_of_the_heads_leaves_the_rest_live(bench: Workbench) -> None:
+    runs = {parts: start(bench, ema_decay=0.99, ema_parts=parts, lora_dropout=0.0) for parts in ("all", "heads")}
+    live = start(bench, lora_dropout=0.0)
+    losses = {parts: run.advance(6).loss_val for parts, run in runs.items()}
+    assert len({*losses.values(), live.advance(6).loss_val}) == 3
+    with pytest.raises(ModelError, match="nothing of the heads is trained"):
+        start(bench, ema_decay=0.9, ema_parts="heads", lora_head="frozen")
+
+
+@pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"attention_dropout": 0.1}])
+def test_ways_of_computing(bench: Workbench, changes: dict[str, Any]) -> None:
+    plain, other = start(bench, lora_dropout=0.0).advance(2), start(bench, lora_dropout=0.0, **changes).advance(2)
+    assert other.curve[0].loss == pytest.approx(plain.curve[0].loss, rel=0.1 if "attention_dropout" in changes else 0.02)
+
+
+# The released sizes: FACTS of the 1.5B and the 7B checkpoint
+
+
+def counts(size: str) -> tuple[VibeVoiceModel, dict[str, float]]:
+    """The model on the meta device, and the millions of parameters in each part."""
+    with torch.device("meta"):
+        made = VibeVoiceModel(released_config(size))
+    return made, {name: sum(part.numel() for part in child.parameters()) / 1e6 for name, child in made.named_children()}
+
+
+def test_the_released_sizes() -> None:
+    _, small = counts("1.5B")
+    assert small["language_model"] == pytest.approx(1_544, abs=1)
+    assert small["diffusion_head"] == pytest.approx(123, abs=1)
+    assert small["multi_modal_projector"] + small["semantic_connector"] == pytest.approx(5, abs=0.5)
+    assert "lm_head" not in small
+    _, large = counts("7B")
+    assert large["language_model"] == pytest.approx(7_616 - 152_064 * 3_584 / 1e6, abs=2)
+    assert large["lm_head"] == pytest.approx(152_064 * 3_584 / 1e6, abs=1)
+
+
+def test_lora_of_the_released_size_trains_little() -> None:
+    made, _ = counts("1.5B")
+    with torch.device("meta"):
+        adapted = for_trial(made.requires_grad_(False), TrialSettings(lora_rank=8, lora_head="full"))
+    trained, total = trained_parameters(adapted)
+    head = sum(part.numel() for part in made.diffusion_head.parameters())
+    # Seven projections of 28 layers: rank x (in + out) each
+    wanted = 28 * 8 * (2 * 1_536 * 2 + 2 * (1_536 + 256) + 3 * (1_536 + 8_960))
+    assert trained == wanted + head
+    assert total < 1.7e9

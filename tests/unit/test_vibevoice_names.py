@@ -1,0 +1,251 @@
+"""The original layout's names and configuration and transformers', there and back; and safetensors files copied with changes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import VibeVoiceConfig, VibeVoiceForConditionalGeneration
+
+from tests.checkpoint import write_checkpoint
+from vibesweep.errors import ModelError
+from vibesweep.models.tensor_files import rewrite
+from vibesweep.models.vibevoice_names import as_transformers, to_original, to_transformers
+from vibesweep.models.vibevoice_original import is_original, original_config, original_preprocessor, transformers_config
+
+SIZES = {
+    "1.5B": {"hidden_size": 1536, "num_hidden_layers": 28, "tie_word_embeddings": True, "vocab_size": 151_936},
+    "7B": {"hidden_size": 3584, "num_hidden_layers": 28, "tie_word_embeddings": False, "vocab_size": 152_064},
+}
+
+# As the released 1.5B's config.json says it
+RELEASED = {
+    "acoustic_tokenizer_config": {
+        "causal": True,
+        "channels": 1,
+        "conv_bias": True,
+        "conv_norm": "none",
+        "corpus_normalize": 0.0,
+        "decoder_depths": None,
+        "decoder_n_filters": 32,
+        "decoder_ratios": [8, 5, 5, 4, 2, 2],
+        "disable_last_norm": True,
+        "encoder_depths": "3-3-3-3-3-3-8",
+        "encoder_n_filters": 32,
+        "encoder_ratios": [8, 5, 5, 4, 2, 2],
+        "fix_std": 0.5,
+        "layer_scale_init_value": 1e-06,
+        "layernorm": "RMSNorm",
+        "layernorm_elementwise_affine": True,
+        "layernorm_eps": 1e-05,
+        "mixer_layer": "depthwise_conv",
+        "model_type": "vibevoice_acoustic_tokenizer",
+        "pad_mode": "constant",
+        "std_dist_type": "gaussian",
+        "vae_dim": 64,
+        "weight_init_value": 0.01,
+    },
+    "semantic_tokenizer_config": {
+        "causal": True,
+        "channels": 1,
+        "conv_bias": True,
+        "conv_norm": "none",
+        "corpus_normalize": 0.0,
+        "disable_last_norm": True,
+        "encoder_depths": "3-3-3-3-3-3-8",
+        "encoder_n_filters": 32,
+        "encoder_ratios": [8, 5, 5, 4, 2, 2],
+        "fix_std": 0,
+        "layer_scale_init_value": 1e-06,
+        "layernorm": "RMSNorm",
+        "layernorm_elementwise_affine": True,
+        "layernorm_eps": 1e-05,
+        "mixer_layer": "depthwise_conv",
+        "model_type": "vibevoice_semantic_tokenizer",
+        "pad_mode": "constant",
+        "std_dist_type": "none",
+        "vae_dim": 128,
+        "weight_init_value": 0.01,
+    },
+    "decoder_config": {
+        "attention_dropout": 0.0,
+        "hidden_act": "silu",
+        "hidden_size": 1536,
+        "initializer_range": 0.02,
+        "intermediate_size": 8960,
+        "max_position_embeddings": 65536,
+        "max_window_layers": 28,
+        "model_type": "qwen2",
+        "num_attention_heads": 12,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-06,
+        "rope_scaling": None,
+        "rope_theta": 1000000.0,
+        "sliding_window": None,
+        "tie_word_embeddings": True,
+        "torch_dtype": "bfloat16",
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": 151936,
+    },
+    "diffusion_head_config": {
+        "ddpm_batch_mul": 4,
+        "ddpm_beta_schedule": "cosine",
+        "ddpm_num_inference_steps": 20,
+        "ddpm_num_steps": 1000,
+        "diffusion_type": "ddpm",
+        "head_ffn_ratio": 3.0,
+        "head_layers": 4,
+        "hidden_size": 1536,
+        "latent_size": 64,
+        "model_type": "vibevoice_diffusion_head",
+        "prediction_type": "v_prediction",
+        "rms_norm_eps": 1e-05,
+        "speech_vae_dim": 64,
+    },
+    "model_type": "vibevoice",
+    "torch_dtype": "bfloat16",
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
+    with torch.device("meta"):
+        model = VibeVoiceForConditionalGeneration(VibeVoiceConfig(text_config={"model_type": "qwen2", **SIZES[size]}))
+    names = list(model.state_dict())
+    originals = [to_original(name) for name in names]
+    assert len(set(originals)) == len(names) > 1_000
+    assert as_transformers(originals) == dict(zip(originals, names, strict=True))
+
+
+# From the released 1.5B's index, and what its tensors are in transformers' model
+@pytest.mark.parametrize(
+    ("original", "ours"),
+    [
+        ("model.acoustic_tokenizer.encoder.downsample_layers.0.0.conv.conv.weight", "model.audio_tower.encoder.stem.conv.conv.weight"),
+        ("model.acoustic_tokenizer.encoder.downsample_layers.6.0.conv.conv.bias", "model.audio_tower.encoder.conv_layers.5.conv.conv.bias"),
+        ("model.acoustic_tokenizer.encoder.stages.0.2.gamma", "model.audio_tower.encoder.stem.stage.2.gamma"),
+        (
+            "model.acoustic_tokenizer.encoder.stages.6.7.ffn.linear2.bias",
+            "model.audio_tower.encoder.conv_layers.5.stage.7.ffn.linear2.bias",
+        ),
+        ("model.acoustic_tokenizer.decoder.upsample_layers.0.0.conv.conv.weight", "model.audio_tower.decoder.stem.conv.conv.weight"),
+        (
+            "model.acoustic_tokenizer.decoder.upsample_layers.6.0.convtr.convtr.weight",
+            "model.audio_tower.decoder.conv_layers.5.convtr.convtr.weight",
+        ),
+        (
+            "model.acoustic_tokenizer.decoder.stages.0.7.mixer.conv.conv.conv.weight",
+            "model.audio_tower.decoder.stem.stage.7.mixer.conv.weight",
+        ),
+        ("model.semantic_tokenizer.encoder.head.conv.conv.weight", "model.semantic_tokenizer_encoder.head.conv.weight"),
+        ("model.prediction_head.t_embedder.mlp.2.weight", "model.diffusion_head.timestep_proj.fc2.weight"),
+        ("model.prediction_head.layers.3.adaLN_modulation.1.weight", "model.diffusion_head.layers.3.linear.weight"),
+        ("model.prediction_head.final_layer.linear.weight", "model.diffusion_head.final_layer.linear_2.weight"),
+        ("model.acoustic_connector.norm.weight", "model.multi_modal_projector.act.weight"),
+        ("model.semantic_connector.fc2.bias", "model.semantic_connector.linear_2.bias"),
+        ("model.speech_scaling_factor", "model.latent_scaling_factor"),
+    ],
+)
+def test_released_names(original: str, ours: str) -> None:
+    assert to_transformers(original) == ours
+    assert to_original(ours) == original
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.vision_tower.weight",
+        "model.acoustic_tokenizer.encoder.norm.weight",
+        "model.prediction_head.layers.x.norm.weight",
+        "lm_head",
+        "",
+    ],
+)
+def test_names_that_are_not_vibevoices_are_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="no tensor"):
+        to_transformers(name)
+
+
+def test_the_released_configuration_is_read_and_comes_back() -> None:
+    assert is_original(RELEASED)
+    ours = transformers_config(RELEASED)
+    config: Any = VibeVoiceConfig(**ours)
+    assert not is_original(config.to_dict())
+    assert config.audio_config.vae_std == 0.625
+    assert config.audio_config.downsampling_ratios == [2, 2, 4, 5, 5, 8]
+    assert config.audio_config.depths == [3, 3, 3, 3, 3, 3, 8]
+    assert (config.semantic_model_config.hidden_size, config.text_config.hidden_size) == (128, 1536)
+    assert config.text_config.rope_parameters["rope_theta"] == 1e6
+    assert (config.diffusion_head_config.intermediate_size, config.diffusion_head_config.num_hidden_layers) == (4608, 4)
+    assert config.tie_word_embeddings
+    back = original_config(config.to_dict())
+    for part in ("acoustic_tokenizer_config", "semantic_tokenizer_config", "diffusion_head_config"):
+        assert back[part] == RELEASED[part]
+    said: dict[str, object] = RELEASED["decoder_config"]  # type: ignore[assignment]
+    assert {name: back["decoder_config"][name] for name in said} == said
+    assert (back["torch_dtype"], back["tie_word_embeddings"]) == ("bfloat16", True)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_checkpoint_goes_there_and_back_to_the_bit(tmp_path: Path, tied: bool) -> None:
+    source = write_checkpoint(tmp_path / "ours", tied=tied) / "model.safetensors"
+    rewrite(source, tmp_path / "original.safetensors", lambda name, read: None, rename=to_original)
+    rewrite(tmp_path / "original.safetensors", tmp_path / "back.safetensors", lambda name, read: None, rename=to_transformers)
+    first, back = load_file(source), load_file(tmp_path / "back.safetensors")
+    assert first.keys() == back.keys()
+    assert all(torch.equal(tensor, back[name]) and tensor.dtype == back[name].dtype for name, tensor in first.items())
+    assert not first.keys() & load_file(tmp_path / "original.safetensors").keys() - {
+        name for name in first if name.startswith(("model.language_model.", "lm_head.", "model.diffusion_head."))
+    }
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_configuration_goes_there_and_back(tmp_path: Path, tied: bool) -> None:
+    found = json.loads((write_checkpoint(tmp_path / "ours", tied=tied) / "config.json").read_text())
+    back: Any = VibeVoiceConfig(**transformers_config(json.loads(json.dumps(original_config(found)))))
+    with torch.device("meta"):
+        first = {name: part.shape for name, part in VibeVoiceForConditionalGeneration(VibeVoiceConfig(**found)).state_dict().items()}
+        second = {name: part.shape for name, part in VibeVoiceForConditionalGeneration(back).state_dict().items()}
+    assert first == second
+    assert back.audio_config.vae_std == found["audio_config"]["vae_std"]
+    assert (back.audio_token_id, back.eos_token_id) == (found["audio_token_id"], found["eos_token_id"])
+    preprocessor = original_preprocessor({"sampling_rate": 24_000, "target_dB_FS": -25}, 3584)
+    assert preprocessor["language_model_pretrained_name"] == "Qwen/Qwen2.5-7B"
+
+
+def test_a_file_is_copied_with_tensors_changed_renamed_and_added(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tensors = {"a": torch.randn(3, 5).bfloat16(), "b": torch.randn(7), "c": torch.tensor(2.0)}
+    save_file(tensors, tmp_path / "in.safetensors", metadata={"format": "pt"})
+    more = {"d": torch.tensor(0.5, dtype=torch.bfloat16)}
+    size = rewrite(
+        tmp_path / "in.safetensors",
+        tmp_path / "out.safetensors",
+        lambda n, read: read() * 2 if n == "b" else None,
+        lambda n: f"x.{n}",
+        more,
+    )
+    found = load_file(tmp_path / "out.safetensors")
+    wanted = {"x.a": tensors["a"], "x.b": tensors["b"] * 2, "x.c": tensors["c"], **more}
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(value, found[name]) for name, value in wanted.items())
+    assert size == sum(value.nbytes for value in wanted.values())
+
+
+def test_a_tensor_of_another_shape_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "in.safetensors")
+    with pytest.raises(ModelError, match=r"a is \[3\] and was trained as \[4\]"):
+        rewrite(tmp_path / "in.safetensors", tmp_path / "out.safetensors", lambda name, read: torch.zeros(4))
+
+
+def test_a_torn_file_is_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3_000)}, tmp_path / "in.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes((tmp_path / "in.safetensors").read_bytes()[:-8])
+    with pytest.raises(ModelError, match="cannot be copied"):
+        rewrite(tmp_path / "torn.safetensors", tmp_path / "out.safetensors", lambda name, read: None)

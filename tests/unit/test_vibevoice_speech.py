@@ -1,0 +1,180 @@
+"""Speaking with a VibeVoice folder: a random model's speech is noise, but it is written, seeded and ended as a real one's."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import torch
+from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
+
+from tests.checkpoint import write_checkpoint
+from vibesweep.corpus.recordings import Turn
+from vibesweep.delivery import vibevoice_speech
+from vibesweep.delivery.synthesize import Speech, default_settings, synthesize
+from vibesweep.delivery.vibevoice_speech import LEAST_LIMIT
+from vibesweep.errors import ModelError, SpeechError
+from vibesweep.models.mel_speak import SpeakingSettings
+
+BRIEF = SpeakingSettings(diffusion_steps=2, guidance=1.3)
+HOP = 3_200
+
+
+TWO = "[SPEAKER_A] Hello. [SPEAKER_B] Good morning, how are you?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("speech") / "model", tied=False)
+
+
+def with_one_choice(folder: Path, **ids: int) -> Path:
+    """Make of a checkpoint one that always chooses the token of the smallest id that it may choose."""
+    write_checkpoint(folder, tied=False)
+    model = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype="auto")
+    torch.nn.init.zeros_(model.lm_head.weight)
+    for name, value in ids.items():
+        setattr(model.config, name, value)
+    model.save_pretrained(folder)
+    return folder
+
+
+def wav_of(path: Path) -> npt.NDArray[np.float64]:
+    samples, rate_hz = soundfile.read(path)
+    assert rate_hz == 24_000
+    assert samples.ndim == 1
+    return samples  # type: ignore[no-any-return]
+
+
+def recording(path: Path, seconds: float, rate_hz: int = 16_000) -> str:
+    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, round(seconds * rate_hz)), rate_hz)
+    return str(path)
+
+
+def test_it_speaks_and_says_how_long(folder: Path, tmp_path: Path) -> None:
+    speech = synthesize(str(folder), TWO, tmp_path / "new" / "x.wav", settings=BRIEF)
+    samples = wav_of(tmp_path / "new" / "x.wav")
+    assert len(samples) % HOP == 0
+    assert speech == Speech(len(samples) / 24_000, {})
+    assert np.abs(samples).max() > 0
+
+
+def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        synthesize(str(folder), TWO, tmp_path / f"{name}.wav", settings=SpeakingSettings(diffusion_steps=2, guidance=1.3, seed=seed))
+    first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    assert first == second != third
+    assert torch.equal(torch.get_rng_state(), state), "the caller's own noise is untouched"
+
+
+@pytest.mark.parametrize("changed", [{"guidance": 3.0}, {"diffusion_steps": 5}])
+def test_guidance_and_steps_matter(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+    synthesize(str(folder), TWO, tmp_path / "a.wav", settings=BRIEF)
+    synthesize(str(folder), TWO, tmp_path / "b.wav", settings=dataclasses.replace(BRIEF, **changed))
+    assert (tmp_path / "a.wav").read_bytes() != (tmp_path / "b.wav").read_bytes()
+
+
+def test_voices_come_from_recordings_of_any_rate(folder: Path, tmp_path: Path) -> None:
+    voice = recording(tmp_path / "ann.wav", 1.0)
+    speech = synthesize(str(folder), TWO, tmp_path / "x.wav", voices=[voice], settings=BRIEF)
+    assert speech.voices == {"SPEAKER_A": voice}
+    synthesize(str(folder), TWO, tmp_path / "y.wav", settings=BRIEF)
+    assert (tmp_path / "x.wav").read_bytes() != (tmp_path / "y.wav").read_bytes()
+
+
+def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Path) -> None:
+    processor = VibeVoiceProcessor.from_pretrained(folder)
+    turns = [Turn("B", "One."), Turn("A", "Two."), Turn("B", "Three."), Turn("D", "Four."), Turn("C", "Five.")]
+    prompts = [np.full(HOP, 0.1, np.float32), np.full(HOP + 1, 0.1, np.float32)]
+    inputs, words = vibevoice_speech._inputs(processor, turns, ["B", "A", "D", "C"], prompts)
+    assert processor.tokenizer.decode(inputs["input_ids"][0]).partition("respective speaker.\n")[2] == (
+        " Voice input:\n Speaker 0:<|vision_start|><|vision_pad|><|vision_end|>\n"
+        " Speaker 1:<|vision_start|><|vision_pad|><|vision_pad|><|vision_end|>\n"
+        " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speaker 0: Three.\n Speaker 2: Four.\n Speaker 3: Five.\n"
+        " Speech output:\n<|vision_start|>"
+    )
+    assert words == sum(len(processor.tokenizer(turn.text)["input_ids"]) for turn in turns)
+
+
+def test_a_model_that_never_stops_is_cut(tmp_path: Path) -> None:
+    folder = with_one_choice(tmp_path / "endless", audio_token_id=0)
+    speech = synthesize(str(folder), "A", tmp_path / "x.wav", settings=BRIEF)
+    assert speech.cut
+    assert len(wav_of(tmp_path / "x.wav")) == round(speech.seconds * 24_000) == LEAST_LIMIT * HOP
+
+
+def test_a_model_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
+    folder = with_one_choice(tmp_path / "mute")
+    with pytest.raises(SpeechError, match="said nothing"):
+        synthesize(str(folder), "A.", tmp_path / "x.wav", settings=BRIEF)
+    assert not (tmp_path / "x.wav").exists()
+
+
+def test_sound_is_in_the_file_as_soon_as_it_is_decoded(folder: Path, tmp_path: Path) -> None:
+    model: Any = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode(), vibevoice_speech._writing(model, tmp_path / "x.wav", 24_000):
+        for count in (1, 2):
+            model.model.audio_tower.decode(torch.zeros(1, 1, 64))
+            assert len(wav_of(tmp_path / "x.wav")) == count * HOP
+    with torch.inference_mode():
+        model.model.audio_tower.decode(torch.zeros(1, 1, 64))
+    assert len(wav_of(tmp_path / "x.wav")) == 2 * HOP
+
+
+def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
+    folder = with_one_choice(tmp_path / "endless", audio_token_id=0)
+    processor = VibeVoiceProcessor.from_pretrained(folder)
+    chat: Any = [{"role": "0", "content": [{"type": "text", "text": "Hello."}]}]
+    script = processor.apply_chat_template(chat, tokenize=False)
+    inputs, passes = processor(text=[script], return_tensors="pt"), []
+    for kind in (VibeVoiceForConditionalGeneration, vibevoice_speech._Speaker):
+        model: Any = kind.from_pretrained(folder)
+        count = [0]
+        model.model.language_model.register_forward_hook(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
+        model.generate(**inputs, max_new_tokens=4, guidance_scale=1.3, num_diffusion_steps=1)
+        passes.append(count[0])
+    assert passes[1] == 2 * 4, "each latent takes the script's pass and the unguided one of the diffusion"
+    assert passes[0] == 3 * 4, "transformers does as it did when this was written"
+
+
+@pytest.mark.parametrize(
+    ("text", "voices", "found"),
+    [
+        ("  ", [], "the text is empty"),
+        ("\n".join(f"[SPEAKER_{tag}] Hello." for tag in "ABCDE"), [], "5 speakers"),
+        ("Hello.", ["nobody.wav"], "no such file"),
+        ("Hello.", ["text.wav"], "the voice cannot be used"),
+        ("Hello.", ["a.wav", "a.wav"], "2 voices for 1 speakers"),
+        ("Hello there. " * 2_000, [], "leave no room"),
+    ],
+)
+def test_what_cannot_be_spoken_is_named(folder: Path, tmp_path: Path, text: str, voices: list[str], found: str) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    recording(tmp_path / "a.wav", 0.5)
+    with pytest.raises(SpeechError, match=found):
+        synthesize(str(folder), text, tmp_path / "x.wav", voices=[str(tmp_path / voice) for voice in voices], settings=BRIEF)
+    assert not (tmp_path / "x.wav").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpeechError, match="cannot be written"):
+        synthesize(str(folder), "Hello.", tmp_path, settings=BRIEF)
+
+
+def test_without_diffusers_it_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ModelError, match="Pip install diffusers"):
+        synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
+
+
+def test_the_default_guidance_is_the_familys(folder: Path) -> None:
+    assert default_settings(str(folder)).guidance == default_settings(f"vibevoice:{folder}").guidance == 1.3
+    assert default_settings("mel-tiny") == SpeakingSettings()
