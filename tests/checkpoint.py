@@ -101,6 +101,7 @@ def write_checkpoint(
     scale: tuple[float, float] | None = (0.2, -0.05),
     size: str | None = None,
     device: str = "cpu",
+    layers: int = 2,
 ) -> Path:
     """Save such a checkpoint; bfloat16, as the released ones are.
 
@@ -111,9 +112,10 @@ def write_checkpoint(
         scale: ``latent_scaling_factor`` and ``latent_bias_factor``; ``None`` leaves both out of the file.
         size: of a released checkpoint, in place of the small one.
         device: that the weights are drawn on.
+        layers: of the small one's language model.
     """
     tokenizer = _tokenizer()
-    config = _with_ids(_small(tied) if size is None else released_config(size), tokenizer)
+    config = _with_ids(_small(tied, layers) if size is None else released_config(size), tokenizer)
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(seed)
         model: Any = VibeVoiceForConditionalGeneration(config)
@@ -144,7 +146,7 @@ def _tokenizer() -> Qwen2Tokenizer:
     return tokenizer
 
 
-def _small(tied: bool) -> VibeVoiceConfig:
+def _small(tied: bool, layers: int) -> VibeVoiceConfig:
     sizes: dict[str, Any] = dict(num_filters=2, depths=[1] * 7, ffn_expansion=2, layer_scale_init_value=0.5, rms_norm_eps=1e-5)
     return VibeVoiceConfig(
         audio_config=VibeVoiceAcousticTokenizerConfig(hidden_size=64, vae_std=0.625, **sizes),
@@ -153,7 +155,7 @@ def _small(tied: bool) -> VibeVoiceConfig:
             vocab_size=448,
             hidden_size=32,
             intermediate_size=48,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=4_096,

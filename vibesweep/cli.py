@@ -47,6 +47,7 @@ def say(line: str, where: Console = console, style: str | None = None) -> None:
 def run(
     space: Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")],
     corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
+    model: Annotated[str | None, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
 ) -> None:
@@ -54,7 +55,7 @@ def run(
     from vibesweep.sweep.space import load_space
 
     sweep = load_space(space)
-    overrides = {key: value for key, value in (("corpus", corpus), ("trials", trials)) if value is not None}
+    overrides = {key: value for key, value in (("corpus", corpus), ("model", model), ("trials", trials)) if value is not None}
     sweep = dataclasses.replace(sweep, **overrides)  # type: ignore[arg-type]
 
     from vibesweep.sweep.run import run_sweep
@@ -115,7 +116,7 @@ def preprocess(
 
     encoder = None
     if model:
-        from vibesweep.models.vibevoice_encoder import encoder_of
+        from vibesweep.models.bundle import encoder_of
 
         encoder = encoder_of(model)
     with shown(console) as tell:

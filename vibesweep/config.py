@@ -201,7 +201,7 @@ class Sweep:
         space: a function of an ``optuna.Trial`` that suggests :class:`TrialSettings` fields by name (and may return further fixed
             ones), or a dict of ``optuna.distributions``.
         corpus: a corpus folder, a folder of shards, or ``demo`` for the corpus that vibesweep speaks itself.
-        model: the base to fine-tune: a shipped one's name or a base's folder.
+        model: the base to fine-tune: a shipped one's name, a base's folder, or ``vibevoice:<folder or hub id>``.
         settings: what the space leaves alone.
         budget: how long a trial may train and when ASHA looks.
         trials: how many settings are tried.

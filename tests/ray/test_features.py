@@ -29,7 +29,7 @@ from vibesweep.corpus.plan import Part
 from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.shards import preprocess
 from vibesweep.errors import ModelError, ShardsError
-from vibesweep.models.vibevoice_encoder import encoder_of
+from vibesweep.models.bundle import encoder_of
 from vibesweep.storage import Place
 from vibesweep.sweep.prepare import shards_for
 
@@ -179,7 +179,7 @@ def test_samples_go_through_the_object_store_unharmed(corpus: Path) -> None:
 KILLED = """
 import os, signal, sys
 from vibesweep.corpus.shards import preprocess
-from vibesweep.models.vibevoice_encoder import encoder_of
+from vibesweep.models.bundle import encoder_of
 
 def kill(encoded):
     if encoded.recordings:

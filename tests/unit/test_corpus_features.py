@@ -23,7 +23,7 @@ from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS, SHARD_ROW_COLUMNS, Sha
 from vibesweep.corpus.parts import read_part, write_part
 from vibesweep.corpus.plan import Part, ShardPlan
 from vibesweep.errors import ModelError
-from vibesweep.models.vibevoice_encoder import encoder_of
+from vibesweep.models.bundle import encoder_of
 from vibesweep.storage import Place
 
 SETTINGS = CorpusSettings()

@@ -25,7 +25,8 @@ def test_positions_leave_headroom_and_are_a_power_of_two(free_gb: float, positio
 def test_a_method_is_measured_once_whatever_its_rates() -> None:
     plain = TrialSettings()
     assert key_of(plain) == key_of(TrialSettings(learning_rate=1e-2, lora_rank=64, seed=3, batch_clips=2))
-    assert len({key_of(plain), key_of(TrialSettings(method="full")), key_of(TrialSettings(precision="bf16"))}) == 3
+    others = [{"method": "full"}, {"precision": "bf16"}, {"lora_dropout": 0.0}, {"lora_connectors": "full"}]
+    assert len({key_of(plain), *(key_of(TrialSettings(**changes)) for changes in others)}) == 5  # type: ignore[arg-type]
 
 
 def test_on_a_cpu_a_constant_unless_it_is_set(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,9 @@ from torch import Tensor
 
 from vibesweep.errors import ModelError
 from vibesweep.models.base import SpeechModel
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.features import FeatureEncoder
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, VOICES = "config.json", "model.safetensors", "voices.safetensors"
@@ -61,6 +64,20 @@ def located(name: str) -> str:
     folder = Checkpoint.open(address).folder
     # Another host has a download of its own, where this one's hub id led to
     return f"{CHECKPOINT_FAMILY}:{folder if Path(address).expanduser().exists() else address}"
+
+
+def encoder_of(name: str) -> FeatureEncoder | None:
+    """What hears a corpus for a model; ``None`` for a family that reads mels.
+
+    Raises:
+        ModelError: there is no such model, or its checkpoint cannot be used.
+    """
+    if checkpoint_address(name) is None:
+        base_folder(name)
+        return None
+    from vibesweep.models.vibevoice_encoder import VibeVoiceEncoder
+
+    return VibeVoiceEncoder.of(located(name))
 
 
 def checkpoint_address(name: str) -> str | None:

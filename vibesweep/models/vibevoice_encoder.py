@@ -21,9 +21,8 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
     VibeVoiceAcousticTokenizerConv1dPaddingCache,
 )
 
-from vibesweep.corpus.features import FeatureEncoder, Features, Samples
+from vibesweep.corpus.features import Features, Samples
 from vibesweep.errors import ModelError, ResourceError
-from vibesweep.models.bundle import base_folder, checkpoint_address, located
 from vibesweep.models.vibevoice_checkpoint import ENCODERS, Checkpoint
 from vibesweep.models.vibevoice_text import TextLayout
 
@@ -35,18 +34,6 @@ RECIPE_FILES = (
     "chat_template.jinja",
 )
 """What a checkpoint's level, tokens and script come from, as far as each is there."""
-
-
-def encoder_of(name: str) -> FeatureEncoder | None:
-    """What hears a corpus for a model; ``None`` for a family that reads mels.
-
-    Raises:
-        ModelError: there is no such model, or its checkpoint cannot be used.
-    """
-    if checkpoint_address(name) is None:
-        base_folder(name)
-        return None
-    return VibeVoiceEncoder.of(located(name))
 
 
 @dataclass(frozen=True)

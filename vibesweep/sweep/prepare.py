@@ -12,8 +12,7 @@ from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.progress import shown
 from vibesweep.corpus.shards import preprocess
-from vibesweep.models.bundle import description_of
-from vibesweep.models.vibevoice_encoder import encoder_of
+from vibesweep.models.bundle import description_of, encoder_of
 from vibesweep.storage import Place
 
 DEMO = "demo"

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.base import Ints
+from vibesweep.models.base import Augmentation, Ints
 from vibesweep.training.index import Floats, Index
 
 POOL_STEPS = 16
@@ -58,17 +58,20 @@ class StepPlan:
         seed: of the shuffle.
         batch_clips: clips in a step.
         batch_seconds: speech in a step, in place of ``batch_clips``.
+        beside: positions that a clip's sequence takes beside its length.
     """
 
     index: Index
     seed: int
     batch_clips: int = 8
     batch_seconds: float | None = None
+    beside: int = BESIDE_POSITIONS
 
     @classmethod
     def of(cls, index: Index, settings: TrialSettings) -> StepPlan:
         """The plan of a trial."""
-        return cls(index, settings.seed, settings.batch_clips, settings.batch_seconds)
+        silence = Augmentation.of(settings).silence_patches
+        return cls(index, settings.seed, settings.batch_clips, settings.batch_seconds, BESIDE_POSITIONS + silence)
 
     @cached_property
     def epoch_steps(self) -> int:
@@ -180,20 +183,21 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
     return (np.array(mine), 1.0) if mine else (ordered[-1:], 0.0)
 
 
-def pack(clips: Ints, lengths: Ints, positions: int) -> list[Ints]:
+def pack(clips: Ints, lengths: Ints, positions: int, beside: int = BESIDE_POSITIONS) -> list[Ints]:
     """Cut a worker's clips into parts of at most so many positions, padding included; a longer clip is a part of its own.
 
     Args:
         clips: numbers of the clips.
-        lengths: positions of all clips [N]; each takes :data:`BESIDE_POSITIONS` more.
+        lengths: positions of all clips [N].
         positions: what fits the device at once.
+        beside: positions that each clip takes beside its length.
 
     Returns:
         Numbers of the clips of each part, longest first; none is empty.
     """
     parts: list[list[int]] = []
     for clip in _longest_first(clips, lengths).tolist():
-        if parts and (lengths[parts[-1][0]] + BESIDE_POSITIONS) * (len(parts[-1]) + 1) <= positions:
+        if parts and (lengths[parts[-1][0]] + beside) * (len(parts[-1]) + 1) <= positions:
             parts[-1].append(clip)
         else:
             parts.append([clip])

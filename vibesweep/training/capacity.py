@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -23,15 +24,15 @@ CPU_POSITIONS = 4_096
 PROBES = (512, 2_048)
 """Positions that are tried. The larger takes 10 GiB with VibeVoice's 1.5B."""
 HEADROOM = 0.2
-STATES = 3
-"""Copies of the trained weights that come after the first step: two moments and an average."""
+COPIES = 5
+"""Of the trained weights, that come beside them: the gradient, two moments, an average, and one for DDP's buckets or a larger optimizer."""
 
 Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Appetite:
-    """Bytes that a forward and a backward pass take: ``fixed + slope * positions``."""
+    """Bytes that a forward and a backward pass take beside the weights and their gradient: ``fixed + slope * positions``."""
 
     fixed: float
     slope: float
@@ -43,9 +44,10 @@ class Appetite:
 
 
 def key_of(settings: TrialSettings) -> Key:
-    """What decides how much memory a position takes."""
-    names = ("method", "precision", "gradient_checkpointing", "lora_targets", "lora_head", "lora_dora", "freeze_layers")
-    return tuple(getattr(settings, name) for name in names)
+    """What decides how much memory a position takes. Dropout of any share does: each adapted layer then keeps an input of its own."""
+    names = ("method", "precision", "gradient_checkpointing", "freeze_layers", "lora_targets", "lora_head", "lora_connectors", "lora_dora")
+    drops = (settings.lora_dropout > 0, settings.attention_dropout > 0)
+    return (*(getattr(settings, name) for name in names), *drops)
 
 
 def measure(model: nn.Module, collator: Collator, clips: Sequence[Example], device: str, autocast: AbstractContextManager[Any]) -> Appetite:
@@ -58,29 +60,33 @@ def measure(model: nn.Module, collator: Collator, clips: Sequence[Example], devi
         device: that it is on.
         autocast: of its forward pass.
     """
-    clip = _longest_that_fits(clips)
-    counts = [max(1, positions // _taken(clip)) for positions in PROBES]
+    few, many = _probes(clips)
     with torch.random.fork_rng([torch.device(device)]):
-        # The first pass is not looked at: libraries set their workspaces aside in it
-        peaks = [
-            _peak(model, collator, [clip] * count, device, autocast) for count in (counts[0], counts[0], max(counts[1], 2 * counts[0]))
-        ]
-    (small, first), (large, second) = peaks[1:]
+        # The first pass is not looked at: libraries set their workspaces aside in it. It leaves its gradient, as the micro-batches
+        # before the last do: where there is none, a small pass is largest at its end and a large one at its beginning, on no line.
+        _, (small, first), (large, second) = [_peak(model, collator, batch, device, autocast) for batch in (few, few, many)]
+    model.zero_grad(set_to_none=True)
     slope = max((second - first) / (large - small), 1.0)
     return Appetite(max(first - slope * small, 0.0), slope)
 
 
 def free_bytes(model: nn.Module, device: str) -> float:
-    """What a CUDA device has left for a trial's passes: what no process holds or torch holds unused, less the optimizer's states."""
+    """What a CUDA device has left for a trial's passes: what no process holds or torch holds unused, less what comes with training."""
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    states = STATES * sum(part.nbytes for part in model.parameters() if part.requires_grad)
-    return float(torch.cuda.mem_get_info(device)[0] + unused - states)
+    copies = COPIES * sum(part.nbytes for part in model.parameters() if part.requires_grad)
+    return float(torch.cuda.mem_get_info(device)[0] + unused - copies)
 
 
-def _longest_that_fits(clips: Sequence[Example]) -> Example:
-    """The longest clip that the smaller probe has room for, else the shortest: long clips take the most for each position."""
-    ordered = sorted(clips, key=_taken)
-    return ([ordered[0]] + [clip for clip in ordered if _taken(clip) <= PROBES[0]])[-1]
+def _probes(clips: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Two batches: as many of the longest clips as the smaller probe has room for, and the same over and over for the larger.
+
+    Long clips take the most for each position that is counted, and a batch of several is as wide as any of their drawn prompts makes
+    it. One clip over and over has one draw: it measured 0.6 to 0.95 of what was counted for it.
+    """
+    ordered = sorted(clips, key=_taken, reverse=True)
+    longest = [clip for clip in ordered if _taken(clip) <= PROBES[0]] or ordered[-1:]
+    few, many = (max(positions // _taken(longest[0]), least) for positions, least in zip(PROBES, (1, 2), strict=True))
+    return list(islice(cycle(longest), few)), list(islice(cycle(longest[:few]), many))
 
 
 def _taken(clip: Example) -> int:
@@ -91,7 +97,7 @@ def _taken(clip: Example) -> int:
 def _peak(
     model: nn.Module, collator: Collator, clips: list[Example], device: str, autocast: AbstractContextManager[Any]
 ) -> tuple[int, int]:
-    """Positions of a batch, and bytes that its passes took at most."""
+    """Positions of a batch, longest clip first, and bytes that its passes took at most."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     batch = collator.training(clips, 0, 0).to(device)
@@ -99,5 +105,4 @@ def _peak(
         with autocast:
             losses = model(batch)
         torch.autograd.backward(Sizes.of([clip.patches for clip in clips]).weigh(losses, 1.0, 1.0))
-    model.zero_grad(set_to_none=True)
     return len(clips) * _taken(clips[0]), torch.cuda.max_memory_allocated(device) - before

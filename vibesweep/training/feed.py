@@ -88,7 +88,7 @@ class MemoryFeed:
     def steps(self, plan: StepPlan, first_step: int, past_step: int, positions: int) -> Steps:
         """Yield the steps."""
         for part in shares(plan, first_step, past_step, self._rank, self._size):
-            yield cut(part, [self._clips[clip] for clip in part.mine], self.index, positions)
+            yield cut(part, [self._clips[clip] for clip in part.mine], plan, positions)
 
 
 def shares(plan: StepPlan, first_step: int, past_step: int, rank: int, size: int) -> Iterator[Share]:
@@ -97,9 +97,9 @@ def shares(plan: StepPlan, first_step: int, past_step: int, rank: int, size: int
         yield Share(number, epoch, clips, *deal(clips, plan.index.lengths, rank, size))
 
 
-def cut(part: Share, examples: Sequence[Example], index: Index, positions: int) -> Step:
+def cut(part: Share, examples: Sequence[Example], plan: StepPlan, positions: int) -> Step:
     """Make the step of a share and its clips, which come in the share's order."""
     of = dict(zip(part.mine.tolist(), examples, strict=True))
-    parts = pack(part.mine, index.lengths, positions)
+    parts = pack(part.mine, plan.index.lengths, positions, plan.beside)
     micro = tuple(tuple(of[clip] for clip in numbers.tolist()) for numbers in parts)
-    return Step(part.step, part.epoch, part.clips, index.sizes(part.clips), micro, part.counts)
+    return Step(part.step, part.epoch, part.clips, plan.index.sizes(part.clips), micro, part.counts)

@@ -93,6 +93,8 @@ def lane_worker(config: dict[str, Any]) -> None:
 
 
 def _open_bench(spec: LaneSpec, rank: int, size: int) -> Workbench:
+    # Batches of many shapes: without it the allocator's fragments took another 13 GB beside a trial's 68 (docs/design/training.md)
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     import torch
     from ray.train.torch import get_device
 

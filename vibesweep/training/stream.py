@@ -71,7 +71,7 @@ class StreamFeed:
         with closing(self._examples(plan, first_step, past_step)) as streamed:
             for part, (number, examples) in zip(self._shares(plan, first_step, past_step), streamed, strict=True):
                 assert number == part.step, f"step {number} came in place of {part.step}"
-                yield cut(part, examples, self.index, positions)
+                yield cut(part, examples, plan, positions)
 
     def _shares(self, plan: StepPlan, first_step: int, past_step: int) -> Iterator[Share]:
         return shares(plan, first_step, past_step, self._rank, self._size)
