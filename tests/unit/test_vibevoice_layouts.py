@@ -206,6 +206,9 @@ def test_the_lora_layout_is_what_the_community_loaders_look_for(tmp_path: Path, 
     adapted = PeftModel.from_pretrained(language_model, str(out)).merge_and_unload()
     for part, value in adapted.named_parameters():
         torch.testing.assert_close(value, whole[f"model.language_model.{part}"].float(), rtol=BF16_ROUNDING, atol=1e-5)
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["task_type"]) == (4, 8, None)
+    assert "layers.0.self_attn.q_proj" in config["target_modules"]
     # The head whole, under the original's names, in both formats that loaders read
     head = torch.load(out / "diffusion_head" / "diffusion_head_full.bin", weights_only=True)
     assert all(torch.equal(value, head[part]) for part, value in load_file(out / "diffusion_head" / "model.safetensors").items())
