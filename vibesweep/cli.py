@@ -66,8 +66,11 @@ def run(
     from vibesweep.delivery.export import export as export_best
     from vibesweep.delivery.sample import speak_sample
 
-    bundle = export_best(folder, folder.best)
-    say(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}")
+    say(f"best model: {export_best(folder, folder.best)}")
+    try:
+        say(f"hear it:    {speak_sample(folder, folder.best)}")
+    except VibesweepError as error:  # the sweep and its best model are there all the same
+        say(f"no sample:  {error}", errors, style="yellow")
 
 
 @app.command("demo-corpus")

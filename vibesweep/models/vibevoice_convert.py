@@ -87,7 +87,7 @@ def _write_processor(folder: Path, out: Path, tokenizer: str | None) -> None:
     own = str(folder) if (folder / "tokenizer.json").is_file() else said.get("language_model_pretrained_name", "Qwen/Qwen2.5-1.5B")
     source = tokenizer or own
     try:
-        words = AutoTokenizer.from_pretrained(source)  # type: ignore[no-untyped-call]
+        words = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         fix = "check the network, or name a folder with Qwen2.5's tokenizer by --tokenizer"
