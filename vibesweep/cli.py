@@ -23,7 +23,8 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-SWEEPS = Path("sweeps")
+SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
+Work = Annotated[str, typer.Option(envvar="VIBESWEEP_WORK", help="The folder that holds sweeps and shards; a path or URI.")]
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def run(
     corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
+    work: Work = ".",
 ) -> None:
     """Run the sweep that a space file defines, then export its best trial and speak with it."""
     from vibesweep.sweep.space import load_space
@@ -59,14 +61,13 @@ def run(
 
     from vibesweep.sweep.run import run_sweep
 
-    folder = run_sweep(sweep, name or space.stem, console=console, space_file=space)
+    folder = run_sweep(sweep, name or space.stem, work=work, console=console, space_file=space)
     if folder.read().best is None:
         return
-    from vibesweep.delivery.export import export as export_best
-    from vibesweep.delivery.sample import speak_sample
+    from vibesweep.delivery.best import deliver_best
 
-    bundle = export_best(folder, folder.best)
-    say(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}")
+    bundle, sample = deliver_best(folder)
+    say(f"best model: {bundle}\nhear it:    {sample}")
 
 
 @app.command("demo-corpus")
@@ -134,23 +135,24 @@ def inspect(
 
 
 @app.command("list")
-def list_all() -> None:
+def list_all(work: Work = ".") -> None:
     """Name the sweeps, with their state and best loss."""
     from vibesweep.sweep.show import sweeps_table
 
-    console.print(sweeps_table(SWEEPS))
+    console.print(sweeps_table(work))
 
 
 @app.command()
 def show(
-    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    sweep: SweepName,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
+    work: Work = ".",
 ) -> None:
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.show import sweep_table
 
-    record = find_sweep(sweep, SWEEPS).read()
+    record = find_sweep(sweep, work).read()
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(record) | {"best": record.best and record.best.id}, indent=1) + "\n")
     else:
@@ -159,20 +161,21 @@ def show(
 
 @app.command()
 def export(
-    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    sweep: SweepName,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
+    work: Work = ".",
 ) -> None:
     """Write the best trial as a model folder: merged weights, LoRA adapter, phoneme table, mel and PCA settings, provenance."""
     from vibesweep.delivery.export import export as export_best
     from vibesweep.sweep.record import find_sweep
 
-    export_best(find_sweep(sweep, SWEEPS), out)
+    export_best(find_sweep(sweep, work), out)
     say(f"exported to {out}")
 
 
 @app.command()
 def synthesize(
-    model: Annotated[str, typer.Argument(help="An exported folder, or a shipped base's name.")],
+    model: Annotated[str, typer.Argument(help="An exported folder, a path or URI, or a shipped base's name.")],
     text: Annotated[str, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')],
     out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
     voice: Annotated[list[str] | None, typer.Option(help="A voice of the model for each speaker, in order; repeat it.")] = None,
@@ -181,10 +184,12 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
 ) -> None:
     """Speak a text with a model."""
+    from vibesweep.delivery.synthesize import model_folder
     from vibesweep.delivery.synthesize import synthesize as speak
     from vibesweep.models.mel_speak import SpeakingSettings
 
     settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
-    speech = speak(model, text, out, voices=voice or (), settings=settings)
+    with model_folder(model) as folder:
+        speech = speak(folder, text, out, voices=voice or (), settings=settings)
     cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
     say(f"{speech.seconds:.1f} s in {out} ({cast})")
