@@ -6,12 +6,15 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from vibesweep.errors import VibesweepError
+
+if TYPE_CHECKING:
+    from vibesweep.config import Sweep
 
 app = typer.Typer(
     help="Find the best fine-tuning of a VibeVoice-like model on your recordings, and take the tuned voice away.",
@@ -23,8 +26,17 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
+SpaceFile = Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")]
+Corpus = Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo; a path or URI.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many settings to try.")]
+Name = Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")]
 SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
 Work = Annotated[str, typer.Option(envvar="VIBESWEEP_WORK", help="The folder that holds sweeps and shards; a path or URI.")]
+JobName = Annotated[str, typer.Argument(help="A sweep's name.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="A cluster's job server, http://HEAD:8265; RAY_API_SERVER_ADDRESS and RAY_ADDRESS are looked at too."),
+]
 
 
 def main() -> None:
@@ -46,19 +58,24 @@ def say(line: str, where: Console = console, style: str | None = None) -> None:
 
 @app.command()
 def run(
-    space: Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")],
-    corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
+    space: SpaceFile,
+    corpus: Corpus = None,
+    trials: Trials = None,
+    name: Name = None,
     work: Work = ".",
+    address: Address = None,
 ) -> None:
-    """Run the sweep that a space file defines, then export its best trial and speak with it."""
-    from vibesweep.sweep.space import load_space
+    """Run the sweep that a space file defines, then export its best trial and speak with it.
 
-    sweep = load_space(space)
-    overrides = {key: value for key, value in (("corpus", corpus), ("trials", trials)) if value is not None}
-    sweep = dataclasses.replace(sweep, **overrides)  # type: ignore[arg-type]
+    Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
+    """
+    sweep, options = _load(space, corpus, trials)
+    from vibesweep.sweep.jobs import job_server
 
+    if (server := job_server(address)) is not None:
+        _submit(server, space, sweep, options, name or space.stem, work)
+        _follow(server, name or space.stem)
+        return
     from vibesweep.sweep.run import run_sweep
 
     folder = run_sweep(sweep, name or space.stem, work=work, console=console, space_file=space)
@@ -68,6 +85,68 @@ def run(
 
     bundle, sample = deliver_best(folder)
     say(f"best model: {bundle}\nhear it:    {sample}")
+
+
+def _load(space: Path, corpus: str | None, trials: int | None) -> tuple[Sweep, dict[str, Any]]:
+    """The space file's sweep with the options, and which those are."""
+    from vibesweep.sweep.space import load_space
+
+    options: dict[str, Any] = {key: value for key, value in (("corpus", corpus), ("trials", trials)) if value is not None}
+    return dataclasses.replace(load_space(space), **options), options
+
+
+def _submit(server: str, space: Path, sweep: Sweep, options: dict[str, Any], name: str, work: str) -> None:
+    from vibesweep.sweep import jobs
+
+    job = jobs.submit(server, space, sweep, name, work, options)
+    say(f"job {job} runs sweep {name} at {server}")
+
+
+def _follow(server: str, name: str) -> None:
+    from vibesweep.sweep import jobs
+
+    if not jobs.follow(server, name, sys.stdout.write, say):
+        raise typer.Exit(130)
+
+
+@app.command()
+def submit(
+    space: SpaceFile,
+    corpus: Corpus = None,
+    trials: Trials = None,
+    name: Name = None,
+    work: Work = ".",
+    address: Address = None,
+) -> None:
+    """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
+    sweep, options = _load(space, corpus, trials)
+    from vibesweep.sweep.jobs import the_job_server
+
+    _submit(the_job_server(address), space, sweep, options, name or space.stem, work)
+
+
+@app.command()
+def attach(sweep: JobName, address: Address = None) -> None:
+    """Come back to a sweep that a job server runs: its output from the beginning. Ctrl-C leaves it alone."""
+    from vibesweep.sweep.jobs import the_job_server
+
+    _follow(the_job_server(address), sweep)
+
+
+@app.command()
+def logs(sweep: JobName, address: Address = None) -> None:
+    """Print what a sweep that a job server runs, or ran, has put out so far."""
+    from vibesweep.sweep import jobs
+
+    sys.stdout.write(jobs.logs(jobs.the_job_server(address), sweep))
+
+
+@app.command()
+def stop(sweep: JobName, address: Address = None) -> None:
+    """End a sweep that a job server runs, as Ctrl-C ends one that runs here: all that it has is kept."""
+    from vibesweep.sweep import jobs
+
+    jobs.stop(jobs.the_job_server(address), sweep, say)
 
 
 @app.command("demo-corpus")

@@ -1,4 +1,4 @@
-"""One local cluster for all tests with ray, and a store that it can reach."""
+"""One local cluster for most tests with ray, and a store that it can reach."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def dashboard() -> Iterator[str]:
-    """Ray on two cores, with the dashboard, whose State API Ray Train needs; its address."""
+def ray_cluster() -> Iterator[None]:
+    """Ray on two cores, with the dashboard, whose State API Ray Train needs."""
     import ray
 
     # "local": without it Ray would look for the cluster that somebody else, or a dead run, left in its temporary folder
-    context = ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False)
-    yield f"http://{context.dashboard_url}"
+    ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False)
+    yield
     ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def ray_cluster(dashboard: str) -> None:
-    """That Ray, for those who need not know its address."""
 
 
 @pytest.fixture(scope="module")
