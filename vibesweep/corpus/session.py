@@ -44,16 +44,10 @@ def _init(address: str, dashboard: bool | None) -> Any:
     try:
         return ray.init(address=address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        if any(isinstance(cause, AuthenticationError) for cause in _causes(error)):
+        if AuthenticationError.__name__ in str(error.__cause__):  # Ray tells its causes as text
             raise ClusterError("the cluster asks for its token", where=address, fix=TOKEN_FIX) from error
         fix = "see that it is up, or set RAY_ADDRESS=local to start one on this machine"
         raise ClusterError(f"no Ray cluster: {error}", where=address, fix=fix) from error
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    while (cause := error.__cause__ or error.__context__) is not None:
-        yield cause
-        error = cause
 
 
 def _cluster_of_this_host() -> str | None:
