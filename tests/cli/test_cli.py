@@ -31,7 +31,7 @@ SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
     """Type a command; return what it printed, after checking its exit code and that there is no traceback."""
     command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"COLUMNS": "160"}
+    environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment)
     assert done.returncode == rc, f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Traceback" not in done.stdout + done.stderr

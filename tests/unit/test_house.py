@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vibesweep"
-ORDER = ["errors", "config", "storage", "corpus", "models", "training", "sweep", "delivery", "cli", "__main__"]
+ORDER = ["errors", "config", "storage", "folders", "corpus", "models", "training", "sweep", "delivery", "cli", "__main__"]
 RAY_HERE = ("corpus/session.py", "corpus/shards.py", "training/lane.py", "training/stream.py", "sweep/")
 # What delivery may see of sweep: its folder on disk, which is read without ray
 DELIVERY_SEES = {"vibesweep.sweep.record", "vibesweep.sweep.outcome"}

@@ -43,7 +43,7 @@ def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
     folder.write(record)
     assert folder.read() == record
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
-    assert json.loads(folder.record.read_text())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+    assert json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"] == Budget().max_steps
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_best_trial_is_one_that_trained_soundly(record: SweepRecord, tmp_pat
     SweepFolder(tmp_path).write(record)
     _, best, checkpoint = SweepFolder(tmp_path).best_checkpoint()
     assert best.number == 2
-    assert checkpoint == tmp_path / "checkpoints" / "id2"
+    assert checkpoint.local == tmp_path / "checkpoints" / "id2"
 
 
 def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
@@ -79,11 +79,10 @@ def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
 
 def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: Path) -> None:
     for number, name in enumerate(("late", "early")):
-        (tmp_path / name).mkdir()
-        SweepFolder(tmp_path / name).write(replace(record, name=name, started_unix_s=10.0 - number))
+        SweepFolder(tmp_path / "sweeps" / name).write(replace(record, name=name, started_unix_s=10.0 - number))
     assert [found.name for found in list_sweeps(tmp_path)] == ["early", "late"]
     assert find_sweep("late", tmp_path).read().name == "late"
-    assert find_sweep(str(tmp_path / "early"), Path("elsewhere")).read().name == "early"
+    assert find_sweep(str(tmp_path / "sweeps" / "early"), Path("elsewhere")).read().name == "early"
 
 
 def test_a_sweep_as_json_holds_all_but_its_space() -> None:

@@ -39,7 +39,7 @@ from vibesweep.models.vibevoice_original import is_original
 from vibesweep.models.vibevoice_trained import Trained
 from vibesweep.sweep.outcome import COMPLETE
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
-from vibesweep.training.checkpoint import CARD, WEIGHTS, save_checkpoint
+from vibesweep.training.checkpoint import fetched_checkpoint, save_checkpoint
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.workbench import Workbench, World
 
@@ -243,9 +243,9 @@ def test_the_original_layout_is_merged_under_the_originals_names(tmp_path: Path)
 def test_the_latents_scale_that_the_base_lacks_is_handed_on(tmp_path: Path) -> None:
     base = Checkpoint.open(str(write_checkpoint(tmp_path / "base", scale=None)))
     sweep, _ = leave_trial(tmp_path / "trial", LORA)
-    folder = sweep.checkpoints / "t0"
     (tmp_path / "out").mkdir()
-    LAYOUTS["merged"](Trained.read(base, folder / WEIGHTS, folder / CARD, (0.25, -0.5)), tmp_path / "out", "")
+    with fetched_checkpoint(sweep.checkpoints / "t0") as (file, settings):
+        LAYOUTS["merged"](Trained.read(base, file, settings, (0.25, -0.5)), tmp_path / "out", "")
     model = VibeVoiceForConditionalGeneration.from_pretrained(tmp_path / "out").model
     assert (model.latent_scaling_factor.item(), model.latent_bias_factor.item()) == (0.25, -0.5)
 
@@ -341,10 +341,10 @@ def test_a_trials_export_is_as_good_as_the_trial_and_its_sample_is_spoken(tmp_pa
     record = SweepRecord("sweep", f"vibevoice:{base}", str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {})
     trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
     sweep.write(dataclasses.replace(record, trials=[trial]))
-    bench = Workbench.open(str(export(sweep, sweep.best)), shards, World())
+    bench = Workbench.open(str(export(sweep, tmp_path / "best")), shards, World())
     untouched = Workbench.open(str(base), shards, World()).validate(load_bundle(str(base)).model)
     assert bench.validate(bench.base) == pytest.approx(loss, abs=0.05 * abs(untouched - loss))
-    seconds = soundfile.info(str(speak_sample(sweep, sweep.best))).duration
+    seconds = soundfile.info(str(speak_sample(sweep, tmp_path / "best"))).duration
     assert 0 < seconds < 30
     sweep.write(dataclasses.replace(record, trials=[trial], shards_signature="other"))
     with pytest.raises(ShardsError, match="changed since the sweep"):

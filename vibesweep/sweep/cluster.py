@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ray
-
 from vibesweep.config import Sweep, TrialResources
 from vibesweep.errors import ResourceError, SpaceError
 
@@ -42,11 +40,6 @@ def _check_counts(sweep: Sweep) -> None:
             raise SpaceError(f"{name} is {found}", where="Sweep", fix=f"choose {least} or more")
     if not (one.cpus_per_worker or one.gpus_per_worker):
         raise SpaceError("a worker holds neither CPUs nor GPUs", where="Sweep", fix="give it one of them")
-
-
-def live_hosts() -> list[dict[str, float]]:
-    """Resources of each host that is up."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _workers_on(host: dict[str, float], one: TrialResources) -> int:

@@ -25,6 +25,7 @@ from ray.train.collective import broadcast_from_rank_zero
 
 from vibesweep.config import TrialResources
 from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.storage import Place
 from vibesweep.training.mailbox import Answer, Command, Mailbox
 
 if TYPE_CHECKING:  # torch comes in where a worker needs it: the driver, which imports this too, does not
@@ -49,8 +50,9 @@ class LaneSpec:
         name: the lane's, one of its sweep.
         model: a base's name or absolute folder.
         shards: address of the folder of Parquet shards.
-        checkpoints: absolute folder in which each trial's best checkpoint gets a folder of its own.
-        scratch: absolute folder for Ray Train's own files, and for the states of trials that run.
+        checkpoints: in which each trial's best checkpoint gets a folder of its own; the same for all hosts.
+        states: in which each trial's state gets a folder of its own; the same for all hosts.
+        scratch: absolute folder for Ray Train's own files, on the driver's host.
         max_steps: the budget's.
         resources: what the worker group holds.
     """
@@ -58,7 +60,8 @@ class LaneSpec:
     name: str
     model: str
     shards: str
-    checkpoints: Path
+    checkpoints: Place
+    states: Place
     scratch: Path
     max_steps: int
     resources: TrialResources = field(default_factory=TrialResources)
@@ -153,18 +156,19 @@ class Seat:
             self._saved_s = time.monotonic()
         return Answer(report=report)
 
-    def _state_of(self, trial_id: str) -> Path:
-        return self._spec.scratch / "states" / trial_id
+    def _state_of(self, trial_id: str) -> Place:
+        return self._spec.states / trial_id
 
     def _take_in(self, command: Command) -> None:
         from vibesweep.training.loop import TrialRun
+        from vibesweep.training.state import has_state
 
         if self._run is not None:
             self._run.close()
         self._trial_id, self._run, self._best, self._saved_s = None, None, math.inf, time.monotonic()
         gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
         run = TrialRun(self._bench, command.settings, self._spec.max_steps)
-        if (state := self._state_of(command.trial_id)).is_dir():  # it was on a lane that is lost
+        if has_state(state := self._state_of(command.trial_id)):  # it was on a lane that is lost
             run.restore(state)
             self._best = run.best_val
         self._trial_id, self._run = command.trial_id, run
