@@ -139,7 +139,8 @@ class OpenVibeVoiceEncoder:
     def _in_chunks(self, encoder: Any, values: Tensor) -> Tensor:
         """The encoder is causal: with what its convolutions saw last in the cache, a chunk comes out as it would in the whole."""
         cache = VibeVoiceAcousticTokenizerConv1dPaddingCache()
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        # cuDNN's float32 convolutions of these shapes took 70 GB and five times as long (docs/design/vibevoice.md)
+        with torch.backends.cudnn.flags(enabled=False):
             found = [
                 encoder(chunk.to(self._device), padding_cache=cache, use_cache=True).latents[0]
                 for chunk in values.split(self._chunk_latents * self._hop_samples, dim=-1)
