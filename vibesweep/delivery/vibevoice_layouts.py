@@ -116,7 +116,7 @@ def _write_adapter(trained: Trained, out: Path, inside: str, base_name: str) -> 
 
 def _told(config: LoraConfig) -> dict[str, Any]:
     """What any peft of the last years understands: its usual words, and the others only where they are not at their defaults."""
-    said, plain = (cast(Any, one).to_dict() for one in (config, LoraConfig()))
+    said, plain = cast(Any, config).to_dict(), cast(Any, LoraConfig()).to_dict()
     kept = {name: value for name, value in said.items() if name in ADAPTER_WORDS or value != plain[name]}
     alpha = float(kept["lora_alpha"])
     whole = {"lora_alpha": int(alpha) if alpha.is_integer() else alpha, "target_modules": sorted(kept["target_modules"])}
