@@ -16,15 +16,16 @@ from ray import tune
 from rich.console import Console
 
 from vibesweep import __version__
-from vibesweep.config import Sweep
+from vibesweep.config import Sweep, TrialResources
 from vibesweep.corpus.manifest import Address, place_of, read_manifest
 from vibesweep.corpus.session import running_ray
 from vibesweep.errors import SweepError
 from vibesweep.models.bundle import checkpoint_address, located
 from vibesweep.storage import Place
-from vibesweep.sweep.cluster import count_lanes
+from vibesweep.sweep.cluster import plan_lanes
 from vibesweep.sweep.desk import Desk, desk_for
-from vibesweep.sweep.hosts import beside_the_driver, check_hosts, live_hosts
+from vibesweep.sweep.growth import cluster_now
+from vibesweep.sweep.hosts import beside_the_driver, check_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
 from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, shards_for
@@ -34,6 +35,7 @@ from vibesweep.sweep.scheduler import StepAsha
 from vibesweep.sweep.searcher import StepSearch, study_storage
 from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
 from vibesweep.sweep.trial import LaneTrial
+from vibesweep.sweep.waiting import told_of_waiting
 from vibesweep.training.lane import Lanes, LaneSpec, start_mailbox
 
 RESTARTS_PER_LANE = 20
@@ -65,16 +67,16 @@ def run_sweep(
     located(sweep.model)
     check_corpus(sweep.corpus)
     with _quiet_ray(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
-        lanes = count_lanes(sweep, live_hosts())
+        lanes = plan_lanes(sweep, cluster_now())
         check_hosts(work, _read_by_all(sweep))
         shards = shards_for(sweep.corpus, sweep.model, work, progress.say, console)
         check_fit(sweep.model, shards, progress.say)
-        record = _new_record(sweep, name, shards, lanes)
+        record = _new_record(sweep, name, shards, len(lanes))
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
         with desk_for(folder, progress.say) as desk:
-            _run_lanes(sweep, folder, desk, record, progress)
+            _run_lanes(sweep, lanes, folder, desk, record, progress)
     progress.say(summary_of(record, time.time()))
     if record.best is None and record.state != STOPPED:
         reasons = [trial.reason for trial in record.trials if trial.reason]
@@ -82,14 +84,15 @@ def run_sweep(
     return folder
 
 
-def _run_lanes(sweep: Sweep, folder: SweepFolder, desk: Desk, record: SweepRecord, progress: Progress) -> None:
-    mailbox = start_mailbox()
-    lanes = Lanes(mailbox, [_lane_spec(sweep, folder, desk, record, number) for number in range(record.lanes)], RESTARTS_PER_LANE)
+def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, desk: Desk, record: SweepRecord, progress: Progress) -> None:
+    mailbox = start_mailbox(sweep.trials)
+    specs = [_lane_spec(sweep, folder, desk, record, number, one) for number, one in enumerate(plan)]
+    lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)
     search = StepSearch(sweep, study_storage(desk.folder.journal))
     state = FAILED
-    with progress.shown():
+    with progress.shown(), told_of_waiting(mailbox, sweep.resources, progress.note):
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
-        log = SweepLog(desk, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
+        log = SweepLog(desk, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id, ended=True)))
         try:
             lanes.start()
             if ray.get(mailbox.until_ready.remote(1)):
@@ -178,7 +181,7 @@ def _new_record(sweep: Sweep, name: str, shards: str, lanes: int) -> SweepRecord
     return SweepRecord(name, located(sweep.model), shards, signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
 
 
-def _lane_spec(sweep: Sweep, folder: SweepFolder, desk: Desk, record: SweepRecord, number: int) -> LaneSpec:
+def _lane_spec(sweep: Sweep, folder: SweepFolder, desk: Desk, record: SweepRecord, number: int, one: TrialResources) -> LaneSpec:
     return LaneSpec(
         name=f"{record.name}-lane-{number}",
         model=record.model,
@@ -187,7 +190,7 @@ def _lane_spec(sweep: Sweep, folder: SweepFolder, desk: Desk, record: SweepRecor
         states=folder.states,
         scratch=desk.scratch,
         max_steps=sweep.budget.max_steps,
-        resources=sweep.resources,
+        resources=one,
     )
 
 
