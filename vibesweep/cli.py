@@ -275,7 +275,7 @@ def convert(
     ] = None,
 ) -> None:
     """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take; weights stay the same to the bit."""
-    from vibesweep.models.vibevoice_convert import convert as write_again
+    from vibesweep.models.vibevoice.convert import convert as write_again
 
     write_again(checkpoint, out, tokenizer)
     say(f"converted to {out}")

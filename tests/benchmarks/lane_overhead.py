@@ -120,7 +120,7 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
 
 def steps_of(shards: Path) -> int:
     """Whole epochs."""
-    from vibesweep.models.mel import MelModel
+    from vibesweep.models.mel.model import MelModel
     from vibesweep.training.batches import StepPlan
     from vibesweep.training.index import read_index
 

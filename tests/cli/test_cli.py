@@ -84,7 +84,7 @@ def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(desk: Path) -> No
     from peft import PeftModel
 
     from vibesweep.models.bundle import load_bundle
-    from vibesweep.models.mel import MelModel
+    from vibesweep.models.mel.model import MelModel
 
     vibesweep("export", "small", "--out", "voice", cwd=desk)
     printed = vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。", "--out", "x.wav", cwd=desk)

@@ -17,8 +17,8 @@ from tests.checkpoint import write_checkpoint
 from tests.gpu.bases import DEVICE, sweep_up
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.corpus.parquet import ShardRow
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_encoder import OpenVibeVoiceEncoder
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.encoder import OpenVibeVoiceEncoder
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.workbench import Workbench, World
 

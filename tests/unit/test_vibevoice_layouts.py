@@ -31,12 +31,12 @@ from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import for_trial, merged
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice import VibeVoiceModel, transformers_name
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_convert import convert
-from vibesweep.models.vibevoice_names import as_transformers
-from vibesweep.models.vibevoice_original import is_original
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.convert import convert
+from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
+from vibesweep.models.vibevoice.names import as_transformers
+from vibesweep.models.vibevoice.original import is_original
+from vibesweep.models.vibevoice.trained import Trained
 from vibesweep.sweep.outcome import COMPLETE
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
 from vibesweep.training.checkpoint import fetched_checkpoint, save_checkpoint

@@ -20,9 +20,9 @@ from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import merged
 from vibesweep.models.base import SpeechModel
 from vibesweep.models.bundle import checkpoint_address, load_bundle, save_bundle
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_rows import unit_rules
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.rows import unit_rules
+from vibesweep.models.vibevoice.trained import Trained
 from vibesweep.storage import Place
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.training.checkpoint import fetched_checkpoint, load_checkpoint

@@ -21,9 +21,9 @@ from vibesweep.delivery.vibevoice_speech import GUIDANCE, speak_vibevoice
 from vibesweep.errors import ModelError, SpeechError
 from vibesweep.folders import fetched_folder
 from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
-from vibesweep.models.mel import MelModel
-from vibesweep.models.mel_speak import SpeakingSettings, speak
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.speak import SpeakingSettings, speak
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.storage import Place
 
 Waveform = npt.NDArray[np.float32]

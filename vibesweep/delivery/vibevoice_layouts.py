@@ -24,10 +24,10 @@ from safetensors.torch import save_file
 from vibesweep.delivery.vibevoice_cards import lora_card, peft_card
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import copy_companions, rewrite
-from vibesweep.models.vibevoice_checkpoint import CONFIG, WEIGHTS_INDEX
-from vibesweep.models.vibevoice_names import to_original
-from vibesweep.models.vibevoice_original import original_config, original_preprocessor
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS_INDEX
+from vibesweep.models.vibevoice.names import to_original
+from vibesweep.models.vibevoice.original import original_config, original_preprocessor
+from vibesweep.models.vibevoice.trained import Trained
 
 ADAPTER_WEIGHTS, IN_FULL, CARD = "adapter_model.safetensors", "trained.safetensors", "README.md"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -23,8 +23,8 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
 
 from vibesweep.corpus.features import Features, Samples
 from vibesweep.errors import ModelError, ResourceError
-from vibesweep.models.vibevoice_checkpoint import ENCODERS, Checkpoint
-from vibesweep.models.vibevoice_text import TextLayout
+from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
+from vibesweep.models.vibevoice.text import TextLayout
 
 CHUNK_LATENTS = 450
 """A minute at a time: the first layers of an encoder of the 1.5B's size then take 2.2 GB."""

@@ -18,9 +18,9 @@ from transformers import (
 
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice_checkpoint import CONFIG, WEIGHTS, WEIGHTS_INDEX, Checkpoint, folder_of
-from vibesweep.models.vibevoice_names import to_transformers
-from vibesweep.models.vibevoice_original import is_original, transformers_config
+from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS, WEIGHTS_INDEX, Checkpoint, folder_of
+from vibesweep.models.vibevoice.names import to_transformers
+from vibesweep.models.vibevoice.original import is_original, transformers_config
 
 MOST_SPEECH_SHARE = 40_500 / 65_536
 """Of the context that may be speech: 40,500 latents in the released 1.5B, 20,250 in the 7B."""

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import lora_config
-from vibesweep.models.vibevoice import transformers_name
-from vibesweep.models.vibevoice_checkpoint import BIAS, SCALE, Checkpoint
+from vibesweep.models.vibevoice.checkpoint import BIAS, SCALE, Checkpoint
+from vibesweep.models.vibevoice.model import transformers_name
 
 EMBEDDINGS, OUTPUT = "model.language_model.embed_tokens.weight", "lm_head.weight"
 PEFT_PREFIX = "base_model.model."
