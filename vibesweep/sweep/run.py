@@ -25,6 +25,7 @@ from vibesweep.errors import SweepError
 from vibesweep.models.bundle import located
 from vibesweep.sweep.cluster import count_lanes, live_hosts
 from vibesweep.sweep.log import SweepLog
+from vibesweep.sweep.metrics import SweepMetrics
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
 from vibesweep.sweep.prepare import check_corpus, check_fit, shards_for
 from vibesweep.sweep.progress import Progress, summary_of
@@ -82,13 +83,13 @@ def run_sweep(
 
 
 def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress: Progress) -> None:
-    mailbox = start_mailbox()
+    mailbox = start_mailbox(record.name)
     lanes = Lanes(mailbox, [_lane_spec(sweep, folder, record, number) for number in range(record.lanes)], RESTARTS_PER_LANE)
     search = StepSearch(sweep, study_storage(folder.journal))
     state = FAILED
-    with progress.shown():
+    with progress.shown(), SweepMetrics(record.name, lambda: ray.get(mailbox.busy_lanes.remote(), timeout=LEAVE_S)) as metrics:
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
-        log = SweepLog(folder, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
+        log = SweepLog(folder, record, (progress.show, metrics.tell), lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
         try:
             lanes.start()
             if ray.get(mailbox.until_ready.remote(1)):
@@ -112,7 +113,7 @@ def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress:
 
 
 def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
-    trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget)
+    trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget, sweep=record.name)
     tuner = tune.Tuner(
         tune.with_resources(trainable, BESIDE_THE_LANES),
         tune_config=tune.TuneConfig(
@@ -121,7 +122,7 @@ def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, 
             scheduler=StepAsha(sweep.budget),
             max_concurrent_trials=record.lanes,
             reuse_actors=True,
-            trial_name_creator=lambda trial: f"{record.name}_{trial.trial_id}",
+            trial_name_creator=lambda trial: f"{record.name}_{trial.config['number']}",
         ),
         run_config=tune.RunConfig(
             name="tune",

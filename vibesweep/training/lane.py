@@ -64,9 +64,9 @@ class LaneSpec:
     resources: TrialResources = field(default_factory=TrialResources)
 
 
-def start_mailbox() -> Any:
+def start_mailbox(sweep: str = "") -> Any:
     """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU."""
-    return ray.remote(num_cpus=0)(Mailbox).remote()
+    return ray.remote(num_cpus=0)(Mailbox).remote(sweep)
 
 
 # In each worker process
@@ -114,7 +114,7 @@ def _clips_bytes(resources: TrialResources) -> float:
 
 def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
     seat, number = Seat(spec, bench, rank), 0
-    while (command := ray.get(mailbox.take.remote(spec.name, generation, number))) is not None:
+    while (command := ray.get(mailbox.take.options(name=f"{spec.name} take").remote(spec.name, generation, number))) is not None:
         try:
             answer = seat.obey(command)
         except Exception as error:
@@ -122,7 +122,7 @@ def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workb
             ray.get(mailbox.fail.remote(spec.name, _failure(command.trial_id, error)))
             raise  # whatever it left behind in this process is unknown: FailureConfig brings up a fresh group
         if rank == 0:
-            ray.get(mailbox.answer.remote(spec.name, generation, number, answer))
+            ray.get(mailbox.answer.options(name=f"{spec.name} answer").remote(spec.name, generation, number, answer))
         number += 1
 
 
@@ -200,6 +200,7 @@ class Lanes:
     def start(self) -> None:
         """Bring the lanes up; returns at once."""
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # each lane is a run in the dashboard's Train API
         for thread in self._threads:
             thread.start()
 

@@ -68,7 +68,8 @@ class LaneState:
 class Mailbox:
     """Joins trials and lanes. Every method is quick or waits without blocking the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, sweep: str = "") -> None:
+        self._sweep = sweep
         self._lanes: dict[str, LaneState] = {}
         self._homes: dict[str, str] = {}
         self._failures: dict[str, Answer] = {}
@@ -76,6 +77,10 @@ class Mailbox:
         self._verdict: Answer | None = None
         self._base_loss: float | None = None
         self._changed = asyncio.Condition()
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor, and puts before the names of its calls."""
+        return f"Mailbox({self._sweep})"
 
     # Trials
 
@@ -184,6 +189,10 @@ class Mailbox:
     async def worker_pids(self) -> dict[str, dict[int, int]]:
         """The processes of each ready lane, by rank."""
         return {name: dict(state.pids) for name, state in self._lanes.items() if state.ready}
+
+    async def busy_lanes(self) -> dict[str, bool]:
+        """Of each ready lane, whether it has a trial."""
+        return {name: state.trial_id is not None for name, state in self._lanes.items() if state.ready}
 
     async def until_ready(self, lanes: int) -> bool:
         """Wait until so many lanes are ready; False if the mailbox was closed first."""
