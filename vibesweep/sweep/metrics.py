@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import ray
 from ray.exceptions import RayError
 from ray.util.metrics import Gauge
 
@@ -25,6 +26,9 @@ EXPORTED_AS = "ray_"
 
 REPEAT_S = 1.0
 """Ray sends gauges off every 10 s unless told otherwise (RAY_metrics_report_interval_ms), and never more often than this."""
+
+ANSWER_S = 10.0
+"""The mailbox answers in milliseconds. What bounds the wait at a sweep's end, should its host have gone."""
 
 TRIAL_GAUGES = {
     "vibesweep_trial_loss_val": "Validation loss of the trial's last report.",
@@ -60,9 +64,10 @@ class Point(NamedTuple):
 class SweepMetrics:
     """Keeps a sweep's gauges true for as long as it is open."""
 
-    def __init__(self, sweep: str, busy_lanes: Callable[[], Mapping[str, bool]]) -> None:
-        """Measure the sweep of this name; ``busy_lanes`` says of each lane that is up whether it has a trial."""
-        self._sweep, self._busy_lanes = sweep, busy_lanes
+    def __init__(self, sweep: str, mailbox: Any) -> None:
+        """Measure the sweep of this name, whose mailbox knows which lanes are busy."""
+        self._sweep = sweep
+        self._busy_lanes = mailbox.busy_lanes.options(enable_task_events=False)  # or the dashboard's tasks would be full of it
         self._gauges = {name: Gauge(name, text, tags) for name, (text, tags) in GAUGES.items()}
         self._points: list[Point] = []
         self._closing = threading.Event()
@@ -87,18 +92,17 @@ class SweepMetrics:
         while not self._closing.wait(REPEAT_S):
             self._set(self._points)
             with suppress(RayError):  # a mailbox that is gone ends the sweep, which says so itself
-                self._set(
-                    Point("vibesweep_lane_busy", busy, dict(sweep=self._sweep, lane=name)) for name, busy in self._busy_lanes().items()
-                )
+                busy = ray.get(self._busy_lanes.remote(), timeout=ANSWER_S)
+                self._set(Point("vibesweep_lane_busy", is_busy, {"sweep": self._sweep, "lane": lane}) for lane, is_busy in busy.items())
 
-    def _set(self, points: Iterator[Point] | list[Point]) -> None:
+    def _set(self, points: Iterable[Point]) -> None:
         for point in points:
             self._gauges[point.gauge].set(float(point.value), point.tags)
 
 
 def points_of(record: SweepRecord) -> Iterator[Point]:
     """What a record says: of the sweep, and of the trials that have not ended. What is not finite is left out."""
-    best = record.best and record.best.best_loss_val
+    best = record.best.best_loss_val if record.best else None
     values = {"vibesweep_best_loss_val": best, "vibesweep_base_loss_val": record.base_loss_val}
     yield from _finite(values, {"sweep": record.name})
     for state, count in _states(record).items():

@@ -87,7 +87,7 @@ def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress:
     lanes = Lanes(mailbox, [_lane_spec(sweep, folder, record, number) for number in range(record.lanes)], RESTARTS_PER_LANE)
     search = StepSearch(sweep, study_storage(folder.journal))
     state = FAILED
-    with progress.shown(), SweepMetrics(record.name, lambda: ray.get(mailbox.busy_lanes.remote(), timeout=LEAVE_S)) as metrics:
+    with progress.shown(), SweepMetrics(record.name, mailbox) as metrics:
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
         log = SweepLog(folder, record, (progress.show, metrics.tell), lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
         try:
