@@ -13,7 +13,9 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     # "local": without it Ray would look for the cluster that somebody else, or a dead run, left in its temporary folder
-    ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False)
+    # Metrics each second and not each ten, for the tests that read them
+    quickly = {"metrics_report_interval_ms": 1_000}
+    ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False, _system_config=quickly)
     yield
     ray.shutdown()
 

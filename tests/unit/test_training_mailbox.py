@@ -92,6 +92,21 @@ async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
 
 
 @in_a_loop
+async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
+    mailbox = Mailbox(sweep="mine")
+    assert repr(mailbox) == "Mailbox(mine)"
+    assert await mailbox.busy_lanes() == {}
+    await up(mailbox)
+    assert await mailbox.busy_lanes() == {LANE: False}
+    asked = asyncio.create_task(mailbox.advance(command("a")))
+    assert not await settled(asked)
+    assert await mailbox.busy_lanes() == {LANE: True}
+    await mailbox.fail(LANE, LOST, restarting=True)
+    assert await asked == LOST
+    assert await mailbox.busy_lanes() == {}
+
+
+@in_a_loop
 async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all_are() -> None:
     mailbox = Mailbox()
     generation = await mailbox.open(LANE, 2)

@@ -109,14 +109,14 @@ def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSet
     encoded = Encoded(sum(item.fingerprint in known for item in planned), len(planned))
     tell(encoded)
 
-    def write(row: dict[str, Any]) -> dict[str, Any]:
+    def encode_part(row: dict[str, Any]) -> dict[str, Any]:
         return write_part(make_part(part_from_json(row["part"]), settings), parts_folder).to_row()
 
     lacking = parts_of([item for item in planned if item.fingerprint not in known])
     if encoder is not None and not lacking and not (folder.place / silence_file(encoder)).is_file():
         lacking = [Part(())]  # whoever opens the encoder writes the silence
     rows = [{"part": part_to_json(part)} for part in lacking]
-    for row in _mapped(write, rows) if encoder is None else _through_encoder(rows, folder, settings, encoder):
+    for row in _mapped(encode_part, rows) if encoder is None else _through_encoder(rows, folder, settings, encoder):
         encoded = encoded.plus(PartSummary.from_row(row))
         tell(encoded)
 
@@ -156,11 +156,11 @@ def _through_encoder(
     gpus = int(cluster.get("GPU", 0))
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(len(rows), gpus or max(1, int(cluster["CPU"]))))
 
-    def listen(row: dict[str, Any]) -> dict[str, Any]:
+    def decode_part(row: dict[str, Any]) -> dict[str, Any]:
         return hear(part_from_json(row["part"]), settings).to_row()
 
     with _quiet_ray_data():
-        heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(listen, num_cpus=1)
+        heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(decode_part, num_cpus=1)
         share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
         stage: Any = _Encoding  # Ray Data takes classes, and is typed for functions
         for row in heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows():
@@ -172,16 +172,16 @@ def _through_encoder(
 def _pack(plans: Sequence[ShardPlan], folder: Place, settings: CorpusSettings) -> list[ShardSummary]:
     """Write the shards; summaries in the order of the plans, whatever order the tasks end in."""
 
-    def write(row: dict[str, Any]) -> dict[str, Any]:
+    def pack_shard(row: dict[str, Any]) -> dict[str, Any]:
         return write_shard(plan_from_json(row["plan"]), folder, settings.mel).to_row()
 
-    summaries = map(ShardSummary.from_row, _mapped(write, [{"plan": plan_to_json(plan)} for plan in plans]))
+    summaries = map(ShardSummary.from_row, _mapped(pack_shard, [{"plan": plan_to_json(plan)} for plan in plans]))
     found = {summary.name: summary for summary in summaries}
     return [found[plan.name] for plan in plans]
 
 
 def _mapped(work: Callable[[dict[str, Any]], dict[str, Any]], rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Ray Data tasks of a few rows each; results as they come."""
+    """Ray Data tasks of a few rows each, which Ray's dashboard shows under the name of ``work``; results as they come."""
     if rows:
         tasks = max(len(rows) // ROWS_A_TASK, min(len(rows), FEW_TASKS))
         with _quiet_ray_data():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from vibesweep.sweep.record import SweepRecord, TrialRecord
 
 
 class SweepLog(tune.Callback):
-    """Tune tells it of each report; it keeps the record true and shows it to ``show``."""
+    """Tune tells it of each report; it keeps the record true and shows it to all who ``watch``."""
 
-    def __init__(self, desk: Desk, record: SweepRecord, show: Callable[[SweepRecord], None], leave: Callable[[str], None]) -> None:
+    def __init__(
+        self, desk: Desk, record: SweepRecord, watch: Iterable[Callable[[SweepRecord], None]], leave: Callable[[str], None]
+    ) -> None:
         """Write at the ``desk``; ``leave`` frees a trial's lane when Tune is done with the trial."""
         self._desk, self._folder, self.sweep = desk, desk.folder, record
-        self._show, self._leave = show, leave
+        self._watch, self._leave = tuple(watch), leave
         self._trials: dict[str, TrialRecord] = {}
         self._rows: list[dict[str, Any]] = []
         self._writers: dict[str, SummaryWriter] = {}
@@ -85,6 +87,7 @@ class SweepLog(tune.Callback):
         record.step, record.rung, record.steps_per_s = report["step"], result["rung"], report["steps_per_s"]
         record.trained_parameters = report["trained_parameters"]
         record.loss_val = loss if math.isfinite(loss) else None
+        record.loss_train = report["loss_train"] if math.isfinite(report["loss_train"]) else None
         if math.isfinite(loss) and loss < (record.best_loss_val if record.best_loss_val is not None else math.inf):
             record.best_loss_val, record.best_step = loss, record.step
         last = report["curve"][-1] if report["curve"] else {}
@@ -135,4 +138,5 @@ class SweepLog(tune.Callback):
                 pd.DataFrame([{**row, "state": states[row["trial"]]} for row in self._rows]).to_parquet(draft)
         self._folder.write(self.sweep)
         self._desk.push()
-        self._show(self.sweep)
+        for show in self._watch:
+            show(self.sweep)

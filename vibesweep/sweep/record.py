@@ -35,6 +35,7 @@ class TrialRecord:
         step: optimizer steps taken.
         rung: ASHA's rungs passed.
         loss_val: of the last report; ``None`` where it was not finite.
+        loss_train: mean over the steps of the last report; ``None`` where it was not finite.
         best_loss_val: the smallest so far, which the checkpoint holds.
         best_step: where that was.
         steps_per_s: of the last report.
@@ -52,6 +53,7 @@ class TrialRecord:
     step: int = 0
     rung: int = 0
     loss_val: float | None = None
+    loss_train: float | None = None
     best_loss_val: float | None = None
     best_step: int = 0
     steps_per_s: float = 0.0

@@ -27,6 +27,7 @@ from vibesweep.sweep.desk import Desk, desk_for
 from vibesweep.sweep.growth import cluster_now
 from vibesweep.sweep.hosts import beside_the_driver, check_hosts
 from vibesweep.sweep.log import SweepLog
+from vibesweep.sweep.metrics import SweepMetrics
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
 from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, shards_for
 from vibesweep.sweep.progress import Progress, summary_of
@@ -85,14 +86,16 @@ def run_sweep(
 
 
 def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, desk: Desk, record: SweepRecord, progress: Progress) -> None:
-    mailbox = start_mailbox(sweep.trials)
+    mailbox = start_mailbox(sweep.trials, record.name)
     specs = [_lane_spec(sweep, folder, desk, record, number, one) for number, one in enumerate(plan)]
     lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)
     search = StepSearch(sweep, study_storage(desk.folder.journal))
     state = FAILED
-    with progress.shown(), told_of_waiting(mailbox, sweep.resources, progress.note):
+    waiting = told_of_waiting(mailbox, sweep.resources, progress.note)
+    with progress.shown(), waiting, SweepMetrics(record.name, mailbox) as metrics:
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
-        log = SweepLog(desk, record, progress.show, lambda trial_id: ray.get(mailbox.leave.remote(trial_id, ended=True)))
+        watch = (progress.show, metrics.tell)
+        log = SweepLog(desk, record, watch, lambda trial_id: ray.get(mailbox.leave.remote(trial_id, ended=True)))
         try:
             lanes.start()
             if ray.get(mailbox.until_ready.remote(1)):
@@ -116,7 +119,7 @@ def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, de
 
 
 def _tune(sweep: Sweep, desk: Desk, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
-    trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget)
+    trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget, sweep=record.name)
     tuner = tune.Tuner(
         tune.with_resources(trainable, beside_the_driver()),
         tune_config=tune.TuneConfig(
@@ -125,7 +128,7 @@ def _tune(sweep: Sweep, desk: Desk, record: SweepRecord, mailbox: Any, search: S
             scheduler=StepAsha(sweep.budget),
             max_concurrent_trials=record.lanes,
             reuse_actors=True,
-            trial_name_creator=lambda trial: f"{record.name}_{trial.trial_id}",
+            trial_name_creator=lambda trial: f"{record.name}_{trial.config['number']}",
         ),
         run_config=tune.RunConfig(
             name="tune",

@@ -20,11 +20,15 @@ LANES_LOST_AT_MOST = 2
 class LaneTrial(tune.Trainable):
     """Trains from report to report. Tune reuses the actor for trial after trial, as a lane is reused."""
 
-    def setup(self, config: dict[str, Any], mailbox: Any = None, budget: Budget | None = None) -> None:
-        """Take the post and the budget (``tune.with_parameters``) and the first trial's config."""
+    def setup(self, config: dict[str, Any], mailbox: Any = None, budget: Budget | None = None, sweep: str = "") -> None:
+        """Take the post, the budget and the sweep's name (``tune.with_parameters``) and the first trial's config."""
         assert budget is not None
-        self._mailbox, self._budget = mailbox, budget
+        self._mailbox, self._budget, self._sweep = mailbox, budget, sweep
         self.reset_config(config)
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor for as long as it lives; its calls to the mailbox are named after the trial in hand."""
+        return f"LaneTrial({self._sweep})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
@@ -49,11 +53,12 @@ class LaneTrial(tune.Trainable):
     def _advance(self, until_step: int) -> Answer:
         """Ask a lane; where its processes are lost under the trial, ask another one, which goes on from the trial's last state."""
         command = Command(self.trial_id, self._settings, until_step)
-        answer: Answer = ray.get(self._mailbox.advance.remote(command))
+        advance = self._mailbox.advance.options(name=f"{self.trial_name} to step {until_step}")
+        answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
             self._lanes_lost += 1
             ray.get(self._mailbox.leave.remote(self.trial_id))
-            answer = ray.get(self._mailbox.advance.remote(command))
+            answer = ray.get(advance.remote(command))
         return answer
 
 

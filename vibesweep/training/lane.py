@@ -71,13 +71,13 @@ class LaneSpec:
     resources: TrialResources = field(default_factory=TrialResources)
 
 
-def start_mailbox(trials: int | None = None) -> Any:
+def start_mailbox(trials: int | None = None, sweep: str = "") -> Any:
     """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU.
 
     It is on the driver's host: one that the cluster gives back, as idle, would take it along, and with it the sweep.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(trials)
+    return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(trials, sweep)
 
 
 # In each worker process
@@ -124,7 +124,7 @@ def _clips_bytes(resources: TrialResources) -> float:
 
 def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
     seat, number = Seat(spec, bench, rank), 0
-    while (command := ray.get(mailbox.take.remote(spec.name, generation, number))) is not None:
+    while (command := ray.get(mailbox.take.options(name=f"{spec.name} take").remote(spec.name, generation, number))) is not None:
         try:
             answer = seat.obey(command)
         except Exception as error:
@@ -132,7 +132,7 @@ def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workb
             ray.get(mailbox.fail.remote(spec.name, failure_of(command.trial_id, error)))
             raise  # whatever it left behind in this process is unknown: FailureConfig brings up a fresh group
         if rank == 0:
-            ray.get(mailbox.answer.remote(spec.name, generation, number, answer))
+            ray.get(mailbox.answer.options(name=f"{spec.name} answer").remote(spec.name, generation, number, answer))
         number += 1
 
 
@@ -198,6 +198,7 @@ class Lanes:
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ASK_AGAIN_S))
         ray.get(self._mailbox.expect.remote(self._names))
+        os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # each lane is a run in the dashboard's Train API
         for thread in self._threads:
             thread.start()
 

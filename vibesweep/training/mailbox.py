@@ -86,10 +86,11 @@ class Mailbox:
 
     Args:
         trials: how many the sweep has: as the last of them end, lanes that none can come to are closed. ``None`` closes none.
+        sweep: its name, by which the dashboard tells mailboxes apart.
     """
 
-    def __init__(self, trials: int | None = None) -> None:
-        self._trials = trials
+    def __init__(self, trials: int | None = None, sweep: str = "") -> None:
+        self._trials, self._sweep = trials, sweep
         self._ended: set[str] = set()
         self._lanes: dict[str, LaneState] = {}
         self._homes: dict[str, str] = {}
@@ -98,6 +99,10 @@ class Mailbox:
         self._verdict: Answer | None = None
         self._base_loss: float | None = None
         self._changed = asyncio.Condition()
+
+    def __repr__(self) -> str:
+        """What Ray's dashboard calls the actor, and puts before the names of its calls."""
+        return f"Mailbox({self._sweep})"
 
     # Trials
 
@@ -244,6 +249,10 @@ class Mailbox:
         """How many lanes are up, and how many wait."""
         wanted = self._open_lanes()
         return Census(sum(lane.ready for lane in wanted), sum(lane.waiting for lane in wanted), len(wanted))
+
+    async def busy_lanes(self) -> dict[str, bool]:
+        """Of each ready lane, whether it has a trial."""
+        return {name: state.trial_id is not None for name, state in self._lanes.items() if state.ready}
 
     async def until_ready(self, lanes: int) -> bool:
         """Wait until so many lanes are ready; False if the mailbox was closed first."""
