@@ -32,8 +32,8 @@ from vibesweep.corpus.shards import preprocess
 from vibesweep.corpus.voices import BASE_VOICES
 from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Example, Losses, Sizes
 from vibesweep.models.bundle import save_bundle
-from vibesweep.models.mel import MelModel, MelShape
-from vibesweep.models.mel_batch import MelBatch, MelCollator
+from vibesweep.models.mel.batch import MelBatch, MelCollator
+from vibesweep.models.mel.model import MelModel, MelShape
 from vibesweep.training.batches import epoch_steps
 from vibesweep.training.optim import build_optimizer
 from vibesweep.training.schedules import cosine_with_warmup

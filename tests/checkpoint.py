@@ -199,6 +199,8 @@ def _wake(model: VibeVoiceForConditionalGeneration) -> None:
     for name, weight in model.named_parameters():
         if weight.ndim > 1 and "embed_tokens" not in name:
             torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+            if ".language_model." in name and name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.mul_((2 * len(model.model.language_model.layers)) ** -0.5)  # as in GPT-2: what comes in is still heard at the top
         elif weight.ndim == 1 and name.startswith(AUDIO_PARTS) and name.endswith("bias"):
             torch.nn.init.normal_(weight, std=0.02)
     _make_speech_likely(model)

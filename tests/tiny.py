@@ -16,7 +16,7 @@ from vibesweep.corpus.parquet import ROW_SCHEMA, ShardRow, ShardTurn
 from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.corpus.statistics import Moments
 from vibesweep.models.bundle import save_bundle
-from vibesweep.models.mel import MelModel, MelShape
+from vibesweep.models.mel.model import MelModel, MelShape
 
 MEL = MelSettings()
 SYMBOLS = tuple("abcdefg ")

@@ -14,7 +14,7 @@ from tests import tiny
 from vibesweep.corpus.features import Features
 from vibesweep.corpus.manifest import FeatureRecord, ShardFile, write_manifest
 from vibesweep.corpus.parquet import ROW_SCHEMA, ShardRow, ShardTurn
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
 LATENT_SIZE, SEMANTIC_SIZE, HOP_SAMPLES, RATE_HZ = 64, 128, 3_200, 7.5
 SILENCE_LATENTS = 15

@@ -6,12 +6,15 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from vibesweep.errors import SpeechError, VibesweepError
+
+if TYPE_CHECKING:
+    from vibesweep.config import Sweep
 
 app = typer.Typer(
     help="Find the best fine-tuning of a VibeVoice-like model on your recordings, and take the tuned voice away.",
@@ -23,7 +26,18 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-SWEEPS = Path("sweeps")
+SpaceFile = Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")]
+Corpus = Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo; a path or URI.")]
+Model = Annotated[str | None, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many settings to try.")]
+Name = Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")]
+SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
+Work = Annotated[str, typer.Option(envvar="VIBESWEEP_WORK", help="The folder that holds sweeps and shards; a path or URI.")]
+JobName = Annotated[str, typer.Argument(help="A sweep's name.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="A cluster's job server, http://HEAD:8265; RAY_API_SERVER_ADDRESS and RAY_ADDRESS are looked at too."),
+]
 
 
 def main() -> None:
@@ -45,29 +59,101 @@ def say(line: str, where: Console = console, style: str | None = None) -> None:
 
 @app.command()
 def run(
-    space: Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")],
-    corpus: Annotated[str | None, typer.Option(help="A corpus folder, a folder of shards, or demo.")] = None,
-    model: Annotated[str | None, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the folder sweeps/NAME; the space file's name unless given.")] = None,
+    space: SpaceFile,
+    corpus: Corpus = None,
+    model: Model = None,
+    trials: Trials = None,
+    name: Name = None,
+    work: Work = ".",
+    address: Address = None,
 ) -> None:
-    """Run the sweep that a space file defines, then export its best trial and speak with it."""
-    from vibesweep.sweep.space import load_space
+    """Run the sweep that a space file defines, then export its best trial and speak with it.
 
-    sweep = load_space(space)
-    overrides = {key: value for key, value in (("corpus", corpus), ("model", model), ("trials", trials)) if value is not None}
-    sweep = dataclasses.replace(sweep, **overrides)  # type: ignore[arg-type]
+    Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
+    """
+    sweep, options = _load(space, corpus, model, trials)
+    from vibesweep.sweep.jobs import job_server
 
+    if (server := job_server(address)) is not None:
+        _submit(server, space, sweep, options, name or space.stem, work)
+        _follow(server, name or space.stem)
+        return
     from vibesweep.sweep.run import run_sweep
 
-    folder = run_sweep(sweep, name or space.stem, console=console, space_file=space)
+    folder = run_sweep(sweep, name or space.stem, work=work, console=console, space_file=space)
     if folder.read().best is None:
         return
-    from vibesweep.delivery.export import export as export_best
-    from vibesweep.delivery.sample import speak_sample
+    from vibesweep.delivery.best import deliver_best
 
-    bundle = export_best(folder, folder.best)
-    say(f"best model: {bundle}\nhear it:    {speak_sample(folder, bundle)}")
+    bundle, sample = deliver_best(folder)
+    say(f"best model: {bundle}")
+    if isinstance(sample, VibesweepError):  # the sweep and its best model are there all the same
+        say(f"no sample:  {sample}", errors, style="yellow")
+    else:
+        say(f"hear it:    {sample}")
+
+
+def _load(space: Path, corpus: str | None, model: str | None, trials: int | None) -> tuple[Sweep, dict[str, Any]]:
+    """The space file's sweep with the options, and which those are."""
+    from vibesweep.sweep.space import load_space
+
+    options: dict[str, Any] = {key: value for key, value in (("corpus", corpus), ("model", model), ("trials", trials)) if value is not None}
+    return dataclasses.replace(load_space(space), **options), options
+
+
+def _submit(server: str, space: Path, sweep: Sweep, options: dict[str, Any], name: str, work: str) -> None:
+    from vibesweep.sweep import jobs
+
+    job = jobs.submit(server, space, sweep, name, work, options)
+    say(f"job {job} runs sweep {name} at {server}")
+
+
+def _follow(server: str, name: str) -> None:
+    from vibesweep.sweep import jobs
+
+    if not jobs.follow(server, name, sys.stdout.write, say):
+        raise typer.Exit(130)
+
+
+@app.command()
+def submit(
+    space: SpaceFile,
+    corpus: Corpus = None,
+    model: Model = None,
+    trials: Trials = None,
+    name: Name = None,
+    work: Work = ".",
+    address: Address = None,
+) -> None:
+    """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
+    sweep, options = _load(space, corpus, model, trials)
+    from vibesweep.sweep.jobs import the_job_server
+
+    _submit(the_job_server(address), space, sweep, options, name or space.stem, work)
+
+
+@app.command()
+def attach(sweep: JobName, address: Address = None) -> None:
+    """Come back to a sweep that a job server runs: its output from the beginning. Ctrl-C leaves it alone."""
+    from vibesweep.sweep.jobs import the_job_server
+
+    _follow(the_job_server(address), sweep)
+
+
+@app.command()
+def logs(sweep: JobName, address: Address = None) -> None:
+    """Print what a sweep that a job server runs, or ran, has put out so far."""
+    from vibesweep.sweep import jobs
+
+    sys.stdout.write(jobs.logs(jobs.the_job_server(address), sweep))
+
+
+@app.command()
+def stop(sweep: JobName, address: Address = None) -> None:
+    """End a sweep that a job server runs, as Ctrl-C ends one that runs here: all that it has is kept."""
+    from vibesweep.sweep import jobs
+
+    jobs.stop(jobs.the_job_server(address), sweep, say)
 
 
 @app.command("demo-corpus")
@@ -141,23 +227,24 @@ def inspect(
 
 
 @app.command("list")
-def list_all() -> None:
+def list_all(work: Work = ".") -> None:
     """Name the sweeps, with their state and best loss."""
     from vibesweep.sweep.show import sweeps_table
 
-    console.print(sweeps_table(SWEEPS))
+    console.print(sweeps_table(work))
 
 
 @app.command()
 def show(
-    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    sweep: SweepName,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
+    work: Work = ".",
 ) -> None:
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.show import sweep_table
 
-    record = find_sweep(sweep, SWEEPS).read()
+    record = find_sweep(sweep, work).read()
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(record) | {"best": record.best and record.best.id}, indent=1) + "\n")
     else:
@@ -166,15 +253,16 @@ def show(
 
 @app.command()
 def export(
-    sweep: Annotated[str, typer.Argument(help="A sweep's name or folder.")],
+    sweep: SweepName,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     layout: Annotated[str | None, typer.Option(help="For VibeVoice: merged, the default; peft, lora (ComfyUI's) or original.")] = None,
+    work: Work = ".",
 ) -> None:
     """Write the best trial as a model folder, with its provenance, to be spoken with, tuned further or handed on."""
     from vibesweep.delivery.export import export as export_best
     from vibesweep.sweep.record import find_sweep
 
-    export_best(find_sweep(sweep, SWEEPS), out, layout)
+    export_best(find_sweep(sweep, work), out, layout)
     say(f"exported to {out}")
 
 
@@ -187,7 +275,7 @@ def convert(
     ] = None,
 ) -> None:
     """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take; weights stay the same to the bit."""
-    from vibesweep.models.vibevoice_convert import convert as write_again
+    from vibesweep.models.vibevoice.convert import convert as write_again
 
     write_again(checkpoint, out, tokenizer)
     say(f"converted to {out}")
@@ -195,7 +283,7 @@ def convert(
 
 @app.command()
 def synthesize(
-    model: Annotated[str, typer.Argument(help="An exported folder, a VibeVoice checkpoint's, or a shipped base's name.")],
+    model: Annotated[str, typer.Argument(help="An exported folder, a path or URI, a VibeVoice checkpoint's, or a shipped base's name.")],
     out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
     text: Annotated[str | None, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')] = None,
     script: Annotated[Path | None, typer.Option(help="A text file with what to say, in place of --text.")] = None,
@@ -213,13 +301,14 @@ def synthesize(
     """Speak a text with a model."""
     words = _words(text, script)
 
-    from vibesweep.delivery.synthesize import default_settings
+    from vibesweep.delivery.synthesize import default_settings, model_folder
     from vibesweep.delivery.synthesize import synthesize as speak
 
-    settings = dataclasses.replace(default_settings(model), diffusion_steps=steps, seed=seed)
-    if guidance is not None:
-        settings = dataclasses.replace(settings, guidance=guidance)
-    speech = speak(model, words, out, voices=voice or (), settings=settings)
+    with model_folder(model) as folder:
+        settings = dataclasses.replace(default_settings(folder), diffusion_steps=steps, seed=seed)
+        if guidance is not None:
+            settings = dataclasses.replace(settings, guidance=guidance)
+        speech = speak(folder, words, out, voices=voice or (), settings=settings)
     cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
     say(f"{speech.seconds:.1f} s in {out}" + (f" ({cast})" if cast else ""))
     if speech.cut:

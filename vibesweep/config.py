@@ -186,11 +186,20 @@ class Budget:
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What one trial holds while it trains: so many DDP workers, each with its share."""
+    """What one trial holds while it trains: so many DDP workers, each with its share.
+
+    Attributes:
+        workers: processes that train one trial together.
+        cpus_per_worker: CPUs that each holds.
+        gpus_per_worker: 1 for a GPU each; a part, as 0.5, lets several trials of one worker share a GPU.
+        accelerator_type: the GPUs it takes, as Ray names them (``L4``, ``A100``, ``H100``); ``None`` takes any, but the same for all
+            workers of a trial.
+    """
 
     workers: int = 1
     cpus_per_worker: int = 1
-    gpus_per_worker: int = 0
+    gpus_per_worker: float = 0
+    accelerator_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +216,7 @@ class Sweep:
         trials: how many settings are tried.
         try_first: settings that are tried before the sampler chooses any.
         resources: what one trial holds.
-        lanes: trials that train at the same time; ``None`` takes as many as the cluster holds.
+        lanes: trials that train at the same time; ``None`` takes as many as the cluster holds, or may grow to hold.
         seed: of the sampler, and of every trial's data order and noise, so that trials can be compared pair by pair.
     """
 

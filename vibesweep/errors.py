@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+TOKEN_FIX = "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token or its file's path in RAY_AUTH_TOKEN_PATH"
+"""For what a cluster says to whoever comes without."""
+
 
 class VibesweepError(Exception):
     """A case that the user can mend.
@@ -61,6 +64,10 @@ class SweepError(VibesweepError):
 
 class ResourceError(VibesweepError):
     """More asked of the cluster than it has."""
+
+
+class ClusterError(VibesweepError):
+    """A Ray cluster or its job server that cannot be reached, or a sweep that was handed to it."""
 
 
 class ModelError(VibesweepError):

@@ -130,6 +130,12 @@ class Place:
             found = _local_files(self.local) if self.local is not None else self._remote_files()
         return sorted(found, key=lambda file: file.name)
 
+    def folders(self) -> list[Place]:
+        """The folders right inside this one, by name; none where there is no such folder."""
+        with _naming(self):
+            found = _local_folders(self.local) if self.local is not None else self._remote_folders()
+        return [self / name for name in sorted(found)]
+
     def read_bytes(self) -> bytes:
         """The whole file.
 
@@ -159,6 +165,36 @@ class Place:
         with _uploaded(self) if filesystem.type_name in _OBJECT_STORES else _moved(self) as stream:
             yield stream
 
+    def upload(self, source: Path) -> None:
+        """Copy a file of this machine here; it is whole or not there."""
+        import pyarrow
+
+        with _naming(self):
+            filesystem = self.filesystem
+        if filesystem.type_name in _OBJECT_STORES:
+            with _naming(self), pyarrow.memory_map(str(source)) as whole, filesystem.open_output_stream(self.path) as stream:
+                stream.write(whole.read_buffer())
+        else:
+            with source.open("rb") as content, _moved(self) as stream:
+                shutil.copyfileobj(content, stream, 1 << 20)
+
+    @contextmanager
+    def drafted(self) -> Iterator[Path]:
+        """A local path to write to, for what writes to paths alone; what is there when the block ends becomes this file, whole."""
+        if self.local is None:
+            with tempfile.TemporaryDirectory() as folder:
+                yield Path(folder) / self.name
+                self.upload(Path(folder) / self.name)
+            return
+        with _naming(self):
+            self.local.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.local.with_name(f".{secrets.token_hex(8)}.writing")
+        try:
+            yield aside
+            aside.replace(self.local)
+        finally:
+            aside.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Remove a file or a folder with all in it; nothing happens where there is none."""
         kind = self._kind()
@@ -181,10 +217,18 @@ class Place:
             return
         # The ending alone: readers go by it, and a whole name of 255 bytes would be too long
         with tempfile.NamedTemporaryFile(suffix=posixpath.splitext(self.name)[1]) as copy:
-            with self.filesystem.open_input_stream(self.path) as stream:
-                shutil.copyfileobj(stream, copy, 1 << 20)
-            copy.flush()
+            self.download(Path(copy.name))
             yield Path(copy.name)
+
+    def download(self, target: Path) -> None:
+        """Copy the file to a path of this machine.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OSError: it cannot be copied.
+        """
+        with self.filesystem.open_input_stream(self.path) as stream, target.open("wb") as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
 
     def _kind(self) -> str:
         with _naming(self):
@@ -193,10 +237,16 @@ class Place:
             return str(self.filesystem.get_file_info(self.path).type.name)
 
     def _remote_files(self) -> list[Stat]:
+        return [Stat(info.base_name, info.size or 0, info.mtime_ns or 0) for info in self._remote_entries() if info.type.name == "File"]
+
+    def _remote_folders(self) -> list[str]:
+        return [info.base_name for info in self._remote_entries() if info.type.name == "Directory"]
+
+    def _remote_entries(self) -> list[Any]:
         from pyarrow.fs import FileSelector
 
-        infos = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        return [Stat(info.base_name, info.size or 0, info.mtime_ns or 0) for info in infos if info.type.name == "File"]
+        entries: list[Any] = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        return entries
 
     def _resolve(self) -> tuple[Any, str]:
         root, path, query = _split(self.address)
@@ -245,19 +295,20 @@ def _local_files(folder: Path) -> list[Stat]:
         return [Stat(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries if entry.is_file()]
 
 
+def _local_folders(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
 @contextmanager
 def _uploaded(place: Place) -> Iterator[Any]:
     """Write on this machine, then upload in one call.
 
     pyarrow offers no way to give up a stream to an object store: one that is dropped is closed, and half an object is there.
     """
-    import pyarrow
-
     with tempfile.NamedTemporaryFile() as copy:
         yield copy
         copy.flush()
-        with _naming(place), pyarrow.memory_map(copy.name) as whole, place.filesystem.open_output_stream(place.path) as stream:
-            stream.write(whole.read_buffer())
+        place.upload(Path(copy.name))
 
 
 @contextmanager

@@ -24,9 +24,9 @@ from vibesweep.corpus.audio import FRAMES_PER_PATCH, griffin_lim, load, log_mel,
 from vibesweep.corpus.phonemes import phonemize
 from vibesweep.corpus.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.models.bundle import load_bundle
-from vibesweep.models.mel import MelModel
-from vibesweep.models.mel_speak import SpeakingSettings
-from vibesweep.models.mel_speak import speak as speak_latents
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.speak import SpeakingSettings
+from vibesweep.models.mel.speak import speak as speak_latents
 
 SENTENCES = Path(__file__).with_name("held_out_sentences.txt").read_text().splitlines()
 PROMPT = "This is a sample of my voice, nothing more."

@@ -28,8 +28,8 @@ from tests.benchmarks.measure import Measure, tell
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.parquet import ShardRow
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_encoder import OpenVibeVoiceEncoder
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.encoder import OpenVibeVoiceEncoder
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.workbench import Workbench, World
 

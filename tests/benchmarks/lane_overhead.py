@@ -26,6 +26,7 @@ import pandas as pd
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.config import TrialResources, TrialSettings
+from vibesweep.storage import Place
 from vibesweep.training.loop import TrialRun
 
 WORKERS = 2
@@ -76,7 +77,8 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
 
     resources = TrialResources(workers=WORKERS, cpus_per_worker=1, gpus_per_worker=gpus)
     steps = steps_of(shards)
-    spec = lane.LaneSpec("lane", "mel-tiny", str(shards), work / "checkpoints", work / "ray", steps, resources)
+    kept = Place.of(work)
+    spec = lane.LaneSpec("lane", "mel-tiny", str(shards), kept / "checkpoints", kept / "states", work / "ray", steps, resources)
     with mock.patch.object(lane, "lane_worker", timed_lane_worker):
         mailbox = lane.start_mailbox()
         lanes = lane.Lanes(mailbox, [spec], restarts=0)
@@ -118,7 +120,7 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
 
 def steps_of(shards: Path) -> int:
     """Whole epochs."""
-    from vibesweep.models.mel import MelModel
+    from vibesweep.models.mel.model import MelModel
     from vibesweep.training.batches import StepPlan
     from vibesweep.training.index import read_index
 

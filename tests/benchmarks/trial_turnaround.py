@@ -29,6 +29,7 @@ from vibesweep.config import Budget, Report, Sweep, TrialSettings
 from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.shards import preprocess
 from vibesweep.sweep import run
+from vibesweep.sweep.hosts import beside_the_driver
 from vibesweep.sweep.space import settings_with
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.training.lane import POLL_S
@@ -123,7 +124,7 @@ def nested(shards: Path, work: Path) -> pd.DataFrame:
     notes = work / "nested.jsonl"
     fixed = {"shards": str(shards), "notes": str(notes), "scratch": str(work / "train")}
     tune.Tuner(
-        tune.with_resources(NestedTrial, run.BESIDE_THE_LANES),
+        tune.with_resources(NestedTrial, beside_the_driver()),
         param_space={**fixed, "point": tune.grid_search(POINTS)},
         tune_config=tune.TuneConfig(metric="loss_val", mode="min", max_concurrent_trials=1, reuse_actors=True),
         run_config=tune.RunConfig(name="nested", storage_path=str(work / "tune"), verbose=0),

@@ -31,7 +31,7 @@ SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
     """Type a command; return what it printed, after checking its exit code and that there is no traceback."""
     command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"COLUMNS": "160"}
+    environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment)
     assert done.returncode == rc, f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Traceback" not in done.stdout + done.stderr
@@ -84,7 +84,7 @@ def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(desk: Path) -> No
     from peft import PeftModel
 
     from vibesweep.models.bundle import load_bundle
-    from vibesweep.models.mel import MelModel
+    from vibesweep.models.mel.model import MelModel
 
     vibesweep("export", "small", "--out", "voice", cwd=desk)
     printed = vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。", "--out", "x.wav", cwd=desk)
@@ -109,7 +109,9 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path) == printed
+    again = vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path)
+    assert printed.endswith(again), "a slow machine's first run tells of its progress too"
+    assert "1 rejected" in again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
     told = vibesweep("inspect", "out", "--pictures", "2", cwd=tmp_path)
     for found in ("train 3 clips", "Alex", "unreadable_audio", "demo_0001", "seconds a clip", "zh"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tests import tiny
-from vibesweep.models.mel import MelShape
+from vibesweep.models.mel.model import MelShape
 from vibesweep.training.workbench import Workbench, World
 
 DEVICE = "cuda:0"

@@ -65,7 +65,7 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, corpus: Path, 
     assert record.best.best_loss_val is not None
     assert math.isfinite(record.best.best_loss_val)
     assert record.best.best_loss_val < 0.9 * record.base_loss_val
-    assert speak_sample(folder, export(folder, folder.best)).stat().st_size > 20_000
+    assert speak_sample(folder, export(folder, tmp_path / "best")).stat().st_size > 20_000
     print(
         f"{workers} workers a trial, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end=""
     )

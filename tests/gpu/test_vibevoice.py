@@ -17,8 +17,8 @@ from tests.checkpoint import write_checkpoint
 from tests.gpu.bases import DEVICE, sweep_up
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.corpus.parquet import ShardRow
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_encoder import OpenVibeVoiceEncoder
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.encoder import OpenVibeVoiceEncoder
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.workbench import Workbench, World
 
@@ -151,4 +151,4 @@ def test_a_sweep_encodes_once_trains_on_lanes_and_speaks(tmp_path: Path) -> None
     assert record.best.best_loss_val is not None
     assert record.best.best_loss_val < record.base_loss_val
     print(f"\nbase {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, {[(t.state, t.step) for t in record.trials]}")
-    assert speak_sample(folder, export(folder, folder.best)).stat().st_size > 1_000
+    assert speak_sample(folder, export(folder, tmp_path / "best")).stat().st_size > 1_000

@@ -18,6 +18,7 @@ from ray import tune
 from tests import tiny
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, SweepError, TrialError
+from vibesweep.storage import Place
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.training import lane
 from vibesweep.training.lane import Lanes, LaneSpec, Seat, start_mailbox
@@ -83,12 +84,13 @@ class Post:
 def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1) -> Iterator[Post]:
     """One lane with so many workers, not yet ready."""
     name = folder.name
-    spec = LaneSpec(name, str(model), str(shards), folder / "checkpoints", folder / "ray", MAX_STEPS, TrialResources(workers=workers))
+    kept, resources = Place.of(folder), TrialResources(workers=workers)
+    spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", MAX_STEPS, resources)
     mailbox = start_mailbox()
     lanes = Lanes(mailbox, [spec], restarts=5)
     lanes.start()
     try:
-        yield Post(mailbox, spec.checkpoints)
+        yield Post(mailbox, folder / "checkpoints")
     finally:
         lanes.stop(60.0)
 
@@ -206,7 +208,8 @@ def test_a_trial_whose_lane_is_lost_goes_on(base: Path, shards: Path, bench: Wor
 
 def test_a_seat_takes_up_a_trial_where_its_state_was_written(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane, "STATE_EVERY_S", 0.0)
-    spec = LaneSpec("any", "", "", tmp_path / "checkpoints", tmp_path / "scratch", MAX_STEPS)
+    kept = Place.of(tmp_path)
+    spec = LaneSpec("any", "", "", kept / "checkpoints", kept / "states", tmp_path / "scratch", MAX_STEPS)
     expected = TrialRun(bench, SETTINGS, MAX_STEPS).advance(MAX_STEPS).curve
     first = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, 3))
     second = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, MAX_STEPS))
@@ -228,7 +231,7 @@ def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbenc
         assert curve_of(post.train("third", plain)) == pytest.approx(alone, rel=1e-5)
         one = TrialRun(bench, plain, MAX_STEPS)
         one.advance(2)
-        one.save_state(tmp_path / "two" / "ray" / "states" / "one_then_two")
+        one.save_state(tmp_path / "two" / "states" / "one_then_two")
         resumed = post.answer("one_then_two", plain, MAX_STEPS).report
         assert resumed is not None
         assert resumed.curve[0].step == 3

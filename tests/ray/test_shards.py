@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +163,7 @@ def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(
     import sys
 
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=8), tmp_path / "shards"
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    environment = os.environ | {"RAY_ADDRESS": "local"}
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(out)], capture_output=True, timeout=300, env=environment)
     assert done.returncode == -9
     with pytest.raises(ShardsError, match=r"no manifest\.json"):
@@ -230,23 +229,6 @@ def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
     for row in read_rows(made[0]):
         assert [turn.start_s for turn in row.turns] == [entry["start"] for entry in times[row.id]]
         assert all(turn.timed for turn in row.turns)
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of an S3 server on this machine. Its address says where the server is; the credentials are anybody's."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        known = {"aws_access_key_id": "anybody", "aws_secret_access_key": "anything", "region_name": "us-east-1"}
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(Bucket="speech")
-        yield f"s3://anybody:anything@speech/{{}}?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-    finally:
-        server.stop()
 
 
 def test_a_corpus_in_an_object_store_becomes_shards_there(corpus: Path, made: Made, bucket: str) -> None:

@@ -19,7 +19,7 @@ import torch
 from tests import corpora, tiny
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.manifest import place_of, read_rows
-from vibesweep.models.mel import MelModel
+from vibesweep.models.mel.model import MelModel
 from vibesweep.training.batches import StepPlan
 from vibesweep.training.feed import MemoryFeed, Step
 from vibesweep.training.index import Index, read_index

@@ -26,7 +26,7 @@ from ray.util.state import list_actors, list_tasks
 from rich.console import Console
 
 from tests import tiny
-from tests.ray.test_sweep import wait_until
+from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.sweep.metrics import EXPORTED_AS, GAUGES, TRIAL_GAUGES
 from vibesweep.sweep.outcome import COMPLETE, PRUNED

@@ -19,8 +19,8 @@ from vibesweep.delivery.export import export
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
 from vibesweep.models.bundle import load_bundle, save_bundle
-from vibesweep.models.mel import MelModel
-from vibesweep.models.mel_speak import SpeakingSettings
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.speak import SpeakingSettings
 from vibesweep.sweep.outcome import COMPLETE
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
 from vibesweep.training.loop import TrialRun

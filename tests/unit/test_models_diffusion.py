@@ -11,7 +11,7 @@ import torch
 from vibesweep.corpus.statistics import Moments
 from vibesweep.errors import ModelError
 from vibesweep.models.diffusion import Flow, VPrediction, diffusion_loss, objective_named, stratified_levels
-from vibesweep.models.latents import PatchCodec
+from vibesweep.models.mel.latents import PatchCodec
 
 
 def test_v_prediction_follows_the_paper_in_float64() -> None:

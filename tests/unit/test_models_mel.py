@@ -18,9 +18,9 @@ from vibesweep.corpus.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
 from vibesweep.models.base import Augmentation, SpeechModel
 from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
-from vibesweep.models.mel import MelModel, MelShape
-from vibesweep.models.mel_batch import MelBatch
-from vibesweep.models.mel_speak import SpeakingSettings, speak
+from vibesweep.models.mel.batch import MelBatch
+from vibesweep.models.mel.model import MelModel, MelShape
+from vibesweep.models.mel.speak import SpeakingSettings, speak
 from vibesweep.models.prompts import PromptBank
 
 

@@ -25,9 +25,9 @@ from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import Augmentation, Example, SpeechModel
 from vibesweep.models.bundle import located
-from vibesweep.models.vibevoice import VibeVoiceModel, transformers_name
-from vibesweep.models.vibevoice_batch import VibeVoiceBatch, VibeVoiceExample
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.vibevoice.batch import VibeVoiceBatch, VibeVoiceExample
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
 
 
 @pytest.fixture(scope="module", autouse=True)

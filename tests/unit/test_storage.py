@@ -199,6 +199,33 @@ def test_a_fetched_file_has_a_path(folder: Place) -> None:
             pass
 
 
+def test_folders_are_those_right_inside(folder: Place) -> None:
+    for name in ("b/x", "a/y", "a/inner/z", "file"):
+        (folder / name).write_bytes(b"1")
+    assert folder.folders() == [folder / "a", folder / "b"]
+    assert (folder / "none").folders() == []
+
+
+def test_files_of_this_machine_come_and_go(folder: Place, tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"content")
+    (folder / "deep" / "there").upload(tmp_path / "here")
+    (folder / "deep" / "there").download(tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"content"
+    with pytest.raises(FileNotFoundError):
+        (folder / "none").download(tmp_path / "back")
+
+
+def test_a_draft_becomes_the_file_when_it_is_whole(folder: Place) -> None:
+    file = folder / "deep" / "file.bin"
+    with file.drafted() as path:
+        path.write_bytes(b"first")
+        assert not file.is_file()
+    with pytest.raises(FileNotFoundError), file.drafted() as path:
+        (path.parent / "none").rename(path)
+    assert file.read_bytes() == b"first"
+    assert [stat.name for stat in file.parent.files()] == ["file.bin"], "no draft is left"
+
+
 def test_local_times_and_odd_names_are_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     os.utime(tmp_path / "a", ns=(5, 1_234_567_890_123_456_789))

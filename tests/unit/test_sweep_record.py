@@ -1,4 +1,4 @@
-"""A sweep's record on disk and on the terminal, and how many lanes it gets: no ray cluster."""
+"""A sweep's record on disk and on the terminal: no ray cluster."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from rich.console import Console
 
-from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
-from vibesweep.errors import ResourceError, SpaceError, SweepError
-from vibesweep.sweep.cluster import count_lanes
+from vibesweep.config import Budget, Sweep, TrialSettings
+from vibesweep.errors import SweepError
 from vibesweep.sweep.outcome import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, RUNNING
 from vibesweep.sweep.progress import Progress, format_seconds, line_of, summary_of, table_of
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json, find_sweep, list_sweeps
@@ -43,7 +42,7 @@ def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
     folder.write(record)
     assert folder.read() == record
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
-    assert json.loads(folder.record.read_text())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+    assert json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"] == Budget().max_steps
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_the_best_trial_is_one_that_trained_soundly(record: SweepRecord, tmp_pat
     SweepFolder(tmp_path).write(record)
     _, best, checkpoint = SweepFolder(tmp_path).best_checkpoint()
     assert best.number == 2
-    assert checkpoint == tmp_path / "checkpoints" / "id2"
+    assert checkpoint.local == tmp_path / "checkpoints" / "id2"
 
 
 def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
@@ -79,11 +78,10 @@ def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
 
 def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: Path) -> None:
     for number, name in enumerate(("late", "early")):
-        (tmp_path / name).mkdir()
-        SweepFolder(tmp_path / name).write(replace(record, name=name, started_unix_s=10.0 - number))
+        SweepFolder(tmp_path / "sweeps" / name).write(replace(record, name=name, started_unix_s=10.0 - number))
     assert [found.name for found in list_sweeps(tmp_path)] == ["early", "late"]
     assert find_sweep("late", tmp_path).read().name == "late"
-    assert find_sweep(str(tmp_path / "early"), Path("elsewhere")).read().name == "early"
+    assert find_sweep(str(tmp_path / "sweeps" / "early"), Path("elsewhere")).read().name == "early"
 
 
 def test_a_sweep_as_json_holds_all_but_its_space() -> None:
@@ -91,54 +89,6 @@ def test_a_sweep_as_json_holds_all_but_its_space() -> None:
     assert "space" not in told
     assert json.loads(json.dumps(told))["try_first"] == [{"learning_rate": 1e-3}]
     assert TrialSettings(**told["settings"]) == SWEEP.settings
-
-
-TWO_HOSTS = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
-
-
-@pytest.mark.parametrize(
-    ("resources", "lanes", "expected"),
-    [
-        (TrialResources(), None, 4),  # six would fit; no more than there are trials
-        (TrialResources(cpus_per_worker=3), None, 1),  # 2 + 2 CPUs that are left over on two hosts make no worker
-        (TrialResources(workers=3), None, 2),
-        (TrialResources(cpus_per_worker=1, gpus_per_worker=1), None, 1),
-        (TrialResources(cpus_per_worker=0, gpus_per_worker=1), None, 1),
-        (TrialResources(), 3, 3),
-    ],
-)
-def test_lanes_follow_from_the_hosts(resources: TrialResources, lanes: int | None, expected: int) -> None:
-    assert count_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS) == expected
-
-
-@pytest.mark.parametrize(
-    ("resources", "lanes", "message"),
-    [
-        (TrialResources(), 7, r"7 lanes need 7 workers .* has 6 CPUs and 1 GPUs\. .*\(6 would fit\)"),
-        (TrialResources(workers=7), None, "1 lane needs 7 workers"),
-        (TrialResources(cpus_per_worker=5), None, r"\(0 would fit\)"),
-        (TrialResources(gpus_per_worker=2), None, r"\(0 would fit\)"),
-    ],
-)
-def test_more_than_fits_is_refused(resources: TrialResources, lanes: int | None, message: str) -> None:
-    with pytest.raises(ResourceError, match=message):
-        count_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"lanes": 0}, "lanes is 0"),
-        ({"lanes": -1}, "lanes is -1"),
-        ({"trials": 0}, "trials is 0"),
-        ({"resources": TrialResources(workers=0)}, "workers is 0"),
-        ({"resources": TrialResources(cpus_per_worker=0)}, "neither CPUs nor GPUs"),
-        ({"resources": TrialResources(cpus_per_worker=-1)}, "cpus_per_worker is -1"),
-    ],
-)
-def test_a_sweep_of_nothing_is_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(SpaceError, match=message):
-        count_lanes(replace(SWEEP, **change), TWO_HOSTS)  # type: ignore[arg-type]
 
 
 def test_a_line_tells_of_a_trial(record: SweepRecord) -> None:
@@ -198,3 +148,20 @@ def test_a_loss_that_is_not_finite_never_reaches_the_record(record: SweepRecord,
 
 def test_states_are_words(record: SweepRecord) -> None:
     assert {one.state for one in record.trials} | {FAILED} == {"complete", "diverged", "pruned", "running", "failed"}
+
+
+def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:
+    plain = StringIO()
+    progress = Progress(Console(file=plain, width=200))
+    for line in ("1 of 2 lanes is up", "1 of 2 lanes is up", ""):
+        progress.note(line)
+    assert plain.getvalue() == "1 of 2 lanes is up\n"
+    live = StringIO()
+    progress = Progress(Console(file=live, width=200, force_terminal=True))
+    with progress.shown():
+        progress.show(record)
+        progress.note("1 of 2 lanes is up")
+        assert live.getvalue().count("1 of 2 lanes is up") == 1
+        progress.note("")
+        progress.show(record)
+    assert live.getvalue().count("1 of 2 lanes is up") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny
 from vibesweep.config import TrialSettings
-from vibesweep.training.capacity import CPU_POSITIONS, PROBES, Appetite, key_of
+from vibesweep.training.capacity import CPU_POSITIONS, PROBES, Appetite, key_of, room
 from vibesweep.training.workbench import Workbench, World
 
 GB = 1e9
@@ -33,3 +33,17 @@ def test_on_a_cpu_a_constant_unless_it_is_set(tmp_path: Path) -> None:
     bench = Workbench.open(str(tiny.write_base(tmp_path / "base")), tiny.write_shards(tmp_path / "shards"), World())
     assert bench.positions(bench.base, TrialSettings(), nullcontext()) == CPU_POSITIONS
     assert bench.positions(bench.base, TrialSettings(micro_batch_positions=7), nullcontext()) == 7
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "allocated", "share", "expected"),
+    [
+        (70, 5, 3, 1.0, 72),  # alone: what is free, and what torch holds unused
+        (70, 5, 3, 0.5, 37),  # the first of two: its half, whatever is still free
+        (33, 5, 3, 0.5, 35),  # the other has taken what is its own, and a context beside it
+        (30, 45, 40, 0.5, 0),  # what it has of its half is in use
+        (10, 5, 3, 0.5, 12),  # somebody else is on the device
+    ],
+)
+def test_a_process_goes_by_its_share_of_a_device(free: int, reserved: int, allocated: int, share: float, expected: int) -> None:
+    assert room(free, 80, reserved, allocated, share) == expected

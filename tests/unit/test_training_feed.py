@@ -9,7 +9,7 @@ import torch
 from tests import corpora, tiny
 from vibesweep.corpus.manifest import read_rows
 from vibesweep.models.base import Example, Sizes
-from vibesweep.models.mel import MelModel
+from vibesweep.models.mel.model import MelModel
 from vibesweep.training.batches import StepPlan
 from vibesweep.training.feed import MemoryFeed, Step
 from vibesweep.training.index import Index, read_index

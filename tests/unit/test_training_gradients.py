@@ -14,8 +14,8 @@ from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import Example, Sizes, SpeechModel
-from vibesweep.models.mel import MelModel, MelShape
-from vibesweep.models.mel_batch import MelBatch
+from vibesweep.models.mel.batch import MelBatch
+from vibesweep.models.mel.model import MelModel, MelShape
 
 STRIDE = 1e-5  # of central differences in float64: their error is of the order of its square and of 1e-16 / 1e-5
 

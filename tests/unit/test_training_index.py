@@ -10,7 +10,7 @@ from tests import corpora, tiny
 from vibesweep.corpus.manifest import place_of, read_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.base import Sizes
-from vibesweep.models.mel import MelModel
+from vibesweep.models.mel.model import MelModel
 from vibesweep.training.index import read_index
 
 

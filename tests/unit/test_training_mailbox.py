@@ -10,7 +10,7 @@ import pytest
 
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
-from vibesweep.training.mailbox import Answer, Command, Mailbox
+from vibesweep.training.mailbox import Answer, Census, Command, Mailbox
 
 LANE = "lane"
 LOST = Answer(error=TrialError("its process died"))
@@ -93,7 +93,7 @@ async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
 
 @in_a_loop
 async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
-    mailbox = Mailbox("mine")
+    mailbox = Mailbox(sweep="mine")
     assert repr(mailbox) == "Mailbox(mine)"
     assert await mailbox.busy_lanes() == {}
     await up(mailbox)
@@ -233,3 +233,56 @@ def test_as_many_trials_train_at_once_as_there_are_lanes(lanes: int) -> None:
         return {one.trial_id for one in taken if one is not None}
 
     assert asyncio.run(homes()) == set("ab"[:lanes])
+
+
+async def three_lanes(trials: int) -> Mailbox:
+    mailbox = Mailbox(trials)
+    await mailbox.expect(["a", "b", "c"])
+    for lane in "abc":
+        assert await mailbox.ask(lane)
+    return mailbox
+
+
+@in_a_loop
+async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still_wait() -> None:
+    mailbox = await three_lanes(trials=4)
+    for lane in "ab":
+        await mailbox.placed(lane)
+        await up(mailbox, lane)
+    assert await mailbox.census() == Census(up=2, waiting=1, wanted=3)
+    taking = {lane: asyncio.create_task(mailbox.take(lane, 1, 0)) for lane in "ab"}
+    running = asyncio.create_task(mailbox.advance(command("first")))
+    await settled(running)
+    await mailbox.leave("one", ended=True)
+    assert await mailbox.ask("c"), "three trials are left, for three lanes"
+    await mailbox.leave("two")
+    assert await mailbox.ask("c"), "it may come back"
+    await mailbox.leave("two", ended=True)
+    assert not await mailbox.ask("c")
+    assert await mailbox.open("c", 1) is None, "its hosts came late"
+    assert await mailbox.census() == Census(up=2, waiting=0, wanted=2)
+    await mailbox.leave("three", ended=True)
+    assert await taking["b"] is None, "the one that has a trial goes on"
+    assert await taking["a"] == command("first")
+    await mailbox.leave("first", ended=True)
+    assert await mailbox.census() == Census(up=1, waiting=0, wanted=1), "the last one ends with the sweep"
+    running.cancel()
+
+
+@in_a_loop
+async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
+    mailbox = await three_lanes(trials=9)
+    await up(mailbox, "a")
+    asked = asyncio.create_task(mailbox.advance(command("first")))
+    await settled(asked)
+    await mailbox.give_up("a", LOST)
+    assert (await asked).lost, "another lane may have more luck with it"
+    for _ in range(2):
+        await mailbox.open("b", 1)
+        await mailbox.fail("b", LOST, restarting=True)
+    assert not await mailbox.ask("b")
+    assert await mailbox.verdict() is None
+    await mailbox.give_up("b", Answer(error=TrialError("told again")))
+    assert await mailbox.verdict() is None
+    await mailbox.give_up("c", LOST)
+    assert await mailbox.verdict() == LOST, "it was the last one"

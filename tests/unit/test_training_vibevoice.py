@@ -13,7 +13,7 @@ from tests.checkpoint import released_config, write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
-from vibesweep.models.vibevoice import VibeVoiceModel
+from vibesweep.models.vibevoice.model import VibeVoiceModel
 from vibesweep.training.checkpoint import load_checkpoint
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.workbench import Workbench, World

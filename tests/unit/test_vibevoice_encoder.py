@@ -18,8 +18,8 @@ from tests.checkpoint import write_checkpoint
 from vibesweep.corpus import audio
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.bundle import encoder_of
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_encoder import LEAST_CHUNK_LATENTS, OpenVibeVoiceEncoder
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.encoder import LEAST_CHUNK_LATENTS, OpenVibeVoiceEncoder
 
 Samples = npt.NDArray[np.float32]
 

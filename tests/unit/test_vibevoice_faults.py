@@ -16,9 +16,9 @@ from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import Example, Losses
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
-from vibesweep.models.vibevoice import VibeVoiceModel
-from vibesweep.models.vibevoice_batch import VibeVoiceBatch
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.vibevoice.batch import VibeVoiceBatch
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.model import VibeVoiceModel
 
 DRAWS = 40
 

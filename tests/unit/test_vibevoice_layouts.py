@@ -9,32 +9,39 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import soundfile
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
+from tests import vibe
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import Sweep, TrialSettings
+from vibesweep.corpus.manifest import read_manifest
 from vibesweep.delivery.export import export
+from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.delivery.vibevoice_layouts import LAYOUTS
-from vibesweep.errors import ModelError
+from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import for_trial, merged
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice import VibeVoiceModel, transformers_name
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_convert import convert
-from vibesweep.models.vibevoice_names import as_transformers
-from vibesweep.models.vibevoice_original import is_original
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.convert import convert
+from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
+from vibesweep.models.vibevoice.names import as_transformers
+from vibesweep.models.vibevoice.original import is_original
+from vibesweep.models.vibevoice.trained import Trained
 from vibesweep.sweep.outcome import COMPLETE
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
-from vibesweep.training.checkpoint import CARD, WEIGHTS, save_checkpoint
+from vibesweep.training.checkpoint import fetched_checkpoint, save_checkpoint
+from vibesweep.training.loop import TrialRun
+from vibesweep.training.workbench import Workbench, World
 
 LORA = TrialSettings(method="lora", lora_rank=4, lora_alpha_ratio=2.0)
 IN_FULL = dataclasses.replace(LORA, lora_head="full", lora_connectors="full")
@@ -199,6 +206,9 @@ def test_the_lora_layout_is_what_the_community_loaders_look_for(tmp_path: Path, 
     adapted = PeftModel.from_pretrained(language_model, str(out)).merge_and_unload()
     for part, value in adapted.named_parameters():
         torch.testing.assert_close(value, whole[f"model.language_model.{part}"].float(), rtol=BF16_ROUNDING, atol=1e-5)
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["task_type"]) == (4, 8, None)
+    assert "layers.0.self_attn.q_proj" in config["target_modules"]
     # The head whole, under the original's names, in both formats that loaders read
     head = torch.load(out / "diffusion_head" / "diffusion_head_full.bin", weights_only=True)
     assert all(torch.equal(value, head[part]) for part, value in load_file(out / "diffusion_head" / "model.safetensors").items())
@@ -233,9 +243,9 @@ def test_the_original_layout_is_merged_under_the_originals_names(tmp_path: Path)
 def test_the_latents_scale_that_the_base_lacks_is_handed_on(tmp_path: Path) -> None:
     base = Checkpoint.open(str(write_checkpoint(tmp_path / "base", scale=None)))
     sweep, _ = leave_trial(tmp_path / "trial", LORA)
-    folder = sweep.checkpoints / "t0"
     (tmp_path / "out").mkdir()
-    LAYOUTS["merged"](Trained.read(base, folder / WEIGHTS, folder / CARD, (0.25, -0.5)), tmp_path / "out", "")
+    with fetched_checkpoint(sweep.checkpoints / "t0") as (file, settings):
+        LAYOUTS["merged"](Trained.read(base, file, settings, (0.25, -0.5)), tmp_path / "out", "")
     model = VibeVoiceForConditionalGeneration.from_pretrained(tmp_path / "out").model
     assert (model.latent_scaling_factor.item(), model.latent_bias_factor.item()) == (0.25, -0.5)
 
@@ -289,7 +299,7 @@ def test_an_original_checkpoint_is_converted_to_the_bit_and_speaks(tmp_path: Pat
     found, wanted = tensors(converted.folder), tensors(whole)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(value, wanted[name]) and value.dtype == wanted[name].dtype for name, value in found.items())
-    chat = [
+    chat: Any = [
         {"role": "0", "content": [{"type": "text", "text": "One."}, {"type": "audio"}]},
         {"role": "1", "content": [{"type": "audio"}, {"type": "text", "text": "Two."}]},
         {"role": "0", "content": [{"type": "text", "text": "Three."}]},
@@ -317,3 +327,25 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no tensor odd\."):
         convert(str(original), tmp_path / "new")
     assert {path.name for path in tmp_path.iterdir()} == {"base", "sweep", "original"}
+
+
+def test_a_trials_export_is_as_good_as_the_trial_and_its_sample_is_spoken(tmp_path: Path) -> None:
+    base = write_checkpoint(tmp_path / "base", tied=False, scale=None)
+    shards = vibe.write_shards(tmp_path / "shards", base)
+    settings = dataclasses.replace(IN_FULL, learning_rate=1e-2, batch_clips=4)
+    run = TrialRun(Workbench.open(f"vibevoice:{base}", shards, World()), settings, 4)
+    loss = run.advance(4).loss_val
+    sweep = SweepFolder(tmp_path / "sweep")
+    run.save(sweep.checkpoints / "t0")
+    signature = read_manifest(shards).signature
+    record = SweepRecord("sweep", f"vibevoice:{base}", str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {})
+    trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
+    sweep.write(dataclasses.replace(record, trials=[trial]))
+    bench = Workbench.open(str(export(sweep, tmp_path / "best")), shards, World())
+    untouched = Workbench.open(str(base), shards, World()).validate(load_bundle(str(base)).model)
+    assert bench.validate(bench.base) == pytest.approx(loss, abs=0.05 * abs(untouched - loss))
+    seconds = soundfile.info(str(speak_sample(sweep, tmp_path / "best"))).duration
+    assert 0 < seconds < 30
+    sweep.write(dataclasses.replace(record, trials=[trial], shards_signature="other"))
+    with pytest.raises(ShardsError, match="changed since the sweep"):
+        export(sweep, tmp_path / "again")

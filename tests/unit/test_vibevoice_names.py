@@ -14,8 +14,8 @@ from transformers import VibeVoiceConfig, VibeVoiceForConditionalGeneration
 from tests.checkpoint import write_checkpoint
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice_names import as_transformers, to_original, to_transformers
-from vibesweep.models.vibevoice_original import is_original, original_config, original_preprocessor, transformers_config
+from vibesweep.models.vibevoice.names import as_transformers, to_original, to_transformers
+from vibesweep.models.vibevoice.original import is_original, original_config, original_preprocessor, transformers_config
 
 SIZES = {
     "1.5B": {"hidden_size": 1536, "num_hidden_layers": 28, "tie_word_embeddings": True, "vocab_size": 151_936},

@@ -20,7 +20,7 @@ from vibesweep.delivery import vibevoice_speech
 from vibesweep.delivery.synthesize import Speech, default_settings, synthesize
 from vibesweep.delivery.vibevoice_speech import LEAST_LIMIT
 from vibesweep.errors import ModelError, SpeechError
-from vibesweep.models.mel_speak import SpeakingSettings
+from vibesweep.models.mel.speak import SpeakingSettings
 
 BRIEF = SpeakingSettings(diffusion_steps=2, guidance=1.3)
 HOP = 3_200

@@ -124,7 +124,7 @@ def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSet
 class _Encoding:
     """An actor that holds the weights of an encoder.
 
-    What a user can mend comes back as a row: of an error in an actor Ray tells in words alone, and it makes a new actor first.
+    What a user can mend comes back as a row: of an actor that failed to start Ray tells in words alone.
     """
 
     def __init__(self, encoder: FeatureEncoder, folder: ShardFolder) -> None:

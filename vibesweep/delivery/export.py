@@ -20,11 +20,12 @@ from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import merged
 from vibesweep.models.base import SpeechModel
 from vibesweep.models.bundle import checkpoint_address, load_bundle, save_bundle
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_rows import unit_rules
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.rows import unit_rules
+from vibesweep.models.vibevoice.trained import Trained
+from vibesweep.storage import Place
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
-from vibesweep.training.checkpoint import CARD, WEIGHTS, load_checkpoint
+from vibesweep.training.checkpoint import fetched_checkpoint, load_checkpoint
 
 ADAPTER, PROVENANCE = "adapter", "provenance.json"
 
@@ -74,7 +75,7 @@ def _replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_mel(record: SweepRecord, checkpoint: Path, out: Path) -> None:
+def _write_mel(record: SweepRecord, checkpoint: Place, out: Path) -> None:
     base = load_bundle(record.model).model
     model, _, _ = load_checkpoint(base, checkpoint)
     save_bundle(merged(model), _voices(record, base), out)
@@ -82,15 +83,15 @@ def _write_mel(record: SweepRecord, checkpoint: Path, out: Path) -> None:
         model.save_pretrained(str(out / ADAPTER))
 
 
-def _write_vibevoice(record: SweepRecord, address: str, checkpoint: Path, out: Path, layout: str | None) -> None:
+def _write_vibevoice(record: SweepRecord, address: str, checkpoint: Place, out: Path, layout: str | None) -> None:
     if layout is not None and layout not in LAYOUTS:
         raise ModelError("there is no such layout", where=f"--layout {layout}", fix=f"choose one of {', '.join(LAYOUTS)}")
     base, rules = Checkpoint.open(address), None
     if base.scale_and_bias is None:
         _check_shards(record)
         rules = unit_rules(record.shards, cast(Any, base.config).audio_config.vae_std)
-    trained = Trained.read(base, checkpoint / WEIGHTS, checkpoint / CARD, rules)
-    write_layout(layout or next(iter(LAYOUTS)), trained, out, address)
+    with fetched_checkpoint(checkpoint) as (file, settings):
+        write_layout(layout or next(iter(LAYOUTS)), Trained.read(base, file, settings, rules), out, address)
 
 
 def _refuse_foreign(out: Path) -> None:

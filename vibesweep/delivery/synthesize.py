@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
 from vibesweep.corpus.turns import parse_turns
 from vibesweep.delivery.vibevoice_speech import GUIDANCE, speak_vibevoice
 from vibesweep.errors import ModelError, SpeechError
+from vibesweep.folders import fetched_folder
 from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
-from vibesweep.models.mel import MelModel
-from vibesweep.models.mel_speak import SpeakingSettings, speak
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.speak import SpeakingSettings, speak
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.storage import Place
 
 Waveform = npt.NDArray[np.float32]
 
@@ -72,6 +75,16 @@ def synthesize(model: str, text: str, out: Path, *, voices: Sequence[str] = (), 
     out.parent.mkdir(parents=True, exist_ok=True)
     write_wav(out, waveform, mel)
     return Speech(len(waveform) / mel.sample_rate_hz, chosen)
+
+
+@contextmanager
+def model_folder(name: str) -> Iterator[str]:
+    """What :func:`synthesize` takes for a bundle's path, a shipped base's name, or the URI of a bundle, which is fetched for the time."""
+    if "://" not in name:
+        yield name
+        return
+    with fetched_folder(Place.of(name)) as folder:
+        yield str(folder)
 
 
 def _speak(bundle: Bundle, turns: Sequence[Turn], chosen: dict[str, str], settings: SpeakingSettings) -> tuple[Waveform, MelSettings]:

@@ -32,14 +32,14 @@ _LORA = """\
 
     {told}
 
-    It is laid out as the fine-tuning scripts of vibevoice-community and voicepowered-ai do it. With vibevoice-community's VibeVoice:
+    It is laid out as the fine-tuning scripts of vibevoice-community and voicepowered-ai do it, for the same base in the original
+    repository's layout (`BASE`, such as vibevoice/VibeVoice-1.5B). With vibevoice-community's VibeVoice:
 
     ```sh
-    python demo/inference_from_file.py --model_path {base} --checkpoint_path .
+    python demo/inference_from_file.py --model_path BASE --checkpoint_path .
     ```
 
-    For ComfyUI, copy this folder into `models/vibevoice/loras`. The base has to be the one above, in the original repository's layout.
-    The `.bin` files are torch pickles, as these loaders want them.
+    For ComfyUI, copy this folder into `models/vibevoice/loras`. The `.bin` files are torch pickles: these loaders know nothing else.
     """
 
 

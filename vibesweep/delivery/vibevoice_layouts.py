@@ -18,17 +18,20 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from peft import LoraConfig
 from safetensors.torch import save_file
 
 from vibesweep.delivery.vibevoice_cards import lora_card, peft_card
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import copy_companions, rewrite
-from vibesweep.models.vibevoice_checkpoint import CONFIG, WEIGHTS_INDEX
-from vibesweep.models.vibevoice_names import to_original
-from vibesweep.models.vibevoice_original import original_config, original_preprocessor
-from vibesweep.models.vibevoice_trained import Trained
+from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS_INDEX
+from vibesweep.models.vibevoice.names import to_original
+from vibesweep.models.vibevoice.original import original_config, original_preprocessor
+from vibesweep.models.vibevoice.trained import Trained
 
 ADAPTER_WEIGHTS, IN_FULL, CARD = "adapter_model.safetensors", "trained.safetensors", "README.md"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WORDS = ("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "bias", "use_dora", "use_rslora")
 LANGUAGE_MODEL = "model.language_model."
 REPLACED = {
     "model.diffusion_head.": ("model.prediction_head.", ("diffusion_head/model.safetensors", "diffusion_head/diffusion_head_full.bin")),
@@ -107,10 +110,17 @@ def _no_adapter(trained: Trained, layout: str) -> ModelError:
 
 
 def _write_adapter(trained: Trained, out: Path, inside: str, base_name: str) -> None:
-    config = trained.adapter_config(inside)
-    config.base_model_name_or_path, config.inference_mode = base_name, True
-    config.save_pretrained(str(out))
+    _write_json(out / ADAPTER_CONFIG, _told(trained.adapter_config(inside)) | {"base_model_name_or_path": base_name})
     save_file(trained.adapter_state(inside), out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+
+def _told(config: LoraConfig) -> dict[str, Any]:
+    """What any peft of the last years understands: its usual words, and the others only where they are not at their defaults."""
+    said, plain = cast(Any, config).to_dict(), cast(Any, LoraConfig()).to_dict()
+    kept = {name: value for name, value in said.items() if name in ADAPTER_WORDS or value != plain[name]}
+    alpha = float(kept["lora_alpha"])
+    whole = {"lora_alpha": int(alpha) if alpha.is_integer() else alpha, "target_modules": sorted(kept["target_modules"])}
+    return {**kept, **whole, "inference_mode": True}
 
 
 def _write_weights(trained: Trained, out: Path, rename: Callable[[str], str]) -> None:

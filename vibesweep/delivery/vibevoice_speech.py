@@ -25,7 +25,7 @@ from vibesweep.corpus.decoding import decode
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.errors import ModelError, SpeechError
-from vibesweep.models.mel_speak import SpeakingSettings
+from vibesweep.models.mel.speak import SpeakingSettings
 
 GUIDANCE = 1.3
 """What the released checkpoints are spoken with."""

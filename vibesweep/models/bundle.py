@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 CONFIG, WEIGHTS, VOICES = "config.json", "model.safetensors", "voices.safetensors"
 SHIPPED = Path(__file__).parent / "bases"
 
-FAMILIES = {"mel": "vibesweep.models.mel:MelModel", "vibevoice": "vibesweep.models.vibevoice:VibeVoiceModel"}
+FAMILIES = {"mel": "vibesweep.models.mel.model:MelModel", "vibevoice": "vibesweep.models.vibevoice.model:VibeVoiceModel"}
 """Family name to the class that implements it."""
 
 CHECKPOINT_FAMILY = "vibevoice"
@@ -59,7 +59,7 @@ def located(name: str) -> str:
     if address is None:
         folder = base_folder(name)
         return str(folder.resolve()) if Path(name).expanduser().exists() else name
-    from vibesweep.models.vibevoice_checkpoint import Checkpoint
+    from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
     folder = Checkpoint.open(address).folder
     # Another host has a download of its own, where this one's hub id led to
@@ -75,7 +75,7 @@ def encoder_of(name: str) -> FeatureEncoder | None:
     if checkpoint_address(name) is None:
         base_folder(name)
         return None
-    from vibesweep.models.vibevoice_encoder import VibeVoiceEncoder
+    from vibesweep.models.vibevoice.encoder import VibeVoiceEncoder
 
     return VibeVoiceEncoder.of(located(name))
 

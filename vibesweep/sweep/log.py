@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,18 +13,19 @@ from ray import tune
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
+from vibesweep.sweep.desk import Desk
 from vibesweep.sweep.outcome import FAILED, PRUNED, RUNNING, STOPPED
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
+from vibesweep.sweep.record import SweepRecord, TrialRecord
 
 
 class SweepLog(tune.Callback):
     """Tune tells it of each report; it keeps the record true and shows it to all who ``watch``."""
 
     def __init__(
-        self, folder: SweepFolder, record: SweepRecord, watch: Iterable[Callable[[SweepRecord], None]], leave: Callable[[str], None]
+        self, desk: Desk, record: SweepRecord, watch: Iterable[Callable[[SweepRecord], None]], leave: Callable[[str], None]
     ) -> None:
-        """Write into ``folder``; ``leave`` frees a trial's lane when Tune is done with the trial."""
-        self._folder, self.sweep = folder, record
+        """Write at the ``desk``; ``leave`` frees a trial's lane when Tune is done with the trial."""
+        self._desk, self._folder, self.sweep = desk, desk.folder, record
         self._watch, self._leave = tuple(watch), leave
         self._trials: dict[str, TrialRecord] = {}
         self._rows: list[dict[str, Any]] = []
@@ -127,15 +128,15 @@ class SweepLog(tune.Callback):
         writer.close()
 
     def _note_error(self, record: TrialRecord, traceback: str) -> None:
-        with self._folder.errors.open("a", encoding="utf-8") as file:
+        with Path(str(self._folder.errors)).open("a", encoding="utf-8") as file:
             file.write(f"trial {record.number} ({record.id}): {record.reason}\n{traceback}\n")
 
     def _save(self) -> None:
         if self._rows:
-            draft = self._folder.reports.with_suffix(".draft")
             states = {record.id: record.state for record in self.sweep.trials}
-            pd.DataFrame([{**row, "state": states[row["trial"]]} for row in self._rows]).to_parquet(draft)
-            os.replace(draft, self._folder.reports)
+            with self._folder.reports.drafted() as draft:
+                pd.DataFrame([{**row, "state": states[row["trial"]]} for row in self._rows]).to_parquet(draft)
         self._folder.write(self.sweep)
+        self._desk.push()
         for show in self._watch:
             show(self.sweep)

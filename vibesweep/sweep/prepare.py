@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.progress import shown
 from vibesweep.corpus.shards import preprocess
+from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import description_of, encoder_of
 from vibesweep.storage import Place
+from vibesweep.sweep.record import CORPORA, SHARDS
 
 DEMO = "demo"
 
@@ -24,11 +27,11 @@ def check_corpus(corpus: str) -> None:
     Raises:
         CorpusError: there is no metadata, or it cannot be read.
     """
-    if not _is_demo(corpus) and not (Place.of(corpus) / MANIFEST_FILE).is_file():
+    if not is_demo(corpus) and not (Place.of(corpus) / MANIFEST_FILE).is_file():
         read_metadata(corpus)
 
 
-def shards_for(corpus: str, model: str, work: Path, say: Callable[[str], None], console: Console) -> str:
+def shards_for(corpus: str, model: str, work: Place, say: Callable[[str], None], console: Console) -> str:
     """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
 
     Args:
@@ -42,13 +45,13 @@ def shards_for(corpus: str, model: str, work: Path, say: Callable[[str], None], 
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
         ModelError: the model's encoders cannot be read.
     """
-    place = Place.of(_demo_corpus(work / "corpora" / DEMO, say) if _is_demo(corpus) else corpus)
+    place = _demo_corpus(work / CORPORA / DEMO, say) if is_demo(corpus) else Place.of(corpus)
     if (place / MANIFEST_FILE).is_file():
         return str(place)
     encoder = encoder_of(model)
     # Two corpora may share a name, and two checkpoints a corpus; their addresses tell their shards apart.
     origin = str(place) if encoder is None else f"{place} {encoder.name}"
-    out = Place.of(work / "shards" / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}")
+    out = work / SHARDS / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
     with shown(console) as tell:
         manifest = preprocess(str(place), str(out), encoder=encoder, tell=tell)
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
@@ -70,14 +73,19 @@ def check_fit(model: str, shards: str, say: Callable[[str], None]) -> None:
         say(remark)
 
 
-def _is_demo(corpus: str) -> bool:
+def is_demo(corpus: str) -> bool:
+    """Whether the demo corpus is meant, and no folder of that name."""
     return corpus == DEMO and not Path(corpus).exists()
 
 
-def _demo_corpus(folder: Path, say: Callable[[str], None]) -> Path:
+def _demo_corpus(folder: Place, say: Callable[[str], None]) -> Place:
     if not (folder / METADATA_FILE).is_file():
         from vibesweep.corpus.demo import write_demo_corpus
 
         say(f"speaking the demo corpus into {folder}")
-        write_demo_corpus(folder)
+        if folder.local is not None:
+            write_demo_corpus(folder.local)
+        else:
+            with tempfile.TemporaryDirectory(prefix="vibesweep-") as spoken:
+                upload_folder(write_demo_corpus(Path(spoken) / DEMO), folder, METADATA_FILE)
     return folder

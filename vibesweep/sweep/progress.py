@@ -28,6 +28,8 @@ class Progress:
         self._console = console
         self._live: Live | None = None
         self._told: dict[str, tuple[str, int]] = {}
+        self._record: SweepRecord | None = None
+        self._note = ""
 
     @contextmanager
     def shown(self) -> Iterator[Progress]:
@@ -44,13 +46,29 @@ class Progress:
 
     def show(self, record: SweepRecord) -> None:
         """Show the record as it stands."""
+        self._record = record
         if self._live is not None:
-            self._live.update(Group(table_of(record), Text(summary_of(record, time.time()))), refresh=True)
+            self._draw(self._live, record)
             return
         for trial in record.trials:
             if self._told.get(trial.id) != (trial.state, trial.step):
                 self._told[trial.id] = (trial.state, trial.step)
                 self.say(line_of(trial))
+
+    def note(self, line: str) -> None:
+        """Keep one line beneath the table, in place of the last; the empty one takes it away."""
+        if line == self._note:
+            return
+        self._note = line
+        if self._live is None:
+            if line:
+                self.say(line)
+        elif self._record is not None:
+            self._draw(self._live, self._record)
+
+    def _draw(self, live: Live, record: SweepRecord) -> None:
+        lines = [Text(summary_of(record, time.time())), *([Text(self._note, style="yellow")] if self._note else [])]
+        live.update(Group(table_of(record), *lines), refresh=True)
 
 
 def table_of(record: SweepRecord) -> Table:

@@ -1,21 +1,25 @@
-"""What a sweep leaves on disk: the names of its files, and its record. No ray here: delivery reads sweeps with this alone."""
+"""What a sweep leaves, on a disk or in a store: the names of its files, and its record. Delivery reads sweeps with this alone; no ray."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vibesweep.config import Sweep
+from vibesweep.corpus.manifest import Address, place_of
 from vibesweep.errors import SweepError
+from vibesweep.storage import Place
 from vibesweep.sweep.outcome import COMPLETE, PRUNED, RUNNING, STOPPED
 
 SCHEMA_VERSION = 1
+SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
+"""What lies in the folder that a sweep works in."""
+RECORD, SCRATCH = "sweep.json", "ray"
+READERS = 16  # records that `list` reads at the same time: a store takes its time for each
 
 
 @dataclass
@@ -104,29 +108,31 @@ class SweepRecord:
 class SweepFolder:
     """The owner of the file names of one sweep."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the sweep's folder; nothing is read yet."""
-        self.path = path
-        self.record = path / "sweep.json"
-        self.reports = path / "trials.parquet"
-        self.journal = path / "study.journal"
-        self.space = path / "space.py"
-        self.errors = path / "errors.log"
-        self.tensorboard = path / "tensorboard"
-        self.checkpoints = path / "checkpoints"
-        self.best = path / "best"
-        self.scratch = path / "ray"
+    def __init__(self, address: Address) -> None:
+        """Take the sweep's folder, on a disk or in a store; nothing is read yet."""
+        self.place = place_of(address)
+        self.record = self.place / RECORD
+        self.reports = self.place / "trials.parquet"
+        self.journal = self.place / "study.journal"
+        self.space = self.place / "space.py"
+        self.errors = self.place / "errors.log"
+        self.tensorboard = self.place / "tensorboard"
+        self.checkpoints = self.place / "checkpoints"
+        self.best = self.place / "best"
+        self.scratch = self.place / SCRATCH
+        self.states = self.scratch / "states"
 
     def read(self) -> SweepRecord:
         """Read the record.
 
         Raises:
             SweepError: there is none, or it was written by another version.
+            StorageError: the store cannot be reached.
         """
         if not self.record.is_file():
-            raise SweepError(f"no sweep here: no {self.record.name}", where=str(self.path), fix="`vibesweep list` names the sweeps")
+            raise SweepError(f"no sweep here: no {RECORD}", where=str(self.place), fix="`vibesweep list` names the sweeps")
         try:
-            found = json.loads(self.record.read_text(encoding="utf-8"))
+            found = json.loads(self.record.read_bytes())
             version = found["schema_version"]
             if version == SCHEMA_VERSION:
                 return SweepRecord(**{**found, "trials": [TrialRecord(**trial) for trial in found["trials"]]})
@@ -136,11 +142,9 @@ class SweepFolder:
 
     def write(self, record: SweepRecord) -> None:
         """Write the record in one move."""
-        draft = self.record.with_suffix(".draft")
-        draft.write_text(json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(draft, self.record)
+        self.record.write_bytes(json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False).encode() + b"\n")
 
-    def best_checkpoint(self) -> tuple[SweepRecord, TrialRecord, Path]:
+    def best_checkpoint(self) -> tuple[SweepRecord, TrialRecord, Place]:
         """Return the record, the best trial and its checkpoint's folder.
 
         Raises:
@@ -149,20 +153,26 @@ class SweepFolder:
         record = self.read()
         if record.best is None:
             fix = "let it go on until a trial has been validated" if record.state == RUNNING else "look at the trials' reasons"
-            raise SweepError("no trial has a checkpoint", where=str(self.path), fix=fix)
+            raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
         return record, record.best, self.checkpoints / record.best.id
 
 
-def find_sweep(name: str, root: Path) -> SweepFolder:
-    """Return the sweep of that name under ``root``, or in the folder of that path."""
-    by_path = Path(name)
-    return SweepFolder(by_path if (by_path / "sweep.json").is_file() else root / name)
+def find_sweep(name: str, work: Address) -> SweepFolder:
+    """Return the sweep of that name in the folder that sweeps work in, or the one in the folder of that path or URI."""
+    by_address = SweepFolder(name)
+    return by_address if by_address.record.is_file() else SweepFolder(place_of(work) / SWEEPS / name)
 
 
-def list_sweeps(root: Path) -> Iterator[SweepRecord]:
-    """Yield the records of all sweeps under ``root``, oldest first."""
-    folders = [SweepFolder(path.parent) for path in root.glob("*/sweep.json")]
-    yield from sorted((folder.read() for folder in folders), key=lambda record: record.started_unix_s)
+def list_sweeps(work: Address) -> list[SweepRecord]:
+    """The records of all sweeps that worked in a folder, oldest first."""
+    with ThreadPoolExecutor(READERS) as readers:
+        found = [record for record in readers.map(_read_if_any, (place_of(work) / SWEEPS).folders()) if record is not None]
+    return sorted(found, key=lambda record: record.started_unix_s)
+
+
+def _read_if_any(place: Place) -> SweepRecord | None:
+    folder = SweepFolder(place)
+    return folder.read() if folder.record.is_file() else None
 
 
 def as_json(sweep: Sweep) -> dict[str, Any]:

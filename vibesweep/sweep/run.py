@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,42 +15,46 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from vibesweep.config import Sweep
-from vibesweep.corpus.manifest import read_manifest
+from vibesweep import __version__
+from vibesweep.config import Sweep, TrialResources
+from vibesweep.corpus.manifest import Address, place_of, read_manifest
 from vibesweep.corpus.session import running_ray
 from vibesweep.errors import SweepError
-from vibesweep.models.bundle import located
-from vibesweep.sweep.cluster import count_lanes, live_hosts
+from vibesweep.models.bundle import checkpoint_address, located
+from vibesweep.storage import Place
+from vibesweep.sweep.cluster import plan_lanes
+from vibesweep.sweep.desk import Desk, desk_for
+from vibesweep.sweep.growth import cluster_now
+from vibesweep.sweep.hosts import beside_the_driver, check_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.metrics import SweepMetrics
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
-from vibesweep.sweep.prepare import check_corpus, check_fit, shards_for
+from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, shards_for
 from vibesweep.sweep.progress import Progress, summary_of
-from vibesweep.sweep.record import SweepFolder, SweepRecord, as_json
+from vibesweep.sweep.record import SWEEPS, SweepFolder, SweepRecord, as_json
 from vibesweep.sweep.scheduler import StepAsha
 from vibesweep.sweep.searcher import StepSearch, study_storage
+from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
 from vibesweep.sweep.trial import LaneTrial
+from vibesweep.sweep.waiting import told_of_waiting
 from vibesweep.training.lane import Lanes, LaneSpec, start_mailbox
 
 RESTARTS_PER_LANE = 20
 """Worker groups that a lane may lose and have brought up again in one sweep: spot instances go, and so may a trial's memory."""
 LEAVE_S = 20.0
 """How long a lane may finish the steps in hand when a sweep ends, before its processes are ended with Ray."""
-BESIDE_THE_LANES = {"node:__internal_head__": 0.001}
-"""What Tune reserves for a trial. The lanes hold the CPUs and GPUs; a trial only writes letters, on the host that is never a spot one.
-Tune refuses to reserve nothing at all."""
-RECORDED_VERSIONS = ("vibesweep", "ray", "torch", "transformers", "peft", "optuna")
+RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
 
 
 def run_sweep(
-    sweep: Sweep, name: str, *, work: Path = Path(), console: Console | None = None, space_file: Path | None = None
+    sweep: Sweep, name: str, *, work: Address = ".", console: Console | None = None, space_file: Path | None = None
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
 
     Args:
         sweep: what to search, and how far.
         name: of the folder ``work/sweeps/name`` that it leaves.
-        work: where sweeps, shards and the demo corpus lie.
+        work: where sweeps, shards and the demo corpus lie: a path that all hosts see, or a URI.
         console: shows how it goes.
         space_file: kept in the folder, so that the sweep can be read again in a year.
 
@@ -61,40 +62,45 @@ def run_sweep(
         SweepError: the name is taken, or no trial could be trained.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
-    console = console or Console()
-    folder, progress = SweepFolder(work / "sweeps" / name), Progress(console)
+    console, work = console or Console(), place_of(work)
+    folder, progress = SweepFolder(work / SWEEPS / name), Progress(console)
     _refuse_taken(folder)
     located(sweep.model)
     check_corpus(sweep.corpus)
-    with _quiet_ray(), running_ray(dashboard=True) as dashboard:
-        lanes = count_lanes(sweep, live_hosts())
+    with _quiet_ray(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
+        lanes = plan_lanes(sweep, cluster_now())
+        check_hosts(work, _read_by_all(sweep))
         shards = shards_for(sweep.corpus, sweep.model, work, progress.say, console)
         check_fit(sweep.model, shards, progress.say)
-        record = _new_record(sweep, name, shards, lanes)
+        record = _new_record(sweep, name, shards, len(lanes))
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
-        _run_lanes(sweep, folder, record, progress)
+        with desk_for(folder, progress.say) as desk:
+            _run_lanes(sweep, lanes, folder, desk, record, progress)
     progress.say(summary_of(record, time.time()))
     if record.best is None and record.state != STOPPED:
         reasons = [trial.reason for trial in record.trials if trial.reason]
-        raise SweepError(f"no trial could be trained: {reasons[0] if reasons else record.state}", where=str(folder.path))
+        raise SweepError(f"no trial could be trained: {reasons[0] if reasons else record.state}", where=str(folder.place))
     return folder
 
 
-def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress: Progress) -> None:
-    mailbox = start_mailbox(record.name)
-    lanes = Lanes(mailbox, [_lane_spec(sweep, folder, record, number) for number in range(record.lanes)], RESTARTS_PER_LANE)
-    search = StepSearch(sweep, study_storage(folder.journal))
+def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, desk: Desk, record: SweepRecord, progress: Progress) -> None:
+    mailbox = start_mailbox(sweep.trials, record.name)
+    specs = [_lane_spec(sweep, folder, desk, record, number, one) for number, one in enumerate(plan)]
+    lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)
+    search = StepSearch(sweep, study_storage(desk.folder.journal))
     state = FAILED
-    with progress.shown(), SweepMetrics(record.name, mailbox) as metrics:
+    waiting = told_of_waiting(mailbox, sweep.resources, progress.note)
+    with progress.shown(), waiting, SweepMetrics(record.name, mailbox) as metrics:
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
-        log = SweepLog(folder, record, (progress.show, metrics.tell), lambda trial_id: ray.get(mailbox.leave.remote(trial_id)))
+        watch = (progress.show, metrics.tell)
+        log = SweepLog(desk, record, watch, lambda trial_id: ray.get(mailbox.leave.remote(trial_id, ended=True)))
         try:
             lanes.start()
             if ray.get(mailbox.until_ready.remote(1)):
                 record.base_loss_val = ray.get(mailbox.base_loss.remote())
-                _tune(sweep, folder, record, mailbox, search, log)
+                _tune(sweep, desk, record, mailbox, search, log)
             ended = len(record.trials) == sweep.trials and all(trial.state in ENDED for trial in record.trials)
             state = DONE if ended else STOPPED
         except KeyboardInterrupt:
@@ -104,18 +110,18 @@ def _run_lanes(sweep: Sweep, folder: SweepFolder, record: SweepRecord, progress:
             verdict = lanes.verdict()
             log.close(FAILED if verdict else state)
             lanes.stop(LEAVE_S)
-            shutil.rmtree(folder.scratch, ignore_errors=True)
+            folder.scratch.remove()
     if verdict is not None and verdict.error is not None:
-        folder.errors.write_text(verdict.traceback or str(verdict.error), encoding="utf-8")
+        desk.folder.errors.write_bytes((verdict.traceback or str(verdict.error)).encode())
         raise verdict.error
     if search.error is not None:
         raise search.error
 
 
-def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
+def _tune(sweep: Sweep, desk: Desk, record: SweepRecord, mailbox: Any, search: StepSearch, log: SweepLog) -> None:
     trainable = tune.with_parameters(LaneTrial, mailbox=mailbox, budget=sweep.budget, sweep=record.name)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, BESIDE_THE_LANES),
+        tune.with_resources(trainable, beside_the_driver()),
         tune_config=tune.TuneConfig(
             num_samples=sweep.trials,
             search_alg=search,
@@ -126,13 +132,13 @@ def _tune(sweep: Sweep, folder: SweepFolder, record: SweepRecord, mailbox: Any, 
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(folder.scratch.resolve()),
+            storage_path=str(desk.scratch),
             callbacks=[log],
             stop=_Lost(mailbox),
             verbose=0,
         ),
     )
-    with _ctrl_c_given_back():
+    with ctrl_c_given_back():
         tuner.fit()
 
 
@@ -149,48 +155,46 @@ class _Lost(tune.Stopper):
         return ray.get(self._mailbox.verdict.remote()) is not None
 
 
+def _read_by_all(sweep: Sweep) -> list[Place]:
+    """What a lane reads beside the shards in the work folder, unless it comes with the package."""
+    corpus = [] if is_demo(sweep.corpus) else [Place.of(sweep.corpus)]
+    folder = checkpoint_address(sweep.model) or sweep.model  # a hub id or a shipped base is no path
+    return [*corpus, *([Place.of(folder)] if Path(folder).exists() else [])]
+
+
 def _refuse_taken(folder: SweepFolder) -> None:
-    if folder.path.exists():
-        fix = f"choose another with --name, or remove {folder.path}"
-        raise SweepError(f"there is a sweep named {folder.path.name} already", where=str(folder.path), fix=fix)
+    if folder.place.is_dir() or folder.place.is_file():
+        fix = f"choose another with --name, or remove {folder.place}"
+        raise SweepError(f"there is a sweep named {folder.place.name} already", where=str(folder.place), fix=fix)
 
 
 def _claim(folder: SweepFolder, space_file: Path | None) -> None:
-    try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError:
-        _refuse_taken(folder)
+    if folder.place.local is not None:
+        try:
+            folder.place.local.mkdir(parents=True)
+        except FileExistsError:
+            _refuse_taken(folder)
     if space_file is not None:
-        shutil.copy(space_file, folder.space)
+        folder.space.write_bytes(space_file.read_bytes())
 
 
 def _new_record(sweep: Sweep, name: str, shards: str, lanes: int) -> SweepRecord:
-    versions = {package: version(package) for package in RECORDED_VERSIONS}
+    versions = {"vibesweep": __version__, **{package: version(package) for package in RECORDED_VERSIONS}}
     signature = read_manifest(shards).signature
     return SweepRecord(name, located(sweep.model), shards, signature, as_json(sweep), lanes, versions, started_unix_s=time.time())
 
 
-def _lane_spec(sweep: Sweep, folder: SweepFolder, record: SweepRecord, number: int) -> LaneSpec:
+def _lane_spec(sweep: Sweep, folder: SweepFolder, desk: Desk, record: SweepRecord, number: int, one: TrialResources) -> LaneSpec:
     return LaneSpec(
         name=f"{record.name}-lane-{number}",
         model=record.model,
         shards=record.shards,
-        checkpoints=folder.checkpoints.resolve(),
-        scratch=folder.scratch.resolve(),
+        checkpoints=folder.checkpoints,
+        states=folder.states,
+        scratch=desk.scratch,
         max_steps=sweep.budget.max_steps,
-        resources=sweep.resources,
+        resources=one,
     )
-
-
-@contextmanager
-def _ctrl_c_given_back() -> Iterator[None]:
-    """Tune takes SIGINT over and gives it back only after a Ctrl-C: the caller's next one would go unheard."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from vibesweep.config import Sweep
 from vibesweep.errors import SpaceError
+from vibesweep.storage import Place
 from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED, PRUNED, STOPPED
 from vibesweep.sweep.record import SweepFolder
 from vibesweep.sweep.scheduler import METRIC, TIME
@@ -48,7 +49,7 @@ def make_sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=sweep.seed, n_startup_trials=startup)
 
 
-def study_storage(journal: Path) -> optuna.storages.BaseStorage:
+def study_storage(journal: Path | Place) -> optuna.storages.BaseStorage:
     """Optuna's own journal in a file: appended to, locked, read by any Optuna."""
     return JournalStorage(JournalFileBackend(str(journal)))
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vibesweep.corpus.manifest import Address, place_of
 from vibesweep.sweep.progress import format_seconds, summary_of, table_of
 from vibesweep.sweep.record import SweepRecord, list_sweeps
 
 
-def sweeps_table(root: Path) -> RenderableType:
-    """Every sweep under ``root``: state, trials, best loss, how long it took."""
-    records = list(list_sweeps(root))
+def sweeps_table(work: Address) -> RenderableType:
+    """Every sweep in a folder that sweeps work in: state, trials, best loss, how long it took."""
+    records = list_sweeps(work)
     if not records:
-        return Text(f"no sweeps in {root}")
+        return Text(f"no sweeps in {place_of(work)}")
     table = Table("sweep", "state", "trials", "best loss", "untouched base", "took", "model")
     for record in records:
         best = f"{record.best.best_loss_val:.4f}" if record.best else "-"

@@ -70,11 +70,27 @@ def measure(model: nn.Module, collator: Collator, clips: Sequence[Example], devi
     return Appetite(max(first - slope * small, 0.0), slope)
 
 
-def free_bytes(model: nn.Module, device: str) -> float:
-    """What a CUDA device has left for a trial's passes: what no process holds or torch holds unused, less what comes with training."""
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+def free_bytes(model: nn.Module, device: str, share: float = 1.0) -> float:
+    """What a CUDA device has left for a trial's passes: of this process' share, and of all of it, less what comes with training."""
     copies = COPIES * sum(part.nbytes for part in model.parameters() if part.requires_grad)
-    return float(torch.cuda.mem_get_info(device)[0] + unused - copies)
+    free, total = torch.cuda.mem_get_info(device)
+    return room(free, total, torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device), share) - copies
+
+
+def room(free: float, total: float, reserved: float, allocated: float, share: float) -> float:
+    """Bytes that a process may still take of a device.
+
+    What others hold at the moment says little where several share the device: the first to look would take all of it, and the last find
+    nothing. So a process goes by its own share, and by what is free only where that is less.
+
+    Args:
+        free: bytes that no process holds.
+        total: bytes of the device.
+        reserved: bytes that this process holds.
+        allocated: bytes of them that are in use.
+        share: of the device, that is this process'.
+    """
+    return float(min(free + reserved - allocated, share * total - allocated))
 
 
 def _probes(clips: Sequence[Example]) -> tuple[list[Example], list[Example]]:

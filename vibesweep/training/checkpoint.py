@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vibesweep.config import TrialSettings
+from vibesweep.corpus.manifest import Address, place_of
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import SpeechModel
+from vibesweep.training.pair import fetched_pair, read_pair, write_pair
 
-WEIGHTS, CARD = "trained.safetensors", "checkpoint.json"
+CARD = "checkpoint.json"
 
 
-def save_checkpoint(model: nn.Module, settings: TrialSettings, facts: dict[str, Any], folder: Path) -> None:
-    """Write what the model trains, and only that, aside, then move it into place.
+def save_checkpoint(model: nn.Module, settings: TrialSettings, facts: dict[str, Any], folder: Address) -> None:
+    """Write what the model trains, and only that; a checkpoint that is there is replaced.
 
     Args:
         model: of :func:`vibesweep.models.adapters.for_trial`.
         settings: that it was made with.
         facts: JSON that says where it stands (step, losses).
-        folder: replaced if it is there.
+        folder: of this checkpoint alone.
     """
-    aside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
     trained = {name: part.detach().cpu().contiguous() for name, part in model.named_parameters() if part.requires_grad}
-    save_file(trained, aside / WEIGHTS)
-    (aside / CARD).write_text(json.dumps({"settings": dataclasses.asdict(settings), **facts}, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    write_pair(place_of(folder), CARD, trained, {"settings": dataclasses.asdict(settings), **facts})
 
 
-def load_checkpoint(base: SpeechModel, folder: Path) -> tuple[nn.Module, TrialSettings, dict[str, Any]]:
+@contextmanager
+def fetched_checkpoint(folder: Address) -> Iterator[tuple[Path, TrialSettings]]:
+    """A checkpoint's safetensors file, on this machine for as long as the block lasts, and the settings it was trained with.
+
+    Raises:
+        ModelError: the checkpoint is not there.
+    """
+    try:
+        with fetched_pair(place_of(folder), CARD) as (path, facts):
+            settings = TrialSettings(**facts["settings"])
+            yield path, settings
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"the checkpoint cannot be read: {error}", where=str(folder)) from error
+
+
+def load_checkpoint(base: SpeechModel, folder: Address) -> tuple[nn.Module, TrialSettings, dict[str, Any]]:
     """Make the trained model of a checkpoint on top of its base.
 
     Returns:
@@ -50,11 +60,10 @@ def load_checkpoint(base: SpeechModel, folder: Path) -> tuple[nn.Module, TrialSe
         ModelError: the checkpoint is not there or does not fit the base.
     """
     try:
-        facts = json.loads((folder / CARD).read_text())
+        trained, facts = read_pair(place_of(folder), CARD)
         settings = TrialSettings(**facts.pop("settings"))
         model = for_trial(base, settings)
         parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
-        trained = load_file(folder / WEIGHTS)
         if trained.keys() != parameters.keys():
             raise ModelError("the checkpoint holds other parameters than its settings train", where=str(folder))
         with torch.no_grad():

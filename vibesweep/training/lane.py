@@ -12,7 +12,6 @@ import math
 import os
 import threading
 import time
-import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,23 +21,29 @@ import ray
 from ray import train
 from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.config import TrialResources
-from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.errors import VibesweepError
+from vibesweep.storage import Place
+from vibesweep.training.lane_watch import LossNotice, OnNodesInterface, Turnstile, failure_of, own_node, verdict_of
 from vibesweep.training.mailbox import Answer, Command, Mailbox
+from vibesweep.training.placement import workers_on
 
 if TYPE_CHECKING:  # torch comes in where a worker needs it: the driver, which imports this too, does not
     from vibesweep.training.loop import TrialRun
     from vibesweep.training.workbench import Workbench
 
 CLIPS_SHARE = 0.5
-"""Of a worker's part of the memory that Ray counts on, which is some 70 % of the hosts': what its encoded clips may take. The rest is for
+"""Of a worker's part of the memory that Ray counts on, which is some 70 % of its host's: what its encoded clips may take. The rest is for
 models, optimizers and batches."""
 
 STATE_EVERY_S = 300.0
 """A trial's whole state is written this often, at a report: what a lost lane costs. A shorter trial starts over."""
 
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
+ASK_AGAIN_S = 5.0
+"""How long a lane waits for hosts at a time: bounds how long one that is not wanted any more goes on asking for them."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class LaneSpec:
         name: the lane's, one of its sweep.
         model: a base's name or absolute folder.
         shards: address of the folder of Parquet shards.
-        checkpoints: absolute folder in which each trial's best checkpoint gets a folder of its own.
-        scratch: absolute folder for Ray Train's own files, and for the states of trials that run.
+        checkpoints: in which each trial's best checkpoint gets a folder of its own; the same for all hosts.
+        states: in which each trial's state gets a folder of its own; the same for all hosts.
+        scratch: absolute folder for Ray Train's own files, on the driver's host.
         max_steps: the budget's.
         resources: what the worker group holds.
     """
@@ -58,15 +64,20 @@ class LaneSpec:
     name: str
     model: str
     shards: str
-    checkpoints: Path
+    checkpoints: Place
+    states: Place
     scratch: Path
     max_steps: int
     resources: TrialResources = field(default_factory=TrialResources)
 
 
-def start_mailbox(sweep: str = "") -> Any:
-    """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU."""
-    return ray.remote(num_cpus=0)(Mailbox).remote(sweep)
+def start_mailbox(trials: int | None = None, sweep: str = "") -> Any:
+    """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU.
+
+    It is on the driver's host: one that the cluster gives back, as idle, would take it along, and with it the sweep.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(trials, sweep)
 
 
 # In each worker process
@@ -85,7 +96,7 @@ def lane_worker(config: dict[str, Any]) -> None:
         bench = _open_bench(spec, rank, size)
         base_loss = bench.validate(bench.base)
     except Exception as error:  # whatever it is, it would come again: the sweep ends with it
-        ray.get(mailbox.close.remote(_verdict(spec.name, error)))
+        ray.get(mailbox.close.remote(verdict_of(spec.name, error)))
         return
     gc.freeze()  # what stays warm is never garbage: looking through it again between trials took longer than making a trial's model
     ray.get(mailbox.ready.remote(spec.name, generation, rank, os.getpid(), base_loss))
@@ -101,15 +112,14 @@ def _open_bench(spec: LaneSpec, rank: int, size: int) -> Workbench:
     from vibesweep.training.workbench import Workbench, World
 
     torch.set_num_threads(max(spec.resources.cpus_per_worker, 1))
-    return Workbench.open(spec.model, spec.shards, World(rank, size, str(get_device())), _clips_bytes(spec.resources))
+    world = World(rank, size, str(get_device()), spec.resources.gpus_per_worker or 1.0)
+    return Workbench.open(spec.model, spec.shards, world, _clips_bytes(spec.resources))
 
 
 def _clips_bytes(resources: TrialResources) -> float:
-    """Memory that a worker may fill with clips, as if the cluster were full of such workers."""
-    cluster = ray.cluster_resources()
-    held = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    workers = min(cluster.get(name, 0) / amount for name, amount in held.items() if amount)
-    return float(CLIPS_SHARE * cluster["memory"] / max(workers, 1))
+    """Memory that a worker may fill with clips, as if its host were full of such workers."""
+    host = own_node()["Resources"]
+    return float(CLIPS_SHARE * host["memory"] / max(workers_on(host, resources), 1))
 
 
 def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
@@ -119,7 +129,7 @@ def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workb
             answer = seat.obey(command)
         except Exception as error:
             # Told here too, because the controller would tell it only at its next look, and without the traceback.
-            ray.get(mailbox.fail.remote(spec.name, _failure(command.trial_id, error)))
+            ray.get(mailbox.fail.remote(spec.name, failure_of(command.trial_id, error)))
             raise  # whatever it left behind in this process is unknown: FailureConfig brings up a fresh group
         if rank == 0:
             ray.get(mailbox.answer.options(name=f"{spec.name} answer").remote(spec.name, generation, number, answer))
@@ -153,37 +163,22 @@ class Seat:
             self._saved_s = time.monotonic()
         return Answer(report=report)
 
-    def _state_of(self, trial_id: str) -> Path:
-        return self._spec.scratch / "states" / trial_id
+    def _state_of(self, trial_id: str) -> Place:
+        return self._spec.states / trial_id
 
     def _take_in(self, command: Command) -> None:
         from vibesweep.training.loop import TrialRun
+        from vibesweep.training.state import has_state
 
         if self._run is not None:
             self._run.close()
         self._trial_id, self._run, self._best, self._saved_s = None, None, math.inf, time.monotonic()
         gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
         run = TrialRun(self._bench, command.settings, self._spec.max_steps)
-        if (state := self._state_of(command.trial_id)).is_dir():  # it was on a lane that is lost
+        if has_state(state := self._state_of(command.trial_id)):  # it was on a lane that is lost
             run.restore(state)
             self._best = run.best_val
         self._trial_id, self._run = command.trial_id, run
-
-
-# In the controller's process
-
-
-class LossNotice(train.UserCallback):
-    """Tells the mailbox when Train has seen a worker fail, killed ones included, which could not tell it themselves."""
-
-    def __init__(self, lane: str, mailbox: Any) -> None:
-        self._lane, self._mailbox = lane, mailbox
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Fail the trial that was running; ``FailureConfig`` then brings the group up again."""
-        rank, error = min(worker_exceptions.items())
-        found = f"worker {rank} of {self._lane} was lost: {_one_line(error)}"
-        ray.get(self._mailbox.fail.remote(self._lane, Answer(error=TrialError(found, fix=_fix_for(error)), lost=True), restarting=True))
 
 
 # In the driver
@@ -194,12 +189,15 @@ class Lanes:
 
     def __init__(self, mailbox: Any, specs: list[LaneSpec], restarts: int) -> None:
         self._mailbox = mailbox
+        self._names = [spec.name for spec in specs]
         self._threads = [threading.Thread(target=self._run, args=(spec, restarts), name=spec.name, daemon=True) for spec in specs]
         self._closing = threading.Event()
 
     def start(self) -> None:
         """Bring the lanes up; returns at once."""
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
+        os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ASK_AGAIN_S))
+        ray.get(self._mailbox.expect.remote(self._names))
         os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")  # each lane is a run in the dashboard's Train API
         for thread in self._threads:
             thread.start()
@@ -218,15 +216,15 @@ class Lanes:
         try:
             answer: Answer | None = ray.get(self._mailbox.verdict.remote())
         except RayError as error:
-            return _verdict("Ray's mailbox", error)
+            return verdict_of("Ray's mailbox", error)
         return answer
 
     def _run(self, spec: LaneSpec, restarts: int) -> None:
         try:
             make_trainer(spec, self._mailbox, restarts).fit()
-        except Exception as error:  # becomes the sweep's error, in the driver's main thread
+        except Exception as error:  # becomes the sweep's error, in the driver's main thread, if no other lane is left
             if not self._closing.is_set():
-                ray.get(self._mailbox.close.remote(_verdict(spec.name, error)))
+                ray.get(self._mailbox.give_up.remote(spec.name, verdict_of(spec.name, error)))
 
 
 def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
@@ -241,42 +239,15 @@ def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:
             num_workers=spec.resources.workers,
             use_gpu=spec.resources.gpus_per_worker > 0,
             resources_per_worker={name: amount for name, amount in share.items() if amount},
+            placement_strategy="PACK",  # on one host where there is one with room, on several where not
+            accelerator_type=spec.resources.accelerator_type,
         ),
         run_config=train.RunConfig(  # type: ignore[call-arg]  # mypy reads the classes of Train V1
             name=spec.name,
             storage_path=str(spec.scratch),
-            failure_config=train.FailureConfig(max_failures=restarts, controller_failure_limit=1),  # type: ignore[call-arg]
-            callbacks=[LossNotice(spec.name, mailbox)],  # type: ignore[list-item]
+            # No limit on what the controller meets, which is hosts that are not there yet; starts that fail are counted by the mailbox
+            failure_config=train.FailureConfig(max_failures=restarts, controller_failure_limit=-1),  # type: ignore[call-arg]
+            callbacks=[LossNotice(spec.name, mailbox), Turnstile(spec.name, mailbox), OnNodesInterface()],  # type: ignore[list-item]
             logging_config=train.LoggingConfig(log_level="CRITICAL"),
         ),
     )
-
-
-def _verdict(lane: str, error: BaseException) -> Answer:
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
-    found = f"{lane} could not come up or go on: {_one_line(error)}"
-    return Answer(error=SweepError(found, fix=_fix_for(error)), traceback="".join(traceback.format_exception(error)))
-
-
-def _failure(trial_id: str, error: BaseException) -> Answer:
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
-    return Answer(
-        error=TrialError(f"it raised {_one_line(error)}", where=trial_id, fix=_fix_for(error)),
-        traceback="".join(traceback.format_exception(error)),
-    )
-
-
-def _one_line(error: BaseException) -> str:
-    lost = getattr(error, "health_check_failure", None)  # Train wraps a dead process in an error of its own
-    if lost is not None:
-        return "its process died (killed, or out of memory)"
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def _fix_for(error: BaseException) -> str:
-    if "out of memory" in str(error).lower():
-        return "ask for a smaller micro_batch_positions"
-    return "look at errors.log in the sweep's folder"

@@ -7,13 +7,13 @@ import math
 import statistics
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
+from vibesweep.corpus.manifest import Address
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.base import Augmentation
@@ -102,19 +102,19 @@ class TrialRun:
         self.model.train()
         return loss
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Address) -> None:
         """Write a checkpoint of what was validated (one worker does)."""
         with self._averaging.averaged():
             save_checkpoint(self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder)
 
-    def save_state(self, folder: Path) -> None:
+    def save_state(self, folder: Address) -> None:
         """Write all that :meth:`restore` needs. Every worker must call it; one writes."""
         world = self._bench.world
         random = random_states(world.device, world.size)
         if world.rank == 0:
             save_state({"random": random, **self._state()}, folder)
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, folder: Address) -> None:
         """Go on from a state, on any number of workers, as if the trial had never stopped.
 
         Raises:

@@ -9,6 +9,8 @@ ray in it; :mod:`vibesweep.training.lane` makes an actor of it.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vibesweep.config import Report, TrialSettings
@@ -39,9 +41,21 @@ class Answer:
     lost: bool = False
 
 
+@dataclass(frozen=True)
+class Census:
+    """How many lanes are up, how many wait for hosts with room for them, and how many are wanted in all."""
+
+    up: int
+    waiting: int
+    wanted: int
+
+
 @dataclass
 class LaneState:
-    """One lane as the mailbox sees it. The generation counts how often its worker group was brought up."""
+    """One lane as the mailbox sees it. The generation counts how often its worker group was brought up.
+
+    It waits from when a worker group is asked for until hosts have room for it; closed, it takes no further trial.
+    """
 
     size: int = 1
     generation: int = 0
@@ -52,24 +66,32 @@ class LaneState:
     trial_id: str | None = None
     was_ready: bool = False
     starts_lost: int = 0
+    waiting: bool = False
+    closed: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether every rank has opened its workbench."""
-        return self.generation > 0 and len(self.ready_ranks) == self.size
+        return not self.closed and self.generation > 0 and len(self.ready_ranks) == self.size
 
     def restart(self, size: int) -> None:
         """Forget the last worker group."""
-        self.size, self.generation = size, self.generation + 1
+        self.size, self.generation, self.waiting = size, self.generation + 1, False
         self.ready_ranks, self.pids = set(), {}
         self.commands, self.answers = [], {}
 
 
 class Mailbox:
-    """Joins trials and lanes. Every method is quick or waits without blocking the others."""
+    """Joins trials and lanes. Every method is quick or waits without blocking the others.
 
-    def __init__(self, sweep: str = "") -> None:
-        self._sweep = sweep
+    Args:
+        trials: how many the sweep has: as the last of them end, lanes that none can come to are closed. ``None`` closes none.
+        sweep: its name, by which the dashboard tells mailboxes apart.
+    """
+
+    def __init__(self, trials: int | None = None, sweep: str = "") -> None:
+        self._trials, self._sweep = trials, sweep
+        self._ended: set[str] = set()
         self._lanes: dict[str, LaneState] = {}
         self._homes: dict[str, str] = {}
         self._failures: dict[str, Answer] = {}
@@ -100,23 +122,48 @@ class Mailbox:
             assert answer is not None
             return answer
 
-    async def leave(self, trial_id: str) -> None:
-        """Give the trial's lane to whoever comes next. May be called twice, and for trials that never had one."""
+    async def leave(self, trial_id: str, *, ended: bool = False) -> None:
+        """Give the trial's lane to whoever comes next. May be called twice, and for trials that never had one.
+
+        Args:
+            trial_id: the trial's.
+            ended: whether it comes back no more.
+        """
         async with self._changed:
+            if ended:
+                self._ended.add(trial_id)
             home = self._homes.pop(trial_id, None)
             self._failures.pop(trial_id, None)
             if home is not None and self._lanes[home].trial_id == trial_id:
                 self._lanes[home].trial_id = None
+            self._close_idle_lanes()
             self._changed.notify_all()
 
     # Lanes
 
+    async def expect(self, lanes: Sequence[str]) -> None:
+        """These lanes are going to be asked for."""
+        async with self._changed:
+            for lane in lanes:
+                self._lanes.setdefault(lane, LaneState())
+
+    async def ask(self, lane: str) -> bool:
+        """A worker group of the lane is about to be asked of the cluster. Returns whether it is still wanted."""
+        async with self._changed:
+            state = self._lanes.setdefault(lane, LaneState())
+            state.waiting = not (self._closed or state.closed)
+            return state.waiting
+
+    async def placed(self, lane: str) -> None:
+        """The cluster has given the lane what it asked for; its processes start."""
+        self._lanes[lane].waiting = False
+
     async def open(self, lane: str, size: int) -> int | None:
         """A worker group of so many ranks has come up: its generation, or ``None`` if there is nothing left to do."""
         async with self._changed:
-            if self._closed:
-                return None
             state = self._lanes.setdefault(lane, LaneState())
+            if self._closed or state.closed:
+                return None
             self._fail_trial(
                 state, Answer(error=TrialError("its worker group was brought up again", where=state.trial_id or lane), lost=True)
             )
@@ -140,8 +187,8 @@ class Mailbox:
         """The lane's command of this number, once there is one; ``None`` when the lane should end."""
         state = self._lanes[lane]
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or state.generation != generation or len(state.commands) > number)
-            if self._closed or state.generation != generation:
+            await self._changed.wait_for(lambda: self._is_over(state, generation) or len(state.commands) > number)
+            if self._is_over(state, generation):
                 return None
             return state.commands[number]
 
@@ -156,8 +203,8 @@ class Mailbox:
     async def fail(self, lane: str, answer: Answer, *, restarting: bool = False) -> None:
         """The lane's worker group is lost, for this reason: its trial fails, and it takes no other until it is up again.
 
-        A worker that raises says so itself, and Train's controller says so of every loss, once, with ``restarting``. A group that
-        is lost again before it was ready closes the mailbox: it would never come up.
+        A worker that raises says so itself, and Train's controller says so of every loss, once, with ``restarting``. A lane whose
+        group is lost again before it was ready is given up: it would never come up.
         """
         async with self._changed:
             state = self._lanes.setdefault(lane, LaneState())
@@ -167,7 +214,15 @@ class Mailbox:
                 state.starts_lost += 0 if state.was_ready else 1
                 state.was_ready = False
                 if state.starts_lost >= STARTS_LOST_IN_A_ROW:
-                    self._close(answer)
+                    self._give_up(state, answer)
+            self._changed.notify_all()
+
+    async def give_up(self, lane: str, verdict: Answer) -> None:
+        """The lane will not come up again, for this reason, which ends the sweep if no other lane is left."""
+        async with self._changed:
+            state = self._lanes.setdefault(lane, LaneState())
+            if not state.closed:
+                self._give_up(state, verdict)
             self._changed.notify_all()
 
     # The sweep
@@ -190,6 +245,11 @@ class Mailbox:
         """The processes of each ready lane, by rank."""
         return {name: dict(state.pids) for name, state in self._lanes.items() if state.ready}
 
+    async def census(self) -> Census:
+        """How many lanes are up, and how many wait."""
+        wanted = self._open_lanes()
+        return Census(sum(lane.ready for lane in wanted), sum(lane.waiting for lane in wanted), len(wanted))
+
     async def busy_lanes(self) -> dict[str, bool]:
         """Of each ready lane, whether it has a trial."""
         return {name: state.trial_id is not None for name, state in self._lanes.items() if state.ready}
@@ -209,6 +269,9 @@ class Mailbox:
             return Answer(error=TrialError("the sweep was stopped", where=trial_id))
         return self._failures.get(trial_id)
 
+    def _is_over(self, state: LaneState, generation: int) -> bool:
+        return self._closed or state.closed or state.generation != generation
+
     def _find_home(self, trial_id: str) -> bool:
         if trial_id in self._homes:
             return True
@@ -223,6 +286,25 @@ class Mailbox:
             self._failures.setdefault(state.trial_id, answer)
             self._homes.pop(state.trial_id, None)
             state.trial_id = None
+
+    def _open_lanes(self) -> list[LaneState]:
+        return [state for state in self._lanes.values() if not state.closed]
+
+    def _close_idle_lanes(self) -> None:
+        """Close as many lanes as there are more than trials to come; first those that are not up yet."""
+        if self._trials is None:
+            return
+        idle = sorted((state for state in self._open_lanes() if state.trial_id is None), key=lambda state: state.ready)
+        surplus = len(self._open_lanes()) - max(self._trials - len(self._ended), 1)
+        for state in idle[: max(surplus, 0)]:
+            state.closed = True
+
+    def _give_up(self, state: LaneState, verdict: Answer) -> None:
+        """The rest of the lanes go on without it; the last one's reason is the sweep's."""
+        self._fail_trial(state, dataclasses.replace(verdict, lost=True))
+        state.closed = True
+        if not self._open_lanes():
+            self._close(verdict)
 
     def _close(self, verdict: Answer | None) -> None:
         self._closed = True

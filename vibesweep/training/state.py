@@ -1,54 +1,52 @@
 """All that a trial needs to go on as if it had never stopped, as safetensors and JSON: nobody has to unpickle a file.
 
 The state of a trial is a tree of dicts, lists and plain values with tensors for leaves. The tensors go into one file under numbered
-names; the tree, with those names in their places, into the other.
+names; the tree, with those names in their places, into the card beside it.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vibesweep.corpus.manifest import Address, place_of
 from vibesweep.errors import ModelError
+from vibesweep.training.pair import has_pair, read_pair, write_pair
 
-TENSORS, TREE = "state.safetensors", "state.json"
+CARD = "state.json"
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def save_state(tree: Any, folder: Path) -> None:
-    """Write a state aside, then move it into place of a former one.
+def save_state(tree: Any, folder: Address) -> None:
+    """Write a state; a former one is replaced.
 
     Args:
         tree: dicts, lists, tuples, numbers, strings and tensors.
-        folder: replaced if it is there.
+        folder: of this state alone.
     """
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(tree, tensors)
-    aside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_file(tensors, aside / TENSORS)
-    (aside / TREE).write_text(json.dumps(plain) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    write_pair(place_of(folder), CARD, tensors, {"tree": plain})
 
 
-def load_state(folder: Path) -> Any:
+def has_state(folder: Address) -> bool:
+    """Whether a state was written there."""
+    return has_pair(place_of(folder), CARD)
+
+
+def load_state(folder: Address) -> Any:
     """Read a state; its tensors are on the CPU.
 
     Raises:
         ModelError: it is not there, or broken.
     """
     try:
-        return _with_tensors(json.loads((folder / TREE).read_text()), load_file(folder / TENSORS))
+        tensors, facts = read_pair(place_of(folder), CARD)
+        return _with_tensors(facts["tree"], tensors)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the trial's state cannot be read: {error}", where=str(folder), fix="start the trial anew") from error
 

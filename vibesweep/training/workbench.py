@@ -38,11 +38,13 @@ class World:
         rank: its number.
         size: how many there are.
         device: where it computes, as torch names it.
+        device_share: how much of the device is its own, where several processes share it.
     """
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    device_share: float = 1.0
 
     def any(self, flag: bool) -> bool:
         """Whether any of the workers says so."""
@@ -117,7 +119,7 @@ class Workbench:
         key = key_of(settings)
         if key not in self.appetites:
             self.appetites[key] = measure(model, self.collator, self.clips, device, autocast)
-        return self.appetites[key].positions(free_bytes(model, device))
+        return self.appetites[key].positions(free_bytes(model, device, self.world.device_share))
 
     @torch.no_grad()
     def validate(self, model: nn.Module) -> float:

@@ -33,8 +33,8 @@ from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Example, Ints, Losses, SpeechModel
 from vibesweep.models.diffusion import diffusion_loss, objective_named
-from vibesweep.models.latents import PatchCodec
-from vibesweep.models.mel_batch import MelBatch, MelCollator, encode_row
+from vibesweep.models.mel.batch import MelBatch, MelCollator, encode_row
+from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:

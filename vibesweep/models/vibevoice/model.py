@@ -27,10 +27,10 @@ from vibesweep.errors import ModelError
 from vibesweep.models.base import ClipCounts, Example, Ints, Losses, SpeechModel
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.prompts import PromptBank
-from vibesweep.models.vibevoice_batch import PROMPT_PATCHES, LatentRules, Silence, VibeVoiceBatch, VibeVoiceCollator
-from vibesweep.models.vibevoice_checkpoint import Checkpoint
-from vibesweep.models.vibevoice_rows import check_rows, encode_row, silence_of, unit_rules
-from vibesweep.models.vibevoice_text import SpecialIds, TextLayout
+from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, LatentRules, Silence, VibeVoiceBatch, VibeVoiceCollator
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.rows import check_rows, encode_row, silence_of, unit_rules
+from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Address, Manifest

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from vibesweep.corpus.manifest import read_manifest, read_silence, read_table
 from vibesweep.errors import ShardsError
-from vibesweep.models.vibevoice_batch import PROMPT_PATCHES, Silence, VibeVoiceExample
-from vibesweep.models.vibevoice_text import MOST_SPEAKERS, TextLayout
+from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, Silence, VibeVoiceExample
+from vibesweep.models.vibevoice.text import MOST_SPEAKERS, TextLayout
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Address, Manifest
     from vibesweep.corpus.parquet import ShardRow, ShardTurn
-    from vibesweep.models.vibevoice_checkpoint import Checkpoint
+    from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
 
 def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:

@@ -15,10 +15,10 @@ from torch import Tensor
 from vibesweep.corpus.phoneme_table import PATCH
 from vibesweep.errors import SpeechError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS
-from vibesweep.models.mel_batch import prefix_ids
+from vibesweep.models.mel.batch import prefix_ids
 
 if TYPE_CHECKING:
-    from vibesweep.models.mel import MelModel
+    from vibesweep.models.mel.model import MelModel
 
 
 @dataclass(frozen=True)

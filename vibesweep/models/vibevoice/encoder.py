@@ -23,8 +23,8 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
 
 from vibesweep.corpus.features import Features, Samples
 from vibesweep.errors import ModelError, ResourceError
-from vibesweep.models.vibevoice_checkpoint import ENCODERS, Checkpoint
-from vibesweep.models.vibevoice_text import TextLayout
+from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
+from vibesweep.models.vibevoice.text import TextLayout
 
 CHUNK_LATENTS = 450
 """A minute at a time: the first layers of an encoder of the 1.5B's size then take 2.2 GB."""
@@ -139,7 +139,8 @@ class OpenVibeVoiceEncoder:
     def _in_chunks(self, encoder: Any, values: Tensor) -> Tensor:
         """The encoder is causal: with what its convolutions saw last in the cache, a chunk comes out as it would in the whole."""
         cache = VibeVoiceAcousticTokenizerConv1dPaddingCache()
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        # cuDNN's float32 convolutions of these shapes took 70 GB and five times as long (docs/design/vibevoice.md)
+        with torch.backends.cudnn.flags(enabled=False):
             found = [
                 encoder(chunk.to(self._device), padding_cache=cache, use_cache=True).latents[0]
                 for chunk in values.split(self._chunk_latents * self._hop_samples, dim=-1)

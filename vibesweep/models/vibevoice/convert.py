@@ -18,9 +18,9 @@ from transformers import (
 
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice_checkpoint import CONFIG, WEIGHTS, WEIGHTS_INDEX, Checkpoint, folder_of
-from vibesweep.models.vibevoice_names import to_transformers
-from vibesweep.models.vibevoice_original import is_original, transformers_config
+from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS, WEIGHTS_INDEX, Checkpoint, folder_of
+from vibesweep.models.vibevoice.names import to_transformers
+from vibesweep.models.vibevoice.original import is_original, transformers_config
 
 MOST_SPEECH_SHARE = 40_500 / 65_536
 """Of the context that may be speech: 40,500 latents in the released 1.5B, 20,250 in the 7B."""
@@ -87,7 +87,7 @@ def _write_processor(folder: Path, out: Path, tokenizer: str | None) -> None:
     own = str(folder) if (folder / "tokenizer.json").is_file() else said.get("language_model_pretrained_name", "Qwen/Qwen2.5-1.5B")
     source = tokenizer or own
     try:
-        words = AutoTokenizer.from_pretrained(source)  # type: ignore[no-untyped-call]
+        words = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         fix = "check the network, or name a folder with Qwen2.5's tokenizer by --tokenizer"

@@ -22,12 +22,12 @@ from vibesweep.corpus.phoneme_table import BOS, PAD, PATCH, SPEAKER_0, SPEECH, P
 from vibesweep.models.base import PLAIN, Augmentation, Collator, Example
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
-from vibesweep.models.latents import PatchCodec
+from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:
     from vibesweep.corpus.parquet import ShardRow
-    from vibesweep.models.mel import MelShape
+    from vibesweep.models.mel.model import MelShape
 
 
 class MelBatch(NamedTuple):

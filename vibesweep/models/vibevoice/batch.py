@@ -25,7 +25,7 @@ from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:
-    from vibesweep.models.vibevoice_text import SpecialIds
+    from vibesweep.models.vibevoice.text import SpecialIds
 
 PROMPT_PATCHES = 75
 """Ten seconds, the longest voice prompt in training. Those of VibeVoice's own demo are 8 to 30 s long."""

@@ -5,7 +5,6 @@ Read from the trial's checkpoint alone, so that a 7B can be handed over by a mac
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,8 +20,8 @@ from torch import Tensor, nn
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import lora_config
-from vibesweep.models.vibevoice import transformers_name
-from vibesweep.models.vibevoice_checkpoint import BIAS, SCALE, Checkpoint
+from vibesweep.models.vibevoice.checkpoint import BIAS, SCALE, Checkpoint
+from vibesweep.models.vibevoice.model import transformers_name
 
 EMBEDDINGS, OUTPUT = "model.language_model.embed_tokens.weight", "lm_head.weight"
 PEFT_PREFIX = "base_model.model."
@@ -50,23 +49,22 @@ class Trained:
     rules: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, base: Checkpoint, file: Path, card: Path, rules: tuple[float, float] | None = None) -> Trained:
+    def read(cls, base: Checkpoint, file: Path, settings: TrialSettings, rules: tuple[float, float] | None = None) -> Trained:
         """Read what a trial's checkpoint holds; its tensors are read when they are needed.
 
         Args:
             base: the checkpoint that was fine-tuned.
             file: the trial's safetensors.
-            card: JSON beside it, with the settings.
+            settings: that it was trained with.
             rules: the latents' scale and bias, where the base does not know them.
 
         Raises:
             ModelError: it cannot be read, or is of another base.
         """
         try:
-            settings = TrialSettings(**json.loads(card.read_text())["settings"])
             with safe_open(file, framework="pt") as stored:
                 names = {name.removeprefix(PEFT_PREFIX): name for name in stored.keys()}
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, SafetensorError) as error:
             raise ModelError(f"the trial's checkpoint cannot be read: {error}", where=str(file.parent)) from error
         full: dict[str, str] = {}
         adapters: dict[str, dict[str, str]] = {}

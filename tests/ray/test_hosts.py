@@ -1,0 +1,103 @@
+"""A second host, with Ray of its own and a file system on which one folder is another: it has its own mounts."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+from optuna.distributions import FloatDistribution
+from rich.console import Console
+
+from tests import tiny
+from tests.waiting import wait_until
+from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
+from vibesweep.corpus.manifest import MANIFEST_FILE
+from vibesweep.errors import ResourceError
+from vibesweep.folders import upload_folder
+from vibesweep.storage import Place
+from vibesweep.sweep.hosts import check_hosts, live_hosts
+from vibesweep.sweep.outcome import DONE
+from vibesweep.sweep.run import run_sweep
+
+pytestmark = [
+    pytest.mark.usefixtures("ray_cluster"),
+    pytest.mark.skipif(
+        shutil.which("unshare") is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0,
+        reason="needs the right to make a mount namespace, as root has it",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def hidden(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of the driver's host in place of which the second one has an empty one; both are up."""
+    folder = tmp_path_factory.mktemp("hidden")
+    start = f"mount -t tmpfs none '{folder}' && exec '{Path(sys.executable).parent}/ray' start --block --num-cpus=1 --address="
+    command = ["unshare", "--mount", "sh", "-c", start + ray.get_runtime_context().gcs_address]
+    own = tmp_path_factory.mktemp("own")  # where it writes down which cluster this host is a part of: for nobody else
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_TMPDIR": str(own)}
+    with (tmp_path_factory.mktemp("said") / "said").open("w+") as said:
+        second = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            assert wait_until(lambda: len(live_hosts()) == 2 or second.poll() is not None, 120.0)
+            assert second.poll() is None, Path(said.name).read_text()
+            yield folder
+        finally:
+            second.terminate()
+            second.wait(60.0)
+            assert wait_until(lambda: len(live_hosts()) == 1, 60.0), "the other tests count on one"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    folder = tmp_path_factory.mktemp("seen_by_both")
+    return Sweep(
+        {"learning_rate": FloatDistribution(1e-4, 1e-3)},
+        corpus=str(tiny.write_shards(folder / "shards")),
+        model=str(tiny.write_base(folder / "base")),
+        settings=TrialSettings(method="full", batch_clips=6),
+        budget=Budget(max_steps=4, grace_steps=2),
+        resources=TrialResources(workers=3),
+        trials=2,
+    )
+
+
+def test_a_folder_that_one_host_does_not_see_is_named(hidden: Path, tmp_path: Path) -> None:
+    seen, away = Place.of(tmp_path), Place.of("s3://bucket/folder")
+    (hidden / "corpus").mkdir()
+    with pytest.raises(ResourceError, match=rf"this host does not see {hidden}\. .*s3://"):
+        check_hosts(Place.of(hidden), [])
+    for work in (seen, away):
+        with pytest.raises(ResourceError, match=f"does not see {hidden}/corpus"):
+            check_hosts(work, [seen, Place.of(hidden / "corpus")])
+    check_hosts(seen, [seen, away])
+    assert list(hidden.iterdir()) == [hidden / "corpus"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_there_is_refused_before_anything_is_made(hidden: Path, sweep: Sweep) -> None:
+    with pytest.raises(ResourceError, match="this host does not see"):
+        run_sweep(sweep, "refused", work=hidden / "work", console=Console(file=io.StringIO()))
+    assert list((hidden / "work").iterdir()) == []
+
+
+def test_hosts_that_share_a_store_alone_train_together(hidden: Path, sweep: Sweep, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lane over both; what Tune and Train keep for themselves lies where the second host does not see it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(hidden))
+    shards = bucket.format("shards")
+    upload_folder(Path(sweep.corpus), Place.of(shards), MANIFEST_FILE)
+    folder = run_sweep(replace(sweep, corpus=shards), "shared", work=bucket.format("work"), console=Console(file=io.StringIO()))
+    record, _, checkpoint = folder.best_checkpoint()
+    assert record.state == DONE
+    assert (record.lanes, len(record.trials)) == (1, 2)
+    assert checkpoint.files()
+    assert not [path for path in hidden.iterdir() if path.name.startswith("vibesweep-")], "the driver's copy is gone"

@@ -1,0 +1,136 @@
+"""What a job server is told of a sweep, and what is refused before it is asked: no cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optuna.distributions import FloatDistribution
+from ray.job_submission import JobDetails, JobStatus, JobType
+
+from vibesweep.config import Sweep
+from vibesweep.errors import ClusterError
+from vibesweep.sweep import jobs
+from vibesweep.sweep.shipping import copy_space
+
+SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)})
+SERVER = "http://head:8265"
+
+
+def job(name: str, status: JobStatus, submission: str, began: int = 0) -> JobDetails:
+    facts = {"sweep": name, "folder": f"s3://b/sweeps/{name}"} if name else None
+    return JobDetails(type=JobType.SUBMISSION, submission_id=submission, status=status, metadata=facts, start_time=began, entrypoint="x")
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("option", "api", "ray", "found"),
+    [
+        (None, "", "", None),
+        (None, "", "auto", None),
+        (None, "", "10.0.0.1:6379", None),
+        (None, "", SERVER, SERVER),
+        (None, SERVER, "10.0.0.1:6379", SERVER),
+        ("https://other", SERVER, SERVER, "https://other"),
+    ],
+)
+def test_a_job_server_is_looked_for_where_ray_does(
+    monkeypatch: pytest.MonkeyPatch, option: str | None, api: str, ray: str, found: str | None
+) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", api)
+    monkeypatch.setenv("RAY_ADDRESS", ray)
+    assert jobs.job_server(option) == found
+
+
+def test_an_address_that_is_no_job_servers_is_refused() -> None:
+    with pytest.raises(ClusterError, match="head:6379 is no job server's address"):
+        jobs.job_server("head:6379")
+    with pytest.raises(ClusterError, match="no job server is known"):
+        jobs.the_job_server(None)
+
+
+@pytest.mark.parametrize("work", ["s3://bucket/folder", "/mnt/shared", "gs://b"])
+def test_what_a_cluster_can_see_goes(work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for corpus in ("demo", "s3://bucket/corpus", "/mnt/corpus"):
+        jobs.refuse_local(replace(SWEEP, corpus=corpus, model="mel-tiny"), work)
+
+
+@pytest.mark.parametrize(
+    ("work", "change", "found"),
+    [
+        (".", {}, r"--work is \., a path of this machine\. The cluster cannot see it"),
+        ("s3://b/w", {"corpus": "my_recordings"}, "corpus is my_recordings"),
+        ("s3://b/w", {"model": "my_voice"}, "model is my_voice"),
+    ],
+)
+def test_what_lies_on_this_machine_is_refused(
+    work: str, change: dict[str, str], found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_voice").mkdir()
+    with pytest.raises(ClusterError, match=found):
+        jobs.refuse_local(replace(SWEEP, **change), work)  # type: ignore[arg-type]
+
+
+def test_a_corpus_named_demo_here_is_not_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    with pytest.raises(ClusterError, match="corpus is demo"):
+        jobs.refuse_local(replace(SWEEP, corpus="demo"), "s3://b/w")
+
+
+def test_a_name_is_an_id_until_it_has_been_one() -> None:
+    assert jobs._new_id([], "lr_opt") == "lr_opt"
+    ended = [job("lr_opt", JobStatus.FAILED, "lr_opt"), job("", JobStatus.RUNNING, "lr_opt-2"), job("", JobStatus.RUNNING, "other")]
+    assert jobs._new_id(ended, "lr_opt") == "lr_opt-3"
+    assert jobs._new_id([], "a b/ü") == "a-b--"
+    with pytest.raises(ClusterError, match="a job runs a sweep named lr_opt already"):
+        jobs._new_id([job("lr_opt", JobStatus.PENDING, "lr_opt")], "lr_opt")
+
+
+def test_the_latest_job_of_a_name_is_meant() -> None:
+    known = [job("a", JobStatus.STOPPED, "a", 1), job("a", JobStatus.RUNNING, "a-2", 2), job("", JobStatus.RUNNING, "x", 3)]
+    assert jobs._find(known, "a").submission_id == "a-2"
+    with pytest.raises(ClusterError, match=r"no job runs or ran a sweep named b\. Sweeps there: a\."):
+        jobs._find(known, "b")
+
+
+def test_how_a_job_ended_is_told() -> None:
+    said: list[str] = []
+    jobs._tell_end(job("a", JobStatus.SUCCEEDED, "a"), said.append)
+    jobs._tell_end(job("a", JobStatus.STOPPED, "a"), said.append)
+    assert said == ["a is done: s3://b/sweeps/a", "a was stopped: s3://b/sweeps/a"]
+    failed = job("a", JobStatus.FAILED, "a")
+    with pytest.raises(ClusterError, match="no room for it"):
+        jobs._tell_end(failed.model_copy(update={"message": "no room\nfor it"}), said.append)
+    with pytest.raises(ClusterError, match="exit code 2"):
+        jobs._tell_end(failed.model_copy(update={"message": "…", "driver_exit_code": 2}), said.append)
+
+
+def test_only_the_space_and_what_it_imports_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, spaces, shipped = tmp_path / "desk", tmp_path / "desk" / "spaces", tmp_path / "shipped"
+    for folder in (spaces, shipped, desk / "family", desk / "vibesweep", desk / "sweeps" / "one", desk / ".git"):
+        folder.mkdir(parents=True)
+    (spaces / "mine.py").write_text("import optuna, beside\nfrom family.rates import HIGH\nfrom vibesweep import Sweep\n")
+    (spaces / "beside.py").write_text("import further\nimport beside\n")
+    (desk / "further.py").write_text("")
+    (desk / "unused.py").write_text("")
+    (desk / "vibesweep" / "__init__.py").write_text("")
+    (desk / "family" / "__init__.py").write_text("")
+    (desk / "family" / "rates.py").write_text("HIGH = 1.0\n")
+    monkeypatch.chdir(desk)
+    copy_space(spaces / "mine.py", shipped)
+    files = {path.relative_to(shipped).as_posix() for path in shipped.rglob("*.py")}
+    assert files == {"mine.py", "beside.py", "further.py", "family/__init__.py", "family/rates.py"}
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:9: Failed to connect"):
+        jobs.logs("http://127.0.0.1:9", "any")

@@ -1,0 +1,57 @@
+"""Tells of lanes that wait for hosts, while a sweep waits or goes on without them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from vibesweep.config import TrialResources
+from vibesweep.sweep.growth import outlook
+from vibesweep.training.mailbox import Census
+
+LOOK_S = 2.0
+PATIENCE_S = 10.0
+"""A lane that has waited for less is not told of: on hosts that are up and free it takes a second or two."""
+
+
+@contextmanager
+def told_of_waiting(mailbox: Any, one: TrialResources, note: Callable[[str], None]) -> Iterator[None]:
+    """Look at the lanes from time to time, and note why some of them wait; the empty text where none does."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_watch, args=(mailbox, one, note, ended), name="waiting-lanes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(2 * LOOK_S)
+
+
+def _watch(mailbox: Any, one: TrialResources, note: Callable[[str], None], ended: threading.Event) -> None:
+    since = time.monotonic()
+    while not ended.wait(LOOK_S):
+        try:
+            census = ray.get(mailbox.census.remote())
+            since = since if census.waiting else time.monotonic()
+            note(waiting_line(census, one, outlook()) if time.monotonic() - since >= PATIENCE_S else "")
+        except RayError:  # Ray is gone, and the sweep with it, which says so itself
+            return
+
+
+def waiting_line(census: Census, one: TrialResources, why: str) -> str:
+    """One line: how many lanes are up, how many wait, for what, and why."""
+    up = f"{census.up} of {census.wanted} lanes {'is' if census.up == 1 else 'are'} up"
+    return f"{up}; {census.waiting} {'waits' if census.waiting == 1 else 'wait'} for {_needs(one)} each: {why}"
+
+
+def _needs(one: TrialResources) -> str:
+    gpu = f"{one.gpus_per_worker:g} {one.accelerator_type or 'GPU'}" if one.gpus_per_worker else ""
+    cpu = f"{one.cpus_per_worker} CPU{'s' if one.cpus_per_worker > 1 else ''}" if one.cpus_per_worker else ""
+    worker = " and ".join(filter(None, (gpu, cpu)))
+    return worker if one.workers == 1 else f"{one.workers} workers with {worker}"
