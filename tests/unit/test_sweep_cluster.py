@@ -134,4 +134,4 @@ def test_a_line_tells_why_lanes_wait() -> None:
     said = waiting_line(Census(up=2, waiting=2, wanted=4), TrialResources(gpus_per_worker=1), "the autoscaler is bringing up 2 small")
     assert said == "2 of 4 lanes are up; 2 wait for 1 GPU and 1 CPU each: the autoscaler is bringing up 2 small"
     two = TrialResources(workers=2, cpus_per_worker=4, gpus_per_worker=1, accelerator_type="L4")
-    assert waiting_line(Census(1, 1, 2), two, "why").startswith("1 of 2 lanes is up; 1 waits for 2 workers with 1 L4 and 4 CPUs each")
+    assert waiting_line(Census(1, 1, 2), two, "why").startswith("1 of 2 lanes is up; 1 waits for 2 workers with 1 L4 and 4 CPUs: ")

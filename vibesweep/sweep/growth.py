@@ -47,14 +47,13 @@ def outlook() -> str:
     state = _status().autoscaling_state
     coming = Counter({launch.ray_node_type_name: launch.count for launch in state.pending_instance_requests})
     coming.update(host.ray_node_type_name for host in state.pending_instances)
-    if coming:
-        return f"the autoscaler is bringing up {', '.join(f'{count} {name}' for name, count in coming.items())}"
+    said = [f"is bringing up {', '.join(f'{count} {name}' for name, count in coming.items())}"] if coming else []
     if state.failed_instance_requests:
         last = max(state.failed_instance_requests, key=lambda launch: launch.failed_ts)
-        return f"the autoscaler could not bring up {last.ray_node_type_name}: {' '.join(last.reason.split())[:200]}"
-    if state.infeasible_gang_resource_requests:
-        return "the autoscaler has no host type with that, or none left"
-    return "nothing that is up has that free"
+        said.append(f"could not bring up {last.ray_node_type_name}: {' '.join(last.reason.split())[:200]}")
+    if not said and state.infeasible_gang_resource_requests:
+        said.append("has no host type with that, or none left")
+    return f"the autoscaler {' and '.join(said)}" if said else "no host has that free"
 
 
 def _autoscaler() -> list[str] | None:

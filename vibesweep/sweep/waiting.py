@@ -47,7 +47,8 @@ def _watch(mailbox: Any, one: TrialResources, note: Callable[[str], None], ended
 def waiting_line(census: Census, one: TrialResources, why: str) -> str:
     """One line: how many lanes are up, how many wait, for what, and why."""
     up = f"{census.up} of {census.wanted} lanes {'is' if census.up == 1 else 'are'} up"
-    return f"{up}; {census.waiting} {'waits' if census.waiting == 1 else 'wait'} for {_needs(one)} each: {why}"
+    wait = f"1 waits for {_needs(one)}" if census.waiting == 1 else f"{census.waiting} wait for {_needs(one)} each"
+    return f"{up}; {wait}: {why}"
 
 
 def _needs(one: TrialResources) -> str:
