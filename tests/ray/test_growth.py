@@ -52,11 +52,16 @@ def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
     return held
 
 
-def hosts_up(address: str) -> list[Any]:
-    """The live hosts that the cluster's control store knows, the head among them."""
+def status(address: str) -> Any:
+    """What the cluster's control store knows."""
     reply = GetClusterStatusReply()
     reply.ParseFromString(GcsClient(address).get_cluster_status(timeout_s=10))
-    return [host for host in reply.cluster_resource_state.node_states if host.status != NodeStatus.DEAD]
+    return reply
+
+
+def hosts_up(address: str) -> list[Any]:
+    """The live hosts, the head among them."""
+    return [host for host in status(address).cluster_resource_state.node_states if host.status != NodeStatus.DEAD]
 
 
 def free_port() -> int:
@@ -109,4 +114,5 @@ def test_a_sweep_brings_hosts_up_and_leaves_none(cluster: tuple[str, dict[str, s
     assert {trial.state for trial in record.trials} == {COMPLETE}
     alone = [line for line in ran.stdout.splitlines() if "of 3 lanes" in line and "; 1 waits for 1 CPU: " in line]
     assert any(SOLD_OUT in line for line in alone), ran.stdout
-    assert wait_until(lambda: len(hosts_up(address)) == 1, 120.0), [host.ray_node_type_name for host in hosts_up(address)]
+    # Six seconds after the last lane; where a busy machine had a lane killed, not ended, Ray Train's request for it holds for 180 s more
+    assert wait_until(lambda: len(hosts_up(address)) == 1, 300.0), status(address)

@@ -50,7 +50,8 @@ def outlook() -> str:
     said = [f"is bringing up {', '.join(f'{count} {name}' for name, count in coming.items())}"] if coming else []
     if state.failed_instance_requests:
         last = max(state.failed_instance_requests, key=lambda launch: launch.failed_ts)
-        said.append(f"could not bring up {last.ray_node_type_name}: {' '.join(last.reason.split())[:200]}")
+        reason = " ".join(last.reason.split())[:200]
+        said.append(f"could not bring up {last.ray_node_type_name}{f': {reason}' if reason else ''}")
     if not said and state.infeasible_gang_resource_requests:
         said.append("has no host type with that, or none left")
     return f"the autoscaler {' and '.join(said)}" if said else "no host has that free"
