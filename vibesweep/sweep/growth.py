@@ -26,12 +26,13 @@ def cluster_now() -> Cluster:
     command = _autoscaler()
     if command is None:
         return Cluster(live, open_ended=_status().autoscaling_state.autoscaler_state_version > 0)
-    path = next((part.partition("=")[2] for part in command if part.startswith("--autoscaling-config=")), "")
-    if not path:  # it only watches hosts that others start
+    told = next((part.partition("=")[2] for part in command if part.startswith("--autoscaling-config=")), "")
+    path = Path(told).expanduser()  # the launcher writes ~/ray_bootstrap_config.yaml
+    if not told or not path.is_file():  # it only watches hosts that others start
         return Cluster(live)
     from ray.autoscaler.v2.instance_manager.config import FileConfigReader
 
-    config = FileConfigReader(path).get_cached_autoscaling_config()
+    config = FileConfigReader(str(path)).get_cached_autoscaling_config()
     up = _hosts_by_type()
     types = [HostType(name, kind.resources, _more(name, kind, config, up)) for name, kind in config.get_node_type_configs().items()]
     return Cluster(live, types, max((config.get_max_num_worker_nodes() or 0) - (len(live) - 1), 0))
