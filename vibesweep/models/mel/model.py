@@ -31,11 +31,12 @@ from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
 from vibesweep.corpus.parquet import SHARD_ROW_COLUMNS
 from vibesweep.corpus.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
-from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Example, Ints, Losses, SpeechModel
+from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Example, Ints, Losses
 from vibesweep.models.diffusion import diffusion_loss, objective_named
 from vibesweep.models.mel.batch import MelBatch, MelCollator, encode_row
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.prompts import PromptBank
+from vibesweep.models.qwen2 import Qwen2SpeechModel
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Manifest
@@ -82,10 +83,12 @@ class MelShape:
     input_noise: float = 0.1
 
 
-class MelModel(SpeechModel):
+class MelModel(Qwen2SpeechModel):
     """Qwen2 over phonemes and latents, VibeVoice's diffusion head on the state before each latent, and a go-on/stop classifier."""
 
     family = "mel"
+    backbone_name = "backbone"
+    head_name = "head"
     heads = ("head", "stop")
     connectors = ("connector",)
     columns = SHARD_ROW_COLUMNS
@@ -168,35 +171,6 @@ class MelModel(SpeechModel):
     def collator(self, voices: Sequence[Example]) -> MelCollator:
         """Make a collator with prompts from these examples."""
         return MelCollator(self.shape, PromptBank(voices, self.shape.prompt_patches))
-
-    def lora_pattern(self, targets: str) -> str:
-        """Attention projections of the backbone; with ``+mlp`` also its feed-forward layers and the head's."""
-        attention = r"backbone\.layers\.\d+\.self_attn\.[qkvo]_proj"
-        mlp = r"(backbone\.layers\.\d+\.mlp|head\.layers\.\d+\.ffn)\.(gate|up|down)_proj"
-        patterns = {"attention": attention, "attention+mlp": f"({attention}|{mlp})"}
-        if targets not in patterns:
-            raise ModelError(f"there are no LoRA targets {targets!r}", fix=f"choose one of {', '.join(patterns)}")
-        return patterns[targets]
-
-    def freeze_lowest(self, layers: int) -> None:
-        """Stop the embeddings and the lowest backbone layers from training."""
-        if not 0 <= layers <= self.shape.layers:
-            raise ModelError(f"freeze_layers is {layers}", fix=f"choose 0 to {self.shape.layers}, the backbone's layers")
-        for module in (self.backbone.embed_tokens, *self.backbone.layers[:layers]):
-            module.requires_grad_(False)
-
-    def layers(self) -> list[nn.Module]:
-        """The backbone's layers, then the head's."""
-        return [*self.backbone.layers, *self.head.layers]
-
-    def recompute_layers(self) -> None:
-        """As transformers does it, the way that does not need inputs with gradients."""
-        self.backbone.activation_checkpointing_enable({"use_reentrant": False})
-
-    def drop_attention(self, share: float) -> None:
-        """Set it on each layer: Qwen2 has no other dropout."""
-        for layer in self.backbone.layers:
-            cast(Any, layer.self_attn).attention_dropout = share
 
     def describe(self) -> dict[str, Any]:
         """Sizes, mel settings and phoneme table."""

@@ -24,9 +24,10 @@ from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionH
 
 from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS
 from vibesweep.errors import ModelError
-from vibesweep.models.base import ClipCounts, Example, Ints, Losses, SpeechModel
+from vibesweep.models.base import ClipCounts, Example, Ints, Losses
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.prompts import PromptBank
+from vibesweep.models.qwen2 import Qwen2SpeechModel
 from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, LatentRules, Silence, VibeVoiceBatch, VibeVoiceCollator
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.rows import check_rows, encode_row, silence_of, unit_rules
@@ -40,13 +41,15 @@ INSIDE = "model."
 """What transformers' names of all modules here begin with, but for ``lm_head``'s."""
 
 
-class VibeVoiceModel(SpeechModel):
+class VibeVoiceModel(Qwen2SpeechModel):
     """The language model, both connectors and the diffusion head of a checkpoint: all of it but the tokenizers of sound.
 
     The modules have transformers' names. Neither encoder is here: shards hold what they said.
     """
 
     family = "vibevoice"
+    backbone_name = "language_model"
+    head_name = "diffusion_head"
     heads = ("diffusion_head",)
     connectors = ("multi_modal_projector", "semantic_connector")
     edge_layers = r"embed_tokens|lm_head|(multi_modal_projector|semantic_connector)\.linear_1|noisy_images_proj|final_layer\.linear_2"
@@ -171,36 +174,6 @@ class VibeVoiceModel(SpeechModel):
     def collator(self, voices: Sequence[Example]) -> VibeVoiceCollator:
         """Make a collator with prompts from these examples."""
         return VibeVoiceCollator(self.special, self.rules, PromptBank(voices, PROMPT_PATCHES), self._silence)
-
-    def lora_pattern(self, targets: str) -> str:
-        """Attention projections of the language model; with ``+mlp`` also its feed-forward layers, and the head's."""
-        attention = r"language_model\.layers\.\d+\.self_attn\.[qkvo]_proj"
-        mlp = r"(language_model\.layers\.\d+\.mlp|diffusion_head\.layers\.\d+\.ffn)\.(gate|up|down)_proj"
-        patterns = {"attention": attention, "attention+mlp": f"({attention}|{mlp})"}
-        if targets not in patterns:
-            raise ModelError(f"there are no LoRA targets {targets!r}", fix=f"choose one of {', '.join(patterns)}")
-        return patterns[targets]
-
-    def freeze_lowest(self, layers: int) -> None:
-        """Stop the embeddings and the lowest layers of the language model from training."""
-        known = self.language_model.layers
-        if not 0 <= layers <= len(known):
-            raise ModelError(f"freeze_layers is {layers}", fix=f"choose 0 to {len(known)}, the language model's layers")
-        for module in (self.language_model.embed_tokens, *known[:layers]):
-            module.requires_grad_(False)
-
-    def layers(self) -> list[nn.Module]:
-        """The language model's layers, then the head's."""
-        return [*self.language_model.layers, *self.diffusion_head.layers]
-
-    def recompute_layers(self) -> None:
-        """As transformers does it, the way that does not need inputs with gradients."""
-        self.language_model.activation_checkpointing_enable({"use_reentrant": False})
-
-    def drop_attention(self, share: float) -> None:
-        """Set it on each layer: Qwen2 has no other dropout."""
-        for layer in self.language_model.layers:
-            cast(Any, layer.self_attn).attention_dropout = share
 
     def describe(self) -> dict[str, Any]:
         """Where the checkpoint lies: it says all else."""
