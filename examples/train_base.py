@@ -24,12 +24,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from vibesweep.config import CorpusSettings, MelSettings, TrialSettings
-from vibesweep.corpus.demo import Dialogue, write_corpus
+from vibesweep.corpus.demo.dialogues import Dialogue, write_corpus
+from vibesweep.corpus.demo.sentences import sentence
+from vibesweep.corpus.demo.voices import BASE_VOICES
 from vibesweep.corpus.manifest import read_patch_statistics, read_rows
 from vibesweep.corpus.phoneme_table import PhonemeTable
-from vibesweep.corpus.sentences import sentence
 from vibesweep.corpus.shards import preprocess
-from vibesweep.corpus.voices import BASE_VOICES
 from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Example, Losses, Sizes
 from vibesweep.models.bundle import save_bundle
 from vibesweep.models.mel.batch import MelBatch, MelCollator

@@ -13,10 +13,10 @@ import soundfile
 from hypothesis import strategies as st
 
 from vibesweep.config import CorpusSettings
-from vibesweep.corpus.fingerprints import fingerprint_all
+from vibesweep.corpus.encoding.fingerprints import fingerprint_all
+from vibesweep.corpus.encoding.parts import make_part, read_part, read_tried, write_part
+from vibesweep.corpus.encoding.plan import Part
 from vibesweep.corpus.metadata import COLUMNS, SPEAKERS_COLUMN, read_metadata
-from vibesweep.corpus.parts import make_part, read_part, read_tried, write_part
-from vibesweep.corpus.plan import Part
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
 

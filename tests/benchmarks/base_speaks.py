@@ -21,8 +21,8 @@ from torch import Tensor
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.corpus.audio import FRAMES_PER_PATCH, griffin_lim, load, log_mel, resample, seconds_of
+from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.corpus.phonemes import phonemize
-from vibesweep.corpus.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speak import SpeakingSettings

@@ -27,8 +27,8 @@ import torchaudio
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.config import MelSettings
 from vibesweep.corpus import audio
-from vibesweep.corpus.demo import write_demo_corpus
-from vibesweep.corpus.progress import Encoded
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.encoding.progress import Encoded
 from vibesweep.corpus.session import running_ray
 from vibesweep.corpus.shards import preprocess
 

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.config import Budget, Report, Sweep, TrialSettings
-from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.shards import preprocess
 from vibesweep.sweep import run
 from vibesweep.sweep.hosts import beside_the_driver

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -94,26 +93,35 @@ def nothing_left(hosts: list[Host]) -> bool:
 @contextmanager
 def _host_up(host: Host, keys: Path) -> Iterator[None]:
     shutil.copytree("/etc/skel", host.home)
-    _output("ip", "netns", "add", host.name)
-    first = None
-    try:
+    with ExitStack() as ends:
+        _output("ip", "netns", "add", host.name)
+        ends.callback(_output, "ip", "netns", "del", host.name)
         _plug_in(host)
+        # At once and with its other end: where it is left to the namespace's end, the kernel takes up to minutes
+        ends.callback(_output, "ip", "link", "del", _wire(host))
         environment = {"PATH": os.environ["PATH"], "NAME": host.name, "FOLDER": str(host.folder), "KEYS": str(keys)}
         inside = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-euc", BOOT]
         first = subprocess.Popen(["ip", "netns", "exec", host.name, *inside], env=environment)
+        ends.callback(_end, first, host)
         assert wait_until(lambda: _answers(host, keys) or first.poll() is not None, 60.0)
         assert first.poll() is None, (host.folder / "sshd.log").read_text()
         yield
-    finally:
-        if first is not None:
-            first.send_signal(signal.SIGKILL)  # the first process goes with it, and with that one all that runs there
-            first.wait(60.0)
-        assert wait_until(lambda: not host.processes(), 60.0), host.processes()
-        _output("ip", "netns", "del", host.name)
+
+
+def _end(first: subprocess.Popen[bytes], host: Host) -> None:
+    """Kill a host's first process, and with it all that runs there."""
+    first.kill()
+    first.wait(60.0)
+    assert wait_until(lambda: not host.processes(), 60.0), host.processes()
+
+
+def _wire(host: Host) -> str:
+    """The end of a host's wire that is plugged into the bridge."""
+    return f"{BRIDGE}p{host.address.rpartition('.')[2]}"
 
 
 def _plug_in(host: Host) -> None:
-    wire = f"{BRIDGE}p{host.address.rpartition('.')[2]}"
+    wire = _wire(host)
     _output("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", host.name)
     _output("ip", "link", "set", wire, "master", BRIDGE, "up")
     _output("ip", "-n", host.name, "link", "set", "lo", "up")

@@ -104,7 +104,7 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         file.write_text(yaml.safe_dump(filled_in(hosts, folder / "keys" / "user", work)))
         environment = os.environ | {"HOME": str(own), "RAY_TMPDIR": str(own), "RAY_USAGE_STATS_ENABLED": "0"}
         yield Cluster(file, environment, hosts[0], hosts[1], work)
-    assert wait_until(lambda: nothing_left(hosts), 60.0)  # the kernel takes its time with wires
+    assert nothing_left(hosts)
 
 
 def filled_in(hosts: list[Host], key: Path, work: Path) -> dict[str, Any]:

@@ -17,16 +17,16 @@ from rich.console import Console
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus import decoding
-from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.encoding.fingerprints import fingerprint_all
+from vibesweep.corpus.encoding.hearing import Heard, hear
+from vibesweep.corpus.encoding.plan import Part
+from vibesweep.corpus.encoding.progress import Encoded
 from vibesweep.corpus.features import FeatureEncoder
-from vibesweep.corpus.fingerprints import fingerprint_all
-from vibesweep.corpus.hearing import Heard, hear
 from vibesweep.corpus.inspection import describe
 from vibesweep.corpus.manifest import Manifest, read_manifest, read_rows, read_silence
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS
-from vibesweep.corpus.plan import Part
-from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.shards import preprocess
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.bundle import encoder_of

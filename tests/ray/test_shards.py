@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vibesweep.config import CorpusSettings, MelSettings
-from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.encoding.progress import Encoded
 from vibesweep.corpus.manifest import Manifest, read_manifest, read_patch_statistics, read_rows, read_table
-from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.shards import preprocess
 from vibesweep.errors import CorpusError, ShardsError
 from vibesweep.storage import Place

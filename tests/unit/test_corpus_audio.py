@@ -16,8 +16,8 @@ import torchaudio
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus import audio
+from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.voices import DEMO_VOICES, ESPEAK_RATE_HZ, speak
 
 SETTINGS = MelSettings()
 Floats = npt.NDArray[np.float32]

@@ -13,13 +13,13 @@ from tests import tiny
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus import audio
 from vibesweep.corpus.clips import share_times
-from vibesweep.corpus.demo import write_demo_corpus
-from vibesweep.corpus.fingerprints import Planned, fingerprint_all
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.encoding.fingerprints import Planned, fingerprint_all
+from vibesweep.corpus.encoding.pack import ShardSummary, entries_of, write_shard
+from vibesweep.corpus.encoding.parts import Tried, make_part, read_part, read_tried, write_part
+from vibesweep.corpus.encoding.plan import Part, ShardPlan
 from vibesweep.corpus.manifest import ShardFile, read_rows, read_table, write_manifest
 from vibesweep.corpus.metadata import read_metadata
-from vibesweep.corpus.pack import ShardSummary, entries_of, write_shard
-from vibesweep.corpus.parts import Tried, make_part, read_part, read_tried, write_part
-from vibesweep.corpus.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
 from vibesweep.storage import Place
 

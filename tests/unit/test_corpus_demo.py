@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from vibesweep.corpus.demo import Dialogue, demo_dialogues, write_corpus, write_demo_corpus
+from vibesweep.corpus.demo.dialogues import Dialogue, demo_dialogues, write_corpus, write_demo_corpus
+from vibesweep.corpus.demo.sentences import sentence
+from vibesweep.corpus.demo.voices import BASE_VOICES, DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.phonemes import PAUSES, phonemize
-from vibesweep.corpus.sentences import sentence
 from vibesweep.corpus.turns import read_turns
-from vibesweep.corpus.voices import BASE_VOICES, DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak
 from vibesweep.errors import CorpusError
 
 

@@ -11,17 +11,17 @@ import pytest
 from tests import tiny
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import CorpusSettings, MelSettings
-from vibesweep.corpus import pack
-from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.encoding import pack
+from vibesweep.corpus.encoding.fingerprints import fingerprint_all
+from vibesweep.corpus.encoding.hearing import Heard, hear, with_features
+from vibesweep.corpus.encoding.pack import ShardSummary, entries_of, write_shard
+from vibesweep.corpus.encoding.parts import read_part, write_part
+from vibesweep.corpus.encoding.plan import Part, ShardPlan
 from vibesweep.corpus.features import FeatureEncoder, Features, OpenEncoder, check_rate
-from vibesweep.corpus.fingerprints import fingerprint_all
-from vibesweep.corpus.hearing import Heard, hear, with_features
 from vibesweep.corpus.manifest import ShardFile, read_rows, write_manifest
 from vibesweep.corpus.metadata import read_metadata
-from vibesweep.corpus.pack import ShardSummary, entries_of, write_shard
 from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS, SHARD_ROW_COLUMNS, ShardRow
-from vibesweep.corpus.parts import read_part, write_part
-from vibesweep.corpus.plan import Part, ShardPlan
 from vibesweep.errors import ModelError
 from vibesweep.models.bundle import encoder_of
 from vibesweep.storage import Place

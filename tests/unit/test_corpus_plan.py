@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from vibesweep.config import CorpusSettings, MelSettings
-from vibesweep.corpus import plan
-from vibesweep.corpus.fingerprints import Planned
-from vibesweep.corpus.plan import ClipEntry, assign_splits, duplicates, parts_of, plan_shards
+from vibesweep.corpus.encoding import plan
+from vibesweep.corpus.encoding.fingerprints import Planned
+from vibesweep.corpus.encoding.plan import ClipEntry, assign_splits, duplicates, parts_of, plan_shards
 from vibesweep.corpus.recordings import Recording
 from vibesweep.errors import CorpusError
 

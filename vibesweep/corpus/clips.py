@@ -15,11 +15,11 @@ from typing import Any
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus import audio, decoding
 from vibesweep.corpus.cutting import Cut, cuts_from_segments, cuts_from_silence
-from vibesweep.corpus.fingerprints import Planned
+from vibesweep.corpus.encoding.fingerprints import Planned
+from vibesweep.corpus.encoding.stopwatch import Stopwatch
 from vibesweep.corpus.phonemes import PAUSES, WORD_BOUNDARY, Phonemes
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.stopwatch import Stopwatch
 from vibesweep.storage import Place
 
 DURATION_TOLERANCE_S = 0.5

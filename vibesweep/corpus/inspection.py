@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vibesweep.corpus import audio
+from vibesweep.corpus.encoding.plan import rank
 from vibesweep.corpus.manifest import (
     REJECTS_FILE,
     WARNINGS_FILE,
@@ -27,7 +28,6 @@ from vibesweep.corpus.manifest import (
     read_table,
 )
 from vibesweep.corpus.parquet import ShardRow, open_parquet
-from vibesweep.corpus.plan import rank
 from vibesweep.corpus.rejects import REASONS, WARNINGS
 
 SPEAKERS_SHOWN = 20

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vibesweep.corpus.jsonl import read_jsonl
-from vibesweep.corpus.ljspeech import is_ljspeech, read_ljspeech
+from vibesweep.corpus.layouts.jsonl import read_jsonl
+from vibesweep.corpus.layouts.ljspeech import is_ljspeech, read_ljspeech
+from vibesweep.corpus.layouts.segments import SEGMENTS_FILE
+from vibesweep.corpus.layouts.table import COLUMNS, SPEAKERS_COLUMN, read_table
 from vibesweep.corpus.recordings import Metadata
-from vibesweep.corpus.segments import SEGMENTS_FILE
-from vibesweep.corpus.table import COLUMNS, SPEAKERS_COLUMN, read_table
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
 

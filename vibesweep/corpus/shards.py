@@ -27,19 +27,19 @@ import ray.data
 
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus import audio
+from vibesweep.corpus.encoding.fingerprints import Planned, fingerprint_all, signature_of
+from vibesweep.corpus.encoding.hearing import Heard, hear, with_features
+from vibesweep.corpus.encoding.pack import COUNTED, ShardSummary, plan_from_json, plan_to_json, write_shard
+from vibesweep.corpus.encoding.parts import PartSummary, make_part, part_from_json, part_to_json, write_part
+from vibesweep.corpus.encoding.plan import ClipEntry, Part, ShardPlan, assign_splits, duplicates, parts_of, plan_shards
+from vibesweep.corpus.encoding.progress import Encoded
+from vibesweep.corpus.encoding.shard_folder import Known, ShardFolder, entries_in
 from vibesweep.corpus.features import SILENCE_S, FeatureEncoder, check_rate, identity_of, silence_file
-from vibesweep.corpus.fingerprints import Planned, fingerprint_all, signature_of
-from vibesweep.corpus.hearing import Heard, hear, with_features
 from vibesweep.corpus.manifest import REJECTS_FILE, SPLITS, FeatureRecord, Manifest, ShardFile
 from vibesweep.corpus.metadata import read_metadata
-from vibesweep.corpus.pack import COUNTED, ShardSummary, plan_from_json, plan_to_json, write_shard
-from vibesweep.corpus.parts import PartSummary, make_part, part_from_json, part_to_json, write_part
 from vibesweep.corpus.phonemes import check_language
-from vibesweep.corpus.plan import ClipEntry, Part, ShardPlan, assign_splits, duplicates, parts_of, plan_shards
-from vibesweep.corpus.progress import Encoded
 from vibesweep.corpus.rejects import Reject, Warned
 from vibesweep.corpus.session import running_ray
-from vibesweep.corpus.shard_folder import Known, ShardFolder, entries_in
 from vibesweep.corpus.statistics import added_up
 from vibesweep.errors import CorpusError, VibesweepError
 from vibesweep.storage import Place

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vibesweep.corpus.encoding.progress import shown
 from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
-from vibesweep.corpus.progress import shown
 from vibesweep.corpus.shards import preprocess
 from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import description_of, encoder_of
@@ -80,7 +80,7 @@ def is_demo(corpus: str) -> bool:
 
 def _demo_corpus(folder: Place, say: Callable[[str], None]) -> Place:
     if not (folder / METADATA_FILE).is_file():
-        from vibesweep.corpus.demo import write_demo_corpus
+        from vibesweep.corpus.demo.dialogues import write_demo_corpus
 
         say(f"speaking the demo corpus into {folder}")
         if folder.local is not None:

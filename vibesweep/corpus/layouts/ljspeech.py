@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vibesweep.corpus.layouts.rows import checked_id, gather, lines_of
+from vibesweep.corpus.layouts.table import REQUIRED
 from vibesweep.corpus.recordings import DEFAULT_TAG, Metadata, Recording
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.rows import checked_id, gather, lines_of
-from vibesweep.corpus.table import REQUIRED
 from vibesweep.storage import Place
 
 WAVS_FOLDER = "wavs"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.parts import PartSummary
+    from vibesweep.corpus.encoding.parts import PartSummary
 
 LINE_EVERY_S = 30.0
 

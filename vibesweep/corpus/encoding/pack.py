@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.audio import FRAMES_PER_PATCH
+from vibesweep.corpus.encoding.parts import is_part, read_part
+from vibesweep.corpus.encoding.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.parquet import LARGE_COLUMNS, ROW_SCHEMA, arrays_of, open_parquet, write_parquet
-from vibesweep.corpus.parts import is_part, read_part
-from vibesweep.corpus.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.rejects import Warned
 from vibesweep.corpus.statistics import Moments, added_up
 from vibesweep.storage import Place

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vibesweep.corpus.demo.sentences import sentence
+from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak_turns
 from vibesweep.corpus.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
 from vibesweep.corpus.recordings import MAX_SPEAKERS
-from vibesweep.corpus.sentences import sentence
-from vibesweep.corpus.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak_turns
 
 DEMO_RECORDINGS = 48
 MANDARIN_SHARE = 0.25

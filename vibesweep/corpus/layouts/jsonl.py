@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vibesweep.corpus.layouts.rows import address, checked_id, gather, lines_of, parse_json, people, seconds, shown
 from vibesweep.corpus.recordings import Metadata, Recording
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.rows import address, checked_id, gather, lines_of, parse_json, people, seconds, shown
 from vibesweep.storage import Place
 
 _KNOWN = {"id", "text", "audio", "voice_prompts", "speakers", "duration", "duration_sec"}

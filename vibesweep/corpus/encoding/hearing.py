@@ -17,10 +17,10 @@ import numpy as np
 
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.clips import Row, Sounds
+from vibesweep.corpus.encoding.parts import PartRows, make_part
+from vibesweep.corpus.encoding.plan import Part
+from vibesweep.corpus.encoding.stopwatch import Stopwatch
 from vibesweep.corpus.features import Features, OpenEncoder
-from vibesweep.corpus.parts import PartRows, make_part
-from vibesweep.corpus.plan import Part
-from vibesweep.corpus.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vibesweep.config import CorpusSettings, MelSettings
-from vibesweep.corpus.fingerprints import Planned
+from vibesweep.corpus.encoding.fingerprints import Planned
 from vibesweep.corpus.manifest import SPLITS
 from vibesweep.errors import CorpusError
 

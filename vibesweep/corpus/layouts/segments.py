@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from vibesweep.corpus.layouts.rows import parse_json
 from vibesweep.corpus.recordings import Segment
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.rows import parse_json
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
 

@@ -11,12 +11,12 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vibesweep.corpus.fingerprints import STORE_THREADS
+from vibesweep.corpus.encoding.fingerprints import STORE_THREADS
+from vibesweep.corpus.encoding.pack import entries_of
+from vibesweep.corpus.encoding.parts import parts_in, read_tried
+from vibesweep.corpus.encoding.plan import ClipEntry
 from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, SPLITS, WARNINGS_FILE, Manifest, read_manifest, write_manifest
-from vibesweep.corpus.pack import entries_of
 from vibesweep.corpus.parquet import FINDING_SCHEMA, REJECTS_SCHEMA, open_parquet
-from vibesweep.corpus.parts import parts_in, read_tried
-from vibesweep.corpus.plan import ClipEntry
 from vibesweep.corpus.rejects import Reject, Warned
 from vibesweep.corpus.statistics import Moments
 from vibesweep.errors import ShardsError

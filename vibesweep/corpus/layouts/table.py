@@ -8,10 +8,10 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from vibesweep.corpus.layouts.rows import address, checked_id, count, gather, people, seconds
+from vibesweep.corpus.layouts.segments import SEGMENTS_FILE, parse_segments, read_segments
 from vibesweep.corpus.recordings import Metadata, Recording, Segment
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.rows import address, checked_id, count, gather, people, seconds
-from vibesweep.corpus.segments import SEGMENTS_FILE, parse_segments, read_segments
 from vibesweep.errors import CorpusError
 from vibesweep.storage import Place
 

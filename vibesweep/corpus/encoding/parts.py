@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.clips import Row, Sounds, Spoken, encode, sounds
-from vibesweep.corpus.fingerprints import Planned
+from vibesweep.corpus.encoding.fingerprints import Planned
+from vibesweep.corpus.encoding.plan import Part
+from vibesweep.corpus.encoding.stopwatch import Stopwatch
 from vibesweep.corpus.parquet import ROW_SCHEMA
 from vibesweep.corpus.phonemes import phonemize
-from vibesweep.corpus.plan import Part
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
-from vibesweep.corpus.stopwatch import Stopwatch
 from vibesweep.corpus.turns import read_turns
 from vibesweep.storage import Place
 

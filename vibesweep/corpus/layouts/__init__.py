@@ -1,0 +1,4 @@
+"""The tables that corpora come with: ``table`` (our own), ``ljspeech`` and ``jsonl``.
+
+``rows`` is what they share, ``segments`` says when turns are spoken.
+"""
