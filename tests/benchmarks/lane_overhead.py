@@ -79,8 +79,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     steps = steps_of(shards)
     kept = Place.of(work)
     spec = lane.LaneSpec("lane", "mel-tiny", str(shards), kept / "checkpoints", kept / "states", work / "ray", steps, resources)
-    with mock.patch.object(lane, "lane_worker", timed_lane_worker):
-        mailbox = lane.start_mailbox()
+    with mock.patch.object(lane, "lane_worker", timed_lane_worker), lane.mailbox_up() as mailbox:
         lanes = lane.Lanes(mailbox, [spec], restarts=0)
         lanes.start()
         assert ray.get(mailbox.until_ready.remote(1), timeout=READY_S)

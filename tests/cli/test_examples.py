@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from vibesweep.models.bundle import load_bundle
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_base_is_trained_from_text_files(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("The door was open. Nobody came in. A cold wind blew along the hall, and she shut it.")
     out = tmp_path / "out"

@@ -51,6 +51,7 @@ def vibesweep(desk: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["vibevoice_lora", "vibevoice_full"])
 def test_a_preset_runs_on_two_ddp_workers_and_speaks(preset: str, desk: Path) -> None:
     space = desk / f"{preset}.py"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.hosts import write_program
+from tests.waiting import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "clusters" / "slurm.sh"
 
@@ -99,9 +99,7 @@ def test_a_slurm_job_says_so_when_ray_does_not_come_up(slurm: dict[str, str]) ->
 def test_a_slurm_job_whose_time_is_up_ends_the_sweep_as_ctrl_c_would(slurm: dict[str, str], told: signal.Signals) -> None:
     calls = Path(slurm["SLURM_SUBMIT_DIR"]) / "calls"
     with subprocess.Popen(["bash", str(SCRIPT), "space.py"], env=slurm | {"SWEEP_WAITS": "1"}) as job:
-        ends = time.monotonic() + 30
-        while not (calls.exists() and "vibesweep run" in calls.read_text()) and time.monotonic() < ends:
-            time.sleep(0.05)
+        assert wait_until(lambda: calls.exists() and "vibesweep run" in calls.read_text(), 30.0)
         job.send_signal(told)
         assert job.wait(30) == 0
     assert calls.read_text().splitlines()[-3:] == ["python interrupted", "ray ended", "ray ended"]

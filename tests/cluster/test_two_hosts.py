@@ -54,7 +54,7 @@ print("FOUND", json.dumps([node["NodeManagerAddress"] for node in ray.nodes() if
 """
 
 missing = what_is_missing()
-pytestmark = pytest.mark.skipif(bool(missing), reason=missing)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing), reason=missing)]
 
 
 class Cluster(NamedTuple):

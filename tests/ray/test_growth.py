@@ -10,9 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply, NodeStatus 
 
 from tests import tiny
 from tests.ray.cloud import SOLD_OUT, cluster_file
+from tests.waiting import wait_until
 from vibesweep.sweep.outcome import COMPLETE, DONE
 from vibesweep.sweep.record import SweepFolder
 
@@ -42,14 +41,6 @@ work, base, shards = sys.argv[1:]
 sweep = Sweep(space, corpus=shards, model=base, settings=TrialSettings(batch_clips=4), budget=Budget(40, 40, 2), trials={TRIALS})
 run_sweep(sweep, "grown", work=Path(work), console=Console(width=200))
 """
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
-    """Look again and again."""
-    ends, clock = time.monotonic() + timeout_s, threading.Event()
-    while not (held := holds()) and time.monotonic() < ends:
-        clock.wait(0.5)
-    return held
 
 
 def status(address: str) -> Any:
@@ -100,6 +91,7 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
             kill_marked(temporary)
 
 
+@pytest.mark.slow
 def test_a_sweep_brings_hosts_up_and_leaves_none(cluster: tuple[str, dict[str, str]], tmp_path: Path) -> None:
     address, environment = cluster
     assert len(hosts_up(address)) == 1

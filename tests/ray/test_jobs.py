@@ -22,6 +22,8 @@ from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.sweep.outcome import DONE, STOPPED
 from vibesweep.sweep.record import SweepFolder
 
+pytestmark = pytest.mark.slow
+
 TOKEN = {"RAY_AUTH_MODE": "token"}
 SPACE = """
 import neighbour

@@ -21,7 +21,7 @@ from vibesweep.errors import ModelError, SweepError, TrialError
 from vibesweep.storage import Place
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.training import lane
-from vibesweep.training.lane import Lanes, LaneSpec, Seat, start_mailbox
+from vibesweep.training.lane import Lanes, LaneSpec, Seat, mailbox_up
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.mailbox import Answer, Command
 from vibesweep.training.workbench import Workbench, World
@@ -86,13 +86,13 @@ def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1) -> Iter
     name = folder.name
     kept, resources = Place.of(folder), TrialResources(workers=workers)
     spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", MAX_STEPS, resources)
-    mailbox = start_mailbox()
-    lanes = Lanes(mailbox, [spec], restarts=5)
-    lanes.start()
-    try:
-        yield Post(mailbox, folder / "checkpoints")
-    finally:
-        lanes.stop(60.0)
+    with mailbox_up() as mailbox:
+        lanes = Lanes(mailbox, [spec], restarts=5)
+        lanes.start()
+        try:
+            yield Post(mailbox, folder / "checkpoints")
+        finally:
+            lanes.stop(60.0)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,7 @@ class TestStream:
     def test_a_feed_that_is_left_early_lets_go_of_its_tasks(self, shards: Path, base: MelModel, index: Index, plan: StepPlan) -> None:
         steps = stream(shards, base, index).steps(plan, 0, 100_000, POSITIONS)
         next(steps)
-        began = time.monotonic()
         steps.close()
-        assert time.monotonic() - began < 5
         assert len(list(stream(shards, base, index).steps(plan, 0, 4, POSITIONS))) == 4
 
     def test_a_trial_learns_the_same_from_a_stream_as_from_memory(self, shards: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,10 +180,8 @@ class TestRefusals:
         ],
     )
     def test_more_than_fits(self, place: Place, change: dict[str, object]) -> None:
-        began = time.monotonic()
         with pytest.raises(ResourceError, match="the cluster has 2 CPUs"):
             run_quietly(place, replace(place.sweep, **change), "too_much")  # type: ignore[arg-type]
-        assert time.monotonic() - began < 5.0
         assert not (place.work / "sweeps" / "too_much").exists(), "the name is still free"
 
     def test_a_base_that_is_not_there(self, place: Place) -> None:

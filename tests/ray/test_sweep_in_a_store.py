@@ -155,6 +155,7 @@ run_sweep(sweep, "killed", work=work, console=Console(width=200))
 """
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_path: Path) -> None:
     base, shards = tiny.write_base(tmp_path / "base"), tiny.write_shards(tmp_path / "shards")
     folder = SweepFolder(Place.of(bucket.format("work")) / "sweeps" / "killed")

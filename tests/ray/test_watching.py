@@ -208,9 +208,24 @@ def ask(outside: Outside, expression: str) -> list[dict[str, Any]]:
 
 
 def test_actors_carry_the_sweeps_name(outside: Outside, dashboard: str) -> None:
-    names = [actor.repr_name for actor in list_actors(address=dashboard, detail=True, limit=1_000)]
+    names = [actor.repr_name for actor in actors_of(dashboard)]
     assert names.count(f"Mailbox({NAME})") == 1
     assert names.count(f"LaneTrial({NAME})") >= 1
+
+
+def test_no_actor_of_the_sweep_outlives_it(outside: Outside, dashboard: str) -> None:
+    """The cluster stays up here, and so does the process that ran the sweep."""
+
+    def alive() -> list[str]:
+        ours = (actor for actor in actors_of(dashboard) if f"({NAME})" in (actor.repr_name or ""))
+        return [actor.repr_name for actor in ours if actor.state != "DEAD"]
+
+    assert wait_until(lambda: not alive(), 60.0), alive()
+
+
+def actors_of(dashboard: str) -> list[Any]:
+    """All actors of the cluster, those that have ended too."""
+    return list_actors(address=dashboard, detail=True, limit=1_000)
 
 
 def test_tasks_carry_the_trials_and_the_lanes_names(outside: Outside, dashboard: str) -> None:
@@ -263,8 +278,10 @@ def test_each_lane_is_a_run_of_train(outside: Outside, dashboard: str) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine (Debian: apt-get install chromium)")
 def test_a_browser_finds_the_sweep_in_the_dashboard(outside: Outside, dashboard: str, tmp_path: Path) -> None:
+    # Its own page: the list of all actors shows ten at a time, and other tests' are in it
+    trial = next(actor.actor_id for actor in actors_of(dashboard) if actor.repr_name == f"LaneTrial({NAME})")
     with signed_in(dashboard) as url:
-        assert wait_until(lambda: f"LaneTrial({NAME})" in page(f"{url}/#/actors", tmp_path), 180.0)
+        assert wait_until(lambda: f"LaneTrial({NAME})" in page(f"{url}/#/actors/{trial}", tmp_path), 180.0)
 
 
 def page(url: str, profile: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -153,8 +152,9 @@ def test_a_clip_begins_shortly_before_the_first_turn_and_ends_shortly_after_the_
     assert cuts[-1].end_s == pytest.approx((500 + len(levels)) * HOP_S + cutting.EDGE_S, abs=0.05)
 
 
-def test_an_hour_takes_little_time() -> None:
+def test_an_hour_is_cut() -> None:
     weights, levels, _ = spoken(700)
-    began = time.perf_counter()
-    assert cuts_from_silence(weights, levels, HOP_S, 120.0)
-    assert time.perf_counter() - began < 5
+    cuts = cuts_from_silence(weights, levels, HOP_S, 120.0)
+    assert cuts is not None
+    assert len(cuts) > len(levels) * HOP_S / 120.0
+    assert max(cut.end_s - cut.start_s for cut in cuts) <= 120.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -154,22 +155,14 @@ print(sound.shape[-1], bool(sound.isfinite().all()))
     assert finite == "True"
 
 
-def states(folder: Path) -> str:
-    """Code that prints the hidden states of ``model`` for four tokens, and the diffusion head's answer to the last."""
-    return """
-import json, torch
-whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-whole.eval().float()
-with torch.no_grad():
-    hidden = whole.model(input_ids=torch.arange(40, 44)[None]).last_hidden_state
-    head = whole.model.diffusion_head(torch.ones(1, 64), torch.tensor([500.0]), hidden[:, -1])
-print("STATES" + json.dumps([*hidden.flatten().tolist(), *head.flatten().tolist()]))
-"""
-
-
-def printed(output: str) -> Tensor:
-    """What :func:`states` printed."""
-    return torch.tensor(json.loads(output.split("STATES")[1]))
+def states(model: Any) -> list[float]:
+    """The hidden states for four tokens, and the diffusion head's answer to the last. Its own source is run elsewhere too."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    whole.eval().float()
+    with torch.no_grad():
+        hidden = whole.model(input_ids=torch.arange(40, 44)[None]).last_hidden_state
+        head = whole.model.diffusion_head(torch.ones(1, 64), torch.tensor([500.0]), hidden[:, -1])
+    return [*hidden.flatten().tolist(), *head.flatten().tolist()]
 
 
 @pytest.mark.parametrize("name", ["heads in full", "dora"])
@@ -178,11 +171,10 @@ def test_the_cards_own_code_loads_the_adapter_with_peft_alone(tmp_path: Path, na
     adapter, whole = export(sweep, tmp_path / "adapter", "peft"), export(sweep, tmp_path / "whole", "merged")
     assert (adapter / "trained.safetensors").exists() == (name == "heads in full")
     (code,) = re.findall(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.DOTALL)
-    plain = 'from transformers import VibeVoiceForConditionalGeneration\nmodel = VibeVoiceForConditionalGeneration.from_pretrained("{}")'
-    adapted = printed(run_without_vibesweep(code + states(adapter), adapter))
-    wanted, base = (
-        printed(run_without_vibesweep(plain.format(folder) + states(adapter), tmp_path)) for folder in (whole, tmp_path / "base")
-    )
+    tell = f"import torch\nfrom typing import Any\n{inspect.getsource(states)}\nprint('STATES', states(model))"
+    adapted = torch.tensor(json.loads(run_without_vibesweep(f"{code}\n{tell}", adapter).split("STATES")[1]))
+    plain = (VibeVoiceForConditionalGeneration.from_pretrained(folder) for folder in (whole, tmp_path / "base"))
+    wanted, base = (torch.tensor(states(model)) for model in plain)
     far = (base - wanted).norm()
     assert (adapted - wanted).norm() < 0.1 * far, "the adapter is the merged model but for the rounding of the merged weights"
 

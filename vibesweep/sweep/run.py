@@ -37,7 +37,7 @@ from vibesweep.sweep.searcher import StepSearch, study_storage
 from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.sweep.waiting import told_of_waiting
-from vibesweep.training.lane import Lanes, LaneSpec, start_mailbox
+from vibesweep.training.lane import Lanes, LaneSpec, mailbox_up
 
 RESTARTS_PER_LANE = 20
 """Worker groups that a lane may lose and have brought up again in one sweep: spot instances go, and so may a trial's memory."""
@@ -86,13 +86,16 @@ def run_sweep(
 
 
 def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, desk: Desk, record: SweepRecord, progress: Progress) -> None:
-    mailbox = start_mailbox(sweep.trials, record.name)
     specs = [_lane_spec(sweep, folder, desk, record, number, one) for number, one in enumerate(plan)]
-    lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)
     search = StepSearch(sweep, study_storage(desk.folder.journal))
     state = FAILED
-    waiting = told_of_waiting(mailbox, sweep.resources, progress.note)
-    with progress.shown(), waiting, SweepMetrics(record.name, mailbox) as metrics:
+    with (
+        mailbox_up(sweep.trials, record.name) as mailbox,
+        progress.shown(),
+        told_of_waiting(mailbox, sweep.resources, progress.note),
+        SweepMetrics(record.name, mailbox) as metrics,
+    ):
+        lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)
         progress.say("a lane is coming up" if record.lanes == 1 else f"{record.lanes} lanes are coming up")
         watch = (progress.show, metrics.tell)
         log = SweepLog(desk, record, watch, lambda trial_id: ray.get(mailbox.leave.remote(trial_id, ended=True)))

@@ -12,7 +12,8 @@ import math
 import os
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,13 +72,19 @@ class LaneSpec:
     resources: TrialResources = field(default_factory=TrialResources)
 
 
-def start_mailbox(trials: int | None = None, sweep: str = "") -> Any:
-    """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU.
+@contextmanager
+def mailbox_up(trials: int | None = None, sweep: str = "") -> Iterator[Any]:
+    """A mailbox that trials and lanes of the whole cluster can reach. It holds no CPU, and it goes when the block ends.
 
     It is on the driver's host: one that the cluster gives back, as idle, would take it along, and with it the sweep.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(trials, sweep)
+    mailbox: Any = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote(trials, sweep)
+    try:
+        yield mailbox
+    finally:
+        with suppress(RayError):  # Ray itself may be gone
+            ray.kill(mailbox)  # what Tune keeps of it would hold it for as long as the driver lives
 
 
 # In each worker process

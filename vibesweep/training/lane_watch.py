@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 from ray import train
+from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerCallback, WorkerGroupCallback
 
@@ -43,7 +44,11 @@ class Turnstile(WorkerGroupCallback, ControllerCallback):
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """End the lane, by an error that Train does not try again, once nobody wants it."""
-        if not ray.get(self._mailbox.ask.remote(self._lane)):
+        try:
+            wanted = ray.get(self._mailbox.ask.remote(self._lane))
+        except RayActorError:  # the sweep is over; without it Train would try again for ever
+            wanted = False
+        if not wanted:
             raise LaneNotWantedError(self._lane)
 
     def before_init_train_context(self, workers: list[Any]) -> dict[str, list[Any]]:
