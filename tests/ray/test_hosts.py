@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 from optuna.distributions import FloatDistribution
+from ray.util.state import list_actors
 from rich.console import Console
 
 from tests import tiny
@@ -90,14 +91,36 @@ def test_a_sweep_there_is_refused_before_anything_is_made(hidden: Path, sweep: S
     assert list((hidden / "work").iterdir()) == []
 
 
-def test_hosts_that_share_a_store_alone_train_together(hidden: Path, sweep: Sweep, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One lane over both; what Tune and Train keep for themselves lies where the second host does not see it."""
-    monkeypatch.setattr(tempfile, "tempdir", str(hidden))
+@pytest.fixture(scope="module")
+def stored(sweep: Sweep, bucket: str) -> Sweep:
+    """The sweep with its shards in the store."""
     shards = bucket.format("shards")
     upload_folder(Path(sweep.corpus), Place.of(shards), MANIFEST_FILE)
-    folder = run_sweep(replace(sweep, corpus=shards), "shared", work=bucket.format("work"), console=Console(file=io.StringIO()))
+    return replace(sweep, corpus=shards)
+
+
+def test_hosts_that_share_a_store_alone_train_together(hidden: Path, stored: Sweep, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lane over both; what Tune and Train keep for themselves lies where the second host does not see it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(hidden))
+    folder = run_sweep(stored, "shared", work=bucket.format("work"), console=Console(file=io.StringIO()))
     record, _, checkpoint = folder.best_checkpoint()
     assert record.state == DONE
     assert (record.lanes, len(record.trials)) == (1, 2)
     assert checkpoint.files()
     assert not [path for path in hidden.iterdir() if path.name.startswith("vibesweep-")], "the driver's copy is gone"
+
+
+def test_a_lane_that_one_host_has_room_for_is_on_one(hidden: Path, stored: Sweep, bucket: str) -> None:
+    before = where_workers_were().keys()
+    pair = replace(stored, resources=TrialResources(workers=2), lanes=1, trials=1)
+    run_sweep(pair, "packed", work=bucket.format("work"), console=Console(file=io.StringIO()))
+    hosts = [host for worker, host in where_workers_were().items() if worker not in before]
+    assert len(hosts) == 2
+    assert len(set(hosts)) == 1
+
+
+def where_workers_were() -> dict[str, str | None]:
+    """The host of each worker that lanes ever had."""
+    address = f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
+    workers = list_actors(address=address, filters=[("class_name", "=", "RayTrainWorker")], detail=True, limit=1_000)
+    return {worker.actor_id: worker.node_id for worker in workers}

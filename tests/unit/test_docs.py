@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import cast
 
+import click
 import pytest
+from typer.main import get_command
 
+from vibesweep.cli import app
 from vibesweep.config import TrialSettings
 from vibesweep.sweep.space import load_space
 
@@ -53,7 +58,19 @@ def test_every_setting_is_described() -> None:
     assert [name for name in TrialSettings.names() if f"`{name}`" not in page] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))])
+PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_have_the_verbs_and_options_that_are_shown(page: str) -> None:
+    verbs = cast(click.Group, get_command(app)).commands
+    for line in "".join(blocks(page, "sh")).splitlines():
+        for typed in re.findall(r"python -m vibesweep ([^'#&|]+)", line):
+            verb, *words = shlex.split(typed)
+            verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
     assert [t for t in targets if "://" not in t and not ((ROOT / page).parent / t).exists()] == []
