@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from ray import tune
 
 from tests import tiny
+from tests.waiting import wait_until
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, SweepError, TrialError
 from vibesweep.storage import Place
@@ -81,8 +83,8 @@ class Post:
 
 
 @contextmanager
-def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1) -> Iterator[Post]:
-    """One lane with so many workers, not yet ready."""
+def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1, leave_s: float = 60.0) -> Iterator[Post]:
+    """One lane with so many workers, not yet ready; in the end it may take so long to leave."""
     name = folder.name
     kept, resources = Place.of(folder), TrialResources(workers=workers)
     spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", MAX_STEPS, resources)
@@ -92,7 +94,7 @@ def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1) -> Iter
         try:
             yield Post(mailbox, folder / "checkpoints")
         finally:
-            lanes.stop(60.0)
+            lanes.stop(leave_s)
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +238,16 @@ def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbenc
         assert resumed is not None
         assert resumed.curve[0].step == 3
         assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
+
+
+def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(base: Path, shards: Path, tmp_path: Path) -> None:
+    with lane_over(tmp_path / "busy", base, shards, leave_s=1.0) as post:
+        assert post.ready()
+        pids = post.pids().values()
+        assert post.answer("long", SETTINGS, 1).report is not None
+        post.ask("long", SETTINGS, ENDLESS)
+    assert "busy" not in {thread.name for thread in threading.enumerate()}, "it would ask Ray after Ray's end"
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), COMING_UP_S)
 
 
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ async def three_lanes(trials: int) -> Mailbox:
     mailbox = Mailbox(trials)
     await mailbox.expect(["a", "b", "c"])
     for lane in "abc":
-        assert await mailbox.ask(lane)
+        assert await mailbox.ask(lane, 1)
     return mailbox
 
 
@@ -254,11 +254,11 @@ async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still
     running = asyncio.create_task(mailbox.advance(command("first")))
     await settled(running)
     await mailbox.leave("one", ended=True)
-    assert await mailbox.ask("c"), "three trials are left, for three lanes"
+    assert await mailbox.ask("c", 1), "three trials are left, for three lanes"
     await mailbox.leave("two")
-    assert await mailbox.ask("c"), "it may come back"
+    assert await mailbox.ask("c", 1), "it may come back"
     await mailbox.leave("two", ended=True)
-    assert not await mailbox.ask("c")
+    assert not await mailbox.ask("c", 1)
     assert await mailbox.open("c", 1) is None, "its hosts came late"
     assert await mailbox.census() == Census(up=2, waiting=0, wanted=2)
     await mailbox.leave("three", ended=True)
@@ -280,7 +280,7 @@ async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
     for _ in range(2):
         await mailbox.open("b", 1)
         await mailbox.fail("b", LOST, restarting=True)
-    assert not await mailbox.ask("b")
+    assert not await mailbox.ask("b", 1)
     assert await mailbox.verdict() is None
     await mailbox.give_up("b", Answer(error=TrialError("told again")))
     assert await mailbox.verdict() is None

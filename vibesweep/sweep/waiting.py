@@ -30,7 +30,7 @@ def told_of_waiting(mailbox: Any, one: TrialResources, note: Callable[[str], Non
         yield
     finally:
         ended.set()
-        thread.join(2 * LOOK_S)
+        thread.join()  # or it might ask Ray something after Ray's end
 
 
 def _watch(mailbox: Any, one: TrialResources, note: Callable[[str], None], ended: threading.Event) -> None:

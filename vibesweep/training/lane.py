@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import ray
 from ray import train
 from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
+from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.config import TrialResources
@@ -45,6 +47,9 @@ STATE_EVERY_S = 300.0
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
 ASK_AGAIN_S = 5.0
 """How long a lane waits for hosts at a time: bounds how long one that is not wanted any more goes on asking for them."""
+
+STATE_API = "RAY_API_SERVER_ADDRESS"
+"""The environment variable by which Ray's State API is found."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +204,11 @@ class Lanes:
         self._names = [spec.name for spec in specs]
         self._threads = [threading.Thread(target=self._run, args=(spec, restarts), name=spec.name, daemon=True) for spec in specs]
         self._closing = threading.Event()
+        self._state_api_before = os.environ.get(STATE_API)
 
     def start(self) -> None:
         """Bring the lanes up; returns at once."""
+        _name_state_api(ray.init(ignore_reinit_error=True).dashboard_url or self._state_api_before)
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ASK_AGAIN_S))
         ray.get(self._mailbox.expect.remote(self._names))
@@ -210,13 +217,26 @@ class Lanes:
             thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Have each lane end after the command in hand, and wait so long for all of them."""
-        ends = time.monotonic() + timeout_s
+        """Have each lane end after the command in hand; one that has not ended after so long is ended with its processes.
+
+        When this returns no thread asks anything of Ray: one that did so after Ray's end would end this process (Ray's core worker
+        exits then), with the best trial not exported yet.
+        """
         self._closing.set()
         with suppress(RayError):  # where Ray itself is gone, so are the lanes
             ray.get(self._mailbox.close.remote())
+            if late := self._alive_after(timeout_s):
+                pids = ray.get(self._mailbox.controller_pids.remote())
+                _kill([pid for name, pid in pids.items() if name in late])
+        self._alive_after(timeout_s)
+        _name_state_api(self._state_api_before)
+
+    def _alive_after(self, timeout_s: float) -> set[str]:
+        """The lanes that are still up so many seconds from now, or as soon as there are none."""
+        ends = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))
+        return {thread.name for thread in self._threads if thread.is_alive()}
 
     def verdict(self) -> Answer | None:
         """Why no lane can go on, if that is so."""
@@ -232,6 +252,26 @@ class Lanes:
         except Exception as error:  # becomes the sweep's error, in the driver's main thread, if no other lane is left
             if not self._closing.is_set():
                 ray.get(self._mailbox.give_up.remote(spec.name, verdict_of(spec.name, error)))
+
+
+def _name_state_api(address: str | None) -> None:
+    """Tell Train's helpers where to ask whether a lane's controller is alive.
+
+    Left to themselves they ask the cluster that was last started by hand on their host. Where that is another, or none any more, a
+    lane takes 20 seconds longer to end, and the dashboard says that its run was aborted.
+    """
+    ENV_VARS_TO_PROPAGATE.add(STATE_API)
+    if address is None:
+        os.environ.pop(STATE_API, None)
+    else:
+        os.environ[STATE_API] = address if "://" in address else f"http://{address}"
+
+
+def _kill(controllers: list[int]) -> None:
+    """Kill Train's controllers, which run on the driver's host; Ray ends their workers, wherever those are."""
+    for pid in controllers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def make_trainer(spec: LaneSpec, mailbox: Any, restarts: int) -> Any:

@@ -5,6 +5,7 @@ Train calls these hooks in the controller's process, and :class:`OnNodesInterfac
 
 from __future__ import annotations
 
+import os
 import traceback
 from typing import Any
 
@@ -45,7 +46,7 @@ class Turnstile(WorkerGroupCallback, ControllerCallback):
     def before_worker_group_start(self, worker_group_context: Any) -> None:
         """End the lane, by an error that Train does not try again, once nobody wants it."""
         try:
-            wanted = ray.get(self._mailbox.ask.remote(self._lane))
+            wanted = ray.get(self._mailbox.ask.remote(self._lane, os.getpid()))
         except RayActorError:  # the sweep is over; without it Train would try again for ever
             wanted = False
         if not wanted:

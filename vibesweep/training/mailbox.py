@@ -61,6 +61,7 @@ class LaneState:
     generation: int = 0
     ready_ranks: set[int] = field(default_factory=set)
     pids: dict[int, int] = field(default_factory=dict)
+    controller_pid: int | None = None
     commands: list[Command] = field(default_factory=list)
     answers: dict[int, Answer] = field(default_factory=dict)
     trial_id: str | None = None
@@ -147,10 +148,16 @@ class Mailbox:
             for lane in lanes:
                 self._lanes.setdefault(lane, LaneState())
 
-    async def ask(self, lane: str) -> bool:
-        """A worker group of the lane is about to be asked of the cluster. Returns whether it is still wanted."""
+    async def ask(self, lane: str, controller_pid: int) -> bool:
+        """A worker group of the lane is about to be asked of the cluster. Returns whether it is still wanted.
+
+        Args:
+            lane: the lane's name.
+            controller_pid: of the process, on the driver's host, that asks and that keeps the group up.
+        """
         async with self._changed:
             state = self._lanes.setdefault(lane, LaneState())
+            state.controller_pid = controller_pid
             state.waiting = not (self._closed or state.closed)
             return state.waiting
 
@@ -244,6 +251,10 @@ class Mailbox:
     async def worker_pids(self) -> dict[str, dict[int, int]]:
         """The processes of each ready lane, by rank."""
         return {name: dict(state.pids) for name, state in self._lanes.items() if state.ready}
+
+    async def controller_pids(self) -> dict[str, int]:
+        """The process that keeps each lane up, of those lanes that have come so far."""
+        return {name: state.controller_pid for name, state in self._lanes.items() if state.controller_pid is not None}
 
     async def census(self) -> Census:
         """How many lanes are up, and how many wait."""
