@@ -218,6 +218,7 @@ def test_help_names_the_verbs(tmp_path: Path) -> None:
     assert "demo-corpus" in vibesweep("--help", cwd=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs ../shared/data/speech, which is not part of the project")
 def test_real_speech_is_tuned_to_below_the_untouched_base(tmp_path: Path) -> None:
     space = SPACE.replace("trials=3", "trials=6").replace("max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4")

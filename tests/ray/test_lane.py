@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 import torch
@@ -83,11 +84,13 @@ class Post:
 
 
 @contextmanager
-def lane_over(folder: Path, model: Path, shards: Path, workers: int = 1, leave_s: float = 60.0) -> Iterator[Post]:
+def lane_over(
+    folder: Path, model: Path, shards: Path, workers: int = 1, max_steps: int = MAX_STEPS, leave_s: float = 60.0
+) -> Iterator[Post]:
     """One lane with so many workers, not yet ready; in the end it may take so long to leave."""
     name = folder.name
     kept, resources = Place.of(folder), TrialResources(workers=workers)
-    spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", MAX_STEPS, resources)
+    spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", max_steps, resources)
     with mailbox_up() as mailbox:
         lanes = Lanes(mailbox, [spec], restarts=5)
         lanes.start()
@@ -241,13 +244,14 @@ def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbenc
 
 
 def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(base: Path, shards: Path, tmp_path: Path) -> None:
-    with lane_over(tmp_path / "busy", base, shards, leave_s=1.0) as post:
+    with lane_over(tmp_path / "busy", base, shards, max_steps=ENDLESS, leave_s=1.0) as post:
         assert post.ready()
-        pids = post.pids().values()
-        assert post.answer("long", SETTINGS, 1).report is not None
+        worker = psutil.Process(post.pids()[0])
+        idle = worker.cpu_times().user
         post.ask("long", SETTINGS, ENDLESS)
+        assert wait_until(lambda: worker.cpu_times().user > idle + 1.0, COMING_UP_S), "it trains by then"
     assert "busy" not in {thread.name for thread in threading.enumerate()}, "it would ask Ray after Ray's end"
-    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), COMING_UP_S)
+    assert wait_until(lambda: not worker.is_running(), COMING_UP_S)
 
 
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:

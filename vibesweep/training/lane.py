@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import train
+from ray._private.worker import get_dashboard_url
 from ray.exceptions import RayError
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
@@ -208,7 +209,7 @@ class Lanes:
 
     def start(self) -> None:
         """Bring the lanes up; returns at once."""
-        _name_state_api(ray.init(ignore_reinit_error=True).dashboard_url or self._state_api_before)
+        _name_state_api(get_dashboard_url() or self._state_api_before)
         os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
         os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(ASK_AGAIN_S))
         ray.get(self._mailbox.expect.remote(self._names))
