@@ -1,4 +1,4 @@
-"""Lanes on GPUs: one trial a GPU, and one trial over two with NCCL. Skipped where there is no GPU."""
+"""Lanes on GPUs: one trial a GPU, two on one GPU, and one trial over two GPUs with NCCL. Skipped where there is no GPU."""
 
 from __future__ import annotations
 
@@ -41,24 +41,29 @@ def space(trial: optuna.Trial) -> None:
 
 
 @pytest.mark.usefixtures("ray_with_gpus")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("workers", "gpus_per_worker"), [(1, 1), (1, 0.5), (2, 1)])
+def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, gpus_per_worker: float, corpus: Path, tmp_path: Path) -> None:
+    import ray
+
     from vibesweep.delivery.export import export
     from vibesweep.delivery.sample import speak_sample
     from vibesweep.sweep.run import run_sweep
 
     if torch.cuda.device_count() < workers:
         pytest.skip(f"needs {workers} GPUs")
+    kinds = [name.partition(":")[2] for name in ray.cluster_resources() if name.startswith("accelerator_type:")]
+    resources = TrialResources(workers, cpus_per_worker=2, gpus_per_worker=gpus_per_worker, accelerator_type=kinds[0])
     sweep = Sweep(
         space=space,
         corpus=str(corpus),
         settings=TrialSettings(batch_clips=8),
         budget=Budget(max_steps=36, grace_steps=4, reduction_factor=3),
         trials=8,
-        resources=TrialResources(workers=workers, cpus_per_worker=2, gpus_per_worker=1),
+        resources=resources,
     )
-    folder = run_sweep(sweep, f"gpu{workers}", work=tmp_path)
+    folder = run_sweep(sweep, "gpu", work=tmp_path)
     record = folder.read()
+    assert record.lanes == torch.cuda.device_count() / (workers * gpus_per_worker)
     assert record.state == "done"
     assert record.base_loss_val is not None
     assert record.best is not None
@@ -66,7 +71,5 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, corpus: Path, 
     assert math.isfinite(record.best.best_loss_val)
     assert record.best.best_loss_val < 0.9 * record.base_loss_val
     assert speak_sample(folder, export(folder, tmp_path / "best")).stat().st_size > 20_000
-    print(
-        f"{workers} workers a trial, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end=""
-    )
+    print(f"\n{resources}, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end="")
     print(f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}")
