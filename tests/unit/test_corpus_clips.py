@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,8 @@ def test_oddities_become_warnings(tmp_path: Path) -> None:
     prompts = (str(tmp_path / "a.wav"),) * 2
     part, _ = encoded(tmp_path / "parts", [Planned(Recording(**{**vars(recording), "voice_prompts": prompts}), "f")])
     summary = packed(tmp_path / "out", part)
-    assert [warned.reason for warned in summary.warnings] == ["clipped_audio", "unknown_characters", "voice_prompts"]
+    found = [warned.reason for warned in summary.warnings]
+    assert found == ["clipped_audio", "unknown_characters", "voice_prompts", "own_voice_prompt"]
     assert "SNOWMAN (2)" in summary.warnings[1].detail
     assert summary.counts["unknown_characters"] == {"SNOWMAN": 2}
 
@@ -182,6 +184,30 @@ def test_voice_prompts_and_further_columns_are_kept(tmp_path: Path) -> None:
     assert prompt.mel is not None
     assert prompt.mel.shape == (30 * 75, 80), "the first 30 s"
     assert dict(read_table(tmp_path / "out")["extra"].to_pylist()[0]) == {"mood": "calm"}
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["itself", "a copy of it"])
+def test_a_voice_prompt_that_is_the_recording_itself_is_left_out(tmp_path: Path, copied: bool) -> None:
+    recording = spoken(tmp_path)
+    shutil.copy(recording.audio, tmp_path / "copy.wav")
+    prompts = (str(tmp_path / "copy.wav") if copied else recording.audio,)
+    part, _ = encoded(tmp_path / "parts", [Planned(Recording(**{**vars(recording), "voice_prompts": prompts}), "f")])
+    summary = packed(tmp_path / "out", part)
+    assert [(warned.reason, warned.detail) for warned in summary.warnings] == [("own_voice_prompt", "1 of 1")]
+    assert next(iter(read_rows(tmp_path / "out"))).voice_prompts == ()
+
+
+def test_a_language_that_has_no_phonemes_here_is_for_models_that_read_texts(tmp_path: Path) -> None:
+    recording = spoken(tmp_path, text="[SPEAKER_A] สวัสดีตอนเช้าครับ\n[SPEAKER_B] ดีใจที่ได้ chat")
+    part = Part((Planned(recording, "f"),))
+    assert reasons(make_part(part, SETTINGS).tried) == {"a": "no_phonemes"}
+    heard = make_part(part, SETTINGS, [])
+    (row,) = heard.rows
+    assert [warned["reason"] for warned in row["warnings"]][-1] == "unspoken"
+    assert [len(turn["phonemes"]) > 0 for turn in row["turns"]] == [False, True]
+    assert 1.8 < row["turns"][1]["start_s"] < 2.4, "times are shared out by the script's characters too"
+    nothing = Part((Planned(spoken(tmp_path, text="[SPEAKER_A] …\n[SPEAKER_B] !"), "f"),))
+    assert reasons(make_part(nothing, SETTINGS, []).tried) == {"a": "no_phonemes"}
 
 
 def test_long_recordings_are_cut_at_the_turn_ends_that_are_known(corpus: Path, tmp_path: Path) -> None:

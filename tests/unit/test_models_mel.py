@@ -21,7 +21,7 @@ from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
 from vibesweep.models.mel.batch import MelBatch
 from vibesweep.models.mel.model import MelModel, MelShape
 from vibesweep.models.mel.speak import SpeakingSettings, speak
-from vibesweep.models.prompts import PromptBank
+from vibesweep.models.prompts import PromptBank, stretches
 
 
 class TestMel(SpeechModelTestCase):
@@ -79,6 +79,17 @@ def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     assert bank.draw(example, 0, np.random.default_rng(0)) is None
 
 
+def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
+    turns = tiny.rows(1)[0].turns
+    first, second = turns[0].speaker, turns[1].speaker
+    times = [(dataclasses.replace(turn, start_s=4.0 * at, end_s=4.0 * at + 4.0)) for at, turn in enumerate(turns)]
+    guessed = [dataclasses.replace(turn, timed=False) for turn in times]
+    assert stretches(times, (first, second), 7.5, 60) == ((0, 0, 30), (1, 30, 60))
+    assert stretches(guessed, (first, second), 7.5, 60) == ((0, 8, 22), (1, 38, 52)), "half a turn's length is left out"
+    alone = [dataclasses.replace(turn, speaker=first) for turn in guessed]
+    assert stretches(alone, (first,), 7.5, 59) == ((0, 0, 30), (0, 30, 59)), "nobody else is in the clip"
+
+
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
     base = tiny.model()
     row, other, *_ = tiny.rows(4)
@@ -95,6 +106,8 @@ def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_pat
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
     described = tiny.model().describe()
     assert MelModel.check_shards(described, manifest, "here") is None
+    with pytest.raises(ShardsError, match="3 recordings have turns without phonemes"):
+        MelModel.check_shards(described, dataclasses.replace(manifest, warnings={"unspoken": 3}), "here")
     with pytest.raises(ShardsError, match=r"'zh:ong' \(2\)"):
         MelModel.check_shards(described, dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here")
     with pytest.raises(ShardsError, match="hop_samples=256"):

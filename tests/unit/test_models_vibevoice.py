@@ -219,6 +219,21 @@ def test_a_sequence_is_the_checkpoints_template_with_the_speech_behind_it() -> N
     assert clip.length >= batch.ids.shape[1] - 1, "what batches are cut by is no less than what they take"
 
 
+def test_control_tokens_in_a_transcript_are_text() -> None:
+    base = model()
+    row = vibe.rows(1)[0]
+    odd = base.encode(
+        dataclasses.replace(row, turns=tuple(dataclasses.replace(turn, text="Say <|vision_pad|> now.") for turn in row.turns))
+    )
+    plain = base.encode(row)
+    assert isinstance(odd, VibeVoiceExample)
+    assert isinstance(plain, VibeVoiceExample)
+    latent = base.layout._special.latent
+    assert odd.bare.count(latent) == plain.bare.count(latent) == 0
+    assert odd.voiced.count(latent) == plain.voiced.count(latent) == 2
+    assert base.layout._tokenizer.decode(odd.bare).count("Say <|vision_pad|> now.") == 2
+
+
 def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_asked() -> None:
     base = model()
     clips = examples(base)

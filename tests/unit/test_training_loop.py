@@ -13,9 +13,10 @@ from tests import tiny
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.base import Sizes
+from vibesweep.training import workbench
 from vibesweep.training.checkpoint import load_checkpoint
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.workbench import Workbench, World, validation_batches
 
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
 
@@ -48,6 +49,16 @@ def test_a_trial_does_not_see_what_ran_before_it(bench: Workbench) -> None:
     alone = losses(TrialRun(bench, SETTINGS, 4).advance(4))
     TrialRun(bench, dataclasses.replace(SETTINGS, method="full", learning_rate=0.1), 4).advance(4)
     assert losses(TrialRun(bench, SETTINGS, 4).advance(4)) == alone
+
+
+def test_validation_is_cut_to_what_fits_and_stays_the_same(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bench.validate(bench.base)
+    monkeypatch.setattr(workbench, "VALIDATION_POSITIONS", 1)
+    repeats = workbench.repeats_of(sum(clip.patches for clip in bench.held_out))
+    batches = validation_batches(bench.collator, bench.held_out, "cpu", repeats)
+    assert len(bench.validation) == 1
+    assert len(batches) == len(bench.held_out) > 1
+    assert dataclasses.replace(bench, validation=batches).validate(bench.base) == pytest.approx(whole, rel=1e-6)
 
 
 def test_stopping_for_a_report_changes_nothing(bench: Workbench) -> None:

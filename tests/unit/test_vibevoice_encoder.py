@@ -131,9 +131,6 @@ def test_weights_that_cannot_be_used_are_told_of(folder: Path, tmp_path: Path) -
     save_file({**tensors, name: torch.full_like(tensors[name], torch.nan)}, broken / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match="not finite"):
         opened(broken).encode(noise(9_600))
-    save_file({**tensors, name: torch.zeros(3)}, broken / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match=r"head\.conv\.bias"):
-        opened(broken)
     (broken / "processor_config.json").unlink()
     with pytest.raises(ModelError, match="feature extractor"):
         encoder_of(f"vibevoice:{broken}")

@@ -242,6 +242,22 @@ def test_the_latents_scale_that_the_base_lacks_is_handed_on(tmp_path: Path) -> N
     assert (model.latent_scaling_factor.item(), model.latent_bias_factor.item()) == (0.25, -0.5)
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["as nan", "not at all"])
+def test_an_adapter_of_such_a_base_brings_the_scale_along_or_is_refused(tmp_path: Path, stored: bool) -> None:
+    scale = (float("nan"), float("nan")) if stored else None
+    base = Checkpoint.open(str(write_checkpoint(tmp_path / "base", scale=scale)))
+    sweep, _ = leave_trial(tmp_path / "trial", LORA)
+    (tmp_path / "out").mkdir()
+    with fetched_checkpoint(sweep.checkpoints / "t0") as (file, settings):
+        trained = Trained.read(base, file, settings, (0.25, -0.5))
+        LAYOUTS["peft"](trained, tmp_path / "out", "")
+        with pytest.raises(ModelError, match="without the scale of its latents"):
+            LAYOUTS["lora"](trained, tmp_path / "out", "")
+    beside = load_file(tmp_path / "out" / "trained.safetensors")
+    assert beside["model.latent_scaling_factor"].item() == 0.25
+    assert beside["model.latent_bias_factor"].item() == -0.5
+
+
 def test_what_is_exported_can_be_tuned_again(tmp_path: Path) -> None:
     sweep, model = leave_trial(tmp_path, LORA)
     again = load_bundle(str(export(sweep, tmp_path / "out"))).model

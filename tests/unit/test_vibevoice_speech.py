@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 import soundfile
 import torch
@@ -19,7 +21,7 @@ from vibesweep.corpus.recordings import Turn
 from vibesweep.delivery import vibevoice_speech
 from vibesweep.delivery.synthesize import Speech, default_settings, synthesize
 from vibesweep.delivery.vibevoice_speech import LEAST_LIMIT
-from vibesweep.errors import ModelError, SpeechError
+from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.mel.speak import SpeakingSettings
 
 BRIEF = SpeakingSettings(diffusion_steps=2, guidance=1.3)
@@ -154,6 +156,7 @@ def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
         ("Hello.", ["text.wav"], "the voice cannot be used"),
         ("Hello.", ["a.wav", "a.wav"], "2 voices for 1 speakers"),
         ("Hello there. " * 2_000, [], "leave no room"),
+        ("Say <|vision_pad|> now.", [], r"holds <\|vision_pad\|>, which is a control token"),
     ],
 )
 def test_what_cannot_be_spoken_is_named(folder: Path, tmp_path: Path, text: str, voices: list[str], found: str) -> None:
@@ -167,6 +170,20 @@ def test_what_cannot_be_spoken_is_named(folder: Path, tmp_path: Path, text: str,
 def test_a_place_that_cannot_be_written_to_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechError, match="cannot be written"):
         synthesize(str(folder), "Hello.", tmp_path, settings=BRIEF)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_model_that_memory_does_not_hold_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    if device == "cuda":
+        monkeypatch.setattr(vibevoice_speech._Speaker, "generate", full)
+    else:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000))
+    found = "GPU's memory" if device == "cuda" else r"takes \d\.\d GB of memory"
+    with pytest.raises(ResourceError, match=f"{found}.*vibesweep synthesize"):
+        synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
 def test_without_diffusers_it_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

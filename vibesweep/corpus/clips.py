@@ -51,13 +51,18 @@ class Spoken:
 
     @property
     def weights(self) -> list[int]:
-        """How many symbols of each turn are neither pauses nor word boundaries."""
-        return [sounds(said) for said in self.phonemes]
+        """How much is said in each turn: its phonemes, and what has none here."""
+        return [length_of(said) for said in self.phonemes]
 
 
 def sounds(phonemes: Phonemes) -> int:
     """How many symbols are neither pauses nor word boundaries."""
     return sum(symbol not in PAUSES and symbol != WORD_BOUNDARY for symbol in phonemes.symbols)
+
+
+def length_of(said: Phonemes) -> int:
+    """Phonemes, and characters that have none here: some languages that a model may learn by their script have nothing else."""
+    return sounds(said) + sum(said.unknown.values())
 
 
 def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch, sounds: Sounds | None = None) -> list[Row]:
@@ -81,11 +86,11 @@ def encode(spoken: Spoken, settings: CorpusSettings, watch: Stopwatch, sounds: S
         cuts = _cuts(spoken, path, duration_s, settings.max_duration_s, watch)
         listen = _Listener(settings, watch, sounds)
         rows = [_clip(spoken, cut, number if len(cuts) > 1 else None, path, listen) for number, cut in enumerate(cuts)]
-    prompts = _voice_prompts(spoken, listen)
+    prompts = _voice_prompts(spoken, {row["samples_hash"] for row in rows}, listen)
     for row in rows:
         cast = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in cast]
-    rows[0]["warnings"] += list(_warnings_of_texts(spoken))
+    rows[0]["warnings"] += [*_warnings_of_texts(spoken), *_warnings_of_prompts(spoken, len(prompts))]
     return rows
 
 
@@ -146,7 +151,8 @@ def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, listen: _Lis
     waveform = listen.decode(path, cut.start_s, None if number is None else cut.end_s, recording.audio)
     columns = listen.columns(waveform)
     duration_s = audio.seconds_of(columns["frames"], listen.settings.mel)
-    _check_rate(sum(spoken.weights[cut.first_turn : cut.past_turn]), duration_s, recording)
+    said = spoken.phonemes[cut.first_turn : cut.past_turn]
+    _check_rate(sum(map(sounds if listen.sounds is None else length_of, said)), duration_s, recording)
     return {
         "id": recording.id if number is None else f"{recording.id}#{number:03d}",
         "split": None,
@@ -158,7 +164,7 @@ def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, listen: _Lis
         "fingerprint": spoken.planned.fingerprint,
         "samples_hash": waveform.samples_hash,
         "level_dbfs": waveform.level_dbfs,
-        "unknown_characters": list(_unknown(spoken.phonemes[cut.first_turn : cut.past_turn]).items()),
+        "unknown_characters": list(_unknown(said).items()),
         "warnings": list(_warnings_of_audio(waveform)),
         "extra": list(recording.extra),
     }
@@ -167,7 +173,7 @@ def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, listen: _Lis
 def _check_rate(symbols: int, duration_s: float, recording: Recording) -> None:
     least, most = SYMBOLS_A_SECOND
     if not least <= symbols / duration_s <= most:
-        detail = f"{symbols} phoneme symbols in {duration_s:.1f} s, {symbols / duration_s:.1f} a second; {least:g} to {most:g} is speech"
+        detail = f"{symbols} symbols in {duration_s:.1f} s, {symbols / duration_s:.1f} a second; {least:g} to {most:g} is speech"
         raise RecordingError("speech_rate", detail, where=recording.text or recording.audio)
 
 
@@ -193,17 +199,23 @@ def _turns(spoken: Spoken, cut: Cut, duration_s: float) -> list[Row]:
     ]
 
 
-def _voice_prompts(spoken: Spoken, listen: _Listener) -> list[Row]:
-    """The voice prompts, one for each person in the order of their first words."""
+def _voice_prompts(spoken: Spoken, own: set[str], listen: _Listener) -> list[Row]:
+    """The voice prompts, one for each person in the order of their first words.
+
+    One that is the recording itself, by its address or by its samples, is none: what is to be spoken would stand in the prompt.
+    """
     people = dict.fromkeys(spoken.recording.person(turn.tag) for turn in spoken.turns)
-    return [
-        {"speaker": person, **_prompt(address, listen)} for person, address in zip(people, spoken.recording.voice_prompts, strict=False)
-    ]
+    prompts = []
+    for person, address in zip(people, spoken.recording.voice_prompts, strict=False):
+        waveform = None if address == spoken.recording.audio else _prompt(address, listen)
+        if waveform is not None and waveform.samples_hash not in own:
+            prompts.append({"speaker": person, **listen.columns(waveform)})
+    return prompts
 
 
-def _prompt(address: str, listen: _Listener) -> Row:
+def _prompt(address: str, listen: _Listener) -> decoding.Waveform:
     with Place.of(address).fetched() as path:
-        return listen.columns(listen.decode(path, 0.0, PROMPT_S, address))
+        return listen.decode(path, 0.0, PROMPT_S, address)
 
 
 def _warnings_of_audio(waveform: decoding.Waveform) -> Iterator[Row]:
@@ -215,12 +227,20 @@ def _warnings_of_texts(spoken: Spoken) -> Iterator[Row]:
     unknown = _unknown(spoken.phonemes)
     if unknown:
         yield {"reason": "unknown_characters", "detail": ", ".join(f"{name} ({count})" for name, count in unknown.most_common())}
+    mute = sum(not sounds(said) for said in spoken.phonemes)
+    if mute:
+        yield {"reason": "unspoken", "detail": f"{mute} of {len(spoken.turns)} turns"}
     failed = sum(said.not_normalised for said in spoken.phonemes)
     if failed:
         yield {"reason": "not_normalised", "detail": f"{failed} stretches of the text"}
+
+
+def _warnings_of_prompts(spoken: Spoken, kept: int) -> Iterator[Row]:
     people, prompts = {turn.tag for turn in spoken.turns}, spoken.recording.voice_prompts
     if prompts and len(prompts) != len(people):
         yield {"reason": "voice_prompts", "detail": f"{len(prompts)} for {len(people)} speakers"}
+    if own := min(len(prompts), len(people)) - kept:
+        yield {"reason": "own_voice_prompt", "detail": f"{own} of {len(prompts)}"}
 
 
 def _unknown(phonemes: Sequence[Phonemes]) -> Counter[str]:

@@ -19,7 +19,7 @@ REASONS = {
     "missing_text": "the text file is not there",
     "unreadable_text": "the text file cannot be read as UTF-8",
     "empty_text": "the text file has no words",
-    "no_phonemes": "a turn has nothing that can be spoken",
+    "no_phonemes": "a turn has nothing that can be spoken in the language that preprocess was told",
     "speaker_count": "the tags in the text are not as many as num_speakers says, or more than a clip may have",
     "speech_rate": "the text is far too long or far too short for the audio",
     "bad_segments": "the clip's entry in segments.json does not fit its turns",
@@ -34,10 +34,12 @@ REASONS = {
 
 WARNINGS = {
     "clipped_audio": "many samples are at full scale",
+    "unspoken": "no phonemes were found for turns; a model that reads texts itself can learn from them, a mel base cannot",
     "unknown_characters": "characters that no language here can say were left out",
     "not_normalised": "numbers and signs are read as eSpeak NG does, because the text could not be spelled out",
     "duplicate_audio": "another recording has the same samples; both are kept on one side of the split",
     "voice_prompts": "there are more or fewer voice prompts than speakers",
+    "own_voice_prompt": "a voice prompt that is the recording itself was left out",
 }
 
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from vibesweep.delivery.export import export
-from vibesweep.delivery.sample import speak_sample
+from vibesweep.delivery.sample import SAMPLE, speak_sample
 from vibesweep.errors import VibesweepError
 from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import CONFIG
@@ -28,8 +28,10 @@ def deliver_best(sweep: SweepFolder) -> tuple[Place, Place | VibesweepError]:
         return sweep.best, _sample(sweep, export(sweep, sweep.best.local))
     with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
         bundle = export(sweep, Path(scratch) / sweep.best.name)
+        upload_folder(bundle, sweep.best, CONFIG)  # before anything is spoken: the model is what must not be lost
         sample = _sample(sweep, bundle)
-        upload_folder(bundle, sweep.best, CONFIG)
+        if isinstance(sample, Place):
+            sample.upload(bundle / SAMPLE)
     return sweep.best, sample
 
 

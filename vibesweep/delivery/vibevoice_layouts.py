@@ -76,7 +76,7 @@ def _peft(trained: Trained, out: Path, base_name: str) -> None:
     if not trained.adapters:
         raise _no_adapter(trained, "peft")
     _write_adapter(trained, out, "", base_name)
-    in_full = {name: trained.merged(name) for name in trained.full} | trained.missing
+    in_full = {name: trained.merged(name) for name in trained.full} | dict(trained.rules)
     if in_full:
         save_file(in_full, out / IN_FULL, metadata={"format": "pt"})
     (out / CARD).write_text(peft_card(base_name, bool(in_full)), encoding="utf-8")
@@ -87,6 +87,9 @@ def _lora(trained: Trained, out: Path, base_name: str) -> None:
     left = [name for name in trained.full if not name.startswith(tuple(replaced))]
     if left:
         raise _no_adapter(trained, "lora")
+    if trained.rules:
+        found = f"the base {trained.base.folder} was saved without the scale of its latents, and this layout has no place for it"
+        raise ModelError(found, where="--layout lora", fix="choose --layout merged, original or peft")
     if any(layer.startswith(LANGUAGE_MODEL) for layer in trained.adapters):
         _write_adapter(trained, out, LANGUAGE_MODEL, base_name)
     for module in replaced:

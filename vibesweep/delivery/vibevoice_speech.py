@@ -15,20 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import psutil
 import soundfile
 import torch
-from transformers import LogitsProcessorList, VibeVoiceForConditionalGeneration, VibeVoiceProcessor
+from transformers import LogitsProcessorList, VibeVoiceConfig, VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 from transformers.generation.logits_process import UnbatchedClassifierFreeGuidanceLogitsProcessor
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.decoding import decode
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.errors import ModelError, SpeechError
+from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.mel.speak import SpeakingSettings
 
 GUIDANCE = 1.3
 """What the released checkpoints are spoken with."""
+
+ELSEWHERE = "speak it with `vibesweep synthesize` on a machine with more memory, or once others have left this one's"
 
 PATCHES_PER_TOKEN, LIMIT_RATIO, LEAST_LIMIT = 2, 4, 15
 """Latents that a token of the text usually takes (7.5 are a second), how many times as many may be spoken, and what always may."""
@@ -71,6 +74,7 @@ def speak_vibevoice(folder: Path, turns: Sequence[Turn], out: Path, voices: Sequ
     Raises:
         SpeechError: a recording cannot be read, the text does not fit the model's context, or nothing was said.
         ModelError: the folder cannot be read, or diffusers is not installed.
+        ResourceError: memory does not hold the model.
     """
     if importlib.util.find_spec("diffusers") is None:
         raise ModelError("VibeVoice samples with diffusers, which is not installed", where=str(folder), fix="pip install diffusers")
@@ -82,7 +86,7 @@ def speak_vibevoice(folder: Path, turns: Sequence[Turn], out: Path, voices: Sequ
     inputs, script_tokens = _inputs(processor, turns, tags, [_recording(voice, rate_hz) for voice in voices])
     limit = _room(inputs["input_ids"].shape[1], script_tokens, model.config.text_config.max_position_embeddings)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _seeded(settings.seed), _writing(model, out, rate_hz) as wav:
+    with _seeded(settings.seed), _in_memory(folder), _writing(model, out, rate_hz) as wav:
         on_device = {name: value.to(model.device, model.dtype if value.is_floating_point() else None) for name, value in inputs.items()}
         model.generate(
             **on_device,
@@ -100,14 +104,37 @@ def speak_vibevoice(folder: Path, turns: Sequence[Turn], out: Path, voices: Sequ
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
-    cuda = torch.cuda.is_available()
+    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    if device == "cpu":
+        _check_memory(folder)
+    with _in_memory(folder):
+        try:
+            processor = VibeVoiceProcessor.from_pretrained(folder)
+            model: Any = _Speaker.from_pretrained(folder, dtype=dtype)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again") from error
+        return processor, model.to(device).eval()
+
+
+def _check_memory(folder: Path) -> None:
+    """Refuse what the system would kill this process for."""
+    with torch.device("meta"):
+        shell: Any = VibeVoiceForConditionalGeneration(VibeVoiceConfig.from_pretrained(folder))
+    needed = sum(part.numel() for part in shell.parameters()) * torch.float32.itemsize
+    free = psutil.virtual_memory().available
+    if needed > free:
+        found = f"the model takes {needed / 1e9:.1f} GB of memory on a machine without a GPU, and {free / 1e9:.1f} GB are free"
+        raise ResourceError(found, where=str(folder), fix=ELSEWHERE)
+
+
+@contextmanager
+def _in_memory(folder: Path) -> Iterator[None]:
+    """Turn a GPU whose memory does not do into an error that says so."""
     try:
-        processor = VibeVoiceProcessor.from_pretrained(folder)
-        model: Any = _Speaker.from_pretrained(folder, dtype=torch.bfloat16 if cuda else torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again") from error
-    return processor, model.to("cuda" if cuda else "cpu").eval()
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError("the GPU's memory does not hold the model and its speech", where=str(folder), fix=ELSEWHERE) from error
 
 
 def _recording(voice: str, rate_hz: int) -> npt.NDArray[Any]:
@@ -124,6 +151,10 @@ def _recording(voice: str, rate_hz: int) -> npt.NDArray[Any]:
 
 def _inputs(processor: Any, turns: Sequence[Turn], tags: Sequence[str], prompts: Sequence[npt.NDArray[Any]]) -> tuple[dict[str, Any], int]:
     """What ``generate`` takes, and how many tokens the turns' words are."""
+    text = " ".join(turn.text for turn in turns)
+    for token in processor.tokenizer.added_tokens_decoder.values():
+        if token.content in text:
+            raise SpeechError(f"the text holds {token.content}, which is a control token", where="--text", fix="leave it out")
     voiced = set(tags[: len(prompts)])
     messages: list[dict[str, Any]] = []
     for turn in turns:

@@ -102,7 +102,8 @@ def base_folder(name: str) -> Path:
         if (folder / CONFIG).is_file():
             return folder
     shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())) if SHIPPED.is_dir() else "none"
-    raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=f"name a model's folder or a shipped base ({shipped})")
+    fix = f"name a model's folder or a shipped base ({shipped}); a VibeVoice checkpoint of the hub is {CHECKPOINT_FAMILY}:OWNER/NAME"
+    raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=fix)
 
 
 def description_of(name: str) -> tuple[type[SpeechModel], dict[str, Any]]:

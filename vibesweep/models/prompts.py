@@ -6,14 +6,43 @@ Shapes: ``P`` patches, ``D`` latent size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from vibesweep.models.base import Example
 
+if TYPE_CHECKING:
+    from vibesweep.corpus.parquet import ShardTurn
+
 SHORTEST_PROMPT_PATCHES = 4
 """Half a second: less says nothing about a voice."""
+
+
+def stretches(turns: Sequence[ShardTurn], people: Sequence[str], rate_hz: float, patches: int) -> tuple[tuple[int, int, int], ...]:
+    """(slot, first patch, one past the last patch) of each turn.
+
+    Where a corpus does not tell the times, those of a dialogue were shared out by the texts' lengths, and the turn before or after
+    reaches into them. Of such a turn the middle half is taken, which is that person's far more often.
+
+    Args:
+        turns: of a clip.
+        people: who speak in it, by slot.
+        rate_hz: patches a second.
+        patches: of the whole clip.
+    """
+    found = []
+    for turn in turns:
+        start, end = (min(round(time_s * rate_hz), patches) for time_s in _certain(turn, alone=len(people) == 1))
+        found.append((people.index(turn.speaker), start, end))
+    return tuple(found)
+
+
+def _certain(turn: ShardTurn, alone: bool) -> tuple[float, float]:
+    """Start and end in seconds of what is likely to be that person's."""
+    margin_s = 0.0 if turn.timed or alone else (turn.end_s - turn.start_s) / 4
+    return turn.start_s + margin_s, turn.end_s - margin_s
 
 
 class PromptBank:

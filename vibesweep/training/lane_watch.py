@@ -110,5 +110,5 @@ def _one_line(error: BaseException) -> str:
 
 def _fix_for(error: BaseException) -> str:
     if "out of memory" in str(error).lower():
-        return "ask for a smaller micro_batch_positions"
+        return "take lora or freeze in place of full, gradient_checkpointing, bf16, shorter clips, or a smaller micro_batch_positions"
     return "look at errors.log in the sweep's folder"

@@ -18,12 +18,13 @@ from vibesweep.errors import ShardsError
 from vibesweep.models.base import STOP_CLASS_WEIGHTS, VALIDATION_STOP_WEIGHT, Collator, Example, Ints, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle
 from vibesweep.storage import Place
+from vibesweep.training.batches import pack
 from vibesweep.training.capacity import CPU_POSITIONS, Appetite, Key, free_bytes, key_of, measure
 from vibesweep.training.feed import Feed, MemoryFeed
 from vibesweep.training.index import Index, read_clips, read_index, voice_groups
 
-VALIDATION_CLIPS = 16
-"""Clips in one validation batch."""
+VALIDATION_POSITIONS = 4_096
+"""In one validation batch, padding included, or a single clip: without gradients and in float32, under 4 GB with VibeVoice's 7B."""
 VALIDATION_DRAWS, VALIDATION_REPEATS = 8_192, (4, 32)
 """Noised latents in a validation, and how often each may come: tests/benchmarks/validation_noise.py measures what that leaves to chance."""
 TOKEN_BYTES, CLIP_BYTES = 8, 2_000
@@ -176,8 +177,8 @@ def validation_batches(
     draw: int = 0,
 ) -> list[tuple[Any, Sizes]]:
     """Batches of a worker's held-out clips; sums over workers make the mean exact though shares are uneven."""
-    mine = sorted(clips, key=lambda clip: clip.length)
-    batches = [mine[i : i + VALIDATION_CLIPS] for i in range(0, len(mine), VALIDATION_CLIPS)]
+    lengths = np.array([clip.length for clip in clips])
+    batches = [[clips[number] for number in part] for part in pack(np.arange(len(clips)), lengths, VALIDATION_POSITIONS)]
     return [
         (collator.validation(batch, repeats, draw).to(device), Sizes.of([clip.patches for clip in batch], stop_weights))
         for batch in batches

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from vibesweep.config import CorpusSettings
-from vibesweep.corpus.clips import Row, Sounds, Spoken, encode, sounds
+from vibesweep.corpus.clips import Row, Sounds, Spoken, encode, length_of, sounds
 from vibesweep.corpus.encoding.fingerprints import Planned
 from vibesweep.corpus.encoding.plan import Part
 from vibesweep.corpus.encoding.stopwatch import Stopwatch
@@ -92,7 +92,7 @@ def part_from_json(text: str) -> Part:
 def make_part(part: Part, settings: CorpusSettings, kept: Sounds | None = None) -> PartRows:
     """Encode those of a part's recordings that can be used; ``kept`` takes their samples, as :func:`clips.encode` tells."""
     watch = Stopwatch()
-    spoken, rejects = _read_texts(part.recordings, settings, watch)
+    spoken, rejects = _read_texts(part.recordings, settings, watch, by_phonemes=kept is None)
     rows: list[Row] = []
     for item in spoken:
         try:
@@ -124,8 +124,10 @@ def read_tried(place: Place) -> Tried:
     return Tried(tuple(found["used"]), {fingerprint: Reject(**reject) for fingerprint, reject in found["rejects"].items()})
 
 
-def _read_texts(recordings: Sequence[Planned], settings: CorpusSettings, watch: Stopwatch) -> tuple[list[Spoken], dict[str, Reject]]:
-    """Turns and phonemes of the recordings, phonemized in one call."""
+def _read_texts(
+    recordings: Sequence[Planned], settings: CorpusSettings, watch: Stopwatch, by_phonemes: bool
+) -> tuple[list[Spoken], dict[str, Reject]]:
+    """Turns and phonemes of the recordings, phonemized in one call; a model with an encoder of its own reads texts, not phonemes."""
     read: list[tuple[Planned, tuple[Turn, ...]]] = []
     rejects: dict[str, Reject] = {}
     for planned in recordings:
@@ -138,7 +140,8 @@ def _read_texts(recordings: Sequence[Planned], settings: CorpusSettings, watch: 
     spoken = []
     for planned, turns in read:
         item = Spoken(planned, turns, tuple(next(answers) for _ in turns))
-        mute = [turn.text for turn, said in zip(turns, item.phonemes, strict=True) if not sounds(said)]
+        said = sounds if by_phonemes else length_of
+        mute = [turn.text for turn, phonemes in zip(turns, item.phonemes, strict=True) if not said(phonemes)]
         if mute:
             where = planned.recording.text or planned.recording.audio
             rejects[planned.fingerprint] = Reject(planned.recording.id, where, "no_phonemes", f"{mute[0][:80]!r}")

@@ -23,7 +23,7 @@ from vibesweep.models.base import PLAIN, Augmentation, Collator, Example
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.mel.latents import PatchCodec
-from vibesweep.models.prompts import PromptBank
+from vibesweep.models.prompts import PromptBank, stretches
 
 if TYPE_CHECKING:
     from vibesweep.corpus.parquet import ShardRow
@@ -65,20 +65,12 @@ def encode_row(row: ShardRow, table: PhonemeTable, codec: PatchCodec, patch_rate
     people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
     turns = tuple((people.index(turn.speaker), tuple(table.encode_known(turn.phonemes))) for turn in row.turns)
     latents = codec.encode(_floats(row.mel))
-    stretches = tuple(
-        (people.index(turn.speaker), _patch(turn.start_s, patch_rate_hz, latents), _patch(turn.end_s, patch_rate_hz, latents))
-        for turn in row.turns
-    )
     prompts = {people.index(prompt.person): codec.encode(_floats(prompt.mel)) for prompt in row.voice_prompts if prompt.mel is not None}
-    return Example(row.id, people, turns, latents, stretches, prompts)
+    return Example(row.id, people, turns, latents, stretches(row.turns, people, patch_rate_hz, len(latents)), prompts)
 
 
 def _floats(mel: npt.NDArray[np.float16]) -> Tensor:
     return torch.from_numpy(mel.astype(np.float32))
-
-
-def _patch(time_s: float, patch_rate_hz: float, latents: Tensor) -> int:
-    return min(round(time_s * patch_rate_hz), len(latents))
 
 
 def prefix_ids(prompts: Sequence[Tensor | None], turns: Sequence[tuple[int, Sequence[int]]]) -> list[int]:

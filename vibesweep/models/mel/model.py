@@ -143,6 +143,9 @@ class MelModel(Qwen2SpeechModel):
         if manifest.mel != mel:
             found = f"the shards were made with {manifest.mel}, the model with {mel}"
             raise ShardsError(found, where=where, fix="preprocess the corpus again with the model's settings")
+        if unspoken := manifest.warnings.get("unspoken"):
+            fix = "preprocess the corpus without --model, and with its --language"
+            raise ShardsError(f"{unspoken} recordings have turns without phonemes, which a mel base reads", where=where, fix=fix)
         missing = PhonemeTable.from_json(description["phonemes"]).missing(manifest.symbols)
         if not missing:
             return None

@@ -30,6 +30,11 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
 ENCODERS = ("model.audio_tower.encoder.", "model.semantic_tokenizer_encoder.")
 SCALE, BIAS = "model.latent_scaling_factor", "model.latent_bias_factor"
+ENCODER_SIZES = (
+    *("channels", "hidden_size", "kernel_size", "num_filters", "downsampling_ratios", "depths", "ffn_expansion"),
+    *("rms_norm_eps", "hidden_act"),
+)
+"""What of an encoder's configuration decides what it computes; the rest is transformers' own, and comes and goes with its versions."""
 FINGERPRINT_BYTES = 64
 """Read of each encoder tensor: training it in any way changes them, and 2 GB need not be read for a sweep to begin."""
 COPY_AGAIN = "download or copy the checkpoint again"
@@ -56,12 +61,12 @@ class Checkpoint:
         """Find a checkpoint, and download it where the address is a hub id that is no folder.
 
         Raises:
-            ModelError: it cannot be found or downloaded, is no VibeVoice checkpoint, or lacks tensors.
+            ModelError: it cannot be found or downloaded, is no VibeVoice checkpoint, or lacks tensors or has them in other shapes.
         """
         folder = folder_of(address)
         config = _config(folder)
         checkpoint = cls(folder, config, _files(folder))
-        checkpoint._check_names()
+        checkpoint._check_tensors()
         return checkpoint
 
     def tensor(self, name: str) -> Tensor:
@@ -94,8 +99,7 @@ class Checkpoint:
         """A hash of all that the encoders' features depend on: the same for a checkpoint and for what was fine-tuned from it."""
         digest = hashlib.sha256()
         for part in (self.config.audio_config, self.config.semantic_model_config):
-            kept = {key: value for key, value in part.to_dict().items() if not key.startswith(("_", "transformers", "dtype"))}
-            digest.update(json.dumps(kept, sort_keys=True).encode())
+            digest.update(json.dumps([getattr(part, key) for key in ENCODER_SIZES]).encode())
         for name in sorted(name for name in self.files if name.startswith(ENCODERS)):
             digest.update(name.encode() + _edge_bytes(self.files[name], name))
         return digest.hexdigest()[:32]
@@ -111,17 +115,28 @@ class Checkpoint:
             except (OSError, SafetensorError) as error:
                 raise ModelError(f"it cannot be read: {error}", where=str(file), fix=COPY_AGAIN) from error
 
-    def _check_names(self) -> None:
+    def _check_tensors(self) -> None:
+        """Look for every tensor, and at its shape; only the files' heads are read."""
         optional = {SCALE, BIAS} | ({"lm_head.weight"} if self.config.tie_word_embeddings else set())
         with torch.device("meta"):
-            wanted = set(VibeVoiceForConditionalGeneration(self.config).state_dict()) - optional
-        missing = sorted(wanted - self.files.keys())
+            wanted = {name: list(tensor.shape) for name, tensor in VibeVoiceForConditionalGeneration(self.config).state_dict().items()}
+        missing = sorted(wanted.keys() - optional - self.files.keys())
         if missing:
             shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
             found = f"{len(missing)} of its {len(wanted)} tensors are missing: {shown}"
             raise ModelError(
                 found, where=str(self.folder), fix="download or copy the checkpoint again, or convert it to transformers' layout"
             )
+        for name, shape in self._shapes():
+            if shape != wanted.get(name, shape):
+                found = f"{name} is of shape {shape}, and its {CONFIG} says {wanted[name]}"
+                raise ModelError(found, where=str(self.folder), fix=COPY_AGAIN)
+
+    def _shapes(self) -> Iterator[tuple[str, list[int]]]:
+        for file in sorted(set(self.files.values())):
+            with safe_open(file, framework="pt") as stored:
+                for name in stored.keys():
+                    yield name, stored.get_slice(name).get_shape()
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -50,7 +50,7 @@ class VibeVoiceEncoder:
 
     @classmethod
     def of(cls, name: str) -> VibeVoiceEncoder:
-        """Look at the checkpoint of a located name; no weights are read.
+        """Look at the checkpoint of a located name, and at its tokenizer; no weights are read.
 
         Raises:
             ModelError: it cannot be used.
@@ -60,6 +60,7 @@ class VibeVoiceEncoder:
         if audio.hop_length != semantic.hop_length:
             found = f"its acoustic latents are of {audio.hop_length} samples, its semantic ones of {semantic.hop_length}"
             raise ModelError(found, where=str(checkpoint.folder), fix="name a checkpoint whose two encoders have one rate")
+        TextLayout.load(checkpoint.folder, checkpoint.config)  # here, not hours later in the first worker
         return cls(
             name=name,
             fingerprint=checkpoint.fingerprint,
@@ -161,11 +162,7 @@ def _configs(checkpoint: Checkpoint) -> tuple[Any, Any]:
 def _encoder(config: Any, checkpoint: Checkpoint, prefix: str) -> torch.nn.Module:
     with torch.device("meta"):
         encoder = VibeVoiceAcousticTokenizerEncoderModel(config)
-    try:
-        encoder.load_state_dict({name: tensor.float() for name, tensor in checkpoint.tensors(prefix).items()}, assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{prefix}: {reason}", where=str(checkpoint.folder), fix="download or copy the checkpoint again") from error
+    encoder.load_state_dict({name: tensor.float() for name, tensor in checkpoint.tensors(prefix).items()}, assign=True)
     return cast(torch.nn.Module, encoder.requires_grad_(False).eval())
 
 

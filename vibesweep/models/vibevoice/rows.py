@@ -6,7 +6,6 @@ Shapes: ``P`` latents, ``D`` latent size, ``F`` semantic size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +15,13 @@ from torch import Tensor
 
 from vibesweep.corpus.manifest import read_manifest, read_silence, read_table
 from vibesweep.errors import ShardsError
+from vibesweep.models.prompts import stretches
 from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, Silence, VibeVoiceExample
 from vibesweep.models.vibevoice.text import MOST_SPEAKERS, TextLayout
 
 if TYPE_CHECKING:
     from vibesweep.corpus.manifest import Address, Manifest
-    from vibesweep.corpus.parquet import ShardRow, ShardTurn
+    from vibesweep.corpus.parquet import ShardRow
     from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
 
@@ -39,7 +39,7 @@ def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:
         people=people,
         turns=(),
         latents=latents,
-        stretches=tuple(_stretch(turn, people, rate_hz, len(latents)) for turn in row.turns),
+        stretches=stretches(row.turns, people, rate_hz, len(latents)),
         prompts=prompts,
         semantic=_tensor(row.semantic),
         bare=tuple(layout.ids(script, voiced=False)),
@@ -51,17 +51,14 @@ def _tensor(values: npt.NDArray[np.float16]) -> Tensor:
     return torch.from_numpy(values.copy())  # the shard's memory cannot be written to, nor kept
 
 
-def _stretch(turn: ShardTurn, people: Sequence[str], rate_hz: float, count: int) -> tuple[int, int, int]:
-    start, end = (min(round(time_s * rate_hz), count) for time_s in (turn.start_s, turn.end_s))
-    return people.index(turn.speaker), start, end
-
-
 def check_rows(checkpoint: Checkpoint, manifest: Manifest, where: str) -> None:
     """Look whether shards can train a checkpoint.
 
     Raises:
         ShardsError: they hold no features or another checkpoint's; a clip has too many speakers, or is longer than the context.
+        ModelError: the checkpoint's tokenizer does not fit it.
     """
+    TextLayout.load(checkpoint.folder, checkpoint.config)
     again = f"preprocess the corpus with --model vibevoice:{checkpoint.folder}"
     if manifest.features is None:
         raise ShardsError("the shards hold no features of a VibeVoice checkpoint", where=where, fix=again)

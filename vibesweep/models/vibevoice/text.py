@@ -81,7 +81,9 @@ class TextLayout:
                 content.append({"type": "audio"})
             heard.add(slot)
             messages.append({"role": str(slot), "content": content})
-        return cast(list[int], self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False))
+        # What looks like a control token in a transcript is text
+        rendered = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, sanitize_control_tokens=True)
+        return cast(list[int], rendered)
 
     def bare(self, turns: Turns) -> list[int]:
         """The ids with no voice prompts."""
