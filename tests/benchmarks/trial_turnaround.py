@@ -29,9 +29,8 @@ from vibesweep.config import Budget, Report, Sweep, TrialSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.shards import preprocess
 from vibesweep.sweep import run
-from vibesweep.sweep.hosts import beside_the_driver
 from vibesweep.sweep.space import settings_with
-from vibesweep.sweep.trial import LaneTrial
+from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 from vibesweep.training.lane import POLL_S
 
 TRIALS = 5

@@ -15,7 +15,7 @@ import ray.data
 from rich.console import Console
 
 from tests.checkpoint import write_checkpoint
-from vibesweep.config import CorpusSettings, MelSettings
+from vibesweep.config import CorpusSettings, MelSettings, Sweep
 from vibesweep.corpus import decoding
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.encoding.fingerprints import fingerprint_all
@@ -205,12 +205,13 @@ def test_a_killed_run_goes_on_where_it_was(corpus: Path, encoder: FeatureEncoder
 def test_a_sweep_makes_the_shards_that_its_model_reads(corpus: Path, encoder: FeatureEncoder, tmp_path: Path) -> None:
     said: list[str] = []
     console = Console(quiet=True)
-    heard, plain = (shards_for(str(corpus), model, Place.of(tmp_path), said.append, console) for model in (encoder.name, "mel-tiny"))
+    sweeps = [Sweep({}, corpus=str(corpus), model=model) for model in (encoder.name, "mel-tiny", "vibevoice:/nowhere")]
+    heard, plain = (shards_for(sweep, Place.of(tmp_path), said.append, console) for sweep in sweeps[:2])
     assert heard != plain
     assert read_manifest(heard).features is not None
     assert read_manifest(plain).features is None
     with pytest.raises(ModelError, match="no such folder"):
-        shards_for(str(corpus), "vibevoice:/nowhere", Place.of(tmp_path), said.append, console)
+        shards_for(sweeps[2], Place.of(tmp_path), said.append, console)
 
 
 def test_what_goes_wrong_in_an_actor_is_told_as_it_is(corpus: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -21,15 +21,19 @@ from rich.console import Console
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
+from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.hosts import check_hosts, live_nodes
 from vibesweep.corpus.manifest import MANIFEST_FILE
+from vibesweep.corpus.shards import preprocess
 from vibesweep.errors import ResourceError
 from vibesweep.folders import upload_folder
 from vibesweep.storage import Place
-from vibesweep.sweep.hosts import check_hosts, live_hosts
-from vibesweep.sweep.outcome import DONE
+from vibesweep.sweep import run
+from vibesweep.sweep.outcome import COMPLETE, DONE, PRUNED
 from vibesweep.sweep.run import run_sweep
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("ray_cluster"),
     pytest.mark.skipif(
         shutil.which("unshare") is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0,
@@ -49,13 +53,13 @@ def hidden(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with (tmp_path_factory.mktemp("said") / "said").open("w+") as said:
         second = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
         try:
-            assert wait_until(lambda: len(live_hosts()) == 2 or second.poll() is not None, 120.0)
+            assert wait_until(lambda: len(live_nodes()) == 2 or second.poll() is not None, 120.0)
             assert second.poll() is None, Path(said.name).read_text()
             yield folder
         finally:
             second.terminate()
             second.wait(60.0)
-            assert wait_until(lambda: len(live_hosts()) == 1, 60.0), "the other tests count on one"
+            assert wait_until(lambda: len(live_nodes()) == 1, 60.0), "the other tests count on one"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,27 @@ def test_a_sweep_there_is_refused_before_anything_is_made(hidden: Path, sweep: S
     with pytest.raises(ResourceError, match="this host does not see"):
         run_sweep(sweep, "refused", work=hidden / "work", console=Console(file=io.StringIO()))
     assert list((hidden / "work").iterdir()) == []
+
+
+def test_shards_are_refused_where_a_host_does_not_see_what_they_are_made_of(hidden: Path) -> None:
+    corpus = write_demo_corpus(hidden / "talks", recordings=2)
+    with pytest.raises(ResourceError, match="this host does not see"):
+        preprocess(corpus, hidden / "shards")
+    assert not list((hidden / "shards").iterdir())
+
+
+def test_a_lane_on_a_host_that_came_later_and_does_not_see_the_shards_leaves_the_others_to_go_on(
+    hidden: Path, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = shutil.copytree(sweep.corpus, hidden / "some_shards")
+    monkeypatch.setattr(run, "check_hosts", lambda work, others: None)  # as if the second host were not up yet
+    said = io.StringIO()
+    three = replace(sweep, corpus=str(shards), resources=TrialResources(workers=1), lanes=3, trials=6)
+    record = run_sweep(three, "late", work=tmp_path, console=Console(file=said, width=1_000)).read()
+    assert record.state == DONE
+    assert {trial.state for trial in record.trials} <= {COMPLETE, PRUNED}
+    assert f"this host does not see {shards}" in said.getvalue()
+    assert said.getvalue().count("a lane is given up, the others go on") == 1
 
 
 @pytest.fixture(scope="module")

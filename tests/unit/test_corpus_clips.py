@@ -22,6 +22,7 @@ from vibesweep.corpus.encoding.plan import Part, ShardPlan
 from vibesweep.corpus.manifest import ShardFile, read_rows, read_table, write_manifest
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.recordings import Recording
+from vibesweep.errors import ResourceError
 from vibesweep.storage import Place
 
 SETTINGS = CorpusSettings()
@@ -153,10 +154,20 @@ def test_recordings_of_no_use_are_told_and_the_others_are_kept(corpus: Path, tmp
 
 
 def test_a_part_of_which_nothing_can_be_used_says_so(tmp_path: Path) -> None:
-    part, tried = encoded(tmp_path, [Planned(Recording("a", str(tmp_path / "gone.wav"), words="Hello."), "f")])
+    (tmp_path / "a.wav").write_text("no sound")
+    part, tried = encoded(tmp_path, [Planned(Recording("a", str(tmp_path / "a.wav"), words="Hello."), "f")])
     assert tried.used == ()
     assert reasons(tried) == {"a": "unreadable_audio"}
     assert len(read_part(part)) == 0
+
+
+@pytest.mark.parametrize("words", ["Hello.", None], ids=["audio", "text"])
+def test_a_file_that_this_host_does_not_see_is_no_fault_of_the_recording(tmp_path: Path, words: str | None) -> None:
+    spoken(tmp_path)
+    gone = tmp_path / ("gone.wav" if words else "gone.txt")
+    recording = Recording("a", str(gone), words=words) if words else Recording("a", str(tmp_path / "a.wav"), text=str(gone))
+    with pytest.raises(ResourceError, match=f"this host does not see {gone}"):
+        make_part(Part((Planned(recording, "f"),)), SETTINGS)
 
 
 def test_oddities_become_warnings(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vibesweep"
 ORDER = ["errors", "config", "storage", "folders", "corpus", "models", "training", "sweep", "delivery", "cli", "__main__"]
-RAY_HERE = ("corpus/session.py", "corpus/shards.py", "training/lane", "training/stream.py", "sweep/")
+RAY_HERE = ("corpus/hosts.py", "corpus/session.py", "corpus/shards.py", "training/lane", "training/stream.py", "sweep/")
 # What delivery may see of sweep: its folder on disk, which is read without ray
 DELIVERY_SEES = {"vibesweep.sweep.record", "vibesweep.sweep.outcome"}
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

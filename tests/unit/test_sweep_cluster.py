@@ -125,6 +125,8 @@ def test_the_workers_of_a_lane_have_the_same_gpus() -> None:
     two = replace(ONE_GPU, workers=2)
     plan = plan_lanes(replace(MANY, resources=two), MIXED)
     assert [lane.accelerator_type for lane in plan] == ["L4", "H100", "H100"], "the third L4 has no fellow"
+    ones = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:H100": 1.0}
+    assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, ones, ones])) == [replace(two, accelerator_type="H100")], "nor the L4"
     assert plan_lanes(replace(MANY, resources=ONE_GPU), MIXED) == [ONE_GPU] * 7, "one worker takes any"
     assert plan_lanes(replace(MANY, resources=replace(two, accelerator_type="L4")), MIXED) == [replace(two, accelerator_type="L4")]
     assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, SMALL])) == [two], "nothing to choose, nothing to ask for"

@@ -282,6 +282,7 @@ async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
         await mailbox.fail("b", LOST, restarting=True)
     assert not await mailbox.ask("b", 1)
     assert await mailbox.verdict() is None
+    assert (await mailbox.census()).given_up == (str(LOST.error),) * 2
     await mailbox.give_up("b", Answer(error=TrialError("told again")))
     assert await mailbox.verdict() is None
     await mailbox.give_up("c", LOST)

@@ -18,6 +18,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from os import PathLike
 from typing import Any
 
@@ -35,18 +36,20 @@ from vibesweep.corpus.encoding.plan import ClipEntry, Part, ShardPlan, assign_sp
 from vibesweep.corpus.encoding.progress import Encoded
 from vibesweep.corpus.encoding.shard_folder import Known, ShardFolder, entries_in
 from vibesweep.corpus.features import SILENCE_S, FeatureEncoder, check_rate, identity_of, silence_file
+from vibesweep.corpus.hosts import SHARED, check_hosts
 from vibesweep.corpus.manifest import REJECTS_FILE, SPLITS, FeatureRecord, Manifest, ShardFile
 from vibesweep.corpus.metadata import read_metadata
 from vibesweep.corpus.phonemes import check_language
 from vibesweep.corpus.rejects import Reject, Warned
 from vibesweep.corpus.session import running_ray
 from vibesweep.corpus.statistics import added_up
-from vibesweep.errors import CorpusError, VibesweepError
+from vibesweep.errors import CorpusError, ShardsError, VibesweepError
 from vibesweep.storage import Place
 
 ROWS_A_TASK, FEW_TASKS = 4, 8
 """Ray Data took 0.2 s to hand a core its next task, in which that core stood still; few rows get a task each, for the sake of all cores."""
 
+Row = dict[str, Any]
 Tell = Callable[[Encoded], None]
 FingerprintedRejects = list[tuple[str, Reject]]
 
@@ -57,6 +60,7 @@ def preprocess(
     settings: CorpusSettings | None = None,
     *,
     encoder: FeatureEncoder | None = None,
+    gpus_may_come: bool = False,
     tell: Tell | None = None,
 ) -> Manifest:
     """Make shards of a corpus, unless they are there already for the same input, settings and encoder.
@@ -68,12 +72,14 @@ def preprocess(
         out: the path or URI of the folder of shards; former ones are replaced when the new ones are whole.
         settings: how.
         encoder: adds the features of a checkpoint's encoders; on GPUs, where the cluster has any.
+        gpus_may_come: the encoder waits for a GPU that the cluster's autoscaler brings up, where there is none yet.
         tell: is called with the progress of the encoding, first with what was there before.
 
     Raises:
         CorpusError: the corpus cannot be read, or too many of its recordings cannot be used; rejects.parquet says why.
         ShardsError: ``out`` holds something else than shards.
         ModelError: the encoder's weights cannot be read, or do not fit the GPU's memory.
+        ResourceError: a host of the cluster does not see the corpus or ``out``.
         StorageError: a store cannot be reached.
     """
     settings, folder = settings or CorpusSettings(), ShardFolder(Place.of(out))
@@ -88,8 +94,10 @@ def preprocess(
         return former
     folder.check()
     with running_ray():
-        _encode(planned, folder, settings, encoder, tell or (lambda encoded: None))
+        check_hosts(folder.place, [Place.of(corpus)])
+        _encode(planned, folder, settings, encoder, gpus_may_come, tell or (lambda encoded: None))
         tried = folder.known()
+        _check_all_came_back(planned, tried, folder.place)
         clips = entries_in(tried, {item.fingerprint for item in planned})
         rejects = [("", reject) for reject in unread] + _rejected(planned, tried)
         _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(corpus))
@@ -103,29 +111,40 @@ def preprocess(
     return manifest
 
 
-def _encode(planned: Sequence[Planned], folder: ShardFolder, settings: CorpusSettings, encoder: FeatureEncoder | None, tell: Tell) -> None:
+def _check_all_came_back(planned: Sequence[Planned], tried: Known, out: Place) -> None:
+    lost = sum(item.fingerprint not in tried for item in planned)
+    if lost:
+        found = f"{lost} of {len(planned)} recordings were written where this host does not see them"
+        raise ShardsError(found, where=str(out), fix=SHARED)
+
+
+def _encode(
+    planned: Sequence[Planned],
+    folder: ShardFolder,
+    settings: CorpusSettings,
+    encoder: FeatureEncoder | None,
+    gpus_may_come: bool,
+    tell: Tell,
+) -> None:
     """Encode what no file holds yet."""
     known, parts_folder = folder.known(), folder.parts
     encoded = Encoded(sum(item.fingerprint in known for item in planned), len(planned))
     tell(encoded)
 
-    def encode_part(row: dict[str, Any]) -> dict[str, Any]:
+    def encode_part(row: Row) -> Row:
         return write_part(make_part(part_from_json(row["part"]), settings), parts_folder).to_row()
 
     lacking = parts_of([item for item in planned if item.fingerprint not in known])
     if encoder is not None and not lacking and not (folder.place / silence_file(encoder)).is_file():
         lacking = [Part(())]  # whoever opens the encoder writes the silence
     rows = [{"part": part_to_json(part)} for part in lacking]
-    for row in _mapped(encode_part, rows) if encoder is None else _through_encoder(rows, folder, settings, encoder):
+    for row in _mapped(encode_part, rows) if encoder is None else _through_encoder(rows, folder, settings, encoder, gpus_may_come):
         encoded = encoded.plus(PartSummary.from_row(row))
         tell(encoded)
 
 
 class _Encoding:
-    """An actor that holds the weights of an encoder.
-
-    What a user can mend comes back as a row: of an actor that failed to start Ray tells in words alone.
-    """
+    """An actor that holds the weights of an encoder."""
 
     def __init__(self, encoder: FeatureEncoder, folder: ShardFolder) -> None:
         self._parts, silence = folder.parts, folder.place / silence_file(encoder)
@@ -137,42 +156,69 @@ class _Encoding:
         except VibesweepError as error:
             self._failed = error
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        try:
-            if self._failed is not None:
-                raise self._failed
-            return {**write_part(with_features(Heard.from_row(row), self._encoder), self._parts).to_row(), "failed": b""}
-        except VibesweepError as error:
-            return {"summary": "", "failed": pickle.dumps(error)}
+    def __call__(self, row: Row) -> Row:
+        return _telling(self._hear, {"summary": ""})(row)
+
+    def _hear(self, row: Row) -> Row:
+        if self._failed is not None:
+            raise self._failed
+        return write_part(with_features(Heard.from_row(row), self._encoder), self._parts).to_row()
 
 
 def _through_encoder(
-    rows: Sequence[dict[str, Any]], folder: ShardFolder, settings: CorpusSettings, encoder: FeatureEncoder
-) -> Iterator[dict[str, Any]]:
+    rows: Sequence[Row], folder: ShardFolder, settings: CorpusSettings, encoder: FeatureEncoder, gpus_may_come: bool
+) -> Iterator[Row]:
     """Tasks of a part each, then actors with a GPU each. Without GPUs Ray Data fuses the two, as both ask for one CPU."""
     if not rows:
         return
     cluster = ray.cluster_resources()
-    gpus = int(cluster.get("GPU", 0))
+    gpus = int(cluster.get("GPU", 0)) or int(gpus_may_come)
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(len(rows), gpus or max(1, int(cluster["CPU"]))))
 
-    def decode_part(row: dict[str, Any]) -> dict[str, Any]:
+    def decode_part(row: Row) -> Row:
         return hear(part_from_json(row["part"]), settings).to_row()
 
+    nothing = Heard(make_part(Part(()), settings), []).to_row()
+
     with _quiet_ray_data():
-        heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(decode_part, num_cpus=1)
+        heard = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(_telling(decode_part, nothing), num_cpus=1)
         share: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
         stage: Any = _Encoding  # Ray Data takes classes, and is typed for functions
-        for row in heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows():
-            if row["failed"]:
-                raise pickle.loads(row["failed"])  # of our own actor, through Ray's memory: no file is unpickled
-            yield row
+        yield from _raising(heard.map(stage, fn_constructor_args=(encoder, folder), compute=pool, **share).iter_rows())
+
+
+def _telling(work: Callable[[Row], Row], nothing: Row) -> Callable[[Row], Row]:
+    """Work whose row says what a user can mend, in ``failed``: of what a task or an actor raises Ray Data tells in words alone.
+
+    Args:
+        work: of a row whose own ``failed``, where it has one, is handed on.
+        nothing: the row where there is no outcome, of the same columns as one.
+    """
+
+    @wraps(work)  # the dashboard shows its name
+    def tell(row: Row) -> Row:
+        if row.get("failed"):
+            return {**nothing, "failed": row["failed"]}
+        try:
+            return {**work(row), "failed": b""}
+        except VibesweepError as error:
+            return {**nothing, "failed": pickle.dumps(error)}
+
+    return tell
+
+
+def _raising(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, until one of them failed."""
+    for row in rows:
+        if row["failed"]:
+            raise pickle.loads(row["failed"])  # of our own task, through Ray's memory: no file is unpickled
+        yield row
 
 
 def _pack(plans: Sequence[ShardPlan], folder: Place, settings: CorpusSettings) -> list[ShardSummary]:
     """Write the shards; summaries in the order of the plans, whatever order the tasks end in."""
 
-    def pack_shard(row: dict[str, Any]) -> dict[str, Any]:
+    def pack_shard(row: Row) -> Row:
         return write_shard(plan_from_json(row["plan"]), folder, settings.mel).to_row()
 
     summaries = map(ShardSummary.from_row, _mapped(pack_shard, [{"plan": plan_to_json(plan)} for plan in plans]))
@@ -180,12 +226,13 @@ def _pack(plans: Sequence[ShardPlan], folder: Place, settings: CorpusSettings) -
     return [found[plan.name] for plan in plans]
 
 
-def _mapped(work: Callable[[dict[str, Any]], dict[str, Any]], rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Ray Data tasks of a few rows each, which Ray's dashboard shows under the name of ``work``; results as they come."""
+def _mapped(work: Callable[[Row], Row], rows: Sequence[Row]) -> Iterator[Row]:
+    """Ray Data tasks of a few rows each, which Ray's dashboard shows under the name of ``work``; summaries as they come."""
     if rows:
         tasks = max(len(rows) // ROWS_A_TASK, min(len(rows), FEW_TASKS))
         with _quiet_ray_data():
-            yield from ray.data.from_items(list(rows), override_num_blocks=tasks).map(work).iter_rows()
+            told = _telling(work, {"summary": ""})
+            yield from _raising(ray.data.from_items(list(rows), override_num_blocks=tasks).map(told).iter_rows())
 
 
 def _rejected(planned: Sequence[Planned], tried: Known) -> FingerprintedRejects:

@@ -62,11 +62,12 @@ def plan_lanes(sweep: Sweep, cluster: Cluster) -> list[TrialResources]:
     _check_counts(sweep)
     _check_gpus(sweep.resources)
     one = sweep.resources
-    fit = {kind: room // one.workers for kind, room in _room(cluster, one).items() if room >= one.workers}
+    room = {kind: workers for kind, workers in _room(cluster, one).items() if workers}
+    fit = {kind: workers // one.workers for kind, workers in room.items() if workers >= one.workers}
     wanted = sweep.lanes or 1
     if sum(fit.values()) < wanted and not cluster.open_ended:
         raise _too_much(sweep, cluster, sum(fit.values()))
-    if one.workers > 1 and len(fit) > 1:
+    if one.workers > 1 and len(room) > 1 and fit:
         lanes = [replace(one, accelerator_type=kind) for kind, count in fit.items() for _ in range(count)]
     else:
         lanes = [one] * max(sum(fit.values()), wanted)

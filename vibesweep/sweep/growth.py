@@ -14,6 +14,7 @@ import ray
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply, NodeStatus  # type: ignore[attr-defined]
 
+from vibesweep.corpus.hosts import live_nodes
 from vibesweep.sweep.cluster import Cluster, HostType
 
 AUTOSCALERS = ("autoscaler/v2/monitor.py", "autoscaler/_private/monitor.py")
@@ -22,7 +23,7 @@ STATUS_S = 10.0
 
 def cluster_now() -> Cluster:
     """The cluster of this process: its hosts, and those that may come."""
-    live = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    live = [node["Resources"] for node in live_nodes()]
     command = _autoscaler()
     if command is None:
         return Cluster(live, open_ended=_status().autoscaling_state.autoscaler_state_version > 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vibesweep.config import Sweep
 from vibesweep.corpus.encoding.progress import shown
 from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
@@ -31,12 +32,12 @@ def check_corpus(corpus: str) -> None:
         read_metadata(corpus)
 
 
-def shards_for(corpus: str, model: str, work: Place, say: Callable[[str], None], console: Console) -> str:
+def shards_for(sweep: Sweep, work: Place, say: Callable[[str], None], console: Console) -> str:
     """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
 
     Args:
-        corpus: a folder of shards, a corpus folder, or ``demo``.
-        model: that is to be tuned on them; where it has encoders of its own, they hear the corpus.
+        sweep: its corpus is a folder of shards, a corpus folder, or ``demo``; where its model has encoders of its own, they hear the
+            corpus, on GPUs where its trials take them.
         work: where the demo corpus and the shards go, each named after its corpus.
         say: told what takes time.
         console: shows how the encoding gets on.
@@ -45,15 +46,15 @@ def shards_for(corpus: str, model: str, work: Place, say: Callable[[str], None],
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
         ModelError: the model's encoders cannot be read.
     """
-    place = _demo_corpus(work / CORPORA / DEMO, say) if is_demo(corpus) else Place.of(corpus)
+    place = _demo_corpus(work / CORPORA / DEMO, say) if is_demo(sweep.corpus) else Place.of(sweep.corpus)
     if (place / MANIFEST_FILE).is_file():
         return str(place)
-    encoder = encoder_of(model)
+    encoder = encoder_of(sweep.model)
     # Two corpora may share a name, and two checkpoints a corpus; their addresses tell their shards apart.
     origin = str(place) if encoder is None else f"{place} {encoder.name}"
     out = work / SHARDS / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
     with shown(console) as tell:
-        manifest = preprocess(str(place), str(out), encoder=encoder, tell=tell)
+        manifest = preprocess(str(place), str(out), encoder=encoder, gpus_may_come=sweep.resources.gpus_per_worker > 0, tell=tell)
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
     left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
     say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from vibesweep import __version__
 from vibesweep.config import Sweep, TrialResources
+from vibesweep.corpus.hosts import check_hosts
 from vibesweep.corpus.manifest import Address, place_of, read_manifest
 from vibesweep.corpus.session import running_ray
 from vibesweep.errors import SweepError
@@ -25,7 +26,6 @@ from vibesweep.storage import Place
 from vibesweep.sweep.cluster import plan_lanes
 from vibesweep.sweep.desk import Desk, desk_for
 from vibesweep.sweep.growth import cluster_now
-from vibesweep.sweep.hosts import beside_the_driver, check_hosts
 from vibesweep.sweep.log import SweepLog
 from vibesweep.sweep.metrics import SweepMetrics
 from vibesweep.sweep.outcome import DONE, ENDED, FAILED, STOPPED
@@ -35,7 +35,7 @@ from vibesweep.sweep.record import SWEEPS, SweepFolder, SweepRecord, as_json
 from vibesweep.sweep.scheduler import StepAsha
 from vibesweep.sweep.searcher import StepSearch, study_storage
 from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
-from vibesweep.sweep.trial import LaneTrial
+from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 from vibesweep.sweep.waiting import told_of_waiting
 from vibesweep.training.lane import Lanes, LaneSpec, mailbox_up
 
@@ -70,7 +70,7 @@ def run_sweep(
     with _quiet_ray(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
         lanes = plan_lanes(sweep, cluster_now())
         check_hosts(work, _read_by_all(sweep))
-        shards = shards_for(sweep.corpus, sweep.model, work, progress.say, console)
+        shards = shards_for(sweep, work, progress.say, console)
         check_fit(sweep.model, shards, progress.say)
         record = _new_record(sweep, name, shards, len(lanes))
         _claim(folder, space_file)  # after all that the user may have to mend, so that the name stays free until then
@@ -92,7 +92,7 @@ def _run_lanes(sweep: Sweep, plan: list[TrialResources], folder: SweepFolder, de
     with (
         mailbox_up(sweep.trials, record.name) as mailbox,
         progress.shown(),
-        told_of_waiting(mailbox, sweep.resources, progress.note),
+        told_of_waiting(mailbox, sweep.resources, progress.note, progress.say),
         SweepMetrics(record.name, mailbox) as metrics,
     ):
         lanes = Lanes(mailbox, specs, RESTARTS_PER_LANE)

@@ -10,11 +10,22 @@ import ray
 from ray import tune
 
 from vibesweep.config import Budget, Report, TrialSettings
+from vibesweep.corpus.hosts import own_node
 from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED
 from vibesweep.training.mailbox import Answer, Command
 
 LANES_LOST_AT_MOST = 2
 """A trial that has lost more worker groups than this is taken to be what kills them."""
+
+
+def beside_the_driver() -> dict[str, float]:
+    """What Tune reserves for a trial, which must reserve something: next to nothing of the host that the driver runs on.
+
+    The lanes hold the CPUs and GPUs, and a trial only writes letters. On this host it sees the folder that Tune keeps its files in, and
+    goes only when the driver goes.
+    """
+    names = [name for name in own_node()["Resources"] if name.startswith("node:") and not name.endswith("__")]
+    return {names[0]: 0.001}
 
 
 class LaneTrial(tune.Trainable):

@@ -1,4 +1,4 @@
-"""Tells of lanes that wait for hosts, while a sweep waits or goes on without them."""
+"""Tells of lanes that wait for hosts or were given up, while a sweep waits or goes on without them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PATIENCE_S = 10.0
 
 
 @contextmanager
-def told_of_waiting(mailbox: Any, one: TrialResources, note: Callable[[str], None]) -> Iterator[None]:
-    """Look at the lanes from time to time, and note why some of them wait; the empty text where none does."""
+def told_of_waiting(mailbox: Any, one: TrialResources, note: Callable[[str], None], say: Callable[[str], None]) -> Iterator[None]:
+    """Look at the lanes from time to time; note why some of them wait, the empty text where none does, and say why one was given up."""
     ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(mailbox, one, note, ended), name="waiting-lanes", daemon=True)
+    thread = threading.Thread(target=_watch, args=(mailbox, one, note, say, ended), name="waiting-lanes", daemon=True)
     thread.start()
     try:
         yield
@@ -33,11 +33,14 @@ def told_of_waiting(mailbox: Any, one: TrialResources, note: Callable[[str], Non
         thread.join()  # or it might ask Ray something after Ray's end
 
 
-def _watch(mailbox: Any, one: TrialResources, note: Callable[[str], None], ended: threading.Event) -> None:
-    since = time.monotonic()
+def _watch(mailbox: Any, one: TrialResources, note: Callable[[str], None], say: Callable[[str], None], ended: threading.Event) -> None:
+    since, told = time.monotonic(), 0
     while not ended.wait(LOOK_S):
         try:
             census = ray.get(mailbox.census.remote())
+            for reason in census.given_up[told:] if census.wanted else ():  # the last one's is the sweep's own error
+                say(f"a lane is given up, the others go on: {reason}")
+            told = len(census.given_up)
             since = since if census.waiting else time.monotonic()
             note(waiting_line(census, one, outlook()) if time.monotonic() - since >= PATIENCE_S else "")
         except RayError:  # Ray is gone, and the sweep with it, which says so itself

@@ -1,6 +1,6 @@
 """A lane: one Ray Train worker group that stays up and takes trial after trial.
 
-What stays warm is the processes, the process group and the :class:`~vibesweep.training.loop.Workbench` (the loaded base, the
+What stays warm is the processes, the process group and the :class:`~vibesweep.training.workbench.Workbench` (the loaded base, the
 encoded shards). What a trial changes is a :class:`~vibesweep.training.loop.TrialRun`, dropped before the next one is made.
 docs/design/lanes.md says why it is built this way and what was measured.
 """
@@ -28,9 +28,10 @@ from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.config import TrialResources
-from vibesweep.errors import VibesweepError
+from vibesweep.corpus.hosts import check_own, own_node
+from vibesweep.errors import ResourceError, VibesweepError
 from vibesweep.storage import Place
-from vibesweep.training.lane_watch import LossNotice, OnNodesInterface, Turnstile, failure_of, own_node, verdict_of
+from vibesweep.training.lane_watch import LossNotice, OnNodesInterface, Turnstile, failure_of, verdict_of
 from vibesweep.training.mailbox import Answer, Command, Mailbox
 from vibesweep.training.placement import workers_on
 
@@ -106,14 +107,26 @@ def lane_worker(config: dict[str, Any]) -> None:
     if generation is None:
         return
     try:
+        check_own(_folders_of(spec))
         bench = _open_bench(spec, rank, size)
         base_loss = bench.validate(bench.base)
+    except ResourceError as error:  # of this host: the others go on
+        ray.get(mailbox.give_up.remote(spec.name, verdict_of(spec.name, error)))
+        return
     except Exception as error:  # whatever it is, it would come again: the sweep ends with it
         ray.get(mailbox.close.remote(verdict_of(spec.name, error)))
         return
     gc.freeze()  # what stays warm is never garbage: looking through it again between trials took longer than making a trial's model
     ray.get(mailbox.ready.remote(spec.name, generation, rank, os.getpid(), base_loss))
     _obey(spec, mailbox, generation, rank, bench)
+
+
+def _folders_of(spec: LaneSpec) -> list[Place]:
+    """What the driver saw before the lanes came up, and this host must see too: the sweep's own folder, the shards, a model's folder."""
+    from vibesweep.models.bundle import checkpoint_address
+
+    model = checkpoint_address(spec.model) or spec.model
+    return [spec.checkpoints.parent, Place.of(spec.shards), *([Place.of(model)] if Path(model).is_absolute() else [])]
 
 
 def _open_bench(spec: LaneSpec, rank: int, size: int) -> Workbench:
@@ -262,7 +275,7 @@ def _name_state_api(address: str | None) -> None:
     lane takes 20 seconds longer to end, and the dashboard says that its run was aborted.
     """
     ENV_VARS_TO_PROPAGATE.add(STATE_API)
-    if address is None:
+    if not address:
         os.environ.pop(STATE_API, None)
     else:
         os.environ[STATE_API] = address if "://" in address else f"http://{address}"

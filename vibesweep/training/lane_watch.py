@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerCallback, WorkerGroupCallback
 
+from vibesweep.corpus.hosts import own_node
 from vibesweep.errors import SweepError, TrialError, VibesweepError
 from vibesweep.training.interface import use_interface_of
 from vibesweep.training.mailbox import Answer
@@ -74,12 +75,6 @@ class OnNodesInterface(WorkerCallback):
     def after_init_train_context(self) -> None:
         """Set it in this worker."""
         use_interface_of(own_node()["NodeManagerAddress"])
-
-
-def own_node() -> dict[str, Any]:
-    """The host that this process runs on, as Ray lists it."""
-    own = ray.get_runtime_context().get_node_id()
-    return next(node for node in ray.nodes() if node["NodeID"] == own)  # type: ignore[no-untyped-call]
 
 
 def verdict_of(lane: str, error: BaseException) -> Answer:

@@ -43,11 +43,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Census:
-    """How many lanes are up, how many wait for hosts with room for them, and how many are wanted in all."""
+    """How many lanes are up, how many wait for hosts with room for them, how many are wanted in all, and why others were given up."""
 
     up: int
     waiting: int
     wanted: int
+    given_up: tuple[str, ...] = ()
 
 
 @dataclass
@@ -98,6 +99,7 @@ class Mailbox:
         self._failures: dict[str, Answer] = {}
         self._closed = False
         self._verdict: Answer | None = None
+        self._given_up: list[str] = []
         self._base_loss: float | None = None
         self._changed = asyncio.Condition()
 
@@ -259,7 +261,7 @@ class Mailbox:
     async def census(self) -> Census:
         """How many lanes are up, and how many wait."""
         wanted = self._open_lanes()
-        return Census(sum(lane.ready for lane in wanted), sum(lane.waiting for lane in wanted), len(wanted))
+        return Census(sum(lane.ready for lane in wanted), sum(lane.waiting for lane in wanted), len(wanted), tuple(self._given_up))
 
     async def busy_lanes(self) -> dict[str, bool]:
         """Of each ready lane, whether it has a trial."""
@@ -314,6 +316,7 @@ class Mailbox:
         """The rest of the lanes go on without it; the last one's reason is the sweep's."""
         self._fail_trial(state, dataclasses.replace(verdict, lost=True))
         state.closed = True
+        self._given_up.append(str(verdict.error))
         if not self._open_lanes():
             self._close(verdict)
 

@@ -8,6 +8,7 @@ recordings that were tried need not be tried again.
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from vibesweep.corpus.phonemes import phonemize
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.turns import read_turns
+from vibesweep.errors import ResourceError
 from vibesweep.storage import Place
 
 FOOTER = b"vibesweep.part"
@@ -98,7 +100,7 @@ def make_part(part: Part, settings: CorpusSettings, kept: Sounds | None = None) 
         try:
             rows += encode(item, settings, watch, kept)
         except RecordingError as error:
-            rejects[item.planned.fingerprint] = Reject.of(item.recording.id, error)
+            rejects[item.planned.fingerprint] = _reject(item.planned, error)
     tried = Tried(tuple(dict.fromkeys(row["fingerprint"] for row in rows)), rejects)
     return PartRows(part.name, len(part.recordings), rows, tried, watch.seconds)
 
@@ -134,7 +136,7 @@ def _read_texts(
         try:
             read.append((planned, read_turns(planned.recording)))
         except RecordingError as error:
-            rejects[planned.fingerprint] = Reject.of(planned.recording.id, error)
+            rejects[planned.fingerprint] = _reject(planned, error)
     with watch("phonemes"):
         answers = iter(phonemize([turn.text for _, turns in read for turn in turns], settings.language))
     spoken = []
@@ -148,6 +150,19 @@ def _read_texts(
         else:
             spoken.append(item)
     return spoken, rejects
+
+
+def _reject(planned: Planned, error: RecordingError) -> Reject:
+    """What is kept of an error: unless a file that was there when this was planned is not, for that is no fault of the recording.
+
+    Raises:
+        ResourceError: this host does not see one of its files.
+    """
+    for address in planned.recording.files():
+        if Place.of(address).stat() is None:
+            fix = "have the corpus where all hosts of the cluster see it: on a shared disk, or in an object store"
+            raise ResourceError(f"this host does not see {address}", where=platform.node(), fix=fix) from error
+    return Reject.of(planned.recording.id, error)
 
 
 def is_part(place: Place) -> bool:

@@ -22,9 +22,6 @@ from transformers import VibeVoiceConfig, VibeVoiceForConditionalGeneration
 
 from vibesweep.errors import ModelError
 
-SCHEME = "vibevoice"
-"""``vibevoice:<folder or hub id>`` names such a checkpoint where a model is asked for."""
-
 CONFIG, WEIGHTS, WEIGHTS_INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]

@@ -1,9 +1,10 @@
-"""Whether every host of a cluster sees the folders that a sweep works with, looked at before any lane comes up."""
+"""The hosts of a cluster, and whether each of them sees the folders that all of them work with."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vibesweep.errors import ResourceError
 from vibesweep.storage import Place
 
+SHARED = "name folders that all hosts see: a shared disk's path, or an object store, as in --work s3://bucket/folder"
 LOOKING_S = 120.0
 """How long a host may take to start a process that looks; it imports nothing heavy."""
-
-
-def live_hosts() -> list[dict[str, float]]:
-    """Resources of each host that is up."""
-    return [node["Resources"] for node in _live_nodes()]
-
-
-def beside_the_driver() -> dict[str, float]:
-    """What Tune reserves for a trial, which must reserve something: next to nothing of the host that the driver runs on.
-
-    The lanes hold the CPUs and GPUs, and a trial only writes letters. On this host it sees the folder that Tune keeps its files in, and
-    goes only when the driver goes.
-    """
-    names = [name for name in _own_node()["Resources"] if name.startswith("node:") and not name.endswith("__")]
-    return {names[0]: 0.001}
 
 
 def check_hosts(work: Place, others: list[Place]) -> None:
@@ -45,7 +32,7 @@ def check_hosts(work: Place, others: list[Place]) -> None:
     Raises:
         ResourceError: a host does not see one of them, or cannot run vibesweep.
     """
-    away = [node for node in _live_nodes() if node["NodeID"] != _own_node()["NodeID"]]
+    away = [node for node in live_nodes() if node["NodeID"] != own_node()["NodeID"]]
     wanted = [str(place) for place in others if place.local is not None]
     if not away or not (wanted or work.local):
         return
@@ -88,18 +75,30 @@ def _answer(node: dict[str, Any], answer: Any) -> list[str]:
 
 
 def _refusal(node: dict[str, Any], missing: list[str]) -> ResourceError:
-    fix = "name folders that all hosts see: a shared disk's path, or an object store, as in --work s3://bucket/folder"
-    return ResourceError(f"this host does not see {' and '.join(missing)}", where=_name(node), fix=fix)
+    return ResourceError(f"this host does not see {' and '.join(missing)}", where=_name(node), fix=SHARED)
+
+
+def check_own(paths: Sequence[Place]) -> None:
+    """Refuse to go on on this host where it does not see one of these: it may have come after the others were asked.
+
+    Raises:
+        ResourceError: it does not.
+    """
+    missing = [str(place) for place in paths if place.local is not None and not place.local.exists()]
+    if missing:
+        raise _refusal(own_node(), missing)
 
 
 def _name(node: dict[str, Any]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
-def _live_nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
+def live_nodes() -> list[dict[str, Any]]:
+    """The hosts that are up, as Ray lists them."""
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _own_node() -> dict[str, Any]:
+def own_node() -> dict[str, Any]:
+    """The host that this process runs on, as Ray lists it."""
     own = ray.get_runtime_context().get_node_id()
-    return next(node for node in ray.nodes() if node["NodeID"] == own)
+    return next(node for node in live_nodes() if node["NodeID"] == own)
