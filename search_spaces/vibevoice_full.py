@@ -1,6 +1,8 @@
 """VibeVoice trained in full, or above its lowest layers: for hours of recordings and large GPUs.
 
 python -m vibesweep run search_spaces/vibevoice_full.py --corpus my_recordings
+
+A worker of the 1.5B takes some 35 GB: where a cluster has smaller GPUs too, name the large ones below, as in accelerator_type="H100".
 """
 
 import optuna

@@ -111,7 +111,11 @@ def _submit(server: str, space: Path, sweep: Sweep, options: dict[str, Any], nam
 def _follow(server: str, name: str) -> None:
     from vibesweep.sweep import jobs
 
-    if not jobs.follow(server, name, sys.stdout.write, say):
+    def write(output: str) -> None:
+        sys.stdout.write(output)
+        sys.stdout.flush()  # into a pipe too it comes as it is made
+
+    if not jobs.follow(server, name, write, say):
         raise typer.Exit(130)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import yaml  # type: ignore[import-untyped]
-from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
 HEAD, WORKER = "vibesweep-head", "vibesweep-worker"
@@ -32,6 +33,8 @@ def main() -> None:
         make_profile(HEAD, [*uses_bucket(bucket), *launches_workers(worker_role)])
     except ClientError as error:
         sys.exit(f"{error.operation_name}: {error.response['Error']['Message']}")
+    except BotoCoreError as error:
+        sys.exit(f"{error}; see `aws configure` for credentials and docs/cluster.md for what they must allow")
     print(f"bucket {bucket} in {region}; instance profiles {HEAD} and {WORKER}")
 
 
@@ -40,10 +43,8 @@ def make_bucket(bucket: str, region: str) -> None:
     s3 = boto3.client("s3", region_name=region)
     # us-east-1 is what S3 takes by itself, and it refuses to be told
     where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    try:
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket, **where)
-    except s3.exceptions.BucketAlreadyOwnedByYou:
-        return
     closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(closed, True))
 
@@ -51,12 +52,13 @@ def make_bucket(bucket: str, region: str) -> None:
 def make_profile(name: str, statements: list[dict[str, Any]]) -> str:
     """Make a role and an instance profile of one name, which may do what the statements say; returns the role's ARN."""
     iam = boto3.client("iam")
-    try:
+    there = iam.exceptions.EntityAlreadyExistsException
+    with suppress(there):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy([EC2_TRUSTS]))
+    with suppress(there):
         iam.create_instance_profile(InstanceProfileName=name)
+    with suppress(iam.exceptions.LimitExceededException):  # a profile holds one role, and has it
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-    except iam.exceptions.EntityAlreadyExistsException:
-        pass
     iam.put_role_policy(RoleName=name, PolicyName="vibesweep", PolicyDocument=policy(statements))
     arn: str = iam.get_role(RoleName=name)["Role"]["Arn"]
     return arn

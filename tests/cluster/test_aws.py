@@ -61,15 +61,37 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield Up(config, hosts)
 
 
-def set_up_account(patch: pytest.MonkeyPatch) -> None:
+def aws_account() -> Any:
+    """The example's module."""
     spec = importlib.util.spec_from_file_location("aws_account", ROOT / "examples" / "clusters" / "aws_account.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def set_up_account(patch: pytest.MonkeyPatch) -> None:
+    module = aws_account()
     patch.setattr(sys, "argv", ["aws_account.py"])
+    iam = boto3.client("iam")
+    iam.create_role(RoleName="vibesweep-worker", AssumeRolePolicyDocument=module.policy([module.EC2_TRUSTS]))  # a run that broke off
     module.main()
-    module.main()  # a second time changes nothing
+    module.main()  # another time changes nothing
+    for name in ("vibesweep-head", "vibesweep-worker"):
+        assert [role["RoleName"] for role in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]] == [name]
+
+
+def test_an_account_without_credentials_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(sys, "argv", ["aws_account.py"])
+    with pytest.raises(SystemExit, match=r"^Unable to locate credentials; see `aws configure`"):
+        aws_account().main()
 
 
 def instances(kind: str) -> list[dict[str, Any]]:
@@ -169,7 +191,15 @@ def test_the_head_is_set_up(cluster: Up) -> None:
 
 def test_a_command_on_the_head_finds_the_cluster_and_the_bucket(cluster: Up) -> None:
     (head,) = instances("head")
-    command = ["ssh", f"ubuntu@{head['PublicIpAddress']}", "bash", "--login", "-c", "-i", "'source ~/.bashrc; echo $RAY_ADDRESS $WORK'"]
+    command = [
+        "ssh",
+        f"ubuntu@{head['PublicIpAddress']}",
+        "bash",
+        "--login",
+        "-c",
+        "-i",
+        "'source ~/.bashrc; echo $RAY_ADDRESS $VIBESWEEP_WORK'",
+    ]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert said.split() == ["auto", f"s3://{BUCKET}"]
 

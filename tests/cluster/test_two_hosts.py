@@ -135,9 +135,11 @@ def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Clus
         assert (host.home / ".ray" / "auth_token").read_bytes() == (Path(cluster.environment["HOME"]) / ".ray" / "auth_token").read_bytes()
 
     (cluster.work / "space.py").write_text(SPACE)
-    on_the_head = "cd $WORK && python -m vibesweep"
-    cluster.ray("exec", f"{on_the_head} demo-corpus talks --recordings 4 && python -m vibesweep preprocess $WORK/talks $WORK/shards/talks")
-    cluster.ray("exec", f"{on_the_head} run space.py --name both --corpus $WORK/shards/talks --work $WORK")
+    on_the_head = "cd $VIBESWEEP_WORK && python -m vibesweep"
+    cluster.ray("exec", f"{on_the_head} demo-corpus talks --recordings 4 && python -m vibesweep preprocess talks shards/talks")
+    server = "--address http://127.0.0.1:8265"
+    cluster.ray("exec", f"{on_the_head} submit space.py --name both --corpus $VIBESWEEP_WORK/shards/talks {server}")
+    assert f"both is done: {cluster.work}/sweeps/both" in cluster.ray("exec", f"{on_the_head} attach both {server}")
     assert sorted(cluster.ask(WHERE_LANES_WERE)) == sorted(addresses)  # one lane of two workers, on a host each
     record = SweepFolder(cluster.work / SWEEPS / "both").read()
     assert (record.state, len(record.trials), record.lanes) == (DONE, 3, 1)

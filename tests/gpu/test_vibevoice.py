@@ -118,6 +118,29 @@ def test_a_trial_of_a_released_size_trains(bench: Workbench, changes: dict[str, 
     del run
 
 
+def test_validation_of_clips_of_five_minutes_takes_little_beside_the_model(released: Path, tmp_path: Path) -> None:
+    sweep_up()
+    rng = np.random.default_rng(0)
+    long = [
+        dataclasses.replace(
+            row,
+            duration_s=300.0,
+            turns=tuple(dataclasses.replace(turn, start_s=at * 150.0, end_s=at * 150.0 + 150.0) for at, turn in enumerate(row.turns)),
+            acoustic=rng.normal(0, 5, (2_250, vibe.LATENT_SIZE)).astype(np.float16),
+            semantic=rng.normal(0, 1, (2_250, vibe.SEMANTIC_SIZE)).astype(np.float16),
+        )
+        for row in vibe.rows(40)
+    ]
+    made = Workbench.open(f"vibevoice:{released}", vibe.write_shards(tmp_path / "shards", released, clips=long), World(device=DEVICE))
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    loss = made.validate(made.base)
+    taken = torch.cuda.max_memory_allocated() - before
+    told = f"{len(made.held_out)} clips of 300 s in {len(made.validation)} batches"
+    print(f"\n{told}: {taken / GB:.1f} GB beside {before / GB:.1f}, loss {loss:.4f}")
+    assert taken < 0.6 * before
+
+
 def test_it_speaks_on_a_gpu(released: Path, tmp_path: Path) -> None:
     from vibesweep.delivery.synthesize import synthesize
 

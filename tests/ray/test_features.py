@@ -124,6 +124,7 @@ def test_the_manifest_tells_of_the_features(encoder: FeatureEncoder, made: tuple
     assert f"features by {encoder.name}: 64 acoustic and 128 semantic numbers every 3200 samples" in console.export_text()
 
 
+@pytest.mark.slow
 def test_a_corpus_that_grew_has_only_the_new_ones_heard(
     corpus: Path, encoder: FeatureEncoder, made: tuple[Path, Manifest], tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ preprocess(sys.argv[1], sys.argv[2], encoder=encoder_of(sys.argv[3]), tell=kill)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(corpus: Path, encoder: FeatureEncoder, made: tuple[Path, Manifest], tmp_path: Path) -> None:
     out = tmp_path / "shards"
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}

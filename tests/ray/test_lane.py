@@ -20,7 +20,7 @@ from ray import tune
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
-from vibesweep.errors import ModelError, SweepError, TrialError
+from vibesweep.errors import ModelError, TrialError
 from vibesweep.storage import Place
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.training import lane
@@ -255,8 +255,10 @@ def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(base: Pa
 
 
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:
-    with lane_over(tmp_path / "nowhere", tmp_path / "no_such_base", shards) as post:
+    (tmp_path / "no_base").mkdir()
+    (tmp_path / "no_base" / "config.json").write_text("{}")
+    with lane_over(tmp_path / "nowhere", tmp_path / "no_base", shards) as post:
         assert not post.ready()
         answer = post.answer("any", SETTINGS, 2)
-        assert isinstance(answer.error, ModelError | SweepError)
-        assert "no_such_base" in str(answer.error)
+        assert isinstance(answer.error, ModelError)
+        assert "no_base" in str(answer.error)

@@ -129,6 +129,7 @@ class Holder:
         return True
 
 
+@pytest.mark.slow
 def test_shards_several_times_larger_than_the_object_store(tmp_path: Path) -> None:
     """In a process and a Ray of its own."""
     command = [sys.executable, "-m", "tests.ray.test_stream", str(tmp_path / "shards")]

@@ -182,6 +182,7 @@ def test_the_nodes_port_tells_of_the_lanes_that_are_up(outside: Outside) -> None
     assert set(lanes.values()) <= {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_series_of_trials_that_have_ended_go(outside: Outside, metrics_port: str) -> None:
     assert any(name in TRIAL_GAUGES for name, _ in outside.seen)
     assert wait_until(lambda: not any(name in TRIAL_GAUGES for name, _ in read_metrics(metrics_port)), EXPORTED_WITHIN_S)

@@ -50,6 +50,13 @@ def test_it_grows_from_nothing_and_shrinks_again(provider: str) -> None:
     assert config["upscaling_speed"] >= max(kind["max_workers"] for kind in workers.values())
 
 
+@pytest.mark.parametrize("provider", CLOUDS)
+def test_a_host_with_a_gpu_says_which(provider: str) -> None:
+    for kind in read(CLOUDS[provider])["available_node_types"].values():
+        told = kind["resources"]  # where it is empty, Ray fills it in from EC2's table
+        assert ("GPU" in told) == any(name.startswith("accelerator_type:") for name in told)
+
+
 def test_on_aws_workers_are_spot_and_the_head_is_not() -> None:
     types = read(CLOUDS["aws"])["available_node_types"]
     markets = {name: kind["node_config"].get("InstanceMarketOptions", {}).get("MarketType") for name, kind in types.items()}
@@ -176,7 +183,7 @@ def test_kuberay_pods_hold_what_they_ask_for(name: str) -> None:
         held = container["resources"]
         assert held["requests"] == held["limits"]  # GPUs must be; Ray counts on the limits of the others
         assert ("nvidia.com/gpu" in held["limits"]) == (group is not head)
-        assert [variable["name"] for variable in container["env"]] == ["WORK"]
+        assert [variable["name"] for variable in container["env"]] == ["VIBESWEEP_WORK"]
     assert all(group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in workers)
 
 
@@ -191,6 +198,7 @@ def test_the_kuberay_cluster_grows_from_nothing_and_the_job_ends() -> None:
     assert job["shutdownAfterJobFinishes"]
     assert job["entrypoint"].startswith("python -m vibesweep run search_spaces/")
     assert (ROOT / job["entrypoint"].split()[4]).is_file()
+    assert "$" not in job["entrypoint"], "it is expanded in a pod that has none of the cluster's variables"
 
 
 @pytest.mark.parametrize("name", KUBERAY)

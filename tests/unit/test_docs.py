@@ -65,7 +65,7 @@ PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs")
 def test_commands_have_the_verbs_and_options_that_are_shown(page: str) -> None:
     verbs = cast(click.Group, get_command(app)).commands
     for line in "".join(blocks(page, "sh")).splitlines():
-        for typed in re.findall(r"python -m vibesweep ([^'#&|]+)", line):
+        for typed in re.findall(r"(?:^|python -m )vibesweep ([^'#&|]+)", line):
             verb, *words = shlex.split(typed)
             verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
 

@@ -59,7 +59,8 @@ def test_an_address_that_is_no_job_servers_is_refused() -> None:
 def test_what_a_cluster_can_see_goes(work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for corpus in ("demo", "s3://bucket/corpus", "/mnt/corpus"):
-        jobs.refuse_local(replace(SWEEP, corpus=corpus, model="mel-tiny"), work)
+        for model in ("mel-tiny", "vibevoice:vibevoice/VibeVoice-1.5B-hf", "vibevoice:/mnt/checkpoint"):
+            jobs.refuse_local(replace(SWEEP, corpus=corpus, model=model), work)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ def test_what_a_cluster_can_see_goes(work: str, tmp_path: Path, monkeypatch: pyt
         (".", {}, r"--work is \., a path of this machine\. The cluster cannot see it"),
         ("s3://b/w", {"corpus": "my_recordings"}, "corpus is my_recordings"),
         ("s3://b/w", {"model": "my_voice"}, "model is my_voice"),
+        ("s3://b/w", {"model": "vibevoice:my_voice"}, "model is my_voice"),
+        ("s3://b/w", {"model": "vibevoice:./my_voice"}, r"model is \./my_voice"),
     ],
 )
 def test_what_lies_on_this_machine_is_refused(

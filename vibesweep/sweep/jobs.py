@@ -27,6 +27,7 @@ import vibesweep
 from vibesweep.config import Sweep
 from vibesweep.corpus.manifest import place_of
 from vibesweep.errors import TOKEN_FIX, ClusterError
+from vibesweep.models.bundle import checkpoint_address
 from vibesweep.sweep.prepare import is_demo
 from vibesweep.sweep.record import SWEEPS
 from vibesweep.sweep.shipping import copy_space
@@ -104,9 +105,10 @@ def refuse_local(sweep: Sweep, work: str) -> None:
     Raises:
         ClusterError: the folder, the corpus or the base is named by a path from this machine's working folder.
     """
-    named = {"--work": work, "corpus": None if is_demo(sweep.corpus) else sweep.corpus, "model": sweep.model}
+    model = checkpoint_address(sweep.model) or sweep.model
+    named = {"--work": work, "corpus": None if is_demo(sweep.corpus) else sweep.corpus, "model": model}
     for what, address in named.items():
-        here = what != "model" or Path(sweep.model).exists()  # a shipped base's name is no path
+        here = what != "model" or Path(model).expanduser().exists()  # a shipped base's name is no path, nor is a hub id
         if address is not None and here and not address.startswith("/") and "://" not in address:
             fix = "the cluster cannot see it; give a URI, as in s3://bucket/folder, or an absolute path that all its hosts see"
             raise ClusterError(f"{what} is {address}, a path of this machine", fix=fix)
@@ -129,13 +131,17 @@ def follow(server: str, name: str, write: Say, say: Say) -> bool:
     """
     with _asking(server) as client:
         job = _find(client.list_jobs(), name)
+        submission = str(job.submission_id)
         try:
-            asyncio.run(_tail(client, str(job.submission_id), write))
+            asyncio.run(_tail(client, submission, write))
+            if not (job := client.get_job_info(submission)).status.is_terminal():
+                fix = f"it goes on without; to come back: `vibesweep attach {name} --address {server}`"
+                raise ClusterError(f"the output of {name} broke off", where=server, fix=fix)
         except KeyboardInterrupt:
             say(f"left alone: {name} goes on. To come back: vibesweep attach {name} --address {server}")
             say(f"To end it and keep what it has: vibesweep stop {name} --address {server}")
             return False
-        _tell_end(client.get_job_info(str(job.submission_id)), say)
+        _tell_end(job, say)
     return True
 
 
