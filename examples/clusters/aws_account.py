@@ -34,7 +34,8 @@ def main() -> None:
     except ClientError as error:
         sys.exit(f"{error.operation_name}: {error.response['Error']['Message']}")
     except BotoCoreError as error:
-        sys.exit(f"{error}; see `aws configure` for credentials and docs/cluster.md for what they must allow")
+        said = " ".join(str(error).split())
+        sys.exit(f"{said}; see `aws configure` for credentials and docs/cluster.md for what they must allow")
     print(f"bucket {bucket} in {region}; instance profiles {HEAD} and {WORKER}")
 
 

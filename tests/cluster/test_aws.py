@@ -75,7 +75,9 @@ def set_up_account(patch: pytest.MonkeyPatch) -> None:
     module = aws_account()
     patch.setattr(sys, "argv", ["aws_account.py"])
     iam = boto3.client("iam")
-    iam.create_role(RoleName="vibesweep-worker", AssumeRolePolicyDocument=module.policy([module.EC2_TRUSTS]))  # a run that broke off
+    for name in ("vibesweep-worker", "vibesweep-head"):  # runs that broke off, after the first step and after the second
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=module.policy([module.EC2_TRUSTS]))
+    iam.create_instance_profile(InstanceProfileName="vibesweep-head")
     module.main()
     module.main()  # another time changes nothing
     for name in ("vibesweep-head", "vibesweep-worker"):
@@ -91,6 +93,14 @@ def test_an_account_without_credentials_is_told_in_a_line(monkeypatch: pytest.Mo
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.setattr(sys, "argv", ["aws_account.py"])
     with pytest.raises(SystemExit, match=r"^Unable to locate credentials; see `aws configure`"):
+        aws_account().main()
+
+
+def test_a_bucket_s_name_that_cannot_be_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump(CLUSTER | {"metadata": {"bucket": "My bucket"}}))
+    monkeypatch.setattr(sys, "argv", ["aws_account.py", str(file)])
+    with mock_aws(), pytest.raises(SystemExit, match=r'^[^\n]*Invalid bucket name "My bucket"[^\n]*$'):
         aws_account().main()
 
 

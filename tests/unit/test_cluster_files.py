@@ -52,9 +52,29 @@ def test_it_grows_from_nothing_and_shrinks_again(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", CLOUDS)
 def test_a_host_with_a_gpu_says_which(provider: str) -> None:
-    for kind in read(CLOUDS[provider])["available_node_types"].values():
-        told = kind["resources"]  # where it is empty, Ray fills it in from EC2's table
-        assert ("GPU" in told) == any(name.startswith("accelerator_type:") for name in told)
+    from ray.util import accelerators
+
+    for name, kind in read(CLOUDS[provider])["available_node_types"].items():
+        told = kind["resources"]
+        if provider == "aws":  # Ray fills it in from EC2's table, as tests/cluster/test_aws.py sees
+            assert told == {}
+            continue
+        gpus = [key.removeprefix("accelerator_type:") for key in told if key.startswith("accelerator_type:")]
+        assert told.get("GPU", 0) == len(gpus) == name.startswith("gpu")
+        assert [gpu for gpu in gpus if gpu not in vars(accelerators).values()] == []
+
+
+@pytest.mark.parametrize("name", ["kuberay_cluster.yaml"])
+def test_a_pod_s_gpu_is_named_as_the_comment_says(name: str) -> None:
+    from ray.autoscaler._private.kuberay.autoscaling_config import _get_custom_resources
+
+    (shown,) = re.findall(r"^ *# rayStartParams: (\{.*\})$", (FOLDER / name).read_text(), re.MULTILINE)
+    assert _get_custom_resources({}, yaml.safe_load(shown), "gpu-small") == {"accelerator_type:L4": 1}
+
+
+@pytest.mark.parametrize("provider", LAUNCHED)
+def test_a_sweep_on_the_head_joins_the_cluster_and_works_where_all_hosts_see(provider: str) -> None:
+    assert [said for said in read(LAUNCHED[provider])["head_setup_commands"] if "export RAY_ADDRESS=auto VIBESWEEP_WORK=" in said]
 
 
 def test_on_aws_workers_are_spot_and_the_head_is_not() -> None:

@@ -61,13 +61,20 @@ def test_every_setting_is_described() -> None:
 PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
 
 
+def commands(page: str) -> list[str]:
+    """Return what is typed after ``vibesweep``, with or without ``python -m``, in shell blocks and in the middle of the text."""
+    shown = "".join(blocks(page, "sh")).splitlines()
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    quoted = [code for code in re.findall(r"`([^`]+)`", text) if code.startswith(("vibesweep ", "python -m vibesweep "))]
+    return [typed for line in [*shown, *quoted] for typed in re.findall(r"(?<![\w/.~-])vibesweep (\w[^'#&|]*)", line)]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_have_the_verbs_and_options_that_are_shown(page: str) -> None:
     verbs = cast(click.Group, get_command(app)).commands
-    for line in "".join(blocks(page, "sh")).splitlines():
-        for typed in re.findall(r"(?:^|python -m )vibesweep ([^'#&|]+)", line):
-            verb, *words = shlex.split(typed)
-            verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
+    for typed in commands(page):
+        verb, *words = shlex.split(typed)
+        verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
 
 
 @pytest.mark.parametrize("page", PAGES)

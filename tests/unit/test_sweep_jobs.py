@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import ServerDisconnectedError
 from optuna.distributions import FloatDistribution
 from ray.job_submission import JobDetails, JobStatus, JobType
 
+from vibesweep import cli
 from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError
 from vibesweep.sweep import jobs
@@ -115,6 +120,73 @@ def test_how_a_job_ended_is_told() -> None:
         jobs._tell_end(failed.model_copy(update={"message": "no room\nfor it"}), said.append)
     with pytest.raises(ClusterError, match="exit code 2"):
         jobs._tell_end(failed.model_copy(update={"message": "…", "driver_exit_code": 2}), said.append)
+
+
+class Server:
+    """A job server's client, of one job whose output comes and then ends or breaks."""
+
+    def __init__(self, status: JobStatus, breaks: Exception | None = None) -> None:
+        self._job, self._breaks = job("a", status, "a"), breaks
+
+    def list_jobs(self) -> list[JobDetails]:
+        return [self._job]
+
+    def get_job_info(self, submission: str) -> JobDetails:
+        return self._job
+
+    async def tail_job_logs(self, submission: str) -> AsyncIterator[str]:
+        yield "a line\n"
+        if self._breaks is not None:
+            raise self._breaks
+
+
+def test_a_sweep_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.SUCCEEDED))
+    told: list[str] = []
+    assert jobs.follow(SERVER, "a", told.append, told.append)
+    assert told == ["a line\n", "a is done: s3://b/sweeps/a"]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "why"),
+    [
+        (None, "broke off"),
+        (RuntimeError("closed unexpectedly with close code 1006"), r"broke off \(closed unexpectedly with close code 1006\)"),
+        (ServerDisconnectedError(), r"broke off \(Server disconnected\)"),
+    ],
+)
+def test_output_that_ends_before_the_sweep_is_an_error_that_says_how_to_come_back(
+    breaks: Exception | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.RUNNING, breaks))
+    told: list[str] = []
+    how = rf"Unless the cluster is down the sweep goes on; to come back: `vibesweep attach a --address {SERVER}`"
+    with pytest.raises(ClusterError, match=rf"the output of a {why}\. {how}"):
+        jobs.follow(SERVER, "a", told.append, told.append)
+    assert told == ["a line\n"]
+
+
+def test_a_reader_that_has_gone_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(lines: str) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.RUNNING))
+    with pytest.raises(BrokenPipeError):
+        jobs.follow(SERVER, "a", gone, gone)
+
+
+def test_output_goes_into_a_pipe_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, seen = io.BytesIO(), []
+
+    def follow(server: str, name: str, write: Callable[[str], object], say: object) -> bool:
+        write("a line\n")
+        seen.append(pipe.getvalue())
+        return True
+
+    monkeypatch.setattr(jobs, "follow", follow)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
+    cli._follow(SERVER, "a")
+    assert seen == [b"a line\n"]
 
 
 def test_only_the_space_and_what_it_imports_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

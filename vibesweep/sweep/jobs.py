@@ -127,20 +127,21 @@ def follow(server: str, name: str, write: Say, say: Say) -> bool:
         Whether it came to its end.
 
     Raises:
-        ClusterError: there is no such sweep, or it failed.
+        ClusterError: there is no such sweep, it failed, or its output broke off.
     """
     with _asking(server) as client:
-        job = _find(client.list_jobs(), name)
-        submission = str(job.submission_id)
+        submission = str(_find(client.list_jobs(), name).submission_id)
+        come_back = f"vibesweep attach {name} --address {server}"
         try:
-            asyncio.run(_tail(client, submission, write))
-            if not (job := client.get_job_info(submission)).status.is_terminal():
-                fix = f"it goes on without; to come back: `vibesweep attach {name} --address {server}`"
-                raise ClusterError(f"the output of {name} broke off", where=server, fix=fix)
+            why = asyncio.run(_tail(client, submission, write))
+            job = None if why else client.get_job_info(submission)
         except KeyboardInterrupt:
-            say(f"left alone: {name} goes on. To come back: vibesweep attach {name} --address {server}")
+            say(f"left alone: {name} goes on. To come back: {come_back}")
             say(f"To end it and keep what it has: vibesweep stop {name} --address {server}")
             return False
+        if job is None or not job.status.is_terminal():
+            fix = f"unless the cluster is down the sweep goes on; to come back: `{come_back}`"
+            raise ClusterError(f"the output of {name} broke off{f' ({why})' if why else ''}", where=server, fix=fix)
         _tell_end(job, say)
     return True
 
@@ -172,9 +173,14 @@ def stop(server: str, name: str, say: Say) -> None:
         _tell_end(job, say)
 
 
-async def _tail(client: JobSubmissionClient, submission: str, write: Say) -> None:
-    async for lines in client.tail_job_logs(submission):
-        write(lines)
+async def _tail(client: JobSubmissionClient, submission: str, write: Say) -> str:
+    """Write output until no more comes; returns what broke the connection, or nothing."""
+    try:
+        async for lines in client.tail_job_logs(submission):
+            write(lines)
+    except (RuntimeError, ClientError) as error:  # a tunnel that ends in the middle is a RuntimeError of Ray's
+        return str(error) or type(error).__name__
+    return ""
 
 
 def _tell_end(job: JobDetails, say: Say) -> None:
@@ -184,8 +190,7 @@ def _tell_end(job: JobDetails, say: Say) -> None:
         if job.driver_exit_code is not None:
             why = f"its command ended with exit code {job.driver_exit_code}, for a reason that it put out last"
         raise ClusterError(" ".join(why.split()), where=f"sweep {name}", fix=f"`vibesweep logs {name}` has all its output")
-    how = {JobStatus.SUCCEEDED: "is done", JobStatus.STOPPED: "was stopped"}.get(job.status, f"is {job.status.value.lower()}")
-    say(f"{name} {how}: {folder}")
+    say(f"{name} {'is done' if job.status == JobStatus.SUCCEEDED else 'was stopped'}: {folder}")
 
 
 def _fact(job: JobDetails, key: str) -> str:
@@ -230,6 +235,8 @@ def _asking(server: str) -> Iterator[JobSubmissionClient]:
         yield _client(server)
     except AuthenticationError as error:
         raise ClusterError("it asks for the cluster's token", where=server, fix=TOKEN_FIX) from error
+    except BrokenPipeError:  # a ConnectionError too, but of whoever read the output, as in `| head`
+        raise
     except (ConnectionError, RuntimeError, RayError, ClientError, requests.RequestException) as error:
         fix = "see that the address is its dashboard's and the cluster is up"
         raise ClusterError(" ".join(str(error).split())[:500], where=server, fix=fix) from error
