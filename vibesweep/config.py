@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 SPLIT_BY = ("recording", "speaker")
 METHODS = ("lora", "full", "freeze")
+OPTIMIZERS = ("adamw", "lion", "adafactor", "muon", "sgd", "schedule_free_adamw", "prodigy", "adamw_8bit")
+SCHEDULES = ("constant", "linear", "cosine", "wsd")
+PRECISIONS = ("float32", "bf16")
+AVERAGED_PARTS = ("all", "heads")
+LORA_PARTS = ("lora", "full", "frozen")
+"""How heads and connectors are trained beside LoRA."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ class TrialSettings:
     Attributes:
         method: ``lora``, ``full`` or ``freeze`` (full, but for the lowest ``freeze_layers`` layers and the embeddings).
         learning_rate: the peak, after the warm-up; for ``prodigy`` a factor near 1 on the rate that it finds by itself.
-        optimizer: a name of :data:`vibesweep.training.optim.OPTIMIZERS`.
+        optimizer: one of :data:`OPTIMIZERS`.
         weight_decay: decoupled (``sgd`` adds it to the gradient), on matrices only.
-        schedule: a name of :data:`vibesweep.training.schedules.SCHEDULES`: the rate's way after the warm-up.
+        schedule: one of :data:`SCHEDULES`: the rate's way after the warm-up.
         warmup_fraction: share of the budget's steps in which the rate climbs from nothing.
         cooldown_fraction: share of the budget's steps in which ``wsd`` falls to nothing at the end; the others have none.
         batch_clips: clips in one optimizer step, over all workers and micro-batches.
@@ -107,7 +113,7 @@ class TrialSettings:
         diffusion_weight: weight of the diffusion loss in training; validation has its own, fixed weights.
         stop_weight: weight of the go-on/stop loss in training.
         patience_reports: stop after so many reports without a better validation loss; ``None`` never stops early.
-        seed: of the data order, prompts, noise and dropout.
+        seed: of the data order, prompts, noise and dropout; in a sweep 0 is the sweep's own.
     """
 
     method: str = "lora"

@@ -73,12 +73,13 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     import ray
 
     from vibesweep.training import lane
+    from vibesweep.training.lane_spec import LaneSpec
     from vibesweep.training.mailbox import Command
 
     resources = TrialResources(workers=WORKERS, cpus_per_worker=1, gpus_per_worker=gpus)
     steps = steps_of(shards)
     kept = Place.of(work)
-    spec = lane.LaneSpec("lane", "mel-tiny", str(shards), kept / "checkpoints", kept / "states", work / "ray", steps, resources)
+    spec = LaneSpec("lane", "mel-tiny", str(shards), kept / "checkpoints", kept / "states", work / "ray", steps, resources)
     with mock.patch.object(lane, "lane_worker", timed_lane_worker), lane.mailbox_up() as mailbox:
         lanes = lane.Lanes(mailbox, [spec], restarts=0)
         lanes.start()

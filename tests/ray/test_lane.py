@@ -23,8 +23,8 @@ from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, TrialError
 from vibesweep.storage import Place
 from vibesweep.sweep.trial import LaneTrial
-from vibesweep.training import lane
-from vibesweep.training.lane import Lanes, LaneSpec, Seat, mailbox_up
+from vibesweep.training.lane import Lanes, mailbox_up
+from vibesweep.training.lane_spec import LaneSpec
 from vibesweep.training.loop import TrialRun
 from vibesweep.training.mailbox import Answer, Command
 from vibesweep.training.workbench import Workbench, World
@@ -209,19 +209,6 @@ def test_a_trial_whose_lane_is_lost_goes_on(base: Path, shards: Path, bench: Wor
     assert [record["step"] for result in told for record in result["report"]["curve"]] == list(range(1, MAX_STEPS + 1)), (
         "no step told twice"
     )
-
-
-def test_a_seat_takes_up_a_trial_where_its_state_was_written(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "STATE_EVERY_S", 0.0)
-    kept = Place.of(tmp_path)
-    spec = LaneSpec("any", "", "", kept / "checkpoints", kept / "states", tmp_path / "scratch", MAX_STEPS)
-    expected = TrialRun(bench, SETTINGS, MAX_STEPS).advance(MAX_STEPS).curve
-    first = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, 3))
-    second = Seat(spec, bench, 0).obey(Command("moved", SETTINGS, MAX_STEPS))
-    assert first.report is not None
-    assert second.report is not None
-    assert [record.loss for record in (*first.report.curve, *second.report.curve)] == [record.loss for record in expected]
-    assert second.report.curve[0].step == 4
 
 
 def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbench, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vibesweep.config import Budget, Sweep, TrialSettings
+from vibesweep.config import OPTIMIZERS, SCHEDULES, Budget, Sweep, TrialSettings
 from vibesweep.errors import SpaceError
 from vibesweep.sweep.space import check_space, load_space, settings_with, suggest
+from vibesweep.training import optim, schedules
 
 HEAD = "from vibesweep import Budget, Sweep, TrialSettings\n"
 FUNCTION = HEAD + "def space(trial):\n"
@@ -130,14 +132,44 @@ def test_a_dict_of_distributions_is_a_space() -> None:
     [
         ({"learning_rate": "1e-4"}, "Learning_rate takes float"),
         ({"learning_rate": 0.0}, "above 0"),
-        ({"lora_dropout": 1.0}, "from 0 to below 1"),
+        ({"lora_dropout": 1.0}, "below 1"),
+        ({"learning_rate": math.inf}, "no infinity"),
+        ({"learning_rate": math.nan}, "above 0"),
+        ({"voice_prompt_drop": 1.5}, "from 0 to 1"),
+        ({"ema_decay": 0.0}, "above 0"),
+        ({"seed": -1}, "at least 0"),
+        ({"optimizer": "adanw"}, "choose among adamw, lion"),
+        ({"schedule": "cosin"}, "choose among constant, linear"),
+        ({"precision": "fp16"}, "choose among float32, bf16"),
+        ({"ema_parts": "head"}, "choose among all, heads"),
+        ({"lora_head": "none"}, "choose among lora, full, frozen"),
+        ({"lora_connectors": "none"}, "choose among lora, full, frozen"),
+        ({"lora_targets": "(q"}, "no regular expression"),
+        ({"optimizer": "schedule_free_adamw"}, "schedule is 'cosine' with schedule_free_adamw"),
+        ({"optimizer": "schedule_free_adamw", "schedule": "constant", "ema_decay": 0.9}, "averages the weights itself"),
+        ({"schedule": "wsd", "warmup_fraction": 0.6, "cooldown_fraction": 0.6}, "over 1 together"),
+        ({"diffusion_weight": 0.0, "stop_weight": 0.0}, "both 0"),
         ({"batch_clips": True}, "batch_clips is True"),
         ({"patience_reports": 0}, "at least 1"),
     ],
 )
 def test_values_are_checked(chosen: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(SpaceError, match=message):
+    with pytest.raises(SpaceError, match=f"(?i){message}"):
         settings_with(TrialSettings(), chosen)
+    with pytest.raises(SpaceError, match=f"(?i){message}"):
+        check_space(Sweep({}, settings=TrialSettings(**chosen)))  # what the space leaves alone is looked at too
+
+
+def test_each_choice_is_one_that_training_has() -> None:
+    assert set(OPTIMIZERS) == set(optim.OPTIMIZERS)
+    assert set(SCHEDULES) == set(schedules.SCHEDULES)
+
+
+def test_trials_are_of_the_sweeps_seed_unless_they_have_their_own() -> None:
+    trial = optuna.create_study().ask()
+    assert suggest(Sweep({}, seed=7), trial)[1].seed == 7
+    assert suggest(Sweep({}, seed=7, settings=TrialSettings(seed=3)), trial)[1].seed == 3
+    assert suggest(Sweep(lambda trial: {"seed": 5}, seed=7), trial)[1].seed == 5
 
 
 def test_no_patience_is_a_value() -> None:

@@ -155,7 +155,7 @@ RULES: dict[str, tuple[Rule, float, float]] = {
     "lion": (each(lion), 0.01, 1e-9),
     "sgd": (each(sgd), 0.01, 1e-9),
     "adafactor": (each(adafactor), 0.01, 1e-9),
-    "muon": (each(muon), 0.01, 1e-3),  # the library orthogonalises in bfloat16
+    "muon": (each(muon), 0.01, 2.5e-4),  # the library orthogonalises in bfloat16
     "schedule_free_adamw": (each(schedule_free), 0.01, 1e-9),
     "prodigy": (prodigy, 1.0, 1e-9),
 }

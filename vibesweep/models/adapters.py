@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
-from vibesweep.config import METHODS, TrialSettings
+from vibesweep.config import LORA_PARTS, METHODS, TrialSettings
 from vibesweep.errors import ModelError
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 LORA_TARGETS = ("attention", "attention+mlp")
 """What a model family knows by name; anything else is read as a regular expression."""
-
-LORA_PARTS = ("lora", "full", "frozen")
-"""How heads and connectors are trained beside LoRA."""
 
 LAYERS_SHOWN = 6
 """Names that an error shows of the layers a pattern could have matched."""

@@ -108,7 +108,9 @@ def line_of(trial: TrialRecord) -> str:
     values = " ".join(f"{name}={format_value(value)}" for name, value in trial.swept.items())
     reason = f" ({trial.reason})" if trial.reason else ""
     rate = f" {trial.steps_per_s:.1f} steps/s" if trial.step else ""
-    return f"trial {trial.number:3d} {trial.state:8s} rung {trial.rung} step {trial.step:4d} loss {_loss(trial)}{rate} {values}{reason}"
+    size = f" trains {trial.trained_parameters / 1e6:.2f} M" if trial.trained_parameters else ""
+    stands = f"trial {trial.number:3d} {trial.state:8s} rung {trial.rung} step {trial.step:4d} loss {_loss(trial)}"
+    return f"{stands}{rate}{size} {values}{reason}"
 
 
 def swept_names(record: SweepRecord) -> list[str]:

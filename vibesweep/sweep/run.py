@@ -37,7 +37,8 @@ from vibesweep.sweep.searcher import StepSearch, study_storage
 from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 from vibesweep.sweep.waiting import told_of_waiting
-from vibesweep.training.lane import Lanes, LaneSpec, mailbox_up
+from vibesweep.training.lane import Lanes, mailbox_up
+from vibesweep.training.lane_spec import LaneSpec
 
 RESTARTS_PER_LANE = 20
 """Worker groups that a lane may lose and have brought up again in one sweep: spot instances go, and so may a trial's memory."""

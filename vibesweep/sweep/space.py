@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import linecache
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from vibesweep.config import METHODS, Sweep, TrialSettings
+from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import SpaceError, VibesweepError
+from vibesweep.sweep.limits import checked
 
 if TYPE_CHECKING:
     import optuna
 
 REHEARSALS = 16  # suggestions drawn before a sweep begins, so that a mistake in a branch is found before an hour is spent
-AT_LEAST_ONE = ("batch_clips", "micro_batch_positions", "lora_rank", "patience_reports")
-ABOVE_ZERO = ("learning_rate", "batch_seconds", "grad_clip_norm", "lora_alpha_ratio", "lora_alpha")
-AT_LEAST_ZERO = ("weight_decay", "freeze_layers", "diffusion_weight", "stop_weight", "silence_before_s", "silence_after_s")
-SHARES = (
-    "warmup_fraction",
-    "cooldown_fraction",
-    "lora_dropout",
-    "attention_dropout",
-    "specaugment_time_share",
-    "specaugment_dims_share",
-    "ema_decay",
-)  # from 0 to below 1
-ODDS = ("voice_prompt_drop",)  # from 0 to 1
 
 
 def load_space(path: Path) -> Sweep:
@@ -133,7 +120,8 @@ def suggest(sweep: Sweep, trial: optuna.Trial, where: str = "space") -> tuple[di
     if fixed is not None and not isinstance(fixed, Mapping):
         raise SpaceError(f"the function returned a {type(fixed).__name__}", where=where, fix="return a dict or nothing")
     swept = dict(trial.params)
-    return swept, settings_with(sweep.settings, {**swept, **(fixed or {})}, where)
+    own_seed = {"seed": sweep.settings.seed or sweep.seed}
+    return swept, settings_with(sweep.settings, {**own_seed, **swept, **(fixed or {})}, where)
 
 
 def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) -> None:
@@ -160,33 +148,4 @@ def settings_with(base: TrialSettings, chosen: Mapping[str, Any], where: str = "
     unknown = sorted(set(chosen) - set(TrialSettings.names()))
     if unknown:
         raise SpaceError(f"suggests {', '.join(unknown)}", where=where, fix=f"known are {', '.join(TrialSettings.names())}")
-    hints = get_type_hints(TrialSettings)
-    checked = {name: _typed(name, value, hints[name], where) for name, value in chosen.items()}
-    settings = dataclasses.replace(base, **checked)
-    _check_ranges(settings, where)
-    return settings
-
-
-def _typed(name: str, value: Any, hint: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, int) and not isinstance(value, bool) and float in get_args(hint):
-        return float(value)  # of float | None
-    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
-        kind = getattr(hint, "__name__", str(hint))
-        raise SpaceError(f"{name} is {value!r}", where=where, fix=f"{name} takes {kind}")
-    return value
-
-
-def _check_ranges(settings: TrialSettings, where: str) -> None:
-    if settings.method not in METHODS:
-        raise SpaceError(f"method is {settings.method!r}", where=where, fix=f"choose among {', '.join(METHODS)}")
-    rules: list[tuple[tuple[str, ...], Callable[[Any], bool], str]]
-    rules = [(AT_LEAST_ONE, lambda v: v >= 1, "at least 1"), (ABOVE_ZERO, lambda v: v > 0, "above 0")]
-    rules += [(AT_LEAST_ZERO, lambda v: v >= 0, "at least 0"), (SHARES, lambda v: 0 <= v < 1, "from 0 to below 1")]
-    rules += [(ODDS, lambda v: 0 <= v <= 1, "from 0 to 1")]
-    for names, holds, wish in rules:
-        for name in names:
-            value = getattr(settings, name)
-            if value is not None and not holds(value):
-                raise SpaceError(f"{name} is {value!r}", where=where, fix=f"choose {wish}")
+    return checked({**vars(base), **chosen}, where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from vibesweep.corpus.manifest import Address, place_of
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.base import SpeechModel
-from vibesweep.training.pair import fetched_pair, read_pair, write_pair
+from vibesweep.training.pair import fetched_pair, read_card, read_pair, write_pair
 
 CARD = "checkpoint.json"
 
@@ -33,6 +34,14 @@ def save_checkpoint(model: nn.Module, settings: TrialSettings, facts: dict[str, 
     """
     trained = {name: part.detach().cpu().contiguous() for name, part in model.named_parameters() if part.requires_grad}
     write_pair(place_of(folder), CARD, trained, {"settings": dataclasses.asdict(settings), **facts})
+
+
+def saved_loss(folder: Address) -> float:
+    """Validation loss of what is saved there; infinite where nothing is."""
+    try:
+        return float(read_card(place_of(folder), CARD)["loss_val"])
+    except FileNotFoundError:
+        return math.inf
 
 
 @contextmanager

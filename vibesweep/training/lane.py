@@ -8,14 +8,12 @@ docs/design/lanes.md says why it is built this way and what was measured.
 from __future__ import annotations
 
 import gc
-import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +27,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.config import TrialResources
 from vibesweep.corpus.hosts import check_own, own_node
-from vibesweep.errors import ResourceError, VibesweepError
+from vibesweep.errors import ResourceError
 from vibesweep.storage import Place
+from vibesweep.training.lane_spec import LaneSpec
 from vibesweep.training.lane_watch import LossNotice, OnNodesInterface, Turnstile, failure_of, verdict_of
-from vibesweep.training.mailbox import Answer, Command, Mailbox
+from vibesweep.training.mailbox import Answer, Mailbox
 from vibesweep.training.placement import workers_on
 
 if TYPE_CHECKING:  # torch comes in where a worker needs it: the driver, which imports this too, does not
-    from vibesweep.training.loop import TrialRun
     from vibesweep.training.workbench import Workbench
 
 CLIPS_SHARE = 0.5
 """Of a worker's part of the memory that Ray counts on, which is some 70 % of its host's: what its encoded clips may take. The rest is for
 models, optimizers and batches."""
-
-STATE_EVERY_S = 300.0
-"""A trial's whole state is written this often, at a report: what a lost lane costs. A shorter trial starts over."""
 
 POLL_S = 0.2  # how often Train's controller looks at its workers: bounds how late a killed worker is noticed
 ASK_AGAIN_S = 5.0
@@ -52,31 +47,6 @@ ASK_AGAIN_S = 5.0
 
 STATE_API = "RAY_API_SERVER_ADDRESS"
 """The environment variable by which Ray's State API is found."""
-
-
-@dataclass(frozen=True)
-class LaneSpec:
-    """What a lane works on, and where it keeps what it makes.
-
-    Attributes:
-        name: the lane's, one of its sweep.
-        model: a base's name or absolute folder.
-        shards: address of the folder of Parquet shards.
-        checkpoints: in which each trial's best checkpoint gets a folder of its own; the same for all hosts.
-        states: in which each trial's state gets a folder of its own; the same for all hosts.
-        scratch: absolute folder for Ray Train's own files, on the driver's host.
-        max_steps: the budget's.
-        resources: what the worker group holds.
-    """
-
-    name: str
-    model: str
-    shards: str
-    checkpoints: Place
-    states: Place
-    scratch: Path
-    max_steps: int
-    resources: TrialResources = field(default_factory=TrialResources)
 
 
 @contextmanager
@@ -149,6 +119,8 @@ def _clips_bytes(resources: TrialResources) -> float:
 
 
 def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workbench) -> None:
+    from vibesweep.training.seat import Seat
+
     seat, number = Seat(spec, bench, rank), 0
     while (command := ray.get(mailbox.take.options(name=f"{spec.name} take").remote(spec.name, generation, number))) is not None:
         try:
@@ -160,51 +132,6 @@ def _obey(spec: LaneSpec, mailbox: Any, generation: int, rank: int, bench: Workb
         if rank == 0:
             ray.get(mailbox.answer.options(name=f"{spec.name} answer").remote(spec.name, generation, number, answer))
         number += 1
-
-
-class Seat:
-    """The place at the bench where one trial sits. Everything that it changed leaves with it."""
-
-    def __init__(self, spec: LaneSpec, bench: Workbench, rank: int) -> None:
-        self._spec, self._bench, self._rank = spec, bench, rank
-        self._trial_id: str | None = None
-        self._run: TrialRun | None = None
-        self._best, self._saved_s = math.inf, 0.0
-
-    def obey(self, command: Command) -> Answer:
-        """Train the command's trial to its step; a new trial takes the seat."""
-        if command.trial_id != self._trial_id:
-            try:
-                self._take_in(command)
-            except VibesweepError as error:  # raised on all ranks alike: the trial's failure, not the lane's
-                return Answer(error=error)
-        assert self._run is not None
-        report = self._run.advance(command.until_step)
-        if math.isfinite(report.loss_val) and report.loss_val < self._best:
-            self._best = report.loss_val
-            if self._rank == 0:
-                self._run.save(self._spec.checkpoints / command.trial_id)
-        if self._bench.world.any(self._rank == 0 and time.monotonic() - self._saved_s >= STATE_EVERY_S):
-            self._run.save_state(self._state_of(command.trial_id))
-            self._saved_s = time.monotonic()
-        return Answer(report=report)
-
-    def _state_of(self, trial_id: str) -> Place:
-        return self._spec.states / trial_id
-
-    def _take_in(self, command: Command) -> None:
-        from vibesweep.training.loop import TrialRun
-        from vibesweep.training.state import has_state
-
-        if self._run is not None:
-            self._run.close()
-        self._trial_id, self._run, self._best, self._saved_s = None, None, math.inf, time.monotonic()
-        gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
-        run = TrialRun(self._bench, command.settings, self._spec.max_steps)
-        if has_state(state := self._state_of(command.trial_id)):  # it was on a lane that is lost
-            run.restore(state)
-            self._best = run.best_val
-        self._trial_id, self._run = command.trial_id, run
 
 
 # In the driver

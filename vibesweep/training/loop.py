@@ -59,7 +59,7 @@ class TrialRun:
         self._guard = DivergenceGuard(self.model)
         self._max_steps = max_steps
         self._steps = self._feed(first_step=0)
-        self._last_val, self._best_val, self._reports_since_best = math.inf, math.inf, 0
+        self._last_val, self._best_val, self._reports_since_best, self._reported_step = math.inf, math.inf, 0, 0
         self._first_step_unix_s = 0.0
         self.step = 0
 
@@ -129,7 +129,7 @@ class TrialRun:
                 part.copy_(state["live"][name])
         for name, holder in self._holders().items():
             holder.load_state_dict(state[name])
-        self.step, self._last_val, self._best_val, self._reports_since_best = state["progress"]
+        self.step, self._last_val, self._best_val, self._reports_since_best, self._reported_step = state["progress"]
         self._steps.close()
         self._steps = self._feed(self.step)
         take_random_state(state["random"], world.rank, world.device)
@@ -138,7 +138,7 @@ class TrialRun:
         return {
             "settings": dataclasses.asdict(self.settings),
             "live": self._live(),
-            "progress": [self.step, self._last_val, self._best_val, self._reports_since_best],
+            "progress": [self.step, self._last_val, self._best_val, self._reports_since_best, self._reported_step],
             **{name: holder.state_dict() for name, holder in self._holders().items()},
         }
 
@@ -196,7 +196,8 @@ class TrialRun:
         self._last_val = loss_val
         if loss_val < self._best_val:
             self._best_val, self._reports_since_best = loss_val, 0
-        else:
+        elif self.step > self._reported_step:  # a report that was lost with its lane is asked for again
             self._reports_since_best += 1
+        self._reported_step = self.step
         patience = self.settings.patience_reports
         return patience is not None and self._reports_since_best >= patience

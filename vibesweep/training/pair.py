@@ -44,6 +44,16 @@ def has_pair(folder: Place, card: str) -> bool:
     return (folder / card).is_file()
 
 
+def read_card(folder: Place, card: str) -> dict[str, Any]:
+    """The facts alone.
+
+    Raises:
+        OSError, ValueError: there is no pair, or it is broken.
+    """
+    facts: dict[str, Any] = json.loads((folder / card).read_bytes())
+    return facts
+
+
 @contextmanager
 def fetched_pair(folder: Place, card: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The tensors' safetensors file, on this machine for as long as the block lasts, and the facts.
@@ -51,7 +61,7 @@ def fetched_pair(folder: Place, card: str) -> Iterator[tuple[Path, dict[str, Any
     Raises:
         OSError, KeyError, ValueError: it is not there, or broken.
     """
-    facts: dict[str, Any] = json.loads((folder / card).read_bytes())
+    facts = read_card(folder, card)
     with (folder / str(facts.pop(TENSORS_KEY))).fetched() as path:
         yield path, facts
 

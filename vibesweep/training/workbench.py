@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from vibesweep.training.batches import pack
 from vibesweep.training.capacity import CPU_POSITIONS, Appetite, Key, free_bytes, key_of, measure
 from vibesweep.training.feed import Feed, MemoryFeed
 from vibesweep.training.index import Index, read_clips, read_index, voice_groups
+
+T = TypeVar("T")
 
 VALIDATION_POSITIONS = 4_096
 """In one validation batch, padding included, or a single clip: without gradients and in float32, under 4 GB with VibeVoice's 7B."""
@@ -50,6 +52,13 @@ class World:
     def any(self, flag: bool) -> bool:
         """Whether any of the workers says so."""
         return bool(self.total(torch.tensor(float(flag), device=self.device)).item())
+
+    def gathered(self, item: T) -> list[T]:
+        """What each of the workers has of it, in the order of their ranks."""
+        found = [item] * self.size
+        if self.size > 1:
+            torch.distributed.all_gather_object(found, item)
+        return found
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the workers."""
