@@ -93,7 +93,7 @@ def test_a_sweep_as_json_holds_all_but_its_space() -> None:
 
 def test_a_line_tells_of_a_trial(record: SweepRecord) -> None:
     assert line_of(record.trials[0]) == "trial   0 complete rung 2 step   90 loss 0.5000 3.0 steps/s learning_rate=0.0001"
-    assert "3.0 steps/s trains 0.15 M learning" in line_of(dataclasses.replace(record.trials[0], trained_parameters=147_456))
+    assert "3.0 steps/s trains 0.15 M learning" in line_of(replace(record.trials[0], trained_parameters=147_456))
     assert line_of(record.trials[1]).endswith("learning_rate=0.0002 (the loss was nan)")
     assert "loss - " in line_of(record.trials[3])
 
