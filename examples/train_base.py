@@ -27,16 +27,16 @@ from vibesweep.config import CorpusSettings, MelSettings, TrialSettings
 from vibesweep.corpus.demo.dialogues import Dialogue, write_corpus
 from vibesweep.corpus.demo.sentences import sentence
 from vibesweep.corpus.demo.voices import BASE_VOICES
-from vibesweep.corpus.manifest import read_patch_statistics, read_rows
-from vibesweep.corpus.phoneme_table import PhonemeTable
-from vibesweep.corpus.shards import preprocess
-from vibesweep.models.base import VALIDATION_STOP_WEIGHT, Example, Losses, Sizes
+from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.shards.manifest import read_patch_statistics, read_rows
+from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.models.bundle import save_bundle
+from vibesweep.models.family import VALIDATION_STOP_WEIGHT, EncodedClip, Losses, LossNormalizer
 from vibesweep.models.mel.batch import MelBatch, MelCollator
 from vibesweep.models.mel.model import MelModel, MelShape
-from vibesweep.training.batches import epoch_steps
-from vibesweep.training.optim import build_optimizer
-from vibesweep.training.schedules import cosine_with_warmup
+from vibesweep.training.data.batches import epoch_steps
+from vibesweep.training.optim.optimizers import build_optimizer
+from vibesweep.training.optim.schedules import cosine_with_warmup
 
 BATCH_CLIPS = 160
 PEAK_LEARNING_RATE = 1.5e-3
@@ -44,9 +44,27 @@ EMA_DECAY = 0.999
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LOADERS = 8
 DIALOGUE_SHARE = 0.3
-RARE_WORDS = ("Utrecht", "Achtung", "Bach", "the loch", "Ahmed", "croissants", "the Reich", "Beresford", "Maastricht", "Van Rijn", "nacht")
+RARE_WORDS = (
+    "Utrecht",
+    "Achtung",
+    "Bach",
+    "the loch",
+    "Ahmed",
+    "croissants",
+    "the Reich",
+    "Beresford",
+    "Maastricht",
+    "Van Rijn",
+    "nacht",
+)
 """Words whose phonemes English books hardly have; a base that never met a phoneme must refuse the texts that hold it."""
-CARRIERS = ("We talked about {}.", "Have you heard of {}?", "{} was in the news.", "I like {}, and so does my sister.", "Tell me of {}.")
+CARRIERS = (
+    "We talked about {}.",
+    "Have you heard of {}?",
+    "{} was in the news.",
+    "I like {}, and so does my sister.",
+    "Tell me of {}.",
+)
 
 
 def book_sentences(texts: Sequence[Path]) -> list[str]:
@@ -54,7 +72,9 @@ def book_sentences(texts: Sequence[Path]) -> list[str]:
     whole = " ".join(path.read_text(encoding="utf-8", errors="replace") for path in texts)
     plain = re.sub(r"\s+", " ", re.sub("[“”]", "", whole).replace("’", "'").replace("—", ", "))
     clauses = [part.strip() for part in re.split(r"(?<=[.!?;:,]) ", plain)]
-    short = [c for c in clauses if 3 <= len(c.split()) <= 14 and re.fullmatch(r"[A-Za-z',.!?;: -]+", c)]
+    short = [
+        c for c in clauses if 3 <= len(c.split()) <= 14 and re.fullmatch(r"[A-Za-z',.!?;: -]+", c)
+    ]
     return list(dict.fromkeys(short))
 
 
@@ -83,27 +103,31 @@ def _turn_count(rng: random.Random) -> int:
     return rng.choice((2, 3)) if rng.random() < DIALOGUE_SHARE else 1
 
 
-class Steps(Dataset[tuple[MelBatch, Sizes]]):
+class Steps(Dataset[tuple[MelBatch, LossNormalizer]]):
     """Collated steps of as many epochs as a training could use, made in the data loader's processes."""
 
-    def __init__(self, clips: list[Example], collator: MelCollator, epochs: int) -> None:
+    def __init__(self, clips: list[EncodedClip], collator: MelCollator, epochs: int) -> None:
         """Plan the epochs."""
         self._clips, self._collator = clips, collator
         lengths = [clip.length for clip in clips]
-        self._steps = [(e, step) for e in range(epochs) for step in epoch_steps(lengths, BATCH_CLIPS, 0, e)]
+        self._steps = [
+            (e, step) for e in range(epochs) for step in epoch_steps(lengths, BATCH_CLIPS, 0, e)
+        ]
 
     def __len__(self) -> int:
         """Steps planned."""
         return len(self._steps)
 
-    def __getitem__(self, index: int) -> tuple[MelBatch, Sizes]:
+    def __getitem__(self, index: int) -> tuple[MelBatch, LossNormalizer]:
         """Collate one step."""
         epoch, step = self._steps[index]
         clips = [self._clips[i] for i in step]
-        return self._collator.training(clips, 0, epoch), Sizes.of([clip.patches for clip in clips])
+        return self._collator.training(clips, 0, epoch), LossNormalizer.of(
+            [clip.patches for clip in clips]
+        )
 
 
-def encode(shards: Path) -> tuple[MelModel, list[Example], list[Example], float]:
+def encode(shards: Path) -> tuple[MelModel, list[EncodedClip], list[EncodedClip], float]:
     """Fit the phoneme table and the codec on the training split and encode everything."""
     rows = list(read_rows(shards))
     table = PhonemeTable.fit(turn.phonemes for row in rows for turn in row.turns)
@@ -114,12 +138,24 @@ def encode(shards: Path) -> tuple[MelModel, list[Example], list[Example], float]
     return model, clips, [model.encode(row) for row in rows if row.split == "val"], kept
 
 
-def train(model: MelModel, clips: list[Example], held_out: list[Example], minutes: float, log: Path) -> tuple[MelModel, dict[str, float]]:
+def train(
+    model: MelModel,
+    clips: list[EncodedClip],
+    held_out: list[EncodedClip],
+    minutes: float,
+    log: Path,
+) -> tuple[MelModel, dict[str, float]]:
     """Train for so many minutes, the learning rate falling to nothing with the time; return the averaged model."""
     collator = model.collator(clips)
     processes = min(LOADERS, os.cpu_count() or 1)
     steps = Steps(clips, collator, epochs=400)
-    loader = DataLoader(steps, batch_size=None, num_workers=processes, pin_memory=DEVICE == "cuda", prefetch_factor=8)
+    loader = DataLoader(
+        steps,
+        batch_size=None,
+        num_workers=processes,
+        pin_memory=DEVICE == "cuda",
+        prefetch_factor=8,
+    )
     model.to(DEVICE).train()
     # torch leaves its helper untyped
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))  # type: ignore[no-untyped-call]
@@ -130,7 +166,11 @@ def train(model: MelModel, clips: list[Example], held_out: list[Example], minute
             elapsed = (time.perf_counter() - began) / (minutes * 60)
             if elapsed >= 1:
                 break
-            rate = PEAK_LEARNING_RATE * min((step + 1) / 500, 1.0) * cosine_with_warmup(int(elapsed * 10_000), 10_000, 0.0)
+            rate = (
+                PEAK_LEARNING_RATE
+                * min((step + 1) / 500, 1.0)
+                * cosine_with_warmup(int(elapsed * 10_000), 10_000, 0.0)
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             losses: Losses = model(batch.to(DEVICE))
@@ -141,34 +181,64 @@ def train(model: MelModel, clips: list[Example], held_out: list[Example], minute
             optimizer.zero_grad(set_to_none=True)
             averaged.update_parameters(model)
             if step % 500 == 0:
-                line = {"step": step, "loss_train": round(loss.item(), 4), "seconds": round(time.perf_counter() - began, 1)}
+                line = {
+                    "step": step,
+                    "loss_train": round(loss.item(), 4),
+                    "seconds": round(time.perf_counter() - began, 1),
+                }
                 print(line, file=lines, flush=True)
                 print(line, flush=True)
     best = cast(MelModel, averaged.module.eval())
     val = validation_loss(best, held_out, collator)
-    return best, {"steps": step, "loss_train": round(loss.item(), 4), "loss_val": round(val, 4), "minutes": minutes}
+    return best, {
+        "steps": step,
+        "loss_train": round(loss.item(), 4),
+        "loss_val": round(val, 4),
+        "minutes": minutes,
+    }
 
 
 @torch.no_grad()
-def validation_loss(model: MelModel, clips: list[Example], collator: MelCollator) -> float:
+def validation_loss(model: MelModel, clips: list[EncodedClip], collator: MelCollator) -> float:
     """Validation loss in the same canonical weights as a trial's."""
     diffusion = stop = 0.0
     for start in range(0, len(clips), BATCH_CLIPS):
-        losses: Losses = model(collator.validation(clips[start : start + BATCH_CLIPS], model.shape.noise_repeats).to(DEVICE))
+        losses: Losses = model(
+            collator.validation(clips[start : start + BATCH_CLIPS], model.shape.noise_repeats).to(
+                DEVICE
+            )
+        )
         diffusion, stop = diffusion + losses.diffusion.item(), stop + losses.stop.item()
-    sizes = Sizes.of([clip.patches for clip in clips])
+    sizes = LossNormalizer.of([clip.patches for clip in clips])
     return diffusion / sizes.patches + VALIDATION_STOP_WEIGHT * stop / sizes.stop_mass
 
 
 def main() -> None:
     """Speak, preprocess, fit, train, save."""
-    torch.set_float32_matmul_precision("high")  # TF32: at this size autocast's casts would cost more launches than they save
-    torch.backends.cuda.enable_cudnn_sdp(False)  # cuDNN plans its attention anew, for 5 ms, at every batch shape it meets
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    torch.set_float32_matmul_precision(
+        "high"
+    )  # TF32: at this size autocast's casts would cost more launches than they save
+    torch.backends.cuda.enable_cudnn_sdp(
+        False
+    )  # cuDNN plans its attention anew, for 5 ms, at every batch shape it meets
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--texts", type=Path, nargs="+", required=True, help="plain English text files to read aloud")
+    parser.add_argument(
+        "--texts",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="plain English text files to read aloud",
+    )
     parser.add_argument("--english", type=int, default=22_000, help="English sentences")
-    parser.add_argument("--mandarin", type=int, default=4_000, help="Mandarin sentences, made by the demo corpus's grammar")
+    parser.add_argument(
+        "--mandarin",
+        type=int,
+        default=4_000,
+        help="Mandarin sentences, made by the demo corpus's grammar",
+    )
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
@@ -183,18 +253,27 @@ def main() -> None:
     casts = list(dialogues(english, made_up_sentences("zh", arguments.mandarin), rng))
     write_corpus(arguments.out / "corpus", casts, processes=arguments.processes)
     print(f"{len(casts)} clips spoken, {time.perf_counter() - began:.0f} s", flush=True)
-    preprocess(arguments.out / "corpus", arguments.out / "shards", CorpusSettings(val_fraction=0.02))
+    preprocess(
+        arguments.out / "corpus", arguments.out / "shards", CorpusSettings(val_fraction=0.02)
+    )
     model, clips, held_out, kept = encode(arguments.out / "shards")
     hours = sum(clip.patches for clip in clips) / 7.5 / 3600
     print(f"{len(clips)} clips, {hours:.1f} h encoded, {kept:.3f} of the variance kept", flush=True)
     model, facts = train(model, clips, held_out, arguments.minutes, arguments.out / "losses.jsonl")
-    facts |= {"hours": round(hours, 1), "voices": len(BASE_VOICES), "clips": len(clips), "variance_kept": round(kept, 3)}
+    facts |= {
+        "hours": round(hours, 1),
+        "voices": len(BASE_VOICES),
+        "clips": len(clips),
+        "variance_kept": round(kept, 3),
+    }
     save_bundle(model.cpu(), shipped_voices(model, clips), arguments.out / "base", torch.float16)
-    (arguments.out / "base" / "training.json").write_text(json.dumps(facts | {"shape": dataclasses.asdict(model.shape)}, indent=1) + "\n")
+    (arguments.out / "base" / "training.json").write_text(
+        json.dumps(facts | {"shape": dataclasses.asdict(model.shape)}, indent=1) + "\n"
+    )
     print(json.dumps(facts))
 
 
-def shipped_voices(model: MelModel, clips: list[Example]) -> dict[str, torch.Tensor]:
+def shipped_voices(model: MelModel, clips: list[EncodedClip]) -> dict[str, torch.Tensor]:
     """Voice prompts of a few people unlike each other, so that the untuned base can be heard: every 25th of the base voices."""
     prompts = model.voice_prompts(clips)
     return {voice.name: prompts[voice.name] for voice in BASE_VOICES[::25] if voice.name in prompts}

@@ -37,6 +37,8 @@ sweep = Sweep(
     budget=Budget(max_steps=900, grace_steps=100, reduction_factor=3),
     trials=16,
     resources=TrialResources(workers=2, cpus_per_worker=4, gpus_per_worker=1),
-    try_first=({"learning_rate": 1e-5, "optimizer": "adamw", "method": "full", "silence_after_s": 0.0},),
+    try_first=(
+        {"learning_rate": 1e-5, "optimizer": "adamw", "method": "full", "silence_after_s": 0.0},
+    ),
     seed=0,
 )

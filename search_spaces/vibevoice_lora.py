@@ -18,7 +18,12 @@ def space(trial: optuna.Trial) -> None:
     trial.suggest_float("stop_weight", 0.01, 0.5, log=True)
 
 
-COMMUNITY = {"lora_alpha_ratio": 4.0, "lora_head": "full", "diffusion_weight": 1.4, "stop_weight": 0.04}
+COMMUNITY = {
+    "lora_alpha_ratio": 4.0,
+    "lora_head": "full",
+    "diffusion_weight": 1.4,
+    "stop_weight": 0.04,
+}
 
 sweep = Sweep(
     space=space,

@@ -32,8 +32,24 @@ SPEECH_RMS = 10 ** (-25 / 20)
 AUDIO_PARTS = ("model.audio_tower.", "model.semantic_tokenizer_encoder.")
 MERGED_TOKENS = 400  # 256 bytes, and what is learnt from the sentences
 SPECIAL_TOKENS = [
-    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
-    *("<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
+    *(
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|object_ref_start|>",
+        "<|object_ref_end|>",
+        "<|box_start|>",
+        "<|box_end|>",
+    ),
+    *(
+        "<|quad_start|>",
+        "<|quad_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|vision_pad|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    ),
 ]
 SENTENCES = [
     " Transform the text provided by various speakers into speech output, utilizing the distinct voice of each respective speaker.\n",
@@ -88,7 +104,11 @@ RELEASED: dict[str, dict[str, Any]] = {
 
 def released_config(size: str) -> VibeVoiceConfig:
     """The configuration of a released checkpoint, ``1.5B`` or ``7B``, but for ids of tokens."""
-    text = Qwen2Config(num_hidden_layers=28, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, **RELEASED[size])
+    text = Qwen2Config(
+        num_hidden_layers=28,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        **RELEASED[size],
+    )
     head = VibeVoiceDiffusionHeadConfig(num_hidden_layers=4, intermediate_size=3 * text.hidden_size)
     return VibeVoiceConfig(text_config=text, diffusion_head_config=head)
 
@@ -126,8 +146,13 @@ def write_checkpoint(
     model.generation_config = _generation_config(model.config)
     model.to(torch.bfloat16).save_pretrained(folder)
     if scale is None:
-        _drop(folder / "model.safetensors", {"model.latent_scaling_factor", "model.latent_bias_factor"})
-    VibeVoiceProcessor(VibeVoiceAcousticTokenizerFeatureExtractor(), tokenizer, chat_template=TEMPLATE).save_pretrained(folder)
+        _drop(
+            folder / "model.safetensors",
+            {"model.latent_scaling_factor", "model.latent_bias_factor"},
+        )
+    VibeVoiceProcessor(
+        VibeVoiceAcousticTokenizerFeatureExtractor(), tokenizer, chat_template=TEMPLATE
+    ).save_pretrained(folder)
     return folder
 
 
@@ -136,18 +161,33 @@ def _tokenizer() -> Qwen2Tokenizer:
     learner = Tokenizer(models.BPE())
     learner.normalizer = normalizers.NFC()
     words = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated")
-    learner.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    learner.train_from_iterator(SENTENCES, trainers.BpeTrainer(vocab_size=MERGED_TOKENS, initial_alphabet=alphabet, show_progress=False))
+    learner.train_from_iterator(
+        SENTENCES,
+        trainers.BpeTrainer(
+            vocab_size=MERGED_TOKENS, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
     learnt = json.loads(learner.to_str())["model"]
     merges: Any = [tuple(pair) for pair in learnt["merges"]]
     tokenizer = Qwen2Tokenizer(learnt["vocab"], merges)
-    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.add_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS]
+    )
     return tokenizer
 
 
 def _small(tied: bool, layers: int) -> VibeVoiceConfig:
-    sizes: dict[str, Any] = dict(num_filters=2, depths=[1] * 7, ffn_expansion=2, layer_scale_init_value=0.5, rms_norm_eps=1e-5)
+    sizes: dict[str, Any] = dict(
+        num_filters=2,
+        depths=[1] * 7,
+        ffn_expansion=2,
+        layer_scale_init_value=0.5,
+        rms_norm_eps=1e-5,
+    )
     return VibeVoiceConfig(
         audio_config=VibeVoiceAcousticTokenizerConfig(hidden_size=64, vae_std=0.625, **sizes),
         semantic_model_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=128, **sizes),
@@ -162,7 +202,9 @@ def _small(tied: bool, layers: int) -> VibeVoiceConfig:
             rope_parameters={"rope_type": "default", "rope_theta": 1e6},
             tie_word_embeddings=tied,
         ),
-        diffusion_head_config=VibeVoiceDiffusionHeadConfig(num_hidden_layers=2, intermediate_size=48),
+        diffusion_head_config=VibeVoiceDiffusionHeadConfig(
+            num_hidden_layers=2, intermediate_size=48
+        ),
     )
 
 
@@ -187,7 +229,10 @@ def _generation_config(config: VibeVoiceConfig) -> GenerationConfig:
         guidance_scale=1.3,
         num_diffusion_steps=10,
         noise_scheduler_class="DPMSolverMultistepScheduler",
-        noise_scheduler_config={"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
+        noise_scheduler_config={
+            "beta_schedule": "squaredcos_cap_v2",
+            "prediction_type": "v_prediction",
+        },
         eos_token_id=config.eos_token_id,
         pad_token_id=config.pad_token_id,
     )
@@ -200,14 +245,21 @@ def _wake(model: VibeVoiceForConditionalGeneration) -> None:
         if weight.ndim > 1 and "embed_tokens" not in name:
             torch.nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
             if ".language_model." in name and name.endswith(("o_proj.weight", "down_proj.weight")):
-                weight.mul_((2 * len(model.model.language_model.layers)) ** -0.5)  # as in GPT-2: what comes in is still heard at the top
+                weight.mul_(
+                    (2 * len(model.model.language_model.layers)) ** -0.5
+                )  # as in GPT-2: what comes in is still heard at the top
         elif weight.ndim == 1 and name.startswith(AUDIO_PARTS) and name.endswith("bias"):
             torch.nn.init.normal_(weight, std=0.02)
     _make_speech_likely(model)
     tower, noise = model.model.audio_tower, SPEECH_RMS * torch.randn(1, 1, 15 * 3_200)
-    for encoder, std in ((tower.encoder, LATENT_STD), (model.model.semantic_tokenizer_encoder, 1.0)):
+    for encoder, std in (
+        (tower.encoder, LATENT_STD),
+        (model.model.semantic_tokenizer_encoder, 1.0),
+    ):
         encoder.head.conv.weight *= std / encoder(noise).latents.std()
-    tower.decoder.head.conv.weight *= SPEECH_RMS / tower.decode(tower.encoder(noise).latents).audio.std()
+    tower.decoder.head.conv.weight *= (
+        SPEECH_RMS / tower.decode(tower.encoder(noise).latents).audio.std()
+    )
 
 
 def _make_speech_likely(model: VibeVoiceForConditionalGeneration) -> None:

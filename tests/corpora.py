@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests import tiny
-from vibesweep.corpus.audio import FRAMES_PER_PATCH
-from vibesweep.corpus.manifest import ShardFile, write_manifest
-from vibesweep.corpus.parquet import ROW_SCHEMA, ShardRow
-from vibesweep.training.index import Floats, Index, RowGroup
+from vibesweep.corpus.shards.manifest import ShardFile, write_manifest
+from vibesweep.corpus.shards.schema import ROW_SCHEMA, Clip
+from vibesweep.corpus.sound.audio import FRAMES_PER_PATCH
+from vibesweep.training.data.index import Floats, Index, RowGroup
 
 GROUP_S = 333.0  # of speech in a row group of 4 MB
 PHONEMES_A_SECOND = 13
 
 
-def write_many_shards(folder: Path, count: int, *, files: int = 3, group_rows: int = 7, frames: int | None = None) -> Path:
+def write_many_shards(
+    folder: Path, count: int, *, files: int = 3, group_rows: int = 7, frames: int | None = None
+) -> Path:
     """Tiny clips as preprocessing lays shards out: clips sorted by length in each file, several row groups each.
 
     Args:
@@ -35,18 +37,24 @@ def write_many_shards(folder: Path, count: int, *, files: int = 3, group_rows: i
     shards = []
     for split in ("train", "val"):
         for number in range(files):
-            rows = sorted([row for row in made if row.split == split][number::files], key=lambda row: len(row.mel))
+            rows = sorted(
+                [row for row in made if row.split == split][number::files],
+                key=lambda row: len(row.mel),
+            )
             shown = rows if frames is None else [_longer(row, frames, rng) for row in rows]
             name = f"{split}-{number:05d}.parquet"
             table = pa.Table.from_pylist([tiny._plain(row) for row in shown], schema=ROW_SCHEMA)
             pq.write_table(table, folder / name, row_group_size=group_rows)
             shards.append(ShardFile(name, split, len(shown), sum(len(row.mel) for row in shown)))
-    clips = {split: sum(shard.rows for shard in shards if shard.split == split) for split in ("train", "val")}
+    clips = {
+        split: sum(shard.rows for shard in shards if shard.split == split)
+        for split in ("train", "val")
+    }
     write_manifest(folder, dataclasses.replace(tiny.manifest(*shards), clips=clips))
     return folder
 
 
-def _longer(row: ShardRow, frames: int, rng: np.random.Generator) -> ShardRow:
+def _longer(row: Clip, frames: int, rng: np.random.Generator) -> Clip:
     mel = rng.normal(0, 1, (frames, tiny.MEL.n_mels)).astype(np.float16)
     return dataclasses.replace(row, mel=mel, duration_s=frames / 75)
 

@@ -13,18 +13,23 @@ import soundfile
 from hypothesis import strategies as st
 
 from vibesweep.config import CorpusSettings
-from vibesweep.corpus.encoding.fingerprints import fingerprint_all
-from vibesweep.corpus.encoding.parts import make_part, read_part, read_tried, write_part
-from vibesweep.corpus.encoding.plan import Part
-from vibesweep.corpus.metadata import COLUMNS, SPEAKERS_COLUMN, read_metadata
+from vibesweep.corpus.ingest.metadata import COLUMNS, SPEAKERS_COLUMN, read_metadata
+from vibesweep.corpus.preprocess.fingerprints import fingerprint_all
+from vibesweep.corpus.preprocess.parts import make_part, read_part, read_tried, write_part
+from vibesweep.corpus.preprocess.plan import Part
 from vibesweep.errors import CorpusError
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 
 SETTINGS = CorpusSettings(max_duration_s=2.0)
 SECONDS = 1.5
 
 
-def _wav(samples: np.ndarray[tuple[int], np.dtype[np.float64]], rate_hz: int, subtype: str = "PCM_16", container: str = "WAV") -> bytes:
+def _wav(
+    samples: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rate_hz: int,
+    subtype: str = "PCM_16",
+    container: str = "WAV",
+) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate_hz, subtype=subtype, format=container)
     return buffer.getvalue()
@@ -34,7 +39,11 @@ def _noise(rate_hz: int, seconds: float = SECONDS) -> np.ndarray[tuple[int], np.
     return np.random.default_rng(0).normal(0, 0.1, int(rate_hz * seconds))
 
 
-SOUND = (_wav(_noise(16_000), 16_000), _wav(_noise(24_000), 24_000, "FLOAT"), _wav(_noise(22_050), 22_050, "PCM_16", "FLAC"))
+SOUND = (
+    _wav(_noise(16_000), 16_000),
+    _wav(_noise(24_000), 24_000, "FLOAT"),
+    _wav(_noise(22_050), 22_050, "PCM_16", "FLAC"),
+)
 ODD = (
     b"",
     _wav(np.zeros(24_000), 24_000),
@@ -55,7 +64,9 @@ def _damaged(draw: st.DrawFn) -> bytes:
     return bytes(content[: draw(st.none() | st.integers(0, len(content)))])
 
 
-AUDIO = st.sampled_from(SOUND) | _damaged() | st.sampled_from(ODD) | st.binary(max_size=64) | st.none()
+AUDIO = (
+    st.sampled_from(SOUND) | _damaged() | st.sampled_from(ODD) | st.binary(max_size=64) | st.none()
+)
 WORDS: st.SearchStrategy[str] = st.sampled_from(
     [
         "It was a quiet morning.",
@@ -66,9 +77,9 @@ WORDS: st.SearchStrategy[str] = st.sampled_from(
         "\ufeff",
     ]
 )
-TEXT: st.SearchStrategy[bytes | None] = (WORDS | st.text(max_size=60) | st.lists(WORDS, max_size=3).map("\n".join)).map(
-    lambda text: text.encode("utf-8", "replace")
-)
+TEXT: st.SearchStrategy[bytes | None] = (
+    WORDS | st.text(max_size=60) | st.lists(WORDS, max_size=3).map("\n".join)
+).map(lambda text: text.encode("utf-8", "replace"))
 TEXT = TEXT | st.binary(max_size=20) | st.none()
 CELL = st.text(max_size=8)
 
@@ -118,7 +129,7 @@ def table(made: list[Row]) -> str:
 def check(text: str, made: list[Row], expected: int | None) -> None:
     """Take a corpus as far as a part: every row becomes clips or a reject, and nothing but a CorpusError is raised."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Place.of(folder)
+        place = StoragePath.of(folder)
         (place / "metadata.csv").write_bytes(text.encode("utf-8", "surrogatepass"))
         for number, row in enumerate(made):
             for ending, content in (("wav", row.audio), ("txt", row.text)):

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 SPLIT_BY = ("recording", "speaker")
 METHODS = ("lora", "full", "freeze")
-OPTIMIZERS = ("adamw", "lion", "adafactor", "muon", "sgd", "schedule_free_adamw", "prodigy", "adamw_8bit")
+OPTIMIZERS = (
+    "adamw",
+    "lion",
+    "adafactor",
+    "muon",
+    "sgd",
+    "schedule_free_adamw",
+    "prodigy",
+    "adamw_8bit",
+)
 SCHEDULES = ("constant", "linear", "cosine", "wsd")
 PRECISIONS = ("float32", "bf16")
 AVERAGED_PARTS = ("all", "heads")
@@ -65,10 +74,16 @@ class CorpusSettings:
             fix = f"choose one of {', '.join(SPLIT_BY)}"
             raise CorpusError(f"there is no split by {self.split_by!r}", where="split_by", fix=fix)
         if not self.max_duration_s > 0:
-            raise CorpusError(f"max_duration_s is {self.max_duration_s}", where="max_duration_s", fix="choose more than 0 s")
+            raise CorpusError(
+                f"max_duration_s is {self.max_duration_s}",
+                where="max_duration_s",
+                fix="choose more than 0 s",
+            )
         for name in ("val_fraction", "max_reject_fraction"):
             if not 0 <= getattr(self, name) <= 1:
-                raise CorpusError(f"{name} is {getattr(self, name)}", where=name, fix="choose 0 to 1")
+                raise CorpusError(
+                    f"{name} is {getattr(self, name)}", where=name, fix="choose 0 to 1"
+                )
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ class TrialSettings:
         cooldown_fraction: share of the budget's steps in which ``wsd`` falls to nothing at the end; the others have none.
         batch_clips: clips in one optimizer step, over all workers and micro-batches.
         batch_seconds: speech in one optimizer step, in place of ``batch_clips``, which then plays no part.
-        micro_batch_positions: positions, padding included, that a worker computes at once; ``None`` takes what fits its device.
+        micro_batch_tokens: positions, padding included, that a worker computes at once; ``None`` takes what fits its device.
         grad_clip_norm: largest L2 norm of the whole gradient.
         ema_decay: share that the average of the trained weights keeps of itself in a step; it is what is validated and saved.
             ``None`` averages nothing.
@@ -125,7 +140,7 @@ class TrialSettings:
     cooldown_fraction: float = 0.2
     batch_clips: int = 8
     batch_seconds: float | None = None
-    micro_batch_positions: int | None = None
+    micro_batch_tokens: int | None = None
     grad_clip_norm: float = 1.0
     ema_decay: float | None = None
     ema_parts: str = "all"
@@ -173,12 +188,24 @@ class Budget:
             found = f"grace_steps is {self.grace_steps} and max_steps is {self.max_steps}"
             raise SpaceError(found, where="Budget", fix="choose 1 <= grace_steps <= max_steps")
         if self.reduction_factor < 2:
-            raise SpaceError(f"reduction_factor is {self.reduction_factor}", where="Budget", fix="choose 2 or more")
+            raise SpaceError(
+                f"reduction_factor is {self.reduction_factor}",
+                where="Budget",
+                fix="choose 2 or more",
+            )
 
     @property
     def report_steps(self) -> tuple[int, ...]:
         """Steps at which a trial is validated: every grace period, each rung, and the end."""
-        return tuple(sorted({*range(self.grace_steps, self.max_steps, self.grace_steps), *self.rung_steps, self.max_steps}))
+        return tuple(
+            sorted(
+                {
+                    *range(self.grace_steps, self.max_steps, self.grace_steps),
+                    *self.rung_steps,
+                    self.max_steps,
+                }
+            )
+        )
 
     @property
     def rung_steps(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vibesweep.errors import StorageError
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 
 RETRY_S = 20.0
 """A store that did not take a file is tried again after so long, or at the next change."""
@@ -20,7 +20,7 @@ Signature = tuple[int, int, int]
 
 
 @contextmanager
-def fetched_folder(place: Place) -> Iterator[Path]:
+def fetched_folder(place: StoragePath) -> Iterator[Path]:
     """A local path of a folder with all in it: its own, or that of a copy that goes when the block ends.
 
     Raises:
@@ -37,11 +37,13 @@ def fetched_folder(place: Place) -> Iterator[Path]:
             _fetch(place, copy)
         except OSError as error:
             fix = "see that there is room on this machine and the store can be reached"
-            raise StorageError(f"it cannot be copied here: {error}", where=str(place), fix=fix) from error
+            raise StorageError(
+                f"it cannot be copied here: {error}", where=str(place), fix=fix
+            ) from error
         yield copy
 
 
-def _fetch(place: Place, into: Path) -> None:
+def _fetch(place: StoragePath, into: Path) -> None:
     into.mkdir()
     for file in place.files():
         (place / file.name).download(into / file.name)
@@ -49,7 +51,7 @@ def _fetch(place: Place, into: Path) -> None:
         _fetch(folder, into / folder.name)
 
 
-def upload_folder(source: Path, place: Place, last: str) -> None:
+def upload_folder(source: Path, place: StoragePath, last: str) -> None:
     """Copy a folder of this machine with all in it.
 
     Args:
@@ -71,7 +73,13 @@ class Mirror:
     """
 
     def __init__(
-        self, source: Path, place: Place, last: str, *, skip: Collection[str] = (), tell: Callable[[str], None] | None = None
+        self,
+        source: Path,
+        place: StoragePath,
+        last: str,
+        *,
+        skip: Collection[str] = (),
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         """Mirror ``source`` to ``place``.
 
@@ -82,7 +90,13 @@ class Mirror:
             skip: folders right inside that stay here.
             tell: is told, once each time, that the store cannot be written to and that it can again.
         """
-        self._source, self._place, self._last, self._skip, self._tell = source, place, last, set(skip), tell
+        self._source, self._place, self._last, self._skip, self._tell = (
+            source,
+            place,
+            last,
+            set(skip),
+            tell,
+        )
         self._done: dict[str, Signature] = {}
         self._changed, self._closing, self._failing = threading.Event(), False, False
         self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
@@ -112,7 +126,9 @@ class Mirror:
         Raises:
             StorageError: the store did not take a file.
         """
-        for name, signature in sorted(self._found(), key=lambda found: (found[0] == self._last, found[0])):
+        for name, signature in sorted(
+            self._found(), key=lambda found: (found[0] == self._last, found[0])
+        ):
             if self._done.get(name) != signature:
                 (self._place / name).upload(self._source / name)
                 self._done[name] = signature
@@ -124,10 +140,15 @@ class Mirror:
                 inside[:] = [name for name in inside if name not in self._skip]
             for name in names:
                 path = Path(folder) / name
-                with suppress(FileNotFoundError):  # a draft that was moved into place, or Optuna's lock
+                with suppress(
+                    FileNotFoundError
+                ):  # a draft that was moved into place, or Optuna's lock
                     found = path.lstat()
                     if stat.S_ISREG(found.st_mode) and not name.startswith("."):
-                        yield path.relative_to(self._source).as_posix(), (found.st_ino, found.st_size, found.st_mtime_ns)
+                        yield (
+                            path.relative_to(self._source).as_posix(),
+                            (found.st_ino, found.st_size, found.st_mtime_ns),
+                        )
 
     def _follow(self) -> None:
         while not self._closing:
@@ -140,7 +161,9 @@ class Mirror:
         try:
             self.copy()
         except StorageError as error:
-            self._say(f"{error} It is tried again; meanwhile all is kept in {self._source}", failing=True)
+            self._say(
+                f"{error} It is tried again; meanwhile all is kept in {self._source}", failing=True
+            )
         else:
             self._say(f"{self._place} can be written to again", failing=False)
 

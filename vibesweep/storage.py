@@ -37,7 +37,7 @@ class Stat:
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class StoragePath:
     """A file or folder. ``address`` is an absolute local path or a URI; two places are equal where their addresses are.
 
     Whatever asks a store raises a ``StorageError`` where it cannot be reached, or where nothing here speaks the address's scheme.
@@ -46,7 +46,7 @@ class Place:
     address: str
 
     @classmethod
-    def of(cls, address: str | os.PathLike[str]) -> Place:
+    def of(cls, address: str | os.PathLike[str]) -> StoragePath:
         """A place by its path, taken from the working folder where it is relative, or its URI.
 
         Raises:
@@ -60,15 +60,17 @@ class Place:
         root, path, query = _split(text)
         return cls(root + path.rstrip("/") + query)
 
-    def __truediv__(self, name: str) -> Place:
+    def __truediv__(self, name: str) -> StoragePath:
         """A place inside this folder; an absolute path or a URI stands for itself."""
         if name.startswith("/") or _is_uri(name):
-            return Place.of(name)
+            return StoragePath.of(name)
         root, path, query = _split(self.address)
         joined = f"{path}/{name}" if path != "/" else f"/{name}"
         if not _UNTIDY.search(joined):
-            return Place(root + joined + query)
-        return Place.of(root + posixpath.normpath(joined).replace("//", "/") + query)  # a store would take .. for a name
+            return StoragePath(root + joined + query)
+        return StoragePath.of(
+            root + posixpath.normpath(joined).replace("//", "/") + query
+        )  # a store would take .. for a name
 
     def __str__(self) -> str:
         """The address."""
@@ -81,10 +83,10 @@ class Place:
         return path.rpartition("/")[2] or root.rpartition("/")[2]
 
     @property
-    def parent(self) -> Place:
+    def parent(self) -> StoragePath:
         """The folder it lies in; a store's root lies in itself."""
         root, path, query = _split(self.address)
-        return Place(root + (path.rpartition("/")[0] or ("" if root else "/")) + query)
+        return StoragePath(root + (path.rpartition("/")[0] or ("" if root else "/")) + query)
 
     @property
     def local(self) -> Path | None:
@@ -101,12 +103,16 @@ class Place:
         """Its path on that file system."""
         return self._resolve()[1]
 
-    def relative_to(self, folder: Place) -> str:
+    def relative_to(self, folder: StoragePath) -> str:
         """Its path inside a folder, or its whole address where it lies elsewhere."""
         root, path, query = _split(folder.address)
         own_root, own, own_query = _split(self.address)
         base = path.rstrip("/") + "/"
-        return own.removeprefix(base) if (own_root, own_query) == (root, query) and own.startswith(base) else self.address
+        return (
+            own.removeprefix(base)
+            if (own_root, own_query) == (root, query) and own.startswith(base)
+            else self.address
+        )
 
     def is_file(self) -> bool:
         """Whether it is there and a file."""
@@ -122,7 +128,11 @@ class Place:
             return _local_stat(self.local)
         with _naming(self):
             info = self.filesystem.get_file_info(self.path)
-        return Stat(self.name, info.size or 0, info.mtime_ns or 0) if info.type.name == "File" else None
+        return (
+            Stat(self.name, info.size or 0, info.mtime_ns or 0)
+            if info.type.name == "File"
+            else None
+        )
 
     def files(self) -> list[Stat]:
         """The files right inside this folder, by name; none where there is no such folder."""
@@ -130,7 +140,7 @@ class Place:
             found = _local_files(self.local) if self.local is not None else self._remote_files()
         return sorted(found, key=lambda file: file.name)
 
-    def folders(self) -> list[Place]:
+    def folders(self) -> list[StoragePath]:
         """The folders right inside this one, by name; none where there is no such folder."""
         with _naming(self):
             found = _local_folders(self.local) if self.local is not None else self._remote_folders()
@@ -172,7 +182,11 @@ class Place:
         with _naming(self):
             filesystem = self.filesystem
         if filesystem.type_name in _OBJECT_STORES:
-            with _naming(self), pyarrow.memory_map(str(source)) as whole, filesystem.open_output_stream(self.path) as stream:
+            with (
+                _naming(self),
+                pyarrow.memory_map(str(source)) as whole,
+                filesystem.open_output_stream(self.path) as stream,
+            ):
                 stream.write(whole.read_buffer())
         else:
             with source.open("rb") as content, _moved(self) as stream:
@@ -233,11 +247,21 @@ class Place:
     def _kind(self) -> str:
         with _naming(self):
             if self.local is not None:
-                return "Directory" if self.local.is_dir() else "File" if self.local.is_file() else "NotFound"
+                return (
+                    "Directory"
+                    if self.local.is_dir()
+                    else "File"
+                    if self.local.is_file()
+                    else "NotFound"
+                )
             return str(self.filesystem.get_file_info(self.path).type.name)
 
     def _remote_files(self) -> list[Stat]:
-        return [Stat(info.base_name, info.size or 0, info.mtime_ns or 0) for info in self._remote_entries() if info.type.name == "File"]
+        return [
+            Stat(info.base_name, info.size or 0, info.mtime_ns or 0)
+            for info in self._remote_entries()
+            if info.type.name == "File"
+        ]
 
     def _remote_folders(self) -> list[str]:
         return [info.base_name for info in self._remote_entries() if info.type.name == "Directory"]
@@ -245,7 +269,9 @@ class Place:
     def _remote_entries(self) -> list[Any]:
         from pyarrow.fs import FileSelector
 
-        entries: list[Any] = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        entries: list[Any] = self.filesystem.get_file_info(
+            FileSelector(self.path, allow_not_found=True)
+        )
         return entries
 
     def _resolve(self) -> tuple[Any, str]:
@@ -257,8 +283,14 @@ class Place:
 
 
 _BUILT_IN = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
-_OBJECT_STORES = ("s3", "gcs", "abfs")  # pyarrow's names of their file systems: an object is seen when its upload is complete
-_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?]*)(.*?)(\?\w+=.*)?", re.DOTALL)  # root, path, query
+_OBJECT_STORES = (
+    "s3",
+    "gcs",
+    "abfs",
+)  # pyarrow's names of their file systems: an object is seen when its upload is complete
+_URI = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*://[^/?]*)(.*?)(\?\w+=.*)?", re.DOTALL
+)  # root, path, query
 _UNTIDY = re.compile(r"//|/\.{0,2}(?:/|$)")  # an empty part, . or ..
 
 
@@ -275,7 +307,11 @@ def _split(address: str) -> tuple[str, str, str]:
 def _path_of_file_uri(uri: str) -> str:
     host, slash, path = uri.removeprefix("file://").partition("/")
     if host not in ("", "localhost") or not slash:
-        raise StorageError("it names a host, not a path", where=uri, fix="write three slashes, as in file:///data/corpus")
+        raise StorageError(
+            "it names a host, not a path",
+            where=uri,
+            fix="write three slashes, as in file:///data/corpus",
+        )
     return unquote(slash + path)
 
 
@@ -284,7 +320,9 @@ def _local_stat(path: Path) -> Stat | None:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
-    return Stat(path.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return (
+        Stat(path.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    )
 
 
 def _local_files(folder: Path) -> list[Stat]:
@@ -292,7 +330,11 @@ def _local_files(folder: Path) -> list[Stat]:
     if not folder.exists():
         return []
     with os.scandir(folder) as entries:
-        return [Stat(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries if entry.is_file()]
+        return [
+            Stat(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in entries
+            if entry.is_file()
+        ]
 
 
 def _local_folders(folder: Path) -> list[str]:
@@ -300,7 +342,7 @@ def _local_folders(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _uploaded(place: Place) -> Iterator[Any]:
+def _uploaded(place: StoragePath) -> Iterator[Any]:
     """Write on this machine, then upload in one call.
 
     pyarrow offers no way to give up a stream to an object store: one that is dropped is closed, and half an object is there.
@@ -312,7 +354,7 @@ def _uploaded(place: Place) -> Iterator[Any]:
 
 
 @contextmanager
-def _moved(place: Place) -> Iterator[Any]:
+def _moved(place: StoragePath) -> Iterator[Any]:
     """Write beside it, then move into place."""
     filesystem, folder = place.filesystem, place.parent
     # Named at random: another process, thread or host may be writing the same file
@@ -332,11 +374,14 @@ def _moved(place: Place) -> Iterator[Any]:
 
 
 @contextmanager
-def _naming(place: Place) -> Iterator[None]:
+def _naming(place: StoragePath) -> Iterator[None]:
     """Say which store it was that did not answer."""
     try:
         yield
-    except (OSError, NotImplementedError) as error:  # NotImplementedError: writing to a store that is for reading alone
+    except (
+        OSError,
+        NotImplementedError,
+    ) as error:  # NotImplementedError: writing to a store that is for reading alone
         message = " ".join(str(error).split()) or type(error).__name__
         fix = "see that the address is right, the store can be reached and its credentials are set"
         raise StorageError(message, where=place.address, fix=fix) from error
@@ -363,7 +408,9 @@ def _remote(root: str, query: str) -> tuple[Any, str]:
         return _by_fsspec(root, query)
     except (OSError, ValueError) as error:
         fix = "see that the address is right and the store can be reached"
-        raise StorageError(" ".join(str(error).split()), where=f"{root}/{query}", fix=fix) from error
+        raise StorageError(
+            " ".join(str(error).split()), where=f"{root}/{query}", fix=fix
+        ) from error
     return filesystem, base.rstrip("/")
 
 
@@ -373,7 +420,12 @@ def _by_fsspec(root: str, query: str) -> tuple[Any, str]:
 
     try:
         filesystem, base = fsspec.core.url_to_fs(f"{root}/{query}")
-    except (ImportError, OSError, TypeError, ValueError) as error:  # TypeError: the address lacks what the store needs, such as a host
+    except (
+        ImportError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:  # TypeError: the address lacks what the store needs, such as a host
         fix = "see that the address is right, the store can be reached and the package that speaks this scheme is installed"
         raise StorageError(str(error), where=f"{root}/{query}", fix=fix) from error
     return PyFileSystem(FSSpecHandler(filesystem)), base.removesuffix(query).rstrip("/")

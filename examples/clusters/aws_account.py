@@ -20,12 +20,18 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
 HEAD, WORKER = "vibesweep-head", "vibesweep-worker"
-EC2_TRUSTS = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+EC2_TRUSTS = {
+    "Effect": "Allow",
+    "Principal": {"Service": "ec2.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}
 
 
 def main() -> None:
     """Set the account up for the cluster file that the command line names, or the project's own."""
-    config = yaml.safe_load(Path(sys.argv[1] if len(sys.argv) > 1 else CLUSTER_FILE).read_text(encoding="utf-8"))
+    config = yaml.safe_load(
+        Path(sys.argv[1] if len(sys.argv) > 1 else CLUSTER_FILE).read_text(encoding="utf-8")
+    )
     region, bucket = config["provider"]["region"], config["metadata"]["bucket"]
     try:
         make_bucket(bucket, region)
@@ -35,7 +41,9 @@ def main() -> None:
         sys.exit(f"{error.operation_name}: {error.response['Error']['Message']}")
     except BotoCoreError as error:
         said = " ".join(str(error).split())
-        sys.exit(f"{said}; see `aws configure` for credentials and docs/cluster.md for what they must allow")
+        sys.exit(
+            f"{said}; see `aws configure` for credentials and docs/cluster.md for what they must allow"
+        )
     print(f"bucket {bucket} in {region}; instance profiles {HEAD} and {WORKER}")
 
 
@@ -43,11 +51,17 @@ def make_bucket(bucket: str, region: str) -> None:
     """Make the bucket in the cluster's region, closed to the public, unless it is yours already."""
     s3 = boto3.client("s3", region_name=region)
     # us-east-1 is what S3 takes by itself, and it refuses to be told
-    where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    where: Any = (
+        {}
+        if region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    )
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=bucket, **where)
     closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(closed, True))
+    s3.put_public_access_block(
+        Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(closed, True)
+    )
 
 
 def make_profile(name: str, statements: list[dict[str, Any]]) -> str:
@@ -77,11 +91,18 @@ def uses_bucket(bucket: str) -> list[dict[str, Any]]:
 def launches_workers(worker_role: str) -> list[dict[str, Any]]:
     """What Ray's autoscaler does on EC2."""
     return [
-        allow(["ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags", "ec2:Describe*"], "*"),
+        allow(
+            ["ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags", "ec2:Describe*"], "*"
+        ),
         allow(["iam:PassRole"], worker_role),
-        allow(["ssm:GetParameters"], "arn:aws:ssm:*:*:parameter/aws/service/*"),  # the images' names
+        allow(
+            ["ssm:GetParameters"], "arn:aws:ssm:*:*:parameter/aws/service/*"
+        ),  # the images' names
         # an account's first spot instance needs a role of Amazon's own
-        allow(["iam:CreateServiceLinkedRole"], "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*"),
+        allow(
+            ["iam:CreateServiceLinkedRole"],
+            "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/*",
+        ),
     ]
 
 

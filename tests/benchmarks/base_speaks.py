@@ -20,9 +20,16 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.measure import Measure, tell
-from vibesweep.corpus.audio import FRAMES_PER_PATCH, griffin_lim, load, log_mel, resample, seconds_of
 from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
-from vibesweep.corpus.phonemes import phonemize
+from vibesweep.corpus.sound.audio import (
+    FRAMES_PER_PATCH,
+    griffin_lim,
+    load,
+    log_mel,
+    resample,
+    seconds_of,
+)
+from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speak import SpeakingSettings
@@ -32,7 +39,9 @@ SENTENCES = Path(__file__).with_name("held_out_sentences.txt").read_text().split
 PROMPT = "This is a sample of my voice, nothing more."
 SPHINX_RATE_HZ = 16_000
 EDGE_SAMPLES = SPHINX_RATE_HZ // 4
-VOICES = [voice for voice in BASE_VOICES if voice.language == "en"][:: len(BASE_VOICES) // len(SENTENCES)]
+VOICES = [voice for voice in BASE_VOICES if voice.language == "en"][
+    :: len(BASE_VOICES) // len(SENTENCES)
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -46,9 +55,16 @@ class ClosedSet:
 
         self._words = [" ".join(re.findall(r"[a-z']+", sentence.lower())) for sentence in sentences]
         self._decoder = Decoder(lm=None, logfn="/dev/null", loglevel="FATAL")
-        unknown = {word for words in self._words for word in words.split() if self._decoder.lookup_word(word) is None}
+        unknown = {
+            word
+            for words in self._words
+            for word in words.split()
+            if self._decoder.lookup_word(word) is None
+        }
         assert not unknown, f"not in the recogniser's dictionary: {unknown}"
-        self._decoder.add_jsgf_string("closed", "#JSGF V1.0; grammar g; public <s> = " + " | ".join(self._words) + ";")
+        self._decoder.add_jsgf_string(
+            "closed", "#JSGF V1.0; grammar g; public <s> = " + " | ".join(self._words) + ";"
+        )
         self._decoder.activate_search("closed")
 
     def choose(self, waveform: Array, rate_hz: int) -> int | None:
@@ -85,7 +101,12 @@ def main() -> None:
         true = mel_of(text, number, model)
         prompt = model.codec.encode(mel_of(PROMPT, number, model))[: model.shape.prompt_patches]
         began = time.perf_counter()
-        latents = speak_latents(model, [(0, model.phonemes.encode(phonemes.symbols))], [prompt], SpeakingSettings(seed=number))
+        latents = speak_latents(
+            model,
+            [(0, model.phonemes.encode(phonemes.symbols))],
+            [prompt],
+            SpeakingSettings(seed=number),
+        )
         spoken_s += time.perf_counter() - began
         began = time.perf_counter()
         waveform = griffin_lim(model.codec.decode(latents).numpy(), model.mel)
@@ -110,7 +131,11 @@ def main() -> None:
             Measure("generated, times real time without vocoder", audio_s / spoken_s),
             Measure("generated, times real time", audio_s / (spoken_s + vocoder_s), 2.0),
             Measure("mean stop error, patches", statistics.fmean(stop_errors), 1.0, at_least=False),
-            Measure("identified, share of what the recordings reach", rates["spoken"] / rates["recording"], 0.85),
+            Measure(
+                "identified, share of what the recordings reach",
+                rates["spoken"] / rates["recording"],
+                0.85,
+            ),
         ],
     )
 

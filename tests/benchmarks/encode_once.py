@@ -27,11 +27,11 @@ from tests import vibe
 from tests.benchmarks.measure import Measure, tell
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.parquet import ShardRow
+from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.encoder import OpenVibeVoiceEncoder
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 RATE_HZ, CLIPS, BATCH = 24_000, 10, 4
 SECONDS = 10 if torch.cuda.is_available() else 2
@@ -41,7 +41,7 @@ LEAST_GAIN = 1.2
 Waves = list[npt.NDArray[np.float32]]
 
 
-def clips_of(encoder: OpenVibeVoiceEncoder, seconds: int) -> tuple[Waves, list[ShardRow], float]:
+def clips_of(encoder: OpenVibeVoiceEncoder, seconds: int) -> tuple[Waves, list[Clip], float]:
     """Sound, its rows with features, and the seconds that encoding took."""
     rng = np.random.default_rng(0)
     waves = [rng.normal(0, 0.05, seconds * RATE_HZ).astype(np.float32) for _ in range(CLIPS)]
@@ -52,9 +52,18 @@ def clips_of(encoder: OpenVibeVoiceEncoder, seconds: int) -> tuple[Waves, list[S
     rows = []
     for row, found in zip(vibe.rows(CLIPS), features, strict=True):
         turns = tuple(
-            dataclasses.replace(turn, start_s=at * seconds / 2, end_s=(at + 1) * seconds / 2) for at, turn in enumerate(row.turns)
+            dataclasses.replace(turn, start_s=at * seconds / 2, end_s=(at + 1) * seconds / 2)
+            for at, turn in enumerate(row.turns)
         )
-        rows.append(dataclasses.replace(row, duration_s=float(seconds), acoustic=found.acoustic, semantic=found.semantic, turns=turns))
+        rows.append(
+            dataclasses.replace(
+                row,
+                duration_s=float(seconds),
+                acoustic=found.acoustic,
+                semantic=found.semantic,
+                turns=turns,
+            )
+        )
     return waves, rows, took_s
 
 
@@ -94,27 +103,48 @@ def a_checkpoint(device: str) -> Iterator[Path]:
         yield Path(sys.argv[1])
         return
     with tempfile.TemporaryDirectory(prefix="encode_once") as folder:
-        yield write_checkpoint(Path(folder) / "checkpoint", size="1.5B" if device == "cuda" else None, device=device)
+        yield write_checkpoint(
+            Path(folder) / "checkpoint", size="1.5B" if device == "cuda" else None, device=device
+        )
 
 
 def main() -> None:
     """Measure and tell."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = TrialSettings(lora_rank=16, lora_head="full", batch_clips=BATCH, precision="bf16" if device == "cuda" else "float32")
+    settings = TrialSettings(
+        lora_rank=16,
+        lora_head="full",
+        batch_clips=BATCH,
+        precision="bf16" if device == "cuda" else "float32",
+    )
     with a_checkpoint(device) as folder, tempfile.TemporaryDirectory() as work:
         checkpoint = Checkpoint.open(str(folder))
         encoder = OpenVibeVoiceEncoder(checkpoint, device)
-        parameters = sum(part.numel() for side in (encoder._acoustic, encoder._semantic) for part in side.parameters())
+        parameters = sum(
+            part.numel()
+            for side in (encoder._acoustic, encoder._semantic)
+            for part in side.parameters()
+        )
         waves, rows, encode_s = clips_of(encoder, SECONDS)
-        bench = Workbench.open(f"vibevoice:{folder}", vibe.write_shards(Path(work) / "shards", folder, clips=rows), World(device=device))
+        context = WorkerContext.open(
+            f"vibevoice:{folder}",
+            vibe.write_shards(Path(work) / "shards", folder, clips=rows),
+            World(device=device),
+        )
         in_step = InStep(encoder, waves, device)
         sides: dict[str, list[float]] = {"features": [], "encoders": []}
         for _ in range(2):  # in turn, since machines drift
             for name, beforehand in (("features", lambda: None), ("encoders", in_step)):
-                run = TrialRun(bench, settings, 2 * (WARM_UP + STEPS))
+                run = TrialRun(context, settings, 2 * (WARM_UP + STEPS))
                 sides[name] += timed_steps(run, beforehand, device)
                 run.close()
-    size = "given checkpoint" if len(sys.argv) > 1 else "1.5B's sizes" if device == "cuda" else "a small checkpoint"
+    size = (
+        "given checkpoint"
+        if len(sys.argv) > 1
+        else "1.5B's sizes"
+        if device == "cuda"
+        else "a small checkpoint"
+    )
     with_features, with_encoders = median(sides["features"]), median(sides["encoders"])
     tell(
         f"A LoRA step of {BATCH} clips of {SECONDS} s on {size}, features from the shards and encoders in the step",
@@ -123,7 +153,11 @@ def main() -> None:
             Measure("speech encoded once, seconds a second", CLIPS * SECONDS / encode_s),
             Measure("step on features, median, s", with_features),
             Measure("step with encoders in it, median, s", with_encoders),
-            Measure("step with encoders over step on features", with_encoders / with_features, LEAST_GAIN),
+            Measure(
+                "step with encoders over step on features",
+                with_encoders / with_features,
+                LEAST_GAIN,
+            ),
         ],
     )
 

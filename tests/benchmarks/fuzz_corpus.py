@@ -18,11 +18,18 @@ from tests.benchmarks.measure import Measure, tell
 
 def main() -> None:
     """Try half the cases on whole tables with files of all kinds, and half on damaged tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=10_000)
     cases = parser.parse_args().cases
     logging.getLogger("vibesweep").setLevel(logging.ERROR)
-    many = settings(max_examples=cases // 2, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    many = settings(
+        max_examples=cases // 2,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
     tried = 0
 
     @seed(0)
@@ -45,7 +52,13 @@ def main() -> None:
     corpora()
     tables()
     seconds = time.perf_counter() - began
-    tell("corpora made up", [Measure("cases a second", tried / seconds), Measure("cases without a crash or a lost row", tried, cases)])
+    tell(
+        "corpora made up",
+        [
+            Measure("cases a second", tried / seconds),
+            Measure("cases without a crash or a lost row", tried, cases),
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import pandas as pd
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.config import TrialResources, TrialSettings
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 from vibesweep.training.loop import TrialRun
 
 WORKERS = 2
@@ -47,7 +47,14 @@ def note_feed(notes: Path, rank: int) -> Any:
             asked = time.perf_counter()
             for step in plain(run, *args, **names):
                 print(
-                    json.dumps({"step": step.number, "epoch": step.epoch, "asked": asked, "had": time.perf_counter()}),
+                    json.dumps(
+                        {
+                            "step": step.number,
+                            "epoch": step.epoch,
+                            "asked": asked,
+                            "had": time.perf_counter(),
+                        }
+                    ),
                     file=lines,
                     flush=True,
                 )
@@ -61,10 +68,13 @@ def timed_lane_worker(config: dict[str, Any]) -> None:
     """The lane's own worker, with notes, and no room for clips."""
     from ray import train
 
-    from vibesweep.training import lane
+    from vibesweep.training.lanes import lane
 
     notes = Path(os.environ[NOTES])
-    with mock.patch.object(lane, "CLIPS_SHARE", 0.0), note_feed(notes, train.get_context().get_world_rank()):
+    with (
+        mock.patch.object(lane, "CLIPS_SHARE", 0.0),
+        note_feed(notes, train.get_context().get_world_rank()),
+    ):
         lane.lane_worker(config)
 
 
@@ -72,19 +82,31 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     """One trial on a lane that streams."""
     import ray
 
-    from vibesweep.training import lane
-    from vibesweep.training.lane_spec import LaneSpec
-    from vibesweep.training.mailbox import Command
+    from vibesweep.training.lanes import lane
+    from vibesweep.training.lanes.dispatcher import Command
+    from vibesweep.training.lanes.spec import LaneSpec
 
     resources = TrialResources(workers=WORKERS, cpus_per_worker=1, gpus_per_worker=gpus)
     steps = steps_of(shards)
-    kept = Place.of(work)
-    spec = LaneSpec("lane", "mel-tiny", str(shards), kept / "checkpoints", kept / "states", work / "ray", steps, resources)
-    with mock.patch.object(lane, "lane_worker", timed_lane_worker), lane.mailbox_up() as mailbox:
-        lanes = lane.Lanes(mailbox, [spec], restarts=0)
+    kept = StoragePath.of(work)
+    spec = LaneSpec(
+        "lane",
+        "mel-tiny",
+        str(shards),
+        kept / "checkpoints",
+        kept / "states",
+        work / "ray",
+        steps,
+        resources,
+    )
+    with (
+        mock.patch.object(lane, "lane_worker", timed_lane_worker),
+        lane.dispatcher_up() as dispatcher,
+    ):
+        lanes = lane.Lanes(dispatcher, [spec], restarts=0)
         lanes.start()
-        assert ray.get(mailbox.until_ready.remote(1), timeout=READY_S)
-        answer = ray.get(mailbox.advance.remote(Command("trial", SETTINGS, steps)))
+        assert ray.get(dispatcher.until_ready.remote(1), timeout=READY_S)
+        answer = ray.get(dispatcher.advance.remote(Command("trial", SETTINGS, steps)))
         assert answer.report is not None, answer
         lanes.stop(60.0)
     return noted(Path(os.environ[NOTES]))
@@ -92,8 +114,17 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
 
 def under_torchrun(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     """The same trial with no Ray in it."""
-    own = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={WORKERS}"]
-    subprocess.run([*own, "-m", "tests.benchmarks.lane_overhead", str(shards), str(work), str(gpus)], check=True)
+    own = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc-per-node={WORKERS}",
+    ]
+    subprocess.run(
+        [*own, "-m", "tests.benchmarks.lane_overhead", str(shards), str(work), str(gpus)],
+        check=True,
+    )
     return noted(work)
 
 
@@ -102,7 +133,7 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
     import torch
     from torch import distributed
 
-    from vibesweep.training.workbench import Workbench, World
+    from vibesweep.training.worker_context import WorkerContext, World
 
     torch.set_num_threads(1)
     rank = int(os.environ["RANK"])
@@ -110,19 +141,19 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
     if gpus:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if gpus else "gloo")
-    bench = Workbench.open("mel-tiny", shards, World(rank, WORKERS, device))
-    bench.validate(bench.base)  # as a lane does
+    context = WorkerContext.open("mel-tiny", shards, World(rank, WORKERS, device))
+    context.validate(context.base)  # as a lane does
     steps = steps_of(shards)
     with note_feed(work, rank):
-        TrialRun(bench, SETTINGS, steps).advance(steps)
+        TrialRun(context, SETTINGS, steps).advance(steps)
     distributed.destroy_process_group()
 
 
 def steps_of(shards: Path) -> int:
     """Whole epochs."""
     from vibesweep.models.mel.model import MelModel
-    from vibesweep.training.batches import StepPlan
-    from vibesweep.training.index import read_index
+    from vibesweep.training.data.batches import StepPlan
+    from vibesweep.training.data.index import read_index
 
     return EPOCHS * StepPlan.of(read_index(shards, MelModel), SETTINGS).epoch_steps
 
@@ -141,19 +172,37 @@ def noted(notes: Path) -> pd.DataFrame:
 
 def measures(lane: pd.DataFrame, alone: pd.DataFrame) -> list[Measure]:
     """The lane's shares, the headline last."""
-    counted = {name: side[side["epoch"] > 0].dropna() for name, side in (("lane", lane), ("torchrun", alone))}
+    counted = {
+        name: side[side["epoch"] > 0].dropna()
+        for name, side in (("lane", lane), ("torchrun", alone))
+    }
     rates = {name: float(1 / side["took_s"].mean()) for name, side in counted.items()}
-    waiting = {name: float(side["waited_s"].sum() / side["took_s"].sum()) for name, side in counted.items()}
+    waiting = {
+        name: float(side["waited_s"].sum() / side["took_s"].sum()) for name, side in counted.items()
+    }
     between = counted["lane"][counted["lane"]["opens_epoch"]]["waited_s"]
     assert len(between) == WORKERS * (EPOCHS - 1)
     return [
         *(Measure(f"{name}, steps/s", rate) for name, rate in rates.items()),
         Measure("lane, median step, s", float(np.median(counted["lane"]["took_s"]))),
         Measure("torchrun, median step, s", float(np.median(counted["torchrun"]["took_s"]))),
-        Measure("lane, from a trial's start to its first clips, s", float(lane[lane["step"] == 0]["waited_s"].max())),
+        Measure(
+            "lane, from a trial's start to its first clips, s",
+            float(lane[lane["step"] == 0]["waited_s"].max()),
+        ),
         Measure("torchrun, share of step time waiting for data", waiting["torchrun"]),
-        Measure("lane, share of step time waiting for data", waiting["lane"], MOST_WAITING, at_least=False),
-        Measure("lane, from one epoch's end to the next one's first step, longest, s", float(between.max()), MOST_BETWEEN_EPOCHS_S, False),
+        Measure(
+            "lane, share of step time waiting for data",
+            waiting["lane"],
+            MOST_WAITING,
+            at_least=False,
+        ),
+        Measure(
+            "lane, from one epoch's end to the next one's first step, longest, s",
+            float(between.max()),
+            MOST_BETWEEN_EPOCHS_S,
+            False,
+        ),
         Measure("lane's steps/s over torchrun's", rates["lane"] / rates["torchrun"], LEAST_RATE),
     ]
 
@@ -164,7 +213,7 @@ def main() -> None:
     import torch
 
     from vibesweep.corpus.demo.dialogues import write_demo_corpus
-    from vibesweep.corpus.shards import preprocess
+    from vibesweep.corpus.preprocess.run import preprocess
 
     gpus = 1 if torch.cuda.device_count() >= WORKERS else 0
     with tempfile.TemporaryDirectory(prefix="overhead") as folder:

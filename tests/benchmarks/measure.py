@@ -41,13 +41,22 @@ def tell(title: str, measures: Sequence[Measure]) -> None:
     """Print machine, table and JSON lines."""
     console = Console(width=120)
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    console.print(f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, Python {platform.python_version()}, torch {torch.__version__}")
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, Python {platform.python_version()}, torch {torch.__version__}"
+    )
     table = Table("measure", "value", "goal", "met", title=title)
     for measure in measures:
-        sign = "" if measure.goal is None else f"{'>=' if measure.at_least else '<='} {measure.goal:g}"
+        sign = (
+            "" if measure.goal is None else f"{'>=' if measure.at_least else '<='} {measure.goal:g}"
+        )
         met = "" if measure.met is None else "yes" if measure.met else "no"
         table.add_row(measure.name, f"{measure.value:.4g}", sign, met)
     console.print(table)
     for measure in measures:
-        line = {"name": measure.name, "value": measure.value, "goal": measure.goal, "met": measure.met}
+        line = {
+            "name": measure.name,
+            "value": measure.value,
+            "goal": measure.goal,
+            "met": measure.met,
+        }
         print(json.dumps(line))

@@ -25,12 +25,12 @@ import torch
 import torchaudio
 
 from tests.benchmarks.measure import Measure, tell
+from vibesweep.cluster.session import running_ray
 from vibesweep.config import MelSettings
-from vibesweep.corpus import audio
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.corpus.encoding.progress import Encoded
-from vibesweep.corpus.session import running_ray
-from vibesweep.corpus.shards import preprocess
+from vibesweep.corpus.preprocess.progress import Encoded
+from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.sound import audio
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MEL = MelSettings()
@@ -62,7 +62,10 @@ def copies(corpus: Path, out: Path, hours: float) -> Path:
         left_s, number = hours * 3_600, 0
         while left_s > 0:
             row, copy = rows[number % len(rows)], f"c{number:06d}"
-            names = {"audio_path": f"audio/{copy}{Path(row['audio_path']).suffix}", "text_path": f"text/{copy}.txt"}
+            names = {
+                "audio_path": f"audio/{copy}{Path(row['audio_path']).suffix}",
+                "text_path": f"text/{copy}.txt",
+            }
             for column, name in names.items():
                 os.link(corpus / row[column], out / name)
             table.writerow({**row, "id": copy, **names})
@@ -72,7 +75,9 @@ def copies(corpus: Path, out: Path, hours: float) -> Path:
 
 def plain(corpus: Path) -> float:
     """Hours of speech a minute of a plain loop, all cores open to torch, by the time that the second half of the files takes."""
-    mel = torchaudio.transforms.MelSpectrogram(MEL.sample_rate_hz, MEL.n_fft, hop_length=MEL.hop_samples, n_mels=MEL.n_mels, power=1.0)
+    mel = torchaudio.transforms.MelSpectrogram(
+        MEL.sample_rate_hz, MEL.n_fft, hop_length=MEL.hop_samples, n_mels=MEL.n_mels, power=1.0
+    )
     resamplers: dict[int, torch.nn.Module] = {}
     files = sorted((corpus / "audio").iterdir())
     seconds = began = 0.0
@@ -134,12 +139,20 @@ def measured(corpus: Path, out: Path, hours: float) -> Run:
     seconds = time.perf_counter() - began
     memory.done.set()
     memory.join()
-    return Run(told[-1].speech_s / 3_600, seconds, dict(told[-1].worked_s), memory.driver_mb, memory.worker_mb)
+    return Run(
+        told[-1].speech_s / 3_600,
+        seconds,
+        dict(told[-1].worked_s),
+        memory.driver_mb,
+        memory.worker_mb,
+    )
 
 
 def main() -> None:
     """Make the corpora, run the plain loop before and after, and tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hours", type=float, default=8.0)
     hours = parser.parse_args().hours
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +165,9 @@ def main() -> None:
         small, large = copies(source, work / "small", 1.0), copies(source, work / "large", hours)
         loops = [plain(small)]
         with running_ray():
-            measured(copies(source, work / "warm", 0.2), work / "out", 0.2)  # the workers import torch
+            measured(
+                copies(source, work / "warm", 0.2), work / "out", 0.2
+            )  # the workers import torch
             one, many = measured(small, work / "out", 1.0), measured(large, work / "out", hours)
         loops.append(plain(small))
         torch.set_num_threads(1)
@@ -164,7 +179,10 @@ def report(loop: float, single: float, one: Run, many: Run) -> None:
     """Tell all figures, the headline last."""
     speed = many.hours / many.seconds * 60
     other = 1 - sum(many.worked_s[stage] for stage in SPEECH_STAGES) / (CORES * many.seconds)
-    stages = [Measure(f"{stage}, core seconds an hour of speech", worked / many.hours) for stage, worked in many.worked_s.items()]
+    stages = [
+        Measure(f"{stage}, core seconds an hour of speech", worked / many.hours)
+        for stage, worked in many.worked_s.items()
+    ]
     tell(
         f"{many.hours:.1f} h of speech to shards, Ray up before",
         [
@@ -172,9 +190,24 @@ def report(loop: float, single: float, one: Run, many: Run) -> None:
             Measure("plain loop, torch on all cores, hours of speech a minute", loop),
             Measure("plain loop, torch on one core, hours of speech a minute", single),
             Measure("shards, hours of speech a minute", speed),
-            Measure(f"driver's peak memory, {many.hours:.0f} h against 1 h", many.driver_mb / one.driver_mb, 1.25, at_least=False),
-            Measure(f"a worker's peak memory, {many.hours:.0f} h against 1 h", many.worker_mb / one.worker_mb, 1.25, at_least=False),
-            Measure("share of the cores' time that is not decode, resample, mel or phonemes", other, 0.2, at_least=False),
+            Measure(
+                f"driver's peak memory, {many.hours:.0f} h against 1 h",
+                many.driver_mb / one.driver_mb,
+                1.25,
+                at_least=False,
+            ),
+            Measure(
+                f"a worker's peak memory, {many.hours:.0f} h against 1 h",
+                many.worker_mb / one.worker_mb,
+                1.25,
+                at_least=False,
+            ),
+            Measure(
+                "share of the cores' time that is not decode, resample, mel or phonemes",
+                other,
+                0.2,
+                at_least=False,
+            ),
             Measure("shards against the plain loop on one core", speed / single),
             Measure("shards against the plain loop", speed / loop, 1.6),
         ],

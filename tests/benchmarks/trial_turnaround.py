@@ -27,11 +27,11 @@ from rich.console import Console
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.config import Budget, Report, Sweep, TrialSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.corpus.shards import preprocess
+from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.sweep import run
-from vibesweep.sweep.space import settings_with
+from vibesweep.sweep.search.space import settings_with
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
-from vibesweep.training.lane import POLL_S
+from vibesweep.training.lanes.lane import POLL_S
 
 TRIALS = 5
 RECORDINGS = 12
@@ -52,7 +52,12 @@ class TimedLaneTrial(LaneTrial):
     def step(self) -> dict[str, Any]:
         """Note the first step."""
         result = super().step()
-        _note(Path(os.environ["TURNAROUND_NOTES"]), self._settings.batch_clips, self._began_unix_s, Report(**result["report"]))
+        _note(
+            Path(os.environ["TURNAROUND_NOTES"]),
+            self._settings.batch_clips,
+            self._began_unix_s,
+            Report(**result["report"]),
+        )
         return result
 
 
@@ -91,12 +96,19 @@ def nested_worker(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from vibesweep.training.loop import TrialRun
-    from vibesweep.training.workbench import Workbench, World
+    from vibesweep.training.worker_context import WorkerContext, World
 
     torch.set_num_threads(1)
-    bench = Workbench.open("mel-tiny", Path(config["shards"]), World(device=str(get_device())))
+    context = WorkerContext.open(
+        "mel-tiny", Path(config["shards"]), World(device=str(get_device()))
+    )
     settings = settings_with(SETTINGS, config["point"])
-    _note(Path(config["notes"]), settings.batch_clips, config["began_unix_s"], TrialRun(bench, settings, 1).advance(1))
+    _note(
+        Path(config["notes"]),
+        settings.batch_clips,
+        config["began_unix_s"],
+        TrialRun(context, settings, 1).advance(1),
+    )
 
 
 def warm(shards: Path, work: Path) -> pd.DataFrame:
@@ -125,7 +137,9 @@ def nested(shards: Path, work: Path) -> pd.DataFrame:
     tune.Tuner(
         tune.with_resources(NestedTrial, beside_the_driver()),
         param_space={**fixed, "point": tune.grid_search(POINTS)},
-        tune_config=tune.TuneConfig(metric="loss_val", mode="min", max_concurrent_trials=1, reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            metric="loss_val", mode="min", max_concurrent_trials=1, reuse_actors=True
+        ),
         run_config=tune.RunConfig(name="nested", storage_path=str(work / "tune"), verbose=0),
     ).fit()
     return pd.read_json(notes, lines=True)
@@ -135,7 +149,16 @@ def _note(notes: Path, batch_clips: int, began_unix_s: float, report: Report) ->
     """Enter one trial; the step's own length follows from its rate, for there is one step."""
     done_s = report.first_step_unix_s - began_unix_s
     with notes.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"batch_clips": batch_clips, "done_s": done_s, "begun_s": done_s - 1 / report.steps_per_s}) + "\n")
+        file.write(
+            json.dumps(
+                {
+                    "batch_clips": batch_clips,
+                    "done_s": done_s,
+                    "begun_s": done_s - 1 / report.steps_per_s,
+                }
+            )
+            + "\n"
+        )
 
 
 def measures(warm_trials: pd.DataFrame, nested_trials: pd.DataFrame) -> list[Measure]:
@@ -143,13 +166,27 @@ def measures(warm_trials: pd.DataFrame, nested_trials: pd.DataFrame) -> list[Mea
     found = []
     for clips in sorted(BATCHES, reverse=True):
         sides = {"nested TorchTrainer": nested_trials, "warm lane": warm_trials}
-        medians = {name: side[side["batch_clips"] == clips].median() for name, side in sides.items()}
+        medians = {
+            name: side[side["batch_clips"] == clips].median() for name, side in sides.items()
+        }
         assert all(len(side[side["batch_clips"] == clips]) == TRIALS for side in sides.values())
-        for what, column in (("before the first step begins", "begun_s"), ("until the first step is done", "done_s")):
+        for what, column in (
+            ("before the first step begins", "begun_s"),
+            ("until the first step is done", "done_s"),
+        ):
             values = {name: float(row[column]) for name, row in medians.items()}
-            found += [Measure(f"{name}, {what}, {clips} clips a step, s", value) for name, value in values.items()]
+            found += [
+                Measure(f"{name}, {what}, {clips} clips a step, s", value)
+                for name, value in values.items()
+            ]
             goal = GOAL if (clips, column) == (BATCHES[0], "done_s") else None
-            found.append(Measure(f"times less {what}, {clips} clips a step", values["nested TorchTrainer"] / values["warm lane"], goal))
+            found.append(
+                Measure(
+                    f"times less {what}, {clips} clips a step",
+                    values["nested TorchTrainer"] / values["warm lane"],
+                    goal,
+                )
+            )
     return found
 
 
@@ -158,7 +195,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="turnaround") as folder:
         work = Path(folder)
         # For the nested side too: Train's controller looks at its workers as often as a lane's does, not every 2 s.
-        os.environ.update(RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=str(POLL_S), TURNAROUND_NOTES=str(work / "warm.jsonl"))
+        os.environ.update(
+            RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=str(POLL_S), TURNAROUND_NOTES=str(work / "warm.jsonl")
+        )
         ray.init(address="local", include_dashboard=True, log_to_driver=False)
         preprocess(write_demo_corpus(work / "corpus", recordings=RECORDINGS), work / "shards")
         found = measures(warm(work / "shards", work), nested(work / "shards", work))

@@ -18,46 +18,68 @@ from torch import nn
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.models.bundle import load_bundle
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
+from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.space import load_space
-from vibesweep.training.checkpoint import load_checkpoint
-from vibesweep.training.workbench import VALIDATION_REPEATS, Workbench, World, validation_batches
+from vibesweep.sweep.search.space import load_space
+from vibesweep.training.state.checkpoint import load_checkpoint
+from vibesweep.training.worker_context import (
+    VALIDATION_REPEATS,
+    WorkerContext,
+    World,
+    validation_batches,
+)
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "lr_opt.py"
 DRAWS = 16
 
 
-def losses(bench: Workbench, model: nn.Module, repeats: int) -> list[float]:
+def losses(context: WorkerContext, model: nn.Module, repeats: int) -> list[float]:
     """The validation loss under each draw."""
     found = []
-    clips = bench.held_out
+    clips = context.held_out
     for draw in range(DRAWS):
-        batches = validation_batches(bench.collator, clips, "cpu", repeats, draw=draw)
-        found.append(dataclasses.replace(bench, validation=batches).validate(model))
+        batches = validation_batches(context.collator, clips, "cpu", repeats, draw=draw)
+        found.append(dataclasses.replace(context, validation=batches).validate(model))
     return found
 
 
 def ranked(record: SweepRecord) -> tuple[TrialRecord, TrialRecord]:
     """The best trial and the median one of those that have a loss."""
-    done = sorted((t for t in record.trials if t.best_loss_val is not None), key=lambda trial: trial.best_loss_val or 0.0)
+    done = sorted(
+        (t for t in record.trials if t.best_loss_val is not None),
+        key=lambda trial: trial.best_loss_val or 0.0,
+    )
     return done[0], done[len(done) // 2]
 
 
 def main() -> None:
     """Run the sweep unless one is given, and validate its best and its median trial again and again."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sweep", type=Path, help="a sweep that is there already")
     given = parser.parse_args().sweep
     with tempfile.TemporaryDirectory() as scratch:
-        folder = SweepFolder(given) if given else run_sweep(load_space(SPACE), "lr_opt", work=Path(scratch))
+        folder = (
+            SweepFolder(given)
+            if given
+            else run_sweep(load_space(SPACE), "lr_opt", work=Path(scratch))
+        )
         record = folder.read()
-        bench = Workbench.open(record.model, record.shards, World())
-        best, median = (load_checkpoint(load_bundle(record.model).model, folder.checkpoints / t.id)[0].eval() for t in ranked(record))
+        context = WorkerContext.open(record.model, record.shards, World())
+        best, median = (
+            load_checkpoint(load_bundle(record.model).model, folder.checkpoints / t.id)[0].eval()
+            for t in ranked(record)
+        )
         measures = []
         for repeats in (4, VALIDATION_REPEATS[1]):
-            measures += measured(losses(bench, best, repeats), losses(bench, median, repeats), repeats)
-    tell(f"validation of lr_opt's best and median trial under {DRAWS} draws, {len(bench.held_out)} clips", measures)
+            measures += measured(
+                losses(context, best, repeats), losses(context, median, repeats), repeats
+            )
+    tell(
+        f"validation of lr_opt's best and median trial under {DRAWS} draws, {len(context.held_out)} clips",
+        measures,
+    )
 
 
 def measured(best: list[float], median: list[float], repeats: int) -> list[Measure]:
@@ -68,8 +90,16 @@ def measured(best: list[float], median: list[float], repeats: int) -> list[Measu
     return [
         Measure(f"{repeats} copies: best", statistics.fmean(best)),
         Measure(f"{repeats} copies: median less best", apart),
-        Measure(f"{repeats} copies: spread of the best's loss from draw to draw, share of that", alone / apart),
-        Measure(f"{repeats} copies: spread of the difference itself, share of it", shifts / apart, 0.01, at_least=False),
+        Measure(
+            f"{repeats} copies: spread of the best's loss from draw to draw, share of that",
+            alone / apart,
+        ),
+        Measure(
+            f"{repeats} copies: spread of the difference itself, share of it",
+            shifts / apart,
+            0.01,
+            at_least=False,
+        ),
     ]
 
 

@@ -32,8 +32,12 @@ def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
     """Type a command; return what it printed, after checking its exit code and that there is no traceback."""
     command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
     environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160"}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment)
-    assert done.returncode == rc, f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment
+    )
+    assert done.returncode == rc, (
+        f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     assert "Traceback" not in done.stdout + done.stderr
     return done.stdout if rc == 0 else done.stderr
 
@@ -47,9 +51,9 @@ def loudness(wav: Path) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a user has run a small sweep on a small demo corpus."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("staged")
     vibesweep("demo-corpus", "talks", "--recordings", "12", cwd=folder)
     (folder / "small.py").write_text(SPACE)
     printed = vibesweep("run", "small.py", "--corpus", "talks", cwd=folder)
@@ -58,58 +62,87 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_sweep_leaves_what_it_says(desk: Path) -> None:
-    sweep = desk / "sweeps" / "small"
+def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
+    sweep = staged / "sweeps" / "small"
     here = {path.name for path in sweep.iterdir()}
-    assert here == {"sweep.json", "trials.parquet", "study.journal", "space.py", "tensorboard", "checkpoints", "best"}
+    assert here == {
+        "sweep.json",
+        "trials.parquet",
+        "study.journal",
+        "space.py",
+        "tensorboard",
+        "checkpoints",
+        "best",
+    }
     seconds, rms = loudness(sweep / "best" / "sample.wav")
     assert seconds > 0.5
     assert rms > 0.01
-    assert not [path for path in sweep.rglob("*") if path.suffix in (".pkl", ".pt", ".bin", ".pickle")]
+    assert not [
+        path for path in sweep.rglob("*") if path.suffix in (".pkl", ".pt", ".bin", ".pickle")
+    ]
 
 
-def test_list_and_show_tell_of_it(desk: Path) -> None:
-    assert "small" in vibesweep("list", cwd=desk)
-    assert "learning_rate" in vibesweep("show", "small", cwd=desk)
-    record = json.loads(vibesweep("show", "small", "--json", cwd=desk))
+def test_list_and_show_tell_of_it(staged: Path) -> None:
+    assert "small" in vibesweep("list", cwd=staged)
+    assert "learning_rate" in vibesweep("show", "small", cwd=staged)
+    record = json.loads(vibesweep("show", "small", "--json", cwd=staged))
     assert record["state"] == "done"
     assert len(record["trials"]) == 3
     assert record["best"] in {trial["id"] for trial in record["trials"]}
     first = record["trials"][0]["swept"]
-    assert first == {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}, "try_first comes first"
+    assert first == {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}, (
+        "try_first comes first"
+    )
 
 
-def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(desk: Path) -> None:
+def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(staged: Path) -> None:
     import torch
     from peft import PeftModel
 
     from vibesweep.models.bundle import load_bundle
     from vibesweep.models.mel.model import MelModel
 
-    vibesweep("export", "small", "--out", "voice", cwd=desk)
-    printed = vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。", "--out", "x.wav", cwd=desk)
+    vibesweep("export", "small", "--out", "voice", cwd=staged)
+    printed = vibesweep(
+        "synthesize",
+        "voice",
+        "--text",
+        "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。",
+        "--out",
+        "x.wav",
+        cwd=staged,
+    )
     assert "SPEAKER_A as " in printed
-    assert loudness(desk / "x.wav")[0] > 0.5
-    provenance = json.loads((desk / "voice" / "provenance.json").read_text())
+    assert loudness(staged / "x.wav")[0] > 0.5
+    provenance = json.loads((staged / "voice" / "provenance.json").read_text())
     assert provenance["sweep"]["name"] == "small"
     if provenance["trial"]["settings"]["method"] != "lora":
         pytest.skip("the best trial of this sweep was no LoRA trial")
-    base, exported = load_bundle("mel-tiny").model, load_bundle(str(desk / "voice")).model
-    merged = PeftModel.from_pretrained(base, str(desk / "voice" / "adapter")).merge_and_unload()
+    base, exported = load_bundle("mel-tiny").model, load_bundle(str(staged / "voice")).model
+    merged = PeftModel.from_pretrained(base, str(staged / "voice" / "adapter")).merge_and_unload()
     assert isinstance(merged, MelModel)
     weights = exported.state_dict()
-    assert all(torch.allclose(value, weights[name], atol=1e-6) for name, value in merged.state_dict().items())
+    assert all(
+        torch.allclose(value, weights[name], atol=1e-6)
+        for name, value in merged.state_dict().items()
+    )
 
 
-def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(tmp_path: Path) -> None:
+def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(
+    tmp_path: Path,
+) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "6", cwd=tmp_path)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
-    printed = vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path)
+    printed = vibesweep(
+        "preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path
+    )
     assert "3 training and 2 validation clips" in printed
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    again = vibesweep("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path)
+    again = vibesweep(
+        "preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path
+    )
     assert printed.endswith(again), "a slow machine's first run tells of its progress too"
     assert "1 rejected" in again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
@@ -126,19 +159,28 @@ def test_preprocessing_for_a_checkpoint_has_its_encoders_hear_the_corpus(tmp_pat
 
     vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
     write_checkpoint(tmp_path / "checkpoint")
-    printed = vibesweep("preprocess", "talks", "out", "--model", "vibevoice:checkpoint", cwd=tmp_path)
+    printed = vibesweep(
+        "preprocess", "talks", "out", "--model", "vibevoice:checkpoint", cwd=tmp_path
+    )
     assert "3 training and 1 validation clips" in printed
     told = vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
     assert "64 acoustic and 128 semantic numbers every 3200 samples" in told
-    assert "no such folder" in vibesweep("preprocess", "talks", "out", "--model", "vibevoice:gone", cwd=tmp_path, rc=2)
-    assert "no model" in vibesweep("preprocess", "talks", "out", "--model", "mel-huge", cwd=tmp_path, rc=2)
+    assert "no such folder" in vibesweep(
+        "preprocess", "talks", "out", "--model", "vibevoice:gone", cwd=tmp_path, rc=2
+    )
+    assert "no model" in vibesweep(
+        "preprocess", "talks", "out", "--model", "mel-huge", cwd=tmp_path, rc=2
+    )
 
 
 def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
     lines = [
         json.dumps(
-            {"text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?", "audio": f"talks/audio/demo_{i:04d}.flac"}
+            {
+                "text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?",
+                "audio": f"talks/audio/demo_{i:04d}.flac",
+            }
         )
         for i in range(4)
     ]
@@ -146,7 +188,9 @@ def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path)
     options = ("--language", "de", "--split-by", "speaker", "--val-ids", "SPEAKER_0")
     said = vibesweep("preprocess", "talks.jsonl", "out", *options, cwd=tmp_path, rc=2)
     assert "nothing is left for training" in said, "both people are in all clips"
-    assert "4 x" not in vibesweep("preprocess", "talks.jsonl", "out", "--language", "de", cwd=tmp_path)
+    assert "4 x" not in vibesweep(
+        "preprocess", "talks.jsonl", "out", "--language", "de", cwd=tmp_path
+    )
     assert "de" in vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
 
 
@@ -159,7 +203,9 @@ def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path)
         (("--max-reject-fraction", "1.5"), "max_reject_fraction is 1.5"),
     ],
 )
-def test_bad_options_of_preprocess_are_one_line(tmp_path: Path, options: tuple[str, ...], found: str) -> None:
+def test_bad_options_of_preprocess_are_one_line(
+    tmp_path: Path, options: tuple[str, ...], found: str
+) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "2", cwd=tmp_path)
     said = vibesweep("preprocess", "talks", "out", *options, cwd=tmp_path, rc=2)
     assert said.count("\n") == 1
@@ -167,14 +213,22 @@ def test_bad_options_of_preprocess_are_one_line(tmp_path: Path, options: tuple[s
 
 
 def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
-    vibesweep("synthesize", "mel-tiny", "--text", "The lantern burned until morning.", "--out", "base.wav", cwd=tmp_path)
+    vibesweep(
+        "synthesize",
+        "mel-tiny",
+        "--text",
+        "The lantern burned until morning.",
+        "--out",
+        "base.wav",
+        cwd=tmp_path,
+    )
     seconds, rms = loudness(tmp_path / "base.wav")
     assert 1.0 < seconds < 4.0
     assert rms > 0.01
 
 
-def test_a_name_that_is_taken_is_one_line(desk: Path) -> None:
-    said = vibesweep("run", "small.py", "--corpus", "talks", cwd=desk, rc=2)
+def test_a_name_that_is_taken_is_one_line(staged: Path) -> None:
+    said = vibesweep("run", "small.py", "--corpus", "talks", cwd=staged, rc=2)
     assert said.count("\n") == 1
     assert "named small already" in said
     assert "--name" in said
@@ -186,7 +240,10 @@ def test_a_name_that_is_taken_is_one_line(desk: Path) -> None:
         ("import optuna\nsweep = 1 / 0\n", "broken.py:2: ZeroDivisionError"),
         ("def space(:\n", "broken.py:1: SyntaxError"),
         ("x = 1\n", "broken.py: defines no `sweep`"),
-        ("from vibesweep import Sweep\nsweep = Sweep(space=lambda t: {'learning_rat': 1})\n", "learning_rat"),
+        (
+            "from vibesweep import Sweep\nsweep = Sweep(space=lambda t: {'learning_rat': 1})\n",
+            "learning_rat",
+        ),
     ],
 )
 def test_an_error_in_a_space_file_is_one_line(tmp_path: Path, text: str, found: str) -> None:
@@ -219,15 +276,30 @@ def test_help_names_the_verbs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED_SPEECH.is_dir(), reason="needs ../shared/data/speech, which is not part of the project")
+@pytest.mark.skipif(
+    not SHARED_SPEECH.is_dir(),
+    reason="needs ../shared/data/speech, which is not part of the project",
+)
 def test_real_speech_is_tuned_to_below_the_untouched_base(tmp_path: Path) -> None:
-    space = SPACE.replace("trials=3", "trials=6").replace("max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4")
+    space = SPACE.replace("trials=3", "trials=6").replace(
+        "max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4"
+    )
     (tmp_path / "real.py").write_text(space)
     vibesweep("run", "real.py", "--corpus", SHARED_SPEECH, cwd=tmp_path)
     record = json.loads(vibesweep("show", "real", "--json", cwd=tmp_path))
     assert len(record["trials"]) == 6
-    best = min(trial["best_loss_val"] for trial in record["trials"] if trial["best_loss_val"] is not None)
+    best = min(
+        trial["best_loss_val"] for trial in record["trials"] if trial["best_loss_val"] is not None
+    )
     assert best < record["base_loss_val"]
     vibesweep("export", "real", "--out", "voice", cwd=tmp_path)
-    vibesweep("synthesize", "voice", "--text", "[SPEAKER_A] It was a quiet morning.", "--out", "real.wav", cwd=tmp_path)
+    vibesweep(
+        "synthesize",
+        "voice",
+        "--text",
+        "[SPEAKER_A] It was a quiet morning.",
+        "--out",
+        "real.wav",
+        cwd=tmp_path,
+    )
     assert loudness(tmp_path / "real.wav")[0] > 0.5

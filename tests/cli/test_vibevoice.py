@@ -19,7 +19,7 @@ import dataclasses
 from pathlib import Path
 
 from vibesweep import Budget, TrialResources
-from vibesweep.sweep.space import load_space
+from vibesweep.sweep.search.space import load_space
 
 preset = load_space(Path({preset!r}))
 sweep = dataclasses.replace(
@@ -33,19 +33,25 @@ sweep = dataclasses.replace(
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a checkpoint of as many layers as the released ones, and a corpus."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("staged")
     write_checkpoint(folder / "checkpoint", layers=28)
     write_demo_corpus(folder / "talks", recordings=12)
     return folder
 
 
-def vibesweep(desk: Path, *words: str) -> str:
+def vibesweep(staged: Path, *words: str) -> str:
     """What a command prints; it must end well."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "vibesweep", *words], cwd=desk, env=environment, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, "-m", "vibesweep", *words],
+        cwd=staged,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
     return done.stdout
@@ -53,13 +59,15 @@ def vibesweep(desk: Path, *words: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["vibevoice_lora", "vibevoice_full"])
-def test_a_preset_runs_on_two_ddp_workers_and_speaks(preset: str, desk: Path) -> None:
-    space = desk / f"{preset}.py"
+def test_a_preset_runs_on_two_ddp_workers_and_speaks(preset: str, staged: Path) -> None:
+    space = staged / f"{preset}.py"
     space.write_text(SPACE.format(preset=str(ROOT / "search_spaces" / f"{preset}.py")))
-    vibesweep(desk, "run", space.name, "--corpus", "talks", "--model", "vibevoice:checkpoint")
-    record = json.loads((desk / "sweeps" / preset / "sweep.json").read_text())
+    vibesweep(staged, "run", space.name, "--corpus", "talks", "--model", "vibevoice:checkpoint")
+    record = json.loads((staged / "sweeps" / preset / "sweep.json").read_text())
     assert record["state"] == "done"
-    assert [trial["state"] for trial in record["trials"]].count("failed") == 0, [trial["reason"] for trial in record["trials"]]
-    best = desk / "sweeps" / preset / "best"
+    assert [trial["state"] for trial in record["trials"]].count("failed") == 0, [
+        trial["reason"] for trial in record["trials"]
+    ]
+    best = staged / "sweeps" / preset / "best"
     assert json.loads((best / "config.json").read_text())["model_type"] == "vibevoice"
     assert (best / "sample.wav").stat().st_size > 1_000

@@ -15,49 +15,73 @@ from vibesweep.config import TrialSettings
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a sweep of one trial in ``sweep`` and a recording."""
-    folder = tmp_path_factory.mktemp("desk")
+    folder = tmp_path_factory.mktemp("staged")
     leave_trial(folder, LORA, tied=False)
     soundfile.write(folder / "ann.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
     return folder
 
 
-def test_exported_converted_and_spoken(desk: Path) -> None:
+def test_exported_converted_and_spoken(staged: Path) -> None:
     for layout in ("merged", "peft", "lora", "original"):
-        assert f"exported to {layout}" in vibesweep("export", "sweep", "--out", layout, "--layout", layout, cwd=desk)
-    assert "converted to again" in vibesweep("convert", "original", "again", cwd=desk)
-    (desk / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
+        assert f"exported to {layout}" in vibesweep(
+            "export", "sweep", "--out", layout, "--layout", layout, cwd=staged
+        )
+    assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
+    (staged / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
     options = ("--voice", "ann.wav", "--cfg-scale", "1.4", "--steps", "2", "--seed", "3")
     said = [
-        vibesweep("synthesize", model, "--script", "script.txt", *options, "--out", f"{model}.wav", cwd=desk)
+        vibesweep(
+            "synthesize",
+            model,
+            "--script",
+            "script.txt",
+            *options,
+            "--out",
+            f"{model}.wav",
+            cwd=staged,
+        )
         for model in ("merged", "again")
     ]
     assert "(SPEAKER_1 as ann.wav)" in said[0]
-    assert (desk / "merged.wav").read_bytes() == (desk / "again.wav").read_bytes()
-    assert loudness(desk / "merged.wav")[0] > 0
+    assert (staged / "merged.wav").read_bytes() == (staged / "again.wav").read_bytes()
+    assert loudness(staged / "merged.wav")[0] > 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        (("export", "sweep", "--out", "x", "--layout", "gguf"), "Choose one of merged, peft, lora, original"),
-        (("synthesize", "base", "--script", "nowhere.txt", "--out", "x.wav"), "the script cannot be read"),
-        (("synthesize", "base", "--text", "Hi.", "--voice", "Bo", "--out", "x.wav"), "Name a recording"),
+        (
+            ("export", "sweep", "--out", "x", "--layout", "gguf"),
+            "Choose one of merged, peft, lora, original",
+        ),
+        (
+            ("synthesize", "base", "--script", "nowhere.txt", "--out", "x.wav"),
+            "the script cannot be read",
+        ),
+        (
+            ("synthesize", "base", "--text", "Hi.", "--voice", "Bo", "--out", "x.wav"),
+            "Name a recording",
+        ),
     ],
 )
-def test_mistakes_are_one_line(desk: Path, arguments: tuple[str, ...], found: str) -> None:
-    said = vibesweep(*arguments, cwd=desk, rc=2)
+def test_mistakes_are_one_line(staged: Path, arguments: tuple[str, ...], found: str) -> None:
+    said = vibesweep(*arguments, cwd=staged, rc=2)
     assert found in said
     assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
-    assert not (desk / "x").exists()
+    assert not (staged / "x").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--text", "Hi.", "--script", "script.txt")])
-def test_what_to_say_is_given_once(desk: Path, options: tuple[str, ...]) -> None:
-    assert "Give one of them" in vibesweep("synthesize", "base", *options, "--out", "x.wav", cwd=desk, rc=2)
+def test_what_to_say_is_given_once(staged: Path, options: tuple[str, ...]) -> None:
+    assert "Give one of them" in vibesweep(
+        "synthesize", "base", *options, "--out", "x.wav", cwd=staged, rc=2
+    )
 
 
 def test_a_mel_sweep_has_no_layouts(tmp_path: Path) -> None:
     write_sweep(tmp_path, TrialSettings(batch_clips=4))
-    assert "Leave --layout out" in vibesweep("export", "sweep", "--out", "x", "--layout", "merged", cwd=tmp_path, rc=2)
+    assert "Leave --layout out" in vibesweep(
+        "export", "sweep", "--out", "x", "--layout", "merged", cwd=tmp_path, rc=2
+    )

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tests.waiting import wait_until
 
-NUMBER = os.getpid() % 250  # two runs at a time, or one that was killed, are not in each other's way
+NUMBER = (
+    os.getpid() % 250
+)  # two runs at a time, or one that was killed, are not in each other's way
 SUBNET = f"10.78.{NUMBER}"
 BRIDGE = f"vsbr{NUMBER}"  # an interface's name has 15 characters at most
 TOOLS = ("ip", "unshare", "ssh", "ssh-keygen", "rsync", "/usr/sbin/sshd")
@@ -48,7 +50,10 @@ class Host:
 
     def processes(self) -> list[str]:
         """The command lines of all that runs there."""
-        found = [Path(f"/proc/{pid}/cmdline") for pid in _output("ip", "netns", "pids", self.name).split()]
+        found = [
+            Path(f"/proc/{pid}/cmdline")
+            for pid in _output("ip", "netns", "pids", self.name).split()
+        ]
         return [path.read_bytes().replace(b"\0", b" ").decode() for path in found if path.exists()]
 
 
@@ -58,9 +63,26 @@ def what_is_missing() -> str:
     if missing:
         return f"needs {', '.join(missing)}: apt-get install iproute2 openssh-server rsync"
     tried = subprocess.run(
-        ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "ip", "link", "add", "type", "bridge"], capture_output=True
+        [
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--fork",
+            "ip",
+            "link",
+            "add",
+            "type",
+            "bridge",
+        ],
+        capture_output=True,
     )
-    return "" if tried.returncode == 0 else "needs the right to make network namespaces, as root has it"
+    return (
+        ""
+        if tried.returncode == 0
+        else "needs the right to make network namespaces, as root has it"
+    )
 
 
 @contextmanager
@@ -77,7 +99,10 @@ def hosts_up(folder: Path, count: int) -> Iterator[list[Host]]:
         _output("ip", "addr", "add", f"{SUBNET}.1/24", "dev", BRIDGE)
         _output("ip", "link", "set", BRIDGE, "up")
         made = [
-            Host(f"vibesweep-{NUMBER}-{number}", f"{SUBNET}.{10 + number}", folder / f"host_{number}") for number in range(1, count + 1)
+            Host(
+                f"vibesweep-{NUMBER}-{number}", f"{SUBNET}.{10 + number}", folder / f"host_{number}"
+            )
+            for number in range(1, count + 1)
         ]
         for host in made:
             ends.enter_context(_host_up(host, keys))
@@ -99,8 +124,24 @@ def _host_up(host: Host, keys: Path) -> Iterator[None]:
         _plug_in(host)
         # At once and with its other end: where it is left to the namespace's end, the kernel takes up to minutes
         ends.callback(_output, "ip", "link", "del", _wire(host))
-        environment = {"PATH": os.environ["PATH"], "NAME": host.name, "FOLDER": str(host.folder), "KEYS": str(keys)}
-        inside = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-euc", BOOT]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "NAME": host.name,
+            "FOLDER": str(host.folder),
+            "KEYS": str(keys),
+        }
+        inside = [
+            "unshare",
+            "--mount",
+            "--uts",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "bash",
+            "-euc",
+            BOOT,
+        ]
         first = subprocess.Popen(["ip", "netns", "exec", host.name, *inside], env=environment)
         ends.callback(_end, first, host)
         assert wait_until(lambda: _answers(host, keys) or first.poll() is not None, 60.0)
@@ -132,7 +173,14 @@ def _plug_in(host: Host) -> None:
 
 
 def _answers(host: Host, keys: Path) -> bool:
-    strange = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5"]
+    strange = [
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "ConnectTimeout=5",
+    ]
     command = ["ssh", "-i", str(keys / "user"), *strange, f"root@{host.address}", "true"]
     return subprocess.run(command, capture_output=True).returncode == 0
 

@@ -63,7 +63,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def aws_account() -> Any:
     """The example's module."""
-    spec = importlib.util.spec_from_file_location("aws_account", ROOT / "examples" / "clusters" / "aws_account.py")
+    spec = importlib.util.spec_from_file_location(
+        "aws_account", ROOT / "examples" / "clusters" / "aws_account.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -75,16 +77,26 @@ def set_up_account(patch: pytest.MonkeyPatch) -> None:
     module = aws_account()
     patch.setattr(sys, "argv", ["aws_account.py"])
     iam = boto3.client("iam")
-    for name in ("vibesweep-worker", "vibesweep-head"):  # runs that broke off, after the first step and after the second
+    for name in (
+        "vibesweep-worker",
+        "vibesweep-head",
+    ):  # runs that broke off, after the first step and after the second
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=module.policy([module.EC2_TRUSTS]))
     iam.create_instance_profile(InstanceProfileName="vibesweep-head")
     module.main()
     module.main()  # another time changes nothing
     for name in ("vibesweep-head", "vibesweep-worker"):
-        assert [role["RoleName"] for role in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]] == [name]
+        assert [
+            role["RoleName"]
+            for role in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"][
+                "Roles"
+            ]
+        ] == [name]
 
 
-def test_an_account_without_credentials_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_account_without_credentials_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -96,17 +108,27 @@ def test_an_account_without_credentials_is_told_in_a_line(monkeypatch: pytest.Mo
         aws_account().main()
 
 
-def test_a_bucket_s_name_that_cannot_be_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_bucket_s_name_that_cannot_be_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "cluster.yaml"
     file.write_text(yaml.safe_dump(CLUSTER | {"metadata": {"bucket": "My bucket"}}))
     monkeypatch.setattr(sys, "argv", ["aws_account.py", str(file)])
-    with mock_aws(), pytest.raises(SystemExit, match=r'^[^\n]*Invalid bucket name "My bucket"[^\n]*$'):
+    with (
+        mock_aws(),
+        pytest.raises(SystemExit, match=r'^[^\n]*Invalid bucket name "My bucket"[^\n]*$'),
+    ):
         aws_account().main()
 
 
 def instances(kind: str) -> list[dict[str, Any]]:
-    filters = [{"Name": "tag:ray-node-type", "Values": [kind]}, {"Name": "instance-state-name", "Values": ["pending", "running"]}]
-    found = boto3.client("ec2", region_name=REGION).describe_instances(Filters=filters)["Reservations"]
+    filters = [
+        {"Name": "tag:ray-node-type", "Values": [kind]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    found = boto3.client("ec2", region_name=REGION).describe_instances(Filters=filters)[
+        "Reservations"
+    ]
     return [instance for reservation in found for instance in reservation["Instances"]]
 
 
@@ -115,7 +137,9 @@ def tags(instance: dict[str, Any]) -> dict[str, str]:
 
 
 def gpus(instance: dict[str, Any]) -> int:
-    (kind,) = boto3.client("ec2", region_name=REGION).describe_instance_types(InstanceTypes=[instance["InstanceType"]])["InstanceTypes"]
+    (kind,) = boto3.client("ec2", region_name=REGION).describe_instance_types(
+        InstanceTypes=[instance["InstanceType"]]
+    )["InstanceTypes"]
     return sum(gpu["Count"] for gpu in kind.get("GpuInfo", {}).get("Gpus", []))
 
 
@@ -127,17 +151,34 @@ def test_the_head_is_on_demand_and_has_no_gpu(cluster: Up) -> None:
     assert head["IamInstanceProfile"]["Arn"].endswith("/vibesweep-head")
     assert head["KeyName"] == f"ray-autoscaler_{REGION}"
     assert (Path.home() / ".ssh" / f"{head['KeyName']}.pem").stat().st_mode & 0o077 == 0
-    assert tags(head) | {"ray-cluster-name": "vibesweep", "ray-user-node-type": "head", "ray-node-status": "up-to-date"} == tags(head)
+    assert tags(head) | {
+        "ray-cluster-name": "vibesweep",
+        "ray-user-node-type": "head",
+        "ray-node-status": "up-to-date",
+    } == tags(head)
 
 
 def test_nobody_gets_in_but_by_ssh(cluster: Up) -> None:
     (head,) = instances("head")
     (named,) = head["SecurityGroups"]
-    (group,) = boto3.client("ec2", region_name=REGION).describe_security_groups(GroupIds=[named["GroupId"]])["SecurityGroups"]
+    (group,) = boto3.client("ec2", region_name=REGION).describe_security_groups(
+        GroupIds=[named["GroupId"]]
+    )["SecurityGroups"]
     assert group["GroupName"] == "vibesweep"
-    from_anywhere = [rule for rule in group["IpPermissions"] if rule["IpRanges"] or rule["Ipv6Ranges"] or rule["PrefixListIds"]]
-    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in from_anywhere] == [("tcp", 22, 22)]
-    inside = [pair["GroupId"] for rule in group["IpPermissions"] if rule not in from_anywhere for pair in rule["UserIdGroupPairs"]]
+    from_anywhere = [
+        rule
+        for rule in group["IpPermissions"]
+        if rule["IpRanges"] or rule["Ipv6Ranges"] or rule["PrefixListIds"]
+    ]
+    assert [(rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) for rule in from_anywhere] == [
+        ("tcp", 22, 22)
+    ]
+    inside = [
+        pair["GroupId"]
+        for rule in group["IpPermissions"]
+        if rule not in from_anywhere
+        for pair in rule["UserIdGroupPairs"]
+    ]
     assert inside == [named["GroupId"]]
 
 
@@ -146,8 +187,13 @@ def test_an_idle_cluster_is_its_head(cluster: Up) -> None:
 
 
 def test_ray_fills_in_what_each_type_holds(cluster: Up) -> None:
-    found = {name: kind["resources"] for name, kind in cluster.config["available_node_types"].items()}
-    held = {name: {key: value for key, value in resources.items() if key != "memory"} for name, resources in found.items()}
+    found = {
+        name: kind["resources"] for name, kind in cluster.config["available_node_types"].items()
+    }
+    held = {
+        name: {key: value for key, value in resources.items() if key != "memory"}
+        for name, resources in found.items()
+    }
     assert held == {
         "head": {"CPU": 4},
         "cpu_spot": {"CPU": 16},
@@ -170,15 +216,25 @@ def test_ray_fills_in_what_each_type_holds(cluster: Up) -> None:
         (64, {"CPU": 1}, {"cpu_spot": 4}),
     ],
 )
-def test_lanes_choose_their_hosts(cluster: Up, lanes: int, one: dict[str, float], chosen: dict[str, int]) -> None:
+def test_lanes_choose_their_hosts(
+    cluster: Up, lanes: int, one: dict[str, float], chosen: dict[str, int]
+) -> None:
     from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
     from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
     from ray.autoscaler.v2.utils import ResourceRequestUtil
 
-    config = AutoscalingConfig({key: value for key, value in cluster.config.items() if key != "head_node"}, skip_content_hash=True)
+    config = AutoscalingConfig(
+        {key: value for key, value in cluster.config.items() if key != "head_node"},
+        skip_content_hash=True,
+    )
     wanted = ResourceRequestUtil.group_by_count([ResourceRequestUtil.make(one)] * lanes)
     types = {name: kind for name, kind in config.get_node_type_configs().items() if name != "head"}
-    asked = SchedulingRequest(disable_launch_config_check=True, node_type_configs=types, max_num_nodes=13, resource_requests=wanted)
+    asked = SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=types,
+        max_num_nodes=13,
+        resource_requests=wanted,
+    )
     launches = ResourceDemandScheduler(None).schedule(asked).to_launch
     assert {launch.instance_type: launch.count for launch in launches} == chosen
 
@@ -195,7 +251,14 @@ def test_the_head_is_set_up(cluster: Up) -> None:
         " --dashboard-host=127.0.0.1 with token auth token, head here",
     ]
     assert (home / ".ray" / "auth_token").read_text() == "a" * 32
-    for needed in ("vibesweep/cli.py", "search_spaces/lr_opt.py", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"):
+    for needed in (
+        "vibesweep/cli.py",
+        "search_spaces/lr_opt.py",
+        "pyproject.toml",
+        "requirements.lock",
+        "README.md",
+        "LICENSE",
+    ):
         assert (home / "vibesweep" / needed).read_bytes() == (ROOT / needed).read_bytes()
 
 
@@ -222,17 +285,23 @@ def launcher(cluster: Up, role: str, folder: Path) -> Any:
 
     (head,) = instances("head")
     bootstrap = folder / "ray_bootstrap_config.yaml"
-    config = yaml.safe_load((cluster.hosts.home(head["PublicIpAddress"]) / bootstrap.name).read_text())
+    config = yaml.safe_load(
+        (cluster.hosts.home(head["PublicIpAddress"]) / bootstrap.name).read_text()
+    )
     key = Path.home() / "ray_bootstrap_key.pem"
     key.write_bytes((cluster.hosts.home(head["PublicIpAddress"]) / key.name).read_bytes())
     bootstrap.write_text(yaml.safe_dump(config))
-    provider = AWSNodeProvider(config["provider"] | {"aws_credentials": credentials(role)}, config["cluster_name"])
+    provider = AWSNodeProvider(
+        config["provider"] | {"aws_credentials": credentials(role)}, config["cluster_name"]
+    )
     return NodeProviderAdapter(provider, FileConfigReader(str(bootstrap)))
 
 
 def credentials(role: str) -> dict[str, str]:
     arn = boto3.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-    lent = boto3.client("sts", region_name=REGION).assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    lent = boto3.client("sts", region_name=REGION).assume_role(RoleArn=arn, RoleSessionName="test")[
+        "Credentials"
+    ]
     return {
         "aws_access_key_id": lent["AccessKeyId"],
         "aws_secret_access_key": lent["SecretAccessKey"],
@@ -265,17 +334,28 @@ def workers_of(launching: Any) -> list[str]:
 
 def test_the_head_launches_spot_workers_and_ends_them(cluster: Up, tmp_path: Path) -> None:
     launching = launcher(cluster, "vibesweep-head", tmp_path)
-    shape = {"gpu_small": 1, "gpu_large": 1, "cpu_spot": 1}  # one each: moto goes by MinCount, where EC2 goes up to MaxCount
+    shape = {
+        "gpu_small": 1,
+        "gpu_large": 1,
+        "cpu_spot": 1,
+    }  # one each: moto goes by MinCount, where EC2 goes up to MaxCount
 
     assert launch(launching, shape) == ""
     by_type = {tags(worker)["ray-user-node-type"]: worker for worker in instances("worker")}
     assert set(by_type) == set(shape)
     for name, worker in by_type.items():
         assert worker["InstanceLifecycle"] == "spot"
-        assert worker["InstanceType"] == CLUSTER["available_node_types"][name]["node_config"]["InstanceType"]
+        assert (
+            worker["InstanceType"]
+            == CLUSTER["available_node_types"][name]["node_config"]["InstanceType"]
+        )
         assert worker["IamInstanceProfile"]["Arn"].endswith("/vibesweep-worker")
         assert worker["SecurityGroups"] == instances("head")[0]["SecurityGroups"]
-    assert {name: gpus(worker) for name, worker in by_type.items()} == {"gpu_small": 1, "gpu_large": 1, "cpu_spot": 0}
+    assert {name: gpus(worker) for name, worker in by_type.items()} == {
+        "gpu_small": 1,
+        "gpu_large": 1,
+        "cpu_spot": 0,
+    }
     assert "/deeplearning/" in by_type["gpu_small"]["ImageId"]
 
     end(launching)
@@ -297,7 +377,9 @@ def test_a_worker_may_use_the_bucket_alone(cluster: Up) -> None:
     def tries() -> None:
         s3.put_object(Bucket=BUCKET, Key="shards/a", Body=b"1")
         assert s3.get_object(Bucket=BUCKET, Key="shards/a")["Body"].read() == b"1"
-        assert [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["shards/a"]
+        assert [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [
+            "shards/a"
+        ]
         s3.delete_object(Bucket=BUCKET, Key="shards/a")
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket="somebody-elses", Key="a", Body=b"1")

@@ -47,18 +47,27 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     activate = tmp_path / ".venv" / "bin" / "activate"
     activate.parent.mkdir(parents=True)
     activate.write_text(f"PATH={tmp_path}/bin:$PATH\n")
-    job = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_ID": "123456", "SLURM_CPUS_PER_TASK": "16"}
+    job = {
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_JOB_ID": "123456",
+        "SLURM_CPUS_PER_TASK": "16",
+    }
     return {"PATH": os.environ["PATH"], "NODES": "node1 node2", **job}
 
 
-def run_slurm(environment: dict[str, str], *arguments: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def run_slurm(
+    environment: dict[str, str], *arguments: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     command = ["bash", str(SCRIPT), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     return done, (Path(environment["SLURM_SUBMIT_DIR"]) / "calls").read_text().splitlines()
 
 
 def test_a_slurm_job_brings_up_two_nodes_and_runs_the_sweep(slurm: dict[str, str]) -> None:
-    done, calls = run_slurm(slurm | {"UP_AFTER": "2"}, "search_spaces/lr_opt.py", "--name", "a name")
+    done, calls = run_slurm(
+        slurm | {"UP_AFTER": "2"}, "search_spaces/lr_opt.py", "--name", "a name"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     own = ["ray start --block --num-cpus=16", "with token auth 64"]
     assert set(calls) == {
@@ -73,7 +82,11 @@ def test_a_slurm_job_brings_up_two_nodes_and_runs_the_sweep(slurm: dict[str, str
         "ray ended",
     }
     assert calls.count("10.1.2.3:23456 has 2 nodes") >= 2
-    assert calls[-3:] == ["python -m vibesweep run search_spaces/lr_opt.py --name a name", "ray ended", "ray ended"]
+    assert calls[-3:] == [
+        "python -m vibesweep run search_spaces/lr_opt.py --name a name",
+        "ray ended",
+        "ray ended",
+    ]
 
 
 def test_a_slurm_job_on_one_node_has_no_workers(slurm: dict[str, str]) -> None:
@@ -96,9 +109,13 @@ def test_a_slurm_job_says_so_when_ray_does_not_come_up(slurm: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_a_slurm_job_whose_time_is_up_ends_the_sweep_as_ctrl_c_would(slurm: dict[str, str], told: signal.Signals) -> None:
+def test_a_slurm_job_whose_time_is_up_ends_the_sweep_as_ctrl_c_would(
+    slurm: dict[str, str], told: signal.Signals
+) -> None:
     calls = Path(slurm["SLURM_SUBMIT_DIR"]) / "calls"
-    with subprocess.Popen(["bash", str(SCRIPT), "space.py"], env=slurm | {"SWEEP_WAITS": "1"}) as job:
+    with subprocess.Popen(
+        ["bash", str(SCRIPT), "space.py"], env=slurm | {"SWEEP_WAITS": "1"}
+    ) as job:
         assert wait_until(lambda: calls.exists() and "vibesweep run" in calls.read_text(), 30.0)
         job.send_signal(told)
         assert job.wait(30) == 0

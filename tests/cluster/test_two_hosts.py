@@ -17,8 +17,8 @@ import yaml  # type: ignore[import-untyped]
 from tests.cluster.namespaces import Host, hosts_up, nothing_left, what_is_missing
 from tests.waiting import wait_until
 from vibesweep.models.bundle import load_bundle
-from vibesweep.sweep.outcome import DONE
-from vibesweep.sweep.record import SWEEPS, SweepFolder
+from vibesweep.sweep.record.record import SWEEPS, SweepFolder
+from vibesweep.sweep.record.states import DONE
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "clusters" / "on_premises.yaml"
@@ -102,7 +102,11 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             (host.home / "venv").symlink_to(sys.prefix)
         file = folder / "on_premises.yaml"
         file.write_text(yaml.safe_dump(filled_in(hosts, folder / "keys" / "user", work)))
-        environment = os.environ | {"HOME": str(own), "RAY_TMPDIR": str(own), "RAY_USAGE_STATS_ENABLED": "0"}
+        environment = os.environ | {
+            "HOME": str(own),
+            "RAY_TMPDIR": str(own),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
         yield Cluster(file, environment, hosts[0], hosts[1], work)
     assert nothing_left(hosts)
 
@@ -112,39 +116,69 @@ def filled_in(hosts: list[Host], key: Path, work: Path) -> dict[str, Any]:
     text = EXAMPLE.read_text()
     assert text.count("pip install -q -e .") == 1
     assert text.count("ray start ") == 2
-    text = re.sub(r"cd ~/vibesweep && .*pip install -q -e \.", "'true'", text).replace("/shared/vibesweep", str(work))
+    text = re.sub(r"cd ~/vibesweep && .*pip install -q -e \.", "'true'", text).replace(
+        "/shared/vibesweep", str(work)
+    )
     text = text.replace("export PATH=", "export PYTHONPATH=~/vibesweep PATH=")
-    file: dict[str, Any] = yaml.safe_load(text.replace("ray start ", "ray start --num-cpus=2 --object-store-memory=200000000 "))
-    file["provider"] |= {"head_ip": hosts[0].address, "worker_ips": [host.address for host in hosts[1:]]}
+    file: dict[str, Any] = yaml.safe_load(
+        text.replace("ray start ", "ray start --num-cpus=2 --object-store-memory=200000000 ")
+    )
+    file["provider"] |= {
+        "head_ip": hosts[0].address,
+        "worker_ips": [host.address for host in hosts[1:]],
+    }
     file["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
     return file
 
 
 def rays(host: Host) -> list[str]:
     """What of Ray runs on a host."""
-    return [line for line in host.processes() if "raylet" in line or "gcs_server" in line or "ray::" in line or "/ray/" in line]
+    return [
+        line
+        for line in host.processes()
+        if "raylet" in line or "gcs_server" in line or "ray::" in line or "/ray/" in line
+    ]
 
 
 def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Cluster) -> None:
     cluster, addresses = two_hosts, {two_hosts.head.address, two_hosts.worker.address}
-    subprocess.run([RAY, "get-auth-token", "--generate"], env=cluster.environment, check=True, capture_output=True)
+    subprocess.run(
+        [RAY, "get-auth-token", "--generate"],
+        env=cluster.environment,
+        check=True,
+        capture_output=True,
+    )
 
     cluster.ray("up", "-y")
     assert wait_until(lambda: set(cluster.ask(HOSTS_THAT_ARE_UP)) == addresses, COMMAND_S)
     for host in (cluster.head, cluster.worker):
-        assert (host.home / ".ray" / "auth_token").read_bytes() == (Path(cluster.environment["HOME"]) / ".ray" / "auth_token").read_bytes()
+        assert (host.home / ".ray" / "auth_token").read_bytes() == (
+            Path(cluster.environment["HOME"]) / ".ray" / "auth_token"
+        ).read_bytes()
 
     (cluster.work / "space.py").write_text(SPACE)
     on_the_head = "cd $VIBESWEEP_WORK && python -m vibesweep"
-    cluster.ray("exec", f"{on_the_head} demo-corpus talks --recordings 4 && python -m vibesweep preprocess talks shards/talks")
+    cluster.ray(
+        "exec",
+        f"{on_the_head} demo-corpus talks --recordings 4 && python -m vibesweep preprocess talks shards/talks",
+    )
     server = "--address http://127.0.0.1:8265"
-    cluster.ray("exec", f"{on_the_head} submit space.py --name both --corpus $VIBESWEEP_WORK/shards/talks {server}")
-    assert f"both is done: {cluster.work}/sweeps/both" in cluster.ray("exec", f"{on_the_head} attach both {server}")
-    assert sorted(cluster.ask(WHERE_LANES_WERE)) == sorted(addresses)  # one lane of two workers, on a host each
+    cluster.ray(
+        "exec",
+        f"{on_the_head} submit space.py --name both --corpus $VIBESWEEP_WORK/shards/talks {server}",
+    )
+    assert f"both is done: {cluster.work}/sweeps/both" in cluster.ray(
+        "exec", f"{on_the_head} attach both {server}"
+    )
+    assert sorted(cluster.ask(WHERE_LANES_WERE)) == sorted(
+        addresses
+    )  # one lane of two workers, on a host each
     record = SweepFolder(cluster.work / SWEEPS / "both").read()
     assert (record.state, len(record.trials), record.lanes) == (DONE, 3, 1)
 
-    assert "done: " in cluster.ray("exec", f"{on_the_head} show both && python -m vibesweep export both --out tuned")
+    assert "done: " in cluster.ray(
+        "exec", f"{on_the_head} show both && python -m vibesweep export both --out tuned"
+    )
     load_bundle(str(cluster.work / "tuned"))
 
     cluster.ray("down", "-y")

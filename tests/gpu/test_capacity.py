@@ -13,12 +13,12 @@ import torch
 from tests.gpu.bases import DEVICE, LARGE, WIDE, bench_of, sweep_up
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import Example, Sizes
-from vibesweep.training.batches import BESIDE_POSITIONS
-from vibesweep.training.capacity import HEADROOM, free_bytes, key_of
+from vibesweep.models.family import EncodedClip, LossNormalizer
 from vibesweep.training.compute import autocast, fit_out
+from vibesweep.training.data.batches import BESIDE_TOKENS
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench
+from vibesweep.training.memory import HEADROOM, free_bytes, key_of
+from vibesweep.training.worker_context import WorkerContext
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -27,8 +27,11 @@ Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def benches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workbench]:
-    return {name: bench_of(tmp_path_factory.mktemp(name), shape) for name, shape in (("large", LARGE), ("wide", WIDE))}
+def benches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContext]:
+    return {
+        name: bench_of(tmp_path_factory.mktemp(name), shape)
+        for name, shape in (("large", LARGE), ("wide", WIDE))
+    }
 
 
 @pytest.mark.parametrize(
@@ -46,39 +49,66 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workbench]:
     ],
     ids=str,
 )
-def test_a_measured_batch_fits(benches: dict[str, Workbench], base: str, changes: dict[str, object], record_property: Record) -> None:
-    bench = benches[base]
+def test_a_measured_batch_fits(
+    benches: dict[str, WorkerContext],
+    base: str,
+    changes: dict[str, object],
+    record_property: Record,
+) -> None:
+    context = benches[base]
     sweep_up()
     settings = TrialSettings(**changes)  # type: ignore[arg-type]
-    model = for_trial(bench.base, settings).train()
+    model = for_trial(context.base, settings).train()
     fit_out(model, settings)
     before = torch.cuda.get_rng_state(DEVICE)
-    positions = bench.positions(model, settings, autocast(settings, DEVICE))
-    assert torch.equal(torch.cuda.get_rng_state(DEVICE), before), "a trial draws the same numbers as without the measurement"
-    assert bench.positions(model, settings, autocast(settings, DEVICE)) == positions
+    positions = context.positions(model, settings, autocast(settings, DEVICE))
+    assert torch.equal(torch.cuda.get_rng_state(DEVICE), before), (
+        "a trial draws the same numbers as without the measurement"
+    )
+    assert context.positions(model, settings, autocast(settings, DEVICE)) == positions
     assert all(part.grad is None for part in model.parameters())
-    free, appetite = free_bytes(model, DEVICE), bench.appetites[key_of(settings)]
+    free, appetite = free_bytes(model, DEVICE), context.memory_models[key_of(settings)]
     expected = appetite.fixed + appetite.slope * positions
     told = f"{positions} positions of {appetite.slope:.0f} bytes, {free / GB:.1f} GB free, {expected / GB:.1f} expected;"
-    ordered = sorted(bench.clips, key=lambda clip: clip.length)
-    peaks = [peak_of(bench, model, settings, clips, positions) for clips in (ordered[:8], ordered[:-9:-1])]
+    ordered = sorted(context.clips, key=lambda clip: clip.length)
+    peaks = [
+        peak_of(context, model, settings, clips, positions)
+        for clips in (ordered[:8], ordered[:-9:-1])
+    ]
     print(f"\n{base} {changes}: {told} shortest {peaks[0] / GB:.1f}, longest {peaks[1] / GB:.1f}")
-    record_property("bytes", {"positions": positions, "slope": appetite.slope, "fixed": appetite.fixed, "free": free, "peaks": peaks})
+    record_property(
+        "bytes",
+        {
+            "positions": positions,
+            "slope": appetite.slope,
+            "fixed": appetite.fixed,
+            "free": free,
+            "peaks": peaks,
+        },
+    )
     for peak in peaks:
         assert 0.25 * free < peak < 0.9 * free
         assert 0.7 * expected < peak < 1.1 * expected
 
 
-def peak_of(bench: Workbench, model: torch.nn.Module, settings: TrialSettings, clips: list[Example], positions: int) -> int:
+def peak_of(
+    context: WorkerContext,
+    model: torch.nn.Module,
+    settings: TrialSettings,
+    clips: list[EncodedClip],
+    positions: int,
+) -> int:
     """Bytes that as many of these clips as fit take, beside the gradient that a micro-batch of one has left."""
-    fitting = positions // (max(clip.length for clip in clips) + BESIDE_POSITIONS)
+    fitting = positions // (max(clip.length for clip in clips) + BESIDE_TOKENS)
     for count in (1, fitting):
         batch = list(islice(cycle(clips), count))
         before = torch.cuda.memory_allocated(DEVICE)
         torch.cuda.reset_peak_memory_stats(DEVICE)
         with autocast(settings, DEVICE):
-            losses = model(bench.collator.training(batch, 0, 0).to(DEVICE))
-        torch.autograd.backward(Sizes.of([clip.patches for clip in batch]).weigh(losses, 1.0, 0.2))
+            losses = model(context.collator.training(batch, 0, 0).to(DEVICE))
+        torch.autograd.backward(
+            LossNormalizer.of([clip.patches for clip in batch]).weigh(losses, 1.0, 0.2)
+        )
         del losses
     model.zero_grad(set_to_none=True)
     return torch.cuda.max_memory_allocated(DEVICE) - before
@@ -90,21 +120,34 @@ def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
 ) -> None:
     sweep_up()
     clips = 5_000
-    bench = bench_of(tmp_path, LARGE, clips)
+    context = bench_of(tmp_path, LARGE, clips)
     settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, **changes)  # type: ignore[arg-type]
-    run = TrialRun(bench, settings, 3)
-    free, appetite = free_bytes(run.model, DEVICE), bench.appetites[key_of(settings)]
-    largest = int(((1 - HEADROOM) * free - appetite.fixed) / appetite.slope)  # before it is cut to a power of two
-    run = TrialRun(bench, dataclasses.replace(settings, micro_batch_positions=largest), 3)
-    retries, before = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"], torch.cuda.memory_allocated(DEVICE)
+    run = TrialRun(context, settings, 3)
+    free, appetite = free_bytes(run.model, DEVICE), context.memory_models[key_of(settings)]
+    largest = int(
+        ((1 - HEADROOM) * free - appetite.fixed) / appetite.slope
+    )  # before it is cut to a power of two
+    run = TrialRun(context, dataclasses.replace(settings, micro_batch_tokens=largest), 3)
+    retries, before = (
+        torch.cuda.memory_stats(DEVICE)["num_alloc_retries"],
+        torch.cuda.memory_allocated(DEVICE),
+    )
     torch.cuda.reset_peak_memory_stats(DEVICE)
     untouched = run.validate()
     report = run.advance(3)
-    taken, held = torch.cuda.max_memory_allocated(DEVICE) - before, torch.cuda.max_memory_reserved(DEVICE)
+    taken, held = (
+        torch.cuda.max_memory_allocated(DEVICE) - before,
+        torch.cuda.max_memory_reserved(DEVICE),
+    )
     retries = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"] - retries
     told = f"{largest} positions, {free / GB:.1f} GB free, {taken / GB:.1f} taken and {held / GB:.1f} held at most, {retries} retries"
-    print(f"\n{changes}: {told}; {report.steps_per_s:.2f} steps/s, validation {untouched:.4f} to {report.loss_val:.4f}")
-    record_property("bytes", {"positions": largest, "free": free, "taken": taken, "held": held, "retries": retries})
+    print(
+        f"\n{changes}: {told}; {report.steps_per_s:.2f} steps/s, validation {untouched:.4f} to {report.loss_val:.4f}"
+    )
+    record_property(
+        "bytes",
+        {"positions": largest, "free": free, "taken": taken, "held": held, "retries": retries},
+    )
     assert report.diverged is None
     assert report.loss_val < untouched
     assert 0.6 * free < taken < 0.95 * free, "the GPU was filled, and not to the brim"

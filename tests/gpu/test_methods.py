@@ -15,7 +15,7 @@ from tests import tiny
 from tests.gpu.bases import DEVICE, LARGE, bench_of, sweep_up
 from vibesweep.config import Report, TrialSettings
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -46,19 +46,21 @@ Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    folder = tmp_path_factory.mktemp("bench")
-    return Workbench.open(str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World())
+def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    folder = tmp_path_factory.mktemp("context")
+    return WorkerContext.open(
+        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
+    )
 
 
 @pytest.fixture(scope="module")
-def on_gpu(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return bench_of(tmp_path_factory.mktemp("bench"), tiny.SHAPE)
+def on_gpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return bench_of(tmp_path_factory.mktemp("context"), tiny.SHAPE)
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    return bench_of(tmp_path_factory.mktemp("bench"), LARGE)
+def large(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    return bench_of(tmp_path_factory.mktemp("context"), LARGE)
 
 
 def losses(*reports: Report) -> list[float]:
@@ -73,10 +75,18 @@ def furthest(found: list[float], expected: list[float]) -> float:
 
 @pytest.mark.parametrize("changes", CASES, ids=str)
 def test_a_trial_on_a_gpu_has_a_cpus_losses_and_can_be_resumed(
-    on_cpu: Workbench, on_gpu: Workbench, changes: dict[str, Any], tmp_path: Path, record_property: Record
+    on_cpu: WorkerContext,
+    on_gpu: WorkerContext,
+    changes: dict[str, Any],
+    tmp_path: Path,
+    record_property: Record,
 ) -> None:
     settings = dataclasses.replace(SETTINGS, **changes)
-    expected = losses(TrialRun(on_cpu, dataclasses.replace(settings, precision="float32", compile=False), STEPS).advance(STEPS))
+    expected = losses(
+        TrialRun(
+            on_cpu, dataclasses.replace(settings, precision="float32", compile=False), STEPS
+        ).advance(STEPS)
+    )
     run = TrialRun(on_gpu, settings, STEPS)
     untouched, first = run.validate(), run.advance(STEPS // 2)
     run.save_state(tmp_path / "state")
@@ -85,8 +95,19 @@ def test_a_trial_on_a_gpu_has_a_cpus_losses_and_can_be_resumed(
     resumed = TrialRun(on_gpu, settings, STEPS)
     resumed.restore(tmp_path / "state")
     away, again = furthest(found, expected), furthest(losses(resumed.advance(STEPS)), losses(last))
-    print(f"\n{changes}: from the CPU {away:.1e}, resumed {again:.1e}; validation {untouched:.5f} to {last.loss_val:.5f}")
-    record_property("losses", {"found": found, "expected": expected, "away": away, "again": again, "untouched": untouched})
+    print(
+        f"\n{changes}: from the CPU {away:.1e}, resumed {again:.1e}; validation {untouched:.5f} to {last.loss_val:.5f}"
+    )
+    record_property(
+        "losses",
+        {
+            "found": found,
+            "expected": expected,
+            "away": away,
+            "again": again,
+            "untouched": untouched,
+        },
+    )
     assert first.diverged is None
     assert last.diverged is None
     assert last.loss_val < untouched
@@ -95,21 +116,25 @@ def test_a_trial_on_a_gpu_has_a_cpus_losses_and_can_be_resumed(
     assert settings.precision == "float32" or away > 1e-6, "it did compute in bf16"
 
 
-def test_dropout_goes_on_where_a_resumed_trial_left_it(on_gpu: Workbench, tmp_path: Path) -> None:
+def test_dropout_goes_on_where_a_resumed_trial_left_it(
+    on_gpu: WorkerContext, tmp_path: Path
+) -> None:
     settings = dataclasses.replace(SETTINGS, lora_dropout=0.2, attention_dropout=0.2, ema_decay=0.9)
     run = TrialRun(on_gpu, settings, STEPS)
     run.advance(STEPS // 2)
     run.save_state(tmp_path / "state")
     expected = losses(run.advance(STEPS))
     resumed = TrialRun(on_gpu, settings, STEPS)
-    without = losses(TrialRun(on_gpu, dataclasses.replace(SETTINGS, ema_decay=0.9), STEPS).advance(STEPS))
+    without = losses(
+        TrialRun(on_gpu, dataclasses.replace(SETTINGS, ema_decay=0.9), STEPS).advance(STEPS)
+    )
     resumed.restore(tmp_path / "state")
     assert furthest(losses(resumed.advance(STEPS)), expected) < 1e-4
     assert furthest(without[STEPS // 2 :], expected) > 1e-5, "dropout does something"
 
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
-def test_8_bit_states_follow_adamw(on_gpu: Workbench, tmp_path: Path) -> None:
+def test_8_bit_states_follow_adamw(on_gpu: WorkerContext, tmp_path: Path) -> None:
     usual = losses(TrialRun(on_gpu, SETTINGS, STEPS).advance(STEPS))
     settings = dataclasses.replace(SETTINGS, optimizer="adamw_8bit")
     run = TrialRun(on_gpu, settings, STEPS)
@@ -123,27 +148,38 @@ def test_8_bit_states_follow_adamw(on_gpu: Workbench, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"compile": True, "precision": "bf16"}], ids=str
+    "changes",
+    [
+        {"gradient_checkpointing": True},
+        {"precision": "bf16"},
+        {"compile": True, "precision": "bf16"},
+    ],
+    ids=str,
 )
 def test_a_larger_base_loses_little_by_what_saves_time_or_memory(
-    large: Workbench, changes: dict[str, Any], record_property: Record
+    large: WorkerContext, changes: dict[str, Any], record_property: Record
 ) -> None:
     plain = dataclasses.replace(SETTINGS, learning_rate=3e-4, batch_clips=24)
     untouched = large.validate(large.base)
-    (usual, usual_peak), (found, peak) = (trained(large, settings) for settings in (plain, dataclasses.replace(plain, **changes)))
+    (usual, usual_peak), (found, peak) = (
+        trained(large, settings) for settings in (plain, dataclasses.replace(plain, **changes))
+    )
     away = furthest(losses(found), losses(usual))
     told = f"{found.steps_per_s:.1f} for {usual.steps_per_s:.1f} steps/s, {peak / 1e9:.2f} for {usual_peak / 1e9:.2f} GB"
     print(f"\n{changes}: {away:.1e} away, {told}")
-    record_property("losses", {"found": losses(found), "usual": losses(usual), "away": away, "peaks": [peak, usual_peak]})
+    record_property(
+        "losses",
+        {"found": losses(found), "usual": losses(usual), "away": away, "peaks": [peak, usual_peak]},
+    )
     assert away < LOOSE[{**vars(plain), **changes}["precision"]]
     assert found.loss_val < untouched
     assert peak < usual_peak
 
 
-def trained(bench: Workbench, settings: TrialSettings) -> tuple[Report, int]:
+def trained(context: WorkerContext, settings: TrialSettings) -> tuple[Report, int]:
     """The last steps' report, and bytes that were taken at most in them."""
     sweep_up()
-    run = TrialRun(bench, settings, STEPS)
+    run = TrialRun(context, settings, STEPS)
     run.advance(2)
     torch.cuda.reset_peak_memory_stats(DEVICE)
     return run.advance(STEPS), torch.cuda.max_memory_allocated(DEVICE)

@@ -42,7 +42,9 @@ def space(trial: optuna.Trial) -> None:
 
 @pytest.mark.usefixtures("ray_with_gpus")
 @pytest.mark.parametrize(("workers", "gpus_per_worker"), [(1, 1), (1, 0.5), (2, 1)])
-def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, gpus_per_worker: float, corpus: Path, tmp_path: Path) -> None:
+def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(
+    workers: int, gpus_per_worker: float, corpus: Path, tmp_path: Path
+) -> None:
     import ray
 
     from vibesweep.delivery.export import export
@@ -51,8 +53,14 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, gpus_per_worke
 
     if torch.cuda.device_count() < workers:
         pytest.skip(f"needs {workers} GPUs")
-    kinds = [name.partition(":")[2] for name in ray.cluster_resources() if name.startswith("accelerator_type:")]
-    resources = TrialResources(workers, cpus_per_worker=2, gpus_per_worker=gpus_per_worker, accelerator_type=kinds[0])
+    kinds = [
+        name.partition(":")[2]
+        for name in ray.cluster_resources()
+        if name.startswith("accelerator_type:")
+    ]
+    resources = TrialResources(
+        workers, cpus_per_worker=2, gpus_per_worker=gpus_per_worker, accelerator_type=kinds[0]
+    )
     sweep = Sweep(
         space=space,
         corpus=str(corpus),
@@ -71,5 +79,10 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(workers: int, gpus_per_worke
     assert math.isfinite(record.best.best_loss_val)
     assert record.best.best_loss_val < 0.9 * record.base_loss_val
     assert speak_sample(folder, export(folder, tmp_path / "best")).stat().st_size > 20_000
-    print(f"\n{resources}, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ", end="")
-    print(f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}")
+    print(
+        f"\n{resources}, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ",
+        end="",
+    )
+    print(
+        f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}"
+    )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE, FakeMultiNodeProvider
+from ray.autoscaler._private.fake_multi_node.node_provider import (
+    FAKE_HEAD_NODE_ID,
+    FAKE_HEAD_NODE_TYPE,
+    FakeMultiNodeProvider,
+)
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
@@ -14,7 +18,9 @@ SOLD_OUT = "sold_out"
 class Cloud(FakeMultiNodeProvider):
     """Ray's own, but for the type that never comes."""
 
-    def create_node_with_resources_and_labels(self, node_config: Any, tags: Any, count: int, resources: Any, labels: Any) -> None:
+    def create_node_with_resources_and_labels(
+        self, node_config: Any, tags: Any, count: int, resources: Any, labels: Any
+    ) -> None:
         if tags[TAG_RAY_USER_NODE_TYPE] == SOLD_OUT:
             raise NodeLaunchException("NoCapacity", "none of this type is left in any zone", None)
         super().create_node_with_resources_and_labels(node_config, tags, count, resources, labels)
@@ -22,7 +28,11 @@ class Cloud(FakeMultiNodeProvider):
 
 def cluster_file(gcs_address: str) -> dict[str, Any]:
     """A head that trains nothing, up to two hosts of one CPU, and one that is sold out; idle hosts go after six seconds."""
-    host = {"resources": {"CPU": 1, "object_store_memory": 100_000_000}, "node_config": {}, "min_workers": 0}
+    host = {
+        "resources": {"CPU": 1, "object_store_memory": 100_000_000},
+        "node_config": {},
+        "min_workers": 0,
+    }
     return {
         "cluster_name": "here",
         "max_workers": 3,
@@ -44,7 +54,20 @@ def cluster_file(gcs_address: str) -> dict[str, Any]:
             SOLD_OUT: {**host, "max_workers": 1},
         },
         **{name: {} for name in ("auth", "docker", "file_mounts")},
-        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter", "initialization_commands", "setup_commands")},
-        **{f"{role}_{name}_commands": [] for role in ("head", "worker") for name in ("setup", "start_ray")},
+        **{
+            name: []
+            for name in (
+                "cluster_synced_files",
+                "rsync_exclude",
+                "rsync_filter",
+                "initialization_commands",
+                "setup_commands",
+            )
+        },
+        **{
+            f"{role}_{name}_commands": []
+            for role in ("head", "worker")
+            for name in ("setup", "start_ray")
+        },
         "file_mounts_sync_continuously": False,
     }

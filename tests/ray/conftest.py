@@ -15,7 +15,13 @@ def ray_cluster() -> Iterator[None]:
     # "local": without it Ray would look for the cluster that somebody else, or a dead run, left in its temporary folder
     # Metrics each second and not each ten, for the tests that read them
     quickly = {"metrics_report_interval_ms": 1_000}
-    ray.init(address="local", num_cpus=2, include_dashboard=True, log_to_driver=False, _system_config=quickly)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=True,
+        log_to_driver=False,
+        _system_config=quickly,
+    )
     yield
     ray.shutdown()
 
@@ -30,8 +36,14 @@ def bucket() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        known = {"aws_access_key_id": "anybody", "aws_secret_access_key": "anything", "region_name": "us-east-1"}
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(Bucket="speech")
+        known = {
+            "aws_access_key_id": "anybody",
+            "aws_secret_access_key": "anything",
+            "region_name": "us-east-1",
+        }
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(
+            Bucket="speech"
+        )
         yield f"s3://anybody:anything@speech/{{}}?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
     finally:
         server.stop()

@@ -19,8 +19,8 @@ import pytest
 
 from tests.waiting import wait_until
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.sweep.outcome import DONE, STOPPED
-from vibesweep.sweep.record import SweepFolder
+from vibesweep.sweep.record.record import SweepFolder
+from vibesweep.sweep.record.states import DONE, STOPPED
 
 pytestmark = pytest.mark.slow
 
@@ -55,17 +55,34 @@ class Head:
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
     temporary = Path(tempfile.mkdtemp(prefix="vs", dir="/tmp"))  # short, for sockets lie in it
-    ports = dict(zip(("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port"), free_ports(4), strict=True))
-    command = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
+    ports = dict(
+        zip(
+            ("port", "dashboard-port", "dashboard-agent-listen-port", "ray-client-server-port"),
+            free_ports(4),
+            strict=True,
+        )
+    )
+    command = [
+        str(Path(sys.executable).parent / "ray"),
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=2",
+        "--disable-usage-stats",
+    ]
     # The command of a job is looked for on the cluster's path, as anywhere
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"RAY_TMPDIR": str(temporary), "PATH": path}
     command += [f"--{name}={port}" for name, port in ports.items()]
-    started = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    started = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
     server = f"http://127.0.0.1:{ports['dashboard-port']}"
     try:
         written = temporary / "ray" / "ray_current_cluster"  # when all of it runs
-        assert wait_until(lambda: started.poll() is not None or (written.is_file() and answers(server)), 120.0)
+        assert wait_until(
+            lambda: started.poll() is not None or (written.is_file() and answers(server)), 120.0
+        )
         assert started.poll() is None
         yield Head(server, temporary)
     finally:
@@ -106,11 +123,21 @@ class Laptop:
     @property
     def environment(self) -> dict[str, str]:
         """The cluster's token lies where Ray looks for it, and Ray is told to."""
-        return {key: value for key, value in os.environ.items() if key not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")} | TOKEN
+        return {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
+        } | TOKEN
 
     def type(self, verb: str, *arguments: str, rc: int = 0, **variables: str) -> str:
         environment = self.environment | variables
-        done = subprocess.run(self.command(verb, *arguments), cwd=self.folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            self.command(verb, *arguments),
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == rc, done.stdout + done.stderr
         assert "Traceback" not in done.stdout + done.stderr
         return done.stdout if rc == 0 else done.stderr
@@ -126,12 +153,14 @@ def laptop(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     (folder / "endless.py").write_text(SPACE.replace("{steps}", "100_000"))
     (folder / "neighbour.py").write_text("HIGHEST = 1e-3\n")
     (folder / "sweeps").mkdir()  # nothing of which is shipped
-    return Laptop(folder, head.server, write_demo_corpus(shared / "talks", recordings=6), shared / "work")
+    return Laptop(
+        folder, head.server, write_demo_corpus(shared / "talks", recordings=6), shared / "work"
+    )
 
 
 JOIN = """
 import ray
-from vibesweep.corpus.session import running_ray
+from vibesweep.cluster.session import running_ray
 
 with running_ray():
     print(ray.get_runtime_context().gcs_address)
@@ -143,7 +172,9 @@ def test_a_host_of_a_cluster_joins_it(head: Head, laptop: Laptop) -> None:
     command = [sys.executable, "-c", JOIN]
     joined = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert joined.stdout.strip() == (head.temporary / "ray" / "ray_current_cluster").read_text()
-    refused = subprocess.run(command, env=environment | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True)
+    refused = subprocess.run(
+        command, env=environment | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True
+    )
     assert "the cluster asks for its token. Set RAY_AUTH_MODE=token" in refused.stderr
 
 
@@ -156,7 +187,9 @@ def test_a_sweep_is_handed_over_and_come_back_to(laptop: Laptop) -> None:
     assert "2 of 2 ended" in told
     assert f"best model: {laptop.work}/sweeps/short/best" in told
     assert told.splitlines()[-1] == f"short is done: {laptop.work}/sweeps/short"
-    assert "py_modules" in next(line for line in told.splitlines() if line.startswith("vibesweep lies in"))
+    assert "py_modules" in next(
+        line for line in told.splitlines() if line.startswith("vibesweep lies in")
+    )
     assert "2 of 2 ended" in laptop.type("logs", "short")
     assert "ended with exit code 2" in laptop.type("run", "short.py", *laptop.options(), rc=2)
     assert "there is a sweep named short already" in laptop.type("logs", "short"), "the job said so"
@@ -165,7 +198,12 @@ def test_a_sweep_is_handed_over_and_come_back_to(laptop: Laptop) -> None:
 def test_ctrl_c_leaves_a_sweep_alone_and_stop_ends_it(laptop: Laptop) -> None:
     command = laptop.command("run", "endless.py", *laptop.options())
     with subprocess.Popen(
-        command, cwd=laptop.folder, env=laptop.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=laptop.folder,
+        env=laptop.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as running:
         assert running.stdout is not None
         said = []
@@ -178,14 +216,18 @@ def test_ctrl_c_leaves_a_sweep_alone_and_stop_ends_it(laptop: Laptop) -> None:
     assert running.returncode == 130, "".join(said) + rest
     assert "Traceback" not in rest
     assert f"vibesweep attach endless --address {laptop.server}" in rest
-    assert "a job runs a sweep named endless already" in laptop.type("submit", "endless.py", *laptop.options(), rc=2)
+    assert "a job runs a sweep named endless already" in laptop.type(
+        "submit", "endless.py", *laptop.options(), rc=2
+    )
     assert "endless was stopped" in laptop.type("stop", "endless")
     folder = SweepFolder(laptop.work / "sweeps" / "endless")
     record = folder.read()
     assert record.state == STOPPED
     assert [trial.state for trial in record.trials] == [STOPPED]
     assert (folder.best / "sample.wav").is_file(), "what it has is exported, as after a Ctrl-C"
-    assert "endless was stopped" in laptop.type("stop", "endless"), "it is no error to stop what has ended"
+    assert "endless was stopped" in laptop.type("stop", "endless"), (
+        "it is no error to stop what has ended"
+    )
 
 
 def test_what_is_not_there_is_one_line(laptop: Laptop) -> None:
@@ -193,7 +235,9 @@ def test_what_is_not_there_is_one_line(laptop: Laptop) -> None:
         said = laptop.type(verb, "nothing", rc=2)
         assert said.count("\n") == 1
         assert "no job runs or ran a sweep named nothing" in said
-    assert "Set RAY_AUTH_MODE=token" in laptop.type("logs", "nothing", rc=2, RAY_AUTH_MODE="disabled")
+    assert "Set RAY_AUTH_MODE=token" in laptop.type(
+        "logs", "nothing", rc=2, RAY_AUTH_MODE="disabled"
+    )
     said = laptop.type("submit", "short.py", "--name", "other", rc=2)
     assert said.count("\n") == 1
     assert "--work is ., a path of this machine" in said

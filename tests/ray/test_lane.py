@@ -21,13 +21,13 @@ from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, TrialError
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 from vibesweep.sweep.trial import LaneTrial
-from vibesweep.training.lane import Lanes, mailbox_up
-from vibesweep.training.lane_spec import LaneSpec
+from vibesweep.training.lanes.dispatcher import Answer, Command
+from vibesweep.training.lanes.lane import Lanes, dispatcher_up
+from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.mailbox import Answer, Command
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -35,8 +35,15 @@ MAX_STEPS = 4
 REPORTS = (2, 4)
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
 OTHERS = [
-    dataclasses.replace(SETTINGS, method=method, optimizer=optimizer, learning_rate=rate, freeze_layers=1, seed=seed)
-    for method, rate, seed in (("full", 0.1, 1), ("lora", 3e-2, 2), ("freeze", 1e-3, 3), ("full", 1e9, 4))
+    dataclasses.replace(
+        SETTINGS, method=method, optimizer=optimizer, learning_rate=rate, freeze_layers=1, seed=seed
+    )
+    for method, rate, seed in (
+        ("full", 0.1, 1),
+        ("lora", 3e-2, 2),
+        ("freeze", 1e-3, 3),
+        ("full", 1e9, 4),
+    )
     for optimizer in ("adamw", "lion")
 ]
 ENDLESS = 1_000_000
@@ -45,25 +52,27 @@ COMING_UP_S = 120.0
 
 def curve_of(reports: list[Report]) -> list[float]:
     """What two runs are compared by: each step's training loss, each report's validation loss."""
-    return [record.loss for report in reports for record in report.curve] + [report.loss_val for report in reports]
+    return [record.loss for report in reports for record in report.curve] + [
+        report.loss_val for report in reports
+    ]
 
 
 class Post:
     """Sends trials to lanes as Tune's trials do."""
 
-    def __init__(self, mailbox: Any, checkpoints: Path) -> None:
-        self.mailbox, self.checkpoints = mailbox, checkpoints
+    def __init__(self, dispatcher: Any, checkpoints: Path) -> None:
+        self.dispatcher, self.checkpoints = dispatcher, checkpoints
 
     def ready(self, lanes: int = 1) -> bool:
-        return bool(ray.get(self.mailbox.until_ready.remote(lanes), timeout=COMING_UP_S))
+        return bool(ray.get(self.dispatcher.until_ready.remote(lanes), timeout=COMING_UP_S))
 
     def pids(self) -> dict[int, int]:
         """Of the one lane's workers, by rank."""
-        (pids,) = ray.get(self.mailbox.worker_pids.remote()).values()
+        (pids,) = ray.get(self.dispatcher.worker_pids.remote()).values()
         return dict(pids)
 
     def ask(self, trial_id: str, settings: TrialSettings, until: int) -> Any:
-        return self.mailbox.advance.remote(Command(trial_id, settings, until))
+        return self.dispatcher.advance.remote(Command(trial_id, settings, until))
 
     def answer(self, trial_id: str, settings: TrialSettings, until: int) -> Answer:
         answer = ray.get(self.ask(trial_id, settings, until), timeout=COMING_UP_S)
@@ -79,23 +88,37 @@ class Post:
             reports.append(answer.report)
             if answer.report.diverged:
                 break
-        ray.get(self.mailbox.leave.remote(trial_id))
+        ray.get(self.dispatcher.leave.remote(trial_id))
         return reports
 
 
 @contextmanager
 def lane_over(
-    folder: Path, model: Path, shards: Path, workers: int = 1, max_steps: int = MAX_STEPS, leave_s: float = 60.0
+    folder: Path,
+    model: Path,
+    shards: Path,
+    workers: int = 1,
+    max_steps: int = MAX_STEPS,
+    leave_s: float = 60.0,
 ) -> Iterator[Post]:
     """One lane with so many workers, not yet ready; in the end it may take so long to leave."""
     name = folder.name
-    kept, resources = Place.of(folder), TrialResources(workers=workers)
-    spec = LaneSpec(name, str(model), str(shards), kept / "checkpoints", kept / "states", folder / "ray", max_steps, resources)
-    with mailbox_up() as mailbox:
-        lanes = Lanes(mailbox, [spec], restarts=5)
+    kept, resources = StoragePath.of(folder), TrialResources(workers=workers)
+    spec = LaneSpec(
+        name,
+        str(model),
+        str(shards),
+        kept / "checkpoints",
+        kept / "states",
+        folder / "ray",
+        max_steps,
+        resources,
+    )
+    with dispatcher_up() as dispatcher:
+        lanes = Lanes(dispatcher, [spec], restarts=5)
         lanes.start()
         try:
-            yield Post(mailbox, folder / "checkpoints")
+            yield Post(dispatcher, folder / "checkpoints")
         finally:
             lanes.stop(leave_s)
 
@@ -111,16 +134,16 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bench(base: Path, shards: Path) -> Workbench:
+def context(base: Path, shards: Path) -> WorkerContext:
     """What a lane has, in this process."""
-    return Workbench.open(str(base), shards, World())
+    return WorkerContext.open(str(base), shards, World())
 
 
-def train_alone(bench: Workbench, settings: TrialSettings) -> list[float]:
+def train_alone(context: WorkerContext, settings: TrialSettings) -> list[float]:
     """The trial in this process, with no lane and no ray."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    run = TrialRun(bench, settings, MAX_STEPS)
+    run = TrialRun(context, settings, MAX_STEPS)
     curve = curve_of([run.advance(until) for until in REPORTS])
     torch.set_num_threads(threads)
     return curve
@@ -142,13 +165,17 @@ def first(post: Post) -> list[float]:
 class TestOneWorker:
     """On one lane, which all these tests use one after the other."""
 
-    def test_a_trial_is_the_same_first_tenth_and_alone(self, post: Post, first: list[float], bench: Workbench) -> None:
+    def test_a_trial_is_the_same_first_tenth_and_alone(
+        self, post: Post, first: list[float], context: WorkerContext
+    ) -> None:
         others = [post.train(f"other{number}", settings) for number, settings in enumerate(OTHERS)]
         tenth = curve_of(post.train("tenth", SETTINGS))
         assert len(others) == 8
-        assert any(reports[-1].diverged for reports in others), "a diverged trial was among those before"
+        assert any(reports[-1].diverged for reports in others), (
+            "a diverged trial was among those before"
+        )
         assert tenth == pytest.approx(first, rel=1e-6)
-        assert first == pytest.approx(train_alone(bench, SETTINGS), rel=1e-6)
+        assert first == pytest.approx(train_alone(context, SETTINGS), rel=1e-6)
 
     def test_two_trials_take_turns_on_one_lane(self, post: Post, first: list[float]) -> None:
         held = post.answer("holder", SETTINGS, 2)
@@ -158,31 +185,42 @@ class TestOneWorker:
         assert rest.report is not None
         assert curve_of([held.report, rest.report]) == pytest.approx(first, rel=1e-6)
         assert ray.wait([waiting], timeout=0)[0] == []
-        ray.get(post.mailbox.leave.remote("holder"))
+        ray.get(post.dispatcher.leave.remote("holder"))
         assert ray.get(waiting, timeout=COMING_UP_S).report.step == 2
-        ray.get(post.mailbox.leave.remote("waiter"))
+        ray.get(post.dispatcher.leave.remote("waiter"))
 
-    def test_settings_that_the_model_cannot_take_cost_the_trial_not_the_lane(self, post: Post, first: list[float]) -> None:
+    def test_settings_that_the_model_cannot_take_cost_the_trial_not_the_lane(
+        self, post: Post, first: list[float]
+    ) -> None:
         before = post.pids()
         answer = post.answer("wrong", dataclasses.replace(SETTINGS, lora_targets="all"), 2)
         assert isinstance(answer.error, ModelError)
         assert "no LoRA targets 'all'" in str(answer.error)
-        ray.get(post.mailbox.leave.remote("wrong"))
+        ray.get(post.dispatcher.leave.remote("wrong"))
         assert curve_of(post.train("after_wrong", SETTINGS)) == pytest.approx(first, rel=1e-6)
         assert post.pids() == before
 
-    def test_the_best_checkpoint_of_each_trial_is_kept(self, post: Post, first: list[float]) -> None:
-        assert {path.suffix for path in (post.checkpoints / "first").iterdir()} == {".safetensors", ".json"}
+    def test_the_best_checkpoint_of_each_trial_is_kept(
+        self, post: Post, first: list[float]
+    ) -> None:
+        assert {path.suffix for path in (post.checkpoints / "first").iterdir()} == {
+            ".safetensors",
+            ".json",
+        }
 
-    def test_a_killed_worker_costs_its_trial_and_the_lane_comes_up_again(self, post: Post, first: list[float]) -> None:
+    def test_a_killed_worker_costs_its_trial_and_the_lane_comes_up_again(
+        self, post: Post, first: list[float]
+    ) -> None:
         before = post.pids()
         assert post.answer("doomed", SETTINGS, 1).report is not None
         doomed = post.ask("doomed", SETTINGS, ENDLESS)
-        os.kill(post.pids()[0], signal.SIGKILL)  # asked of the mailbox after the command has been put in it
+        os.kill(
+            post.pids()[0], signal.SIGKILL
+        )  # asked of the dispatcher after the command has been put in it
         answer = ray.get(doomed, timeout=COMING_UP_S)
         assert isinstance(answer.error, TrialError)
         assert "its process died" in str(answer.error)
-        ray.get(post.mailbox.leave.remote("doomed"))
+        ray.get(post.dispatcher.leave.remote("doomed"))
         assert post.ready()
         assert curve_of(post.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
         assert set(post.pids().values()).isdisjoint(before.values())
@@ -194,34 +232,40 @@ class Alone(LaneTrial):
     trial_id = "survivor"
 
 
-def test_a_trial_whose_lane_is_lost_goes_on(base: Path, shards: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_a_trial_whose_lane_is_lost_goes_on(
+    base: Path, shards: Path, context: WorkerContext, tmp_path: Path
+) -> None:
     budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
     with lane_over(tmp_path / "one", base, shards) as post:
         assert post.ready()
-        trial = tune.with_parameters(Alone, mailbox=post.mailbox, budget=budget)({"settings": dataclasses.asdict(SETTINGS)})
+        trial = tune.with_parameters(Alone, dispatcher=post.dispatcher, budget=budget)(
+            {"settings": dataclasses.asdict(SETTINGS)}
+        )
         told = [trial.step()]
         os.kill(post.pids()[0], signal.SIGKILL)
         while not told[-1]["done"]:
             told.append(trial.step())
     assert told[-1]["outcome"] == "complete", told[-1]["reason"]
     curve = [record["loss"] for result in told for record in result["report"]["curve"]]
-    assert curve == pytest.approx(train_alone(bench, SETTINGS)[:MAX_STEPS], rel=1e-6)
-    assert [record["step"] for result in told for record in result["report"]["curve"]] == list(range(1, MAX_STEPS + 1)), (
-        "no step told twice"
-    )
+    assert curve == pytest.approx(train_alone(context, SETTINGS)[:MAX_STEPS], rel=1e-6)
+    assert [record["step"] for result in told for record in result["report"]["curve"]] == list(
+        range(1, MAX_STEPS + 1)
+    ), "no step told twice"
 
 
-def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_two_workers_train_as_one_does(
+    base: Path, shards: Path, context: WorkerContext, tmp_path: Path
+) -> None:
     """Without dropout, whose draws each worker makes for its own share of the batch."""
     plain = dataclasses.replace(SETTINGS, lora_dropout=0.0)
-    alone = train_alone(bench, plain)
+    alone = train_alone(context, plain)
     with lane_over(tmp_path / "two", base, shards, workers=2) as post:
         assert post.ready()
         assert len(set(post.pids().values())) == 2
         assert curve_of(post.train("first", plain)) == pytest.approx(alone, rel=1e-5)
         post.train("between", OTHERS[0])
         assert curve_of(post.train("third", plain)) == pytest.approx(alone, rel=1e-5)
-        one = TrialRun(bench, plain, MAX_STEPS)
+        one = TrialRun(context, plain, MAX_STEPS)
         one.advance(2)
         one.save_state(tmp_path / "two" / "states" / "one_then_two")
         resumed = post.answer("one_then_two", plain, MAX_STEPS).report
@@ -230,14 +274,20 @@ def test_two_workers_train_as_one_does(base: Path, shards: Path, bench: Workbenc
         assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
 
 
-def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(base: Path, shards: Path, tmp_path: Path) -> None:
+def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(
+    base: Path, shards: Path, tmp_path: Path
+) -> None:
     with lane_over(tmp_path / "busy", base, shards, max_steps=ENDLESS, leave_s=1.0) as post:
         assert post.ready()
         worker = psutil.Process(post.pids()[0])
         idle = worker.cpu_times().user
         post.ask("long", SETTINGS, ENDLESS)
-        assert wait_until(lambda: worker.cpu_times().user > idle + 1.0, COMING_UP_S), "it trains by then"
-    assert "busy" not in {thread.name for thread in threading.enumerate()}, "it would ask Ray after Ray's end"
+        assert wait_until(lambda: worker.cpu_times().user > idle + 1.0, COMING_UP_S), (
+            "it trains by then"
+        )
+    assert "busy" not in {thread.name for thread in threading.enumerate()}, (
+        "it would ask Ray after Ray's end"
+    )
     assert wait_until(lambda: not worker.is_running(), COMING_UP_S)
 
 

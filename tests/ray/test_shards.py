@@ -15,11 +15,17 @@ import pytest
 
 from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.corpus.encoding.progress import Encoded
-from vibesweep.corpus.manifest import Manifest, read_manifest, read_patch_statistics, read_rows, read_table
-from vibesweep.corpus.shards import preprocess
+from vibesweep.corpus.preprocess.progress import Encoded
+from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.shards.manifest import (
+    Manifest,
+    read_manifest,
+    read_patch_statistics,
+    read_rows,
+    read_table,
+)
 from vibesweep.errors import CorpusError, ShardsError
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -28,7 +34,10 @@ Made = tuple[Path, Manifest, list[Encoded]]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
 
 
 def contents(folder: str | Path) -> dict[str, tuple[str, bytes]]:
@@ -60,9 +69,16 @@ def test_every_row_ends_in_a_shard_or_among_the_rejects(corpus: Path, made: Made
         ids = [row["id"] for row in csv.DictReader(file)]
     assert sorted([row.id for row in rows] + [reject["id"] for reject in rejects]) == sorted(ids)
     reasons = {reject["id"]: (reject["reason"], Path(reject["path"]).name) for reject in rejects}
-    assert reasons == {"demo_0003": ("unreadable_audio", "demo_0003.flac"), "demo_0005": ("missing_text", "demo_0005.txt")}
+    assert reasons == {
+        "demo_0003": ("unreadable_audio", "demo_0003.flac"),
+        "demo_0005": ("missing_text", "demo_0005.txt"),
+    }
     assert manifest.rejects == {"missing_text": 1, "unreadable_audio": 1}
-    assert (told[0].recordings, told[-1].recordings, told[-1].of) == (0, RECORDINGS - 1, RECORDINGS - 1)
+    assert (told[0].recordings, told[-1].recordings, told[-1].of) == (
+        0,
+        RECORDINGS - 1,
+        RECORDINGS - 1,
+    )
     assert told[-1].speech_s == pytest.approx(sum(row.duration_s for row in rows))
     assert {"audio", "mel", "phonemes", "write"} <= set(told[-1].worked_s)
 
@@ -72,11 +88,17 @@ def test_the_manifest_tells_what_is_there(made: Made) -> None:
     rows = list(read_rows(out))
     assert read_manifest(out) == manifest
     assert sum(shard.rows for shard in manifest.shards) == len(rows)
-    assert {split: sum(row.split == split for row in rows) for split in ("train", "val")} == manifest.clips
+    assert {
+        split: sum(row.split == split for row in rows) for split in ("train", "val")
+    } == manifest.clips
     assert manifest.clips["val"] == 1
-    assert sum(manifest.hours.values()) * 3_600 == pytest.approx(sum(row.duration_s for row in rows))
+    assert sum(manifest.hours.values()) * 3_600 == pytest.approx(
+        sum(row.duration_s for row in rows)
+    )
     assert {turn.speaker for row in rows for turn in row.turns} == set(manifest.speakers)
-    assert {symbol for row in rows for turn in row.turns for symbol in turn.phonemes} == set(manifest.symbols)
+    assert {symbol for row in rows for turn in row.turns for symbol in turn.phonemes} == set(
+        manifest.symbols
+    )
     train = np.concatenate([row.mel for row in rows if row.split == "train"]).astype(np.float64)
     assert np.abs(np.array(manifest.mel_mean) - train.mean(axis=0)).max() < 1e-5
     assert np.abs(np.array(manifest.mel_std) - train.std(axis=0)).max() < 1e-5
@@ -93,16 +115,22 @@ def test_nothing_is_done_a_second_time(corpus: Path, made: Made) -> None:
     assert told == []
 
 
-def test_the_same_input_gives_the_same_files_in_any_order_of_its_rows(corpus: Path, made: Made, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_files_in_any_order_of_its_rows(
+    corpus: Path, made: Made, tmp_path: Path
+) -> None:
     shutil.copytree(corpus, tmp_path / "corpus")  # with the times of change
     table = (tmp_path / "corpus/metadata.csv").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "corpus/metadata.csv").write_text("\n".join([table[0], *reversed(table[1:])]) + "\n", encoding="utf-8")
+    (tmp_path / "corpus/metadata.csv").write_text(
+        "\n".join([table[0], *reversed(table[1:])]) + "\n", encoding="utf-8"
+    )
     again = preprocess(tmp_path / "corpus", tmp_path / "again")
     assert again == made[1]
     assert contents(tmp_path / "again") == contents(made[0])
 
 
-def test_new_recordings_alone_are_encoded_and_the_outcome_is_as_if_all_were_made_at_once(tmp_path: Path) -> None:
+def test_new_recordings_alone_are_encoded_and_the_outcome_is_as_if_all_were_made_at_once(
+    tmp_path: Path,
+) -> None:
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=6), tmp_path / "shards"
     table = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
     (folder / "metadata.csv").write_text("\n".join(table[:5]) + "\n", encoding="utf-8")
@@ -111,18 +139,26 @@ def test_new_recordings_alone_are_encoded_and_the_outcome_is_as_if_all_were_made
     (folder / "metadata.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
     told: list[Encoded] = []
     added = preprocess(folder, out, CorpusSettings(max_reject_fraction=0.5), tell=told.append)
-    assert (told[0].recordings, told[-1].recordings) == (4, 6), "the one that cannot be used is not tried again either"
-    assert told[-1].speech_s == pytest.approx(sum(row.duration_s for row in read_rows(out) if row.id in ("demo_0004", "demo_0005")))
+    assert (told[0].recordings, told[-1].recordings) == (4, 6), (
+        "the one that cannot be used is not tried again either"
+    )
+    assert told[-1].speech_s == pytest.approx(
+        sum(row.duration_s for row in read_rows(out) if row.id in ("demo_0004", "demo_0005"))
+    )
     at_once = preprocess(folder, tmp_path / "at_once", CorpusSettings(max_reject_fraction=0.5))
     assert added == at_once
     assert contents(out) == contents(tmp_path / "at_once")
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "at_once").iterdir())
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        path.name for path in (tmp_path / "at_once").iterdir()
+    )
 
 
 def test_another_split_encodes_nothing(corpus: Path, made: Made, tmp_path: Path) -> None:
     shutil.copytree(made[0], tmp_path / "shards")
     told: list[Encoded] = []
-    manifest = preprocess(corpus, tmp_path / "shards", CorpusSettings(val_fraction=0.5), tell=told.append)
+    manifest = preprocess(
+        corpus, tmp_path / "shards", CorpusSettings(val_fraction=0.5), tell=told.append
+    )
     assert manifest.clips == {"train": 4, "val": 4}
     assert [encoded.speech_s for encoded in told] == [0.0]
 
@@ -148,7 +184,7 @@ def test_changed_input_and_settings_make_the_shards_anew(tmp_path: Path) -> None
 
 KILLED = """
 import os, signal, sys
-from vibesweep.corpus.shards import preprocess
+from vibesweep.corpus.preprocess.run import preprocess
 
 def kill(encoded):
     if encoded.recordings:
@@ -158,13 +194,20 @@ preprocess(sys.argv[1], sys.argv[2], tell=kill)
 """
 
 
-def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(
+    tmp_path: Path,
+) -> None:
     import subprocess
     import sys
 
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=8), tmp_path / "shards"
     environment = os.environ | {"RAY_ADDRESS": "local"}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(out)], capture_output=True, timeout=300, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), str(out)],
+        capture_output=True,
+        timeout=300,
+        env=environment,
+    )
     assert done.returncode == -9
     with pytest.raises(ShardsError, match=r"no manifest\.json"):
         read_manifest(out)
@@ -194,9 +237,13 @@ def test_a_folder_with_foreign_files_is_left_alone(tmp_path: Path) -> None:
 def test_too_many_rejects_are_an_error_and_the_files_say_why(tmp_path: Path) -> None:
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=4), tmp_path / "shards"
     (folder / "audio/demo_0001.flac").write_bytes(b"")
-    with pytest.raises(CorpusError, match=r"1 of its 4 recordings .*unreadable_audio 1.*max-reject-fraction"):
+    with pytest.raises(
+        CorpusError, match=r"1 of its 4 recordings .*unreadable_audio 1.*max-reject-fraction"
+    ):
         preprocess(folder, out)
-    assert [row["id"] for row in pq.read_table(out / "rejects.parquet").to_pylist()] == ["demo_0001"]
+    assert [row["id"] for row in pq.read_table(out / "rejects.parquet").to_pylist()] == [
+        "demo_0001"
+    ]
     with pytest.raises(ShardsError, match="no manifest"):
         read_manifest(out)
     told: list[Encoded] = []
@@ -217,11 +264,19 @@ def test_the_same_recording_twice_is_on_one_side_and_told_of(tmp_path: Path) -> 
         csv.writer(file).writerow(twin)
     for fraction in (0.1, 0.4):
         manifest = preprocess(folder, tmp_path / "shards", CorpusSettings(val_fraction=fraction))
-        splits = dict(read_table(tmp_path / "shards", columns=["id", "split"]).to_pandas().itertuples(index=False))
+        splits = dict(
+            read_table(tmp_path / "shards", columns=["id", "split"])
+            .to_pandas()
+            .itertuples(index=False)
+        )
         assert splits["twin"] == splits[rows[1][0]]
         assert manifest.warnings == {"duplicate_audio": 1}
     (warned,) = pq.read_table(tmp_path / "shards/warnings.parquet").to_pylist()
-    assert (warned["id"], warned["reason"], warned["detail"]) == ("twin", "duplicate_audio", f"the same samples as {rows[1][0]}")
+    assert (warned["id"], warned["reason"], warned["detail"]) == (
+        "twin",
+        "duplicate_audio",
+        f"the same samples as {rows[1][0]}",
+    )
 
 
 def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
@@ -231,14 +286,18 @@ def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
         assert all(turn.timed for turn in row.turns)
 
 
-def test_a_corpus_in_an_object_store_becomes_shards_there(corpus: Path, made: Made, bucket: str) -> None:
+def test_a_corpus_in_an_object_store_becomes_shards_there(
+    corpus: Path, made: Made, bucket: str
+) -> None:
     for path in sorted(path for path in corpus.rglob("*") if path.is_file()):
-        (Place.of(bucket.format("corpus")) / path.relative_to(corpus).as_posix()).write_bytes(path.read_bytes())
+        (StoragePath.of(bucket.format("corpus")) / path.relative_to(corpus).as_posix()).write_bytes(
+            path.read_bytes()
+        )
     out = bucket.format("shards")
     manifest = preprocess(bucket.format("corpus"), out)
     assert manifest.rejects == made[1].rejects
     assert contents(out) == contents(made[0])
-    assert {stat.name for stat in Place.of(out).files()} == {
+    assert {stat.name for stat in StoragePath.of(out).files()} == {
         "manifest.json",
         "rejects.parquet",
         "warnings.parquet",

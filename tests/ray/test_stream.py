@@ -17,16 +17,16 @@ import torch
 
 from tests import corpora, tiny
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.manifest import place_of, read_rows
+from vibesweep.corpus.shards.manifest import read_rows, storage_path
 from vibesweep.models.mel.model import MelModel
-from vibesweep.training.batches import StepPlan
-from vibesweep.training.feed import MemoryFeed, Step
-from vibesweep.training.index import Index, read_index
+from vibesweep.training.data.batches import StepPlan
+from vibesweep.training.data.feed import MemoryFeed, Step
+from vibesweep.training.data.index import Index, read_index
+from vibesweep.training.data.stream import StreamFeed
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.stream import StreamFeed
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
-POSITIONS = 200
+TOKENS = 200
 CLIPS = 250
 STORE_BYTES = 80_000_000  # Ray refuses less than 75 MB
 STORE_EPOCHS = 3
@@ -35,7 +35,9 @@ STORE_EPOCHS = 3
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Row groups of two clips: several windows."""
-    return corpora.write_many_shards(tmp_path_factory.mktemp("stream") / "shards", CLIPS, group_rows=2)
+    return corpora.write_many_shards(
+        tmp_path_factory.mktemp("stream") / "shards", CLIPS, group_rows=2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,17 @@ def plan(index: Index) -> StepPlan:
 
 
 def stream(shards: Path, base: MelModel, index: Index, rank: int = 0, size: int = 1) -> StreamFeed:
-    return StreamFeed(index, place_of(shards), base.encoder(), rank, size)
+    return StreamFeed(index, storage_path(shards), base.encoder(), rank, size)
 
 
 def assert_same(streamed: list[Step], kept: list[Step]) -> None:
     for one, other in zip(streamed, kept, strict=True):
-        assert (one.number, one.epoch, one.sizes, one.counts) == (other.number, other.epoch, other.sizes, other.counts)
+        assert (one.number, one.epoch, one.sizes, one.counts) == (
+            other.number,
+            other.epoch,
+            other.sizes,
+            other.counts,
+        )
         assert np.array_equal(one.clips, other.clips)
         for part, same in zip(one.micro_batches, other.micro_batches, strict=True):
             for example, twin in zip(part, same, strict=True):
@@ -81,44 +88,61 @@ class TestStream:
         clips = [base.encode(row) for row in read_rows(shards, "train")]
         past, counted = plan.epoch_steps + 5, []
         for rank in range(size):
-            streamed = list(stream(shards, base, index, rank, size).steps(plan, 0, past, POSITIONS))
-            assert_same(streamed, list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past, POSITIONS)))
+            streamed = list(stream(shards, base, index, rank, size).steps(plan, 0, past, TOKENS))
+            assert_same(
+                streamed, list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past, TOKENS))
+            )
             counted += [
-                example.id for step in streamed if step.counts and not step.epoch for part in step.micro_batches for example in part
+                example.id
+                for step in streamed
+                if step.counts and not step.epoch
+                for part in step.micro_batches
+                for example in part
             ]
         assert sorted(counted) == sorted(index.ids), "each clip once an epoch, over all workers"
 
     @pytest.mark.parametrize("first", [1, 20, 70])
-    def test_it_begins_in_the_middle_of_an_epoch(self, shards: Path, base: MelModel, index: Index, plan: StepPlan, first: int) -> None:
+    def test_it_begins_in_the_middle_of_an_epoch(
+        self, shards: Path, base: MelModel, index: Index, plan: StepPlan, first: int
+    ) -> None:
         clips = [base.encode(row) for row in read_rows(shards, "train")]
         past = 2 * plan.epoch_steps + 3
-        streamed = list(stream(shards, base, index).steps(plan, first, past, POSITIONS))
-        assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past, POSITIONS)))
+        streamed = list(stream(shards, base, index).steps(plan, first, past, TOKENS))
+        assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past, TOKENS)))
 
-    def test_it_flows_while_others_hold_every_cpu(self, shards: Path, base: MelModel, index: Index, plan: StepPlan) -> None:
+    def test_it_flows_while_others_hold_every_cpu(
+        self, shards: Path, base: MelModel, index: Index, plan: StepPlan
+    ) -> None:
         holder: Any = ray.remote(num_cpus=2)(Holder).remote()
         ray.get(holder.here.remote())
         assert ray.available_resources().get("CPU", 0) == 0
-        assert len(list(stream(shards, base, index).steps(plan, 0, 4, POSITIONS))) == 4
+        assert len(list(stream(shards, base, index).steps(plan, 0, 4, TOKENS))) == 4
         ray.kill(holder)
 
-    def test_a_feed_that_is_left_early_lets_go_of_its_tasks(self, shards: Path, base: MelModel, index: Index, plan: StepPlan) -> None:
-        steps = stream(shards, base, index).steps(plan, 0, 100_000, POSITIONS)
+    def test_a_feed_that_is_left_early_lets_go_of_its_tasks(
+        self, shards: Path, base: MelModel, index: Index, plan: StepPlan
+    ) -> None:
+        steps = stream(shards, base, index).steps(plan, 0, 100_000, TOKENS)
         next(steps)
         steps.close()
-        assert len(list(stream(shards, base, index).steps(plan, 0, 4, POSITIONS))) == 4
+        assert len(list(stream(shards, base, index).steps(plan, 0, 4, TOKENS))) == 4
 
-    def test_a_trial_learns_the_same_from_a_stream_as_from_memory(self, shards: Path, tmp_path: Path) -> None:
+    def test_a_trial_learns_the_same_from_a_stream_as_from_memory(
+        self, shards: Path, tmp_path: Path
+    ) -> None:
         model = str(tiny.write_base(tmp_path / "base"))
         settings = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
         reports = []
         for clips_bytes in (math.inf, 0.0):
-            bench = Workbench.open(model, shards, World(), clips_bytes)
-            run = TrialRun(bench, settings, 3)
+            context = WorkerContext.open(model, shards, World(), clips_bytes)
+            run = TrialRun(context, settings, 3)
             reports.append([run.advance(2), run.advance(5)])  # beyond its budget, too
             run.close()
-            assert isinstance(bench.feed, StreamFeed) == (not clips_bytes)
-        kept, streamed = ([[record.loss for record in one.curve] + [one.loss_val] for one in both] for both in reports)
+            assert isinstance(context.feed, StreamFeed) == (not clips_bytes)
+        kept, streamed = (
+            [[record.loss for record in one.curve] + [one.loss_val] for one in both]
+            for both in reports
+        )
         assert streamed == kept
 
 
@@ -133,14 +157,23 @@ class Holder:
 def test_shards_several_times_larger_than_the_object_store(tmp_path: Path) -> None:
     """In a process and a Ray of its own."""
     command = [sys.executable, "-m", "tests.ray.test_stream", str(tmp_path / "shards")]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300, check=False)
+    told = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=300,
+        check=False,
+    )
     assert told.returncode == 0, told.stderr[-2_000:]
     found = json.loads(told.stdout.splitlines()[-1])
     assert found["shards_bytes"] > 3 * STORE_BYTES
     assert found["streamed_bytes"] > STORE_BYTES
     assert found["clips"] == found["distinct_clips"] * STORE_EPOCHS
     assert not found["spilled"]
-    assert found["most_in_store_bytes"] < 0.75 * STORE_BYTES, "streams take a quarter, tasks in flight as much again"
+    assert found["most_in_store_bytes"] < 0.75 * STORE_BYTES, (
+        "streams take a quarter, tasks in flight as much again"
+    )
     assert found["grown_bytes"] < found["streamed_bytes"]
 
 
@@ -150,11 +183,17 @@ def stream_through_a_small_store(shards: Path) -> dict[str, object]:
 
     base = tiny.model(dataclasses.replace(tiny.SHAPE, latent_size=64))
     corpora.write_many_shards(shards, 400, group_rows=5, frames=5_000)
-    ray.init(address="local", num_cpus=2, object_store_memory=STORE_BYTES, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        object_store_memory=STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+    )
     index = read_index(shards, MelModel)
     plan, process = StepPlan(index, 0, 4), psutil.Process()
     before, seen, streamed, held = process.memory_info().rss, [], 0, 0
-    for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps, POSITIONS):
+    for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps, TOKENS):
         for part in step.micro_batches:
             seen += [example.id for example in part]
             streamed += sum(example.latents.nbytes for example in part)
@@ -174,7 +213,9 @@ def _held_and_spilled() -> tuple[int, int]:
     """Bytes in the object store now, and bytes that ever went to disk for want of room."""
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
-    stats = get_memory_info_reply(get_state_from_address(ray.get_runtime_context().gcs_address)).store_stats
+    stats = get_memory_info_reply(
+        get_state_from_address(ray.get_runtime_context().gcs_address)
+    ).store_stats
     return stats.object_store_bytes_used, stats.spilled_bytes_total
 
 

@@ -25,12 +25,12 @@ from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
-from vibesweep.sweep.outcome import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, STOPPED
-from vibesweep.sweep.record import SweepFolder, SweepRecord
+from vibesweep.sweep.record.record import SweepFolder, SweepRecord
+from vibesweep.sweep.record.states import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, STOPPED
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.searcher import STUDY_NAME, study_storage
+from vibesweep.sweep.search.searcher import STUDY_NAME, study_storage
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 FAR_TOO_HIGH = 1e9
 RATES = [FAR_TOO_HIGH, 3e-3, 1e-3, 1e-5, 1e-6, 1e-7]
@@ -38,7 +38,7 @@ BUDGET = Budget(max_steps=8, grace_steps=2, reduction_factor=2)
 
 
 @dataclass(frozen=True)
-class Place:
+class StoragePath:
     """Where the tests' sweeps run, and on what."""
 
     work: Path
@@ -46,7 +46,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory) -> StoragePath:
     folder = tmp_path_factory.mktemp("sweeps")
     sweep = Sweep(
         space={"learning_rate": CategoricalDistribution(RATES)},
@@ -57,10 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         budget=BUDGET,
         trials=len(RATES),
     )
-    return Place(folder, sweep)
+    return StoragePath(folder, sweep)
 
 
-def run_quietly(place: Place, sweep: Sweep, name: str) -> tuple[SweepFolder, str]:
+def run_quietly(place: StoragePath, sweep: Sweep, name: str) -> tuple[SweepFolder, str]:
     """Run a sweep and return its folder and what it said."""
     said = io.StringIO()
     folder = run_sweep(sweep, name, work=place.work, console=Console(file=said, width=200))
@@ -68,7 +68,7 @@ def run_quietly(place: Place, sweep: Sweep, name: str) -> tuple[SweepFolder, str
 
 
 @pytest.fixture(scope="class")
-def ran(ray_cluster: None, place: Place) -> tuple[SweepFolder, str]:
+def ran(ray_cluster: None, place: StoragePath) -> tuple[SweepFolder, str]:
     return run_quietly(place, place.sweep, "one")
 
 
@@ -93,15 +93,21 @@ class TestOneSweep:
 
     def test_every_trial_comes_to_its_end(self, record: SweepRecord) -> None:
         assert record.state == DONE
-        assert [trial.swept["learning_rate"] for trial in sorted(record.trials, key=lambda t: t.number)] == RATES
+        assert [
+            trial.swept["learning_rate"] for trial in sorted(record.trials, key=lambda t: t.number)
+        ] == RATES
         states = {trial.number: trial.state for trial in record.trials}
         assert states.pop(0) == DIVERGED
         assert set(states.values()) == {COMPLETE, PRUNED}
-        assert all(trial.step == BUDGET.max_steps for trial in record.trials if trial.state == COMPLETE)
-        assert all(trial.step in BUDGET.rung_steps for trial in record.trials if trial.state == PRUNED)
+        assert all(
+            trial.step == BUDGET.max_steps for trial in record.trials if trial.state == COMPLETE
+        )
+        assert all(
+            trial.step in BUDGET.rung_steps for trial in record.trials if trial.state == PRUNED
+        )
         assert all(trial.ended_unix_s is not None for trial in record.trials)
 
-    def test_the_record_says_what_was_run(self, record: SweepRecord, place: Place) -> None:
+    def test_the_record_says_what_was_run(self, record: SweepRecord, place: StoragePath) -> None:
         assert record.lanes == 2
         assert record.model == place.sweep.model
         assert record.base_loss_val is not None
@@ -110,8 +116,14 @@ class TestOneSweep:
         assert record.best.best_loss_val < record.base_loss_val
         assert {"ray", "torch", "vibesweep"} <= set(record.versions)
 
-    def test_optuna_knows_how_each_trial_ended(self, study: optuna.Study, record: SweepRecord) -> None:
-        states = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED, DIVERGED: TrialState.PRUNED}
+    def test_optuna_knows_how_each_trial_ended(
+        self, study: optuna.Study, record: SweepRecord
+    ) -> None:
+        states = {
+            COMPLETE: TrialState.COMPLETE,
+            PRUNED: TrialState.PRUNED,
+            DIVERGED: TrialState.PRUNED,
+        }
         trials = {trial.number: trial for trial in study.trials}
         assert len(trials) == len(record.trials)
         for mine in record.trials:
@@ -124,35 +136,58 @@ class TestOneSweep:
                 assert list(values) == [step for step in BUDGET.report_steps if step <= mine.step]
                 assert values[mine.step] == mine.loss_val
 
-    def test_every_report_is_in_the_table(self, folder: SweepFolder, record: SweepRecord, study: optuna.Study) -> None:
+    def test_every_report_is_in_the_table(
+        self, folder: SweepFolder, record: SweepRecord, study: optuna.Study
+    ) -> None:
         table = pd.read_parquet(str(folder.reports))
         for mine in record.trials:
             rows = table[table["trial"] == mine.id]
-            assert dict(zip(rows["step"], rows["loss_val"], strict=True)) == study.trials[mine.number].intermediate_values
+            assert (
+                dict(zip(rows["step"], rows["loss_val"], strict=True))
+                == study.trials[mine.number].intermediate_values
+            )
             assert set(rows["state"]) == {mine.state}
             assert set(rows["learning_rate"]) == {mine.swept["learning_rate"]}
 
     def test_tensorboard_shows_the_curves(self, folder: SweepFolder, record: SweepRecord) -> None:
         for mine in record.trials:
-            told = b"".join(path.read_bytes() for path in Path(str(folder.tensorboard / f"trial_{mine.number:03d}")).rglob("*tfevents*"))
-            assert [tag for tag in (b"loss/train", b"loss/val", b"lr", b"grad_norm") if tag not in told] == [], mine
+            told = b"".join(
+                path.read_bytes()
+                for path in Path(str(folder.tensorboard / f"trial_{mine.number:03d}")).rglob(
+                    "*tfevents*"
+                )
+            )
+            assert [
+                tag for tag in (b"loss/train", b"loss/val", b"lr", b"grad_norm") if tag not in told
+            ] == [], mine
 
-    def test_checkpoints_are_safetensors_and_json(self, folder: SweepFolder, record: SweepRecord) -> None:
-        kept = {path.name: {file.suffix for file in path.iterdir()} for path in Path(str(folder.checkpoints)).iterdir()}
+    def test_checkpoints_are_safetensors_and_json(
+        self, folder: SweepFolder, record: SweepRecord
+    ) -> None:
+        kept = {
+            path.name: {file.suffix for file in path.iterdir()}
+            for path in Path(str(folder.checkpoints)).iterdir()
+        }
         assert set(kept) == {trial.id for trial in record.trials if trial.best_loss_val is not None}
         assert all(suffixes == {".safetensors", ".json"} for suffixes in kept.values())
         assert not folder.scratch.is_dir()
 
     def test_plain_lines_tell_of_each_trial(self, ran: tuple[SweepFolder, str]) -> None:
         lines = ran[1].splitlines()
-        assert any(line.startswith("trial   0 diverged") and "the loss was" in line for line in lines)
+        assert any(
+            line.startswith("trial   0 diverged") and "the loss was" in line for line in lines
+        )
         assert f"{len(RATES)} of {len(RATES)} ended" in lines[-1]
 
     def test_the_winner_trained_again_alone_is_as_good(self, folder: SweepFolder) -> None:
         record, best, checkpoint = folder.best_checkpoint()
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        run = TrialRun(Workbench.open(record.model, Path(record.shards), World()), TrialSettings(**best.settings), BUDGET.max_steps)
+        run = TrialRun(
+            WorkerContext.open(record.model, Path(record.shards), World()),
+            TrialSettings(**best.settings),
+            BUDGET.max_steps,
+        )
         losses = [run.advance(step).loss_val for step in BUDGET.report_steps]
         torch.set_num_threads(threads)
         assert min(losses) == pytest.approx(best.best_loss_val, rel=1e-6)
@@ -161,7 +196,7 @@ class TestOneSweep:
     def test_ctrl_c_is_given_back(self, ran: tuple[SweepFolder, str]) -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_its_name_is_taken(self, place: Place, folder: SweepFolder) -> None:
+    def test_its_name_is_taken(self, place: StoragePath, folder: SweepFolder) -> None:
         with pytest.raises(SweepError, match="there is a sweep named one already"):
             run_quietly(place, place.sweep, folder.place.name)
 
@@ -179,18 +214,23 @@ class TestRefusals:
             {"resources": TrialResources(gpus_per_worker=1)},
         ],
     )
-    def test_more_than_fits(self, place: Place, change: dict[str, object]) -> None:
+    def test_more_than_fits(self, place: StoragePath, change: dict[str, object]) -> None:
         with pytest.raises(ResourceError, match="the cluster has 2 CPUs"):
             run_quietly(place, replace(place.sweep, **change), "too_much")  # type: ignore[arg-type]
         assert not (place.work / "sweeps" / "too_much").exists(), "the name is still free"
 
-    def test_a_base_that_is_not_there(self, place: Place) -> None:
+    def test_a_base_that_is_not_there(self, place: StoragePath) -> None:
         with pytest.raises(ModelError, match="no model"):
             run_quietly(place, replace(place.sweep, model=str(place.work / "nothing")), "no_base")
         assert not (place.work / "sweeps" / "no_base").exists(), "the name is still free"
 
-    def test_a_sweep_of_which_no_trial_can_be_trained(self, place: Place) -> None:
-        wrong = replace(place.sweep, settings=replace(place.sweep.settings, method="freeze", freeze_layers=99), lanes=1, trials=2)
+    def test_a_sweep_of_which_no_trial_can_be_trained(self, place: StoragePath) -> None:
+        wrong = replace(
+            place.sweep,
+            settings=replace(place.sweep.settings, method="freeze", freeze_layers=99),
+            lanes=1,
+            trials=2,
+        )
         with pytest.raises(SweepError, match=r"no trial could be trained: .*freeze_layers is 99"):
             run_quietly(place, wrong, "all_wrong")
         folder = SweepFolder(place.work / "sweeps" / "all_wrong")
@@ -224,12 +264,23 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: Place, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="vs", dir="/tmp") as temporary:  # short, for sockets lie in it
+def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: StoragePath, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(
+        prefix="vs", dir="/tmp"
+    ) as temporary:  # short, for sockets lie in it
         environment = {**os.environ, "RAY_TMPDIR": temporary, "PYTHONUNBUFFERED": "1"}
         environment.pop("RAY_ADDRESS", None)
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path), place.sweep.model, place.sweep.corpus]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(tmp_path),
+            place.sweep.model,
+            place.sweep.corpus,
+        ]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         assert process.stdout is not None
         said = []
         for line in process.stdout:
@@ -249,7 +300,9 @@ def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: Place, tmp_path: Path) 
     assert best.best_loss_val is not None
     assert math.isfinite(best.best_loss_val)
     assert {path.suffix for path in Path(str(checkpoint)).iterdir()} == {".safetensors", ".json"}
-    (trial,) = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal)).trials
+    (trial,) = optuna.load_study(
+        study_name=STUDY_NAME, storage=study_storage(folder.journal)
+    ).trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["outcome"] == STOPPED
     assert trial.intermediate_values

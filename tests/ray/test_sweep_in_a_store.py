@@ -23,20 +23,20 @@ from tests.waiting import wait_until
 from vibesweep.cli import app
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.corpus.manifest import MANIFEST_FILE, read_manifest
+from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_manifest
 from vibesweep.delivery.best import deliver_best
 from vibesweep.delivery.export import export
 from vibesweep.errors import SweepError
 from vibesweep.folders import fetched_folder, upload_folder
-from vibesweep.storage import Place
-from vibesweep.sweep.outcome import DONE, RUNNING
-from vibesweep.sweep.record import SweepFolder
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record.record import SweepFolder
+from vibesweep.sweep.record.states import DONE, RUNNING
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.searcher import STUDY_NAME, study_storage
-from vibesweep.sweep.space import load_space
+from vibesweep.sweep.search.searcher import STUDY_NAME, study_storage
+from vibesweep.sweep.search.space import load_space
+from vibesweep.training.data.stream import StreamFeed
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.stream import StreamFeed
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -69,11 +69,17 @@ class Ran:
 def ran(ray_cluster: None, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Three trials; their space lies where no worker can import it from."""
     here = tmp_path_factory.mktemp("here")
-    upload_folder(write_demo_corpus(here / "talks", recordings=8), Place.of(bucket.format("talks")), "metadata.csv")
+    upload_folder(
+        write_demo_corpus(here / "talks", recordings=8),
+        StoragePath.of(bucket.format("talks")),
+        "metadata.csv",
+    )
     space = here / "only_the_driver_sees_this.py"
     space.write_text(SPACE)
     sweep, work = replace(load_space(space), corpus=bucket.format("talks")), bucket.format("work")
-    folder = run_sweep(sweep, "away", work=work, console=Console(file=io.StringIO(), width=200), space_file=space)
+    folder = run_sweep(
+        sweep, "away", work=work, console=Console(file=io.StringIO(), width=200), space_file=space
+    )
     deliver_best(folder)
     return Ran(work, folder)
 
@@ -85,32 +91,53 @@ def test_all_of_it_lies_in_the_store(ran: Ran) -> None:
     assert len(record.trials) == 3
     assert {file.name for file in place.files()} == set(LEFT)
     assert {folder.name for folder in place.folders()} == {"tensorboard", "checkpoints", "best"}
-    assert {folder.name for folder in ran.folder.checkpoints.folders()} == {trial.id for trial in record.trials}
+    assert {folder.name for folder in ran.folder.checkpoints.folders()} == {
+        trial.id for trial in record.trials
+    }
     for checkpoint in ran.folder.checkpoints.folders():
-        assert sorted(Path(file.name).suffix for file in checkpoint.files()) == [".json", ".safetensors"]
+        assert sorted(Path(file.name).suffix for file in checkpoint.files()) == [
+            ".json",
+            ".safetensors",
+        ]
     assert ran.folder.space.read_bytes().decode() == SPACE
     assert record.shards.startswith("s3://")
     assert read_manifest(record.shards).clips["train"] > 0
-    assert [file.name for file in (ran.folder.best).files() if file.name.endswith(".wav")] == ["sample.wav"]
+    assert [file.name for file in (ran.folder.best).files() if file.name.endswith(".wav")] == [
+        "sample.wav"
+    ]
 
 
 def test_study_table_and_curves_are_whole(ran: Ran) -> None:
     record = ran.folder.read()
     with fetched_folder(ran.folder.place) as copy:
-        study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(copy / "study.journal"))
-        assert [trial.user_attrs["outcome"] for trial in study.trials] == [trial.state for trial in record.trials]
+        study = optuna.load_study(
+            study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")
+        )
+        assert [trial.user_attrs["outcome"] for trial in study.trials] == [
+            trial.state for trial in record.trials
+        ]
         table = pd.read_parquet(copy / "trials.parquet")
-        assert table.groupby("number")["step"].max().to_dict() == {trial.number: trial.step for trial in record.trials}
-        curves = [b"".join(path.read_bytes() for path in folder.iterdir()) for folder in (copy / "tensorboard").iterdir()]
+        assert table.groupby("number")["step"].max().to_dict() == {
+            trial.number: trial.step for trial in record.trials
+        }
+        curves = [
+            b"".join(path.read_bytes() for path in folder.iterdir())
+            for folder in (copy / "tensorboard").iterdir()
+        ]
         assert len(curves) == 3
         assert all(b"loss/val_best" in curve for curve in curves)
 
 
-def test_the_verbs_read_from_there(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verbs_read_from_there(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     typed = CliRunner()
     assert "away" in typed.invoke(app, ["list", "--work", ran.work], catch_exceptions=False).output
-    assert "done: 3 of 3 ended" in typed.invoke(app, ["show", str(ran.folder.place)], catch_exceptions=False).output
+    assert (
+        "done: 3 of 3 ended"
+        in typed.invoke(app, ["show", str(ran.folder.place)], catch_exceptions=False).output
+    )
     monkeypatch.setenv("VIBESWEEP_WORK", ran.work)
     typed.invoke(app, ["export", "away", "--out", "voice"], catch_exceptions=False)
     assert (tmp_path / "voice" / "config.json").is_file()
@@ -128,14 +155,20 @@ def test_its_name_is_taken_there(ran: Ran) -> None:
 
 def test_a_stream_from_the_store_gives_what_memory_does(bucket: str, tmp_path: Path) -> None:
     base, here = tiny.write_base(tmp_path / "base"), tiny.write_shards(tmp_path / "shards")
-    there = Place.of(bucket.format("streamed"))
+    there = StoragePath.of(bucket.format("streamed"))
     upload_folder(here, there, MANIFEST_FILE)
     settings = TrialSettings(method="full", learning_rate=1e-3, batch_clips=4)
-    kept, streamed = Workbench.open(str(base), here, World()), Workbench.open(str(base), there, World(), clips_bytes=0)
+    kept, streamed = (
+        WorkerContext.open(str(base), here, World()),
+        WorkerContext.open(str(base), there, World(), clips_bytes=0),
+    )
     assert isinstance(streamed.feed, StreamFeed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    losses = [[step.loss for step in TrialRun(bench, settings, 4).advance(4).curve] for bench in (kept, streamed)]
+    losses = [
+        [step.loss for step in TrialRun(context, settings, 4).advance(4).curve]
+        for context in (kept, streamed)
+    ]
     torch.set_num_threads(threads)
     assert losses[0] == losses[1]
 
@@ -158,7 +191,7 @@ run_sweep(sweep, "killed", work=work, console=Console(width=200))
 @pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_path: Path) -> None:
     base, shards = tiny.write_base(tmp_path / "base"), tiny.write_shards(tmp_path / "shards")
-    folder = SweepFolder(Place.of(bucket.format("work")) / "sweeps" / "killed")
+    folder = SweepFolder(StoragePath.of(bucket.format("work")) / "sweeps" / "killed")
     environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     command = [sys.executable, "-c", DRIVER, bucket.format("work"), str(base), str(shards)]
     with (tmp_path / "said").open("w") as said:
@@ -167,14 +200,18 @@ def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_pa
     def reported() -> bool:
         return folder.record.is_file() and any(trial.step >= 15 for trial in folder.read().trials)
 
-    assert wait_until(lambda: reported() or driver.poll() is not None, 120.0), (tmp_path / "said").read_text()
+    assert wait_until(lambda: reported() or driver.poll() is not None, 120.0), (
+        tmp_path / "said"
+    ).read_text()
     assert driver.poll() is None, (tmp_path / "said").read_text()
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     record, best, _ = folder.best_checkpoint()
     assert record.state == RUNNING
     with fetched_folder(folder.place) as copy:
-        (trial,) = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")).trials
+        (trial,) = optuna.load_study(
+            study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")
+        ).trials
         told = pd.read_parquet(copy / "trials.parquet")["step"]
     assert set(range(5, best.step + 1, 5)) <= set(told), "the record is written last"
     assert set(range(5, best.step + 1, 5)) <= set(trial.intermediate_values)

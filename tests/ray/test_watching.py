@@ -28,16 +28,18 @@ from rich.console import Console
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialSettings
-from vibesweep.sweep.metrics import EXPORTED_AS, GAUGES, TRIAL_GAUGES
-from vibesweep.sweep.outcome import COMPLETE, PRUNED
-from vibesweep.sweep.record import SweepRecord
+from vibesweep.sweep.record.metrics import EXPORTED_AS, GAUGES, TRIAL_GAUGES
+from vibesweep.sweep.record.record import SweepRecord
+from vibesweep.sweep.record.states import COMPLETE, PRUNED
 from vibesweep.sweep.run import run_sweep
 
 NAME = "watched"
 RATES = [1e-3, 1e-5]
 BUDGET = Budget(max_steps=12, grace_steps=6, reduction_factor=2)
 EXPORTED_WITHIN_S = 30.0
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 RAY = Path(sys.executable).with_name("ray")
 PROMETHEUS = shutil.which("prometheus")
 DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana" / "vibesweep.json"
@@ -128,7 +130,11 @@ def scraped(port: str, folder: Path) -> Iterator[str | None]:
         return
     with free_port() as free:
         address = f"127.0.0.1:{free}"
-    config = {"scrape_configs": [{"job_name": "ray", "scrape_interval": "1s", "static_configs": [{"targets": [port]}]}]}
+    config = {
+        "scrape_configs": [
+            {"job_name": "ray", "scrape_interval": "1s", "static_configs": [{"targets": [port]}]}
+        ]
+    }
     (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
     command = [
         PROMETHEUS,
@@ -136,7 +142,10 @@ def scraped(port: str, folder: Path) -> Iterator[str | None]:
         f"--storage.tsdb.path={folder}/tsdb",
         f"--web.listen-address={address}",
     ]
-    with (folder / "prometheus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with (
+        (folder / "prometheus.log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
         try:
             yield f"http://{address}"
         finally:
@@ -155,7 +164,10 @@ def expected(record: SweepRecord) -> Series:
     assert record.best is not None
     assert record.best.best_loss_val is not None
     assert record.base_loss_val is not None
-    found = {("vibesweep_best_loss_val", NAME): record.best.best_loss_val, ("vibesweep_base_loss_val", NAME): record.base_loss_val}
+    found = {
+        ("vibesweep_best_loss_val", NAME): record.best.best_loss_val,
+        ("vibesweep_base_loss_val", NAME): record.base_loss_val,
+    }
     for state in (COMPLETE, PRUNED):
         found["vibesweep_trials", state] = sum(trial.state == state for trial in record.trials)
     for trial in record.trials:
@@ -166,7 +178,12 @@ def expected(record: SweepRecord) -> Series:
 
 def test_the_nodes_port_tells_what_the_record_says(outside: Outside) -> None:
     want = expected(outside.record)
-    wait_until(lambda: all(math.isclose(outside.seen.get(key, math.nan), value) for key, value in want.items()), EXPORTED_WITHIN_S)
+    wait_until(
+        lambda: all(
+            math.isclose(outside.seen.get(key, math.nan), value) for key, value in want.items()
+        ),
+        EXPORTED_WITHIN_S,
+    )
     assert {key: outside.seen.get(key) for key in want} == pytest.approx(want)
 
 
@@ -176,7 +193,9 @@ def lanes_of(outside: Outside) -> set[str]:
 
 
 def test_the_nodes_port_tells_of_the_lanes_that_are_up(outside: Outside) -> None:
-    lanes = {tag: value for (name, tag), value in outside.seen.items() if name == "vibesweep_lane_busy"}
+    lanes = {
+        tag: value for (name, tag), value in outside.seen.items() if name == "vibesweep_lane_busy"
+    }
     assert lanes
     assert set(lanes) <= lanes_of(outside)
     assert set(lanes.values()) <= {0.0, 1.0}
@@ -185,19 +204,37 @@ def test_the_nodes_port_tells_of_the_lanes_that_are_up(outside: Outside) -> None
 @pytest.mark.slow
 def test_series_of_trials_that_have_ended_go(outside: Outside, metrics_port: str) -> None:
     assert any(name in TRIAL_GAUGES for name, _ in outside.seen)
-    assert wait_until(lambda: not any(name in TRIAL_GAUGES for name, _ in read_metrics(metrics_port)), EXPORTED_WITHIN_S)
+    assert wait_until(
+        lambda: not any(name in TRIAL_GAUGES for name, _ in read_metrics(metrics_port)),
+        EXPORTED_WITHIN_S,
+    )
 
 
-@pytest.mark.skipif(PROMETHEUS is None, reason="there is no prometheus on this machine (Debian: apt-get install prometheus)")
+@pytest.mark.skipif(
+    PROMETHEUS is None,
+    reason="there is no prometheus on this machine (Debian: apt-get install prometheus)",
+)
 def test_prometheus_answers_what_grafana_asks(outside: Outside) -> None:
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    expressions = [target["expr"].replace("$sweep", NAME) for panel in panels for target in panel["targets"]]
-    empty = [asked for asked in expressions if "vibesweep" in asked and not ask(outside, f"last_over_time(({asked})[1h:1s])")]
+    expressions = [
+        target["expr"].replace("$sweep", NAME) for panel in panels for target in panel["targets"]
+    ]
+    empty = [
+        asked
+        for asked in expressions
+        if "vibesweep" in asked and not ask(outside, f"last_over_time(({asked})[1h:1s])")
+    ]
     assert empty == []
-    for asked in expressions:  # GPUs may be missing here, but the question must be one that Prometheus understands
+    for asked in (
+        expressions
+    ):  # GPUs may be missing here, but the question must be one that Prometheus understands
         ask(outside, asked)
-    (best,) = ask(outside, f'last_over_time({EXPORTED_AS}vibesweep_best_loss_val{{sweep="{NAME}"}}[1h])')
-    assert float(best["value"][1]) == pytest.approx(expected(outside.record)["vibesweep_best_loss_val", NAME])
+    (best,) = ask(
+        outside, f'last_over_time({EXPORTED_AS}vibesweep_best_loss_val{{sweep="{NAME}"}}[1h])'
+    )
+    assert float(best["value"][1]) == pytest.approx(
+        expected(outside.record)["vibesweep_best_loss_val", NAME]
+    )
 
 
 def ask(outside: Outside, expression: str) -> list[dict[str, Any]]:
@@ -210,7 +247,7 @@ def ask(outside: Outside, expression: str) -> list[dict[str, Any]]:
 
 def test_actors_carry_the_sweeps_name(outside: Outside, dashboard: str) -> None:
     names = [actor.repr_name for actor in actors_of(dashboard)]
-    assert names.count(f"Mailbox({NAME})") == 1
+    assert names.count(f"LaneDispatcher({NAME})") == 1
     assert names.count(f"LaneTrial({NAME})") >= 1
 
 
@@ -241,11 +278,15 @@ def test_tasks_carry_the_trials_and_the_lanes_names(outside: Outside, dashboard:
 @contextmanager
 def signed_in(dashboard: str) -> Iterator[str]:
     """The dashboard as it is once the user has typed the token that ``ray get-auth-token`` prints."""
-    token = subprocess.run([RAY, "get-auth-token"], capture_output=True, text=True, check=False).stdout.strip()
+    token = subprocess.run(
+        [RAY, "get-auth-token"], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
     class Door(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            request = urllib.request.Request(dashboard + self.path, headers={"Authorization": f"Bearer {token}"})
+            request = urllib.request.Request(
+                dashboard + self.path, headers={"Authorization": f"Bearer {token}"}
+            )
             try:
                 answer = urllib.request.urlopen(request, timeout=30)
             except urllib.error.HTTPError as error:
@@ -270,24 +311,44 @@ def signed_in(dashboard: str) -> Iterator[str]:
 
 
 def test_each_lane_is_a_run_of_train(outside: Outside, dashboard: str) -> None:
-    with signed_in(dashboard) as url, urllib.request.urlopen(f"{url}/api/train/v2/runs/v1", timeout=60) as answer:
+    with (
+        signed_in(dashboard) as url,
+        urllib.request.urlopen(f"{url}/api/train/v2/runs/v1", timeout=60) as answer,
+    ):
         runs = {run["name"]: run for run in json.loads(answer.read())["train_runs"]}
     assert lanes_of(outside) <= runs.keys()
     trained = [run for name, run in runs.items() if name in lanes_of(outside) and run["attempts"]]
-    assert any([worker["world_rank"] for worker in run["attempts"][0]["workers"]] == [0] for run in trained)
+    assert any(
+        [worker["world_rank"] for worker in run["attempts"][0]["workers"]] == [0] for run in trained
+    )
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine (Debian: apt-get install chromium)")
-def test_a_browser_finds_the_sweep_in_the_dashboard(outside: Outside, dashboard: str, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="there is no chromium on this machine (Debian: apt-get install chromium)",
+)
+def test_a_browser_finds_the_sweep_in_the_dashboard(
+    outside: Outside, dashboard: str, tmp_path: Path
+) -> None:
     # Its own page: the list of all actors shows ten at a time, and other tests' are in it
-    trial = next(actor.actor_id for actor in actors_of(dashboard) if actor.repr_name == f"LaneTrial({NAME})")
+    trial = next(
+        actor.actor_id for actor in actors_of(dashboard) if actor.repr_name == f"LaneTrial({NAME})"
+    )
     with signed_in(dashboard) as url:
-        assert wait_until(lambda: f"LaneTrial({NAME})" in page(f"{url}/#/actors/{trial}", tmp_path), 180.0)
+        assert wait_until(
+            lambda: f"LaneTrial({NAME})" in page(f"{url}/#/actors/{trial}", tmp_path), 180.0
+        )
 
 
 def page(url: str, profile: Path) -> str:
     """A page after its scripts have run, as Chromium's DOM."""
     assert CHROMIUM is not None
-    quietly = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}"]
+    quietly = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={profile}",
+    ]
     command = [CHROMIUM, *quietly, "--virtual-time-budget=20000", "--dump-dom", url]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.parquet import ShardRow
+from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.adapters import for_trial, merged
-from vibesweep.models.base import Example, Losses, Sizes, SpeechModel
 from vibesweep.models.bundle import load_bundle, save_bundle
+from vibesweep.models.family import EncodedClip, Losses, LossNormalizer, SpeechModel
 
 
 class SpeechModelTestCase(ABC):
@@ -25,7 +25,7 @@ class SpeechModelTestCase(ABC):
         """A small base in eval mode, nothing set to train."""
 
     @abstractmethod
-    def rows(self) -> list[ShardRow]:
+    def rows(self) -> list[Clip]:
         """A dozen clips with several people, each in more than one clip."""
 
     @abstractmethod
@@ -36,11 +36,13 @@ class SpeechModelTestCase(ABC):
     def with_target_changed(self, batch: object, patch: int) -> object:
         """The one-clip batch with the spoken latents from ``patch`` on replaced by others, as inputs and as targets."""
 
-    def examples(self, model: SpeechModel) -> list[Example]:
+    def examples(self, model: SpeechModel) -> list[EncodedClip]:
         """The rows, encoded."""
         return [model.encode(row) for row in self.rows()]
 
-    def losses(self, model: torch.nn.Module, base: SpeechModel, examples: Sequence[Example]) -> Losses:
+    def losses(
+        self, model: torch.nn.Module, base: SpeechModel, examples: Sequence[EncodedClip]
+    ) -> Losses:
         """Losses on the fixed noise of validation."""
         losses: Losses = model(base.collator(self.examples(base)).validation(examples, 4))
         return losses
@@ -50,9 +52,14 @@ class SpeechModelTestCase(ABC):
         examples = self.examples(base)
         batch = base.collator(examples).validation(examples[:1], 4)
         patch = examples[0].patches // 2
-        before, after = self.conditions(base, batch), self.conditions(base, self.with_target_changed(batch, patch))
+        before, after = (
+            self.conditions(base, batch),
+            self.conditions(base, self.with_target_changed(batch, patch)),
+        )
         assert torch.equal(before[: patch + 1], after[: patch + 1])
-        assert not torch.equal(before[patch + 1], after[patch + 1]), "the patch after must know of it"
+        assert not torch.equal(before[patch + 1], after[patch + 1]), (
+            "the patch after must know of it"
+        )
 
     def test_both_stop_classes_are_taught(self) -> None:
         base = self.base()
@@ -65,20 +72,29 @@ class SpeechModelTestCase(ABC):
 
     def test_the_loss_on_fixed_noise_falls(self) -> None:
         base = self.base()
-        curve = self.train_on_fixed_noise(base, self.examples(base)[:4], diffusion_weight=1.0, stop_weight=0.2)
+        curve = self.train_on_fixed_noise(
+            base, self.examples(base)[:4], diffusion_weight=1.0, stop_weight=0.2
+        )
         assert curve[-1] < 0.8 * curve[0]
 
-    def sizes(self, base: SpeechModel, examples: Sequence[Example]) -> Sizes:
+    def sizes(self, base: SpeechModel, examples: Sequence[EncodedClip]) -> LossNormalizer:
         """What the losses of these clips are divided by."""
-        return Sizes.of([example.patches for example in examples], base.stop_weights)
+        return LossNormalizer.of([example.patches for example in examples], base.stop_weights)
 
     def train_on_fixed_noise(
-        self, base: SpeechModel, examples: Sequence[Example], diffusion_weight: float, stop_weight: float
+        self,
+        base: SpeechModel,
+        examples: Sequence[EncodedClip],
+        diffusion_weight: float,
+        stop_weight: float,
     ) -> list[float]:
         """Train on one batch with the noise of validation; return the losses."""
         model = for_trial(base, TrialSettings(method="full"))
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        batch, sizes = base.collator(self.examples(base)).validation(examples, 4), self.sizes(base, examples)
+        batch, sizes = (
+            base.collator(self.examples(base)).validation(examples, 4),
+            self.sizes(base, examples),
+        )
         curve = []
         for _ in range(50):
             loss = sizes.weigh(model(batch), diffusion_weight, stop_weight)
@@ -94,7 +110,9 @@ class SpeechModelTestCase(ABC):
         whole = self.losses(base, base, examples)
         parts = [self.losses(base, base, [example]) for example in examples]
         for index in range(2):
-            assert whole[index].item() == pytest.approx(sum(part[index].item() for part in parts), rel=1e-5)
+            assert whole[index].item() == pytest.approx(
+                sum(part[index].item() for part in parts), rel=1e-5
+            )
 
     def test_lora_switched_off_equals_the_base(self) -> None:
         base = self.base()
@@ -113,14 +131,19 @@ class SpeechModelTestCase(ABC):
         plain = self.losses(base, base, examples)
         model = self.lora_with_weights(base)
         adapted = self.losses(model, base, examples)
-        assert self.losses(merged(model), base, examples).diffusion.item() == pytest.approx(adapted.diffusion.item(), rel=1e-5)
+        assert self.losses(merged(model), base, examples).diffusion.item() == pytest.approx(
+            adapted.diffusion.item(), rel=1e-5
+        )
         assert torch.equal(self.losses(base, base, examples).diffusion, plain.diffusion)
 
     def test_a_saved_bundle_comes_back_the_same(self, tmp_path: Path) -> None:
         base = self.base()
         examples = self.examples(base)
         again = self.saved_and_loaded(base, tmp_path / "bundle")
-        assert torch.equal(self.losses(again, again, examples[:2]).diffusion, self.losses(base, base, examples[:2]).diffusion)
+        assert torch.equal(
+            self.losses(again, again, examples[:2]).diffusion,
+            self.losses(base, base, examples[:2]).diffusion,
+        )
 
     def saved_and_loaded(self, base: SpeechModel, folder: Path) -> SpeechModel:
         """The base, once written to a folder and read again."""

@@ -50,13 +50,25 @@ def model_of(folder: Path) -> Any:
 
 def inputs_of(folder: Path, messages: Any) -> Any:
     processor = VibeVoiceProcessor.from_pretrained(folder)
-    return processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+    return processor.apply_chat_template(
+        messages, tokenize=True, return_dict=True, return_tensors="pt"
+    )
 
 
-def test_its_template_renders_the_layout_that_the_released_ones_were_trained_on(folder: Path) -> None:
-    tokenizer, config = VibeVoiceProcessor.from_pretrained(folder).tokenizer, model_of(folder).config
+def test_its_template_renders_the_layout_that_the_released_ones_were_trained_on(
+    folder: Path,
+) -> None:
+    tokenizer, config = (
+        VibeVoiceProcessor.from_pretrained(folder).tokenizer,
+        model_of(folder).config,
+    )
     assert tokenizer.decode(inputs_of(folder, chat(3_201))["input_ids"][0]) == LAYOUT
-    special = [config.audio_bos_token_id, config.audio_eos_token_id, config.audio_token_id, config.eos_token_id]
+    special = [
+        config.audio_bos_token_id,
+        config.audio_eos_token_id,
+        config.audio_token_id,
+        config.eos_token_id,
+    ]
     named = ["<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|endoftext|>"]
     assert special == tokenizer.convert_tokens_to_ids(named)
     assert tokenizer.decode(tokenizer.encode("Héllo 世界 🙂")) == "Héllo 世界 🙂"
@@ -72,7 +84,10 @@ def test_what_it_hears_decides_its_features(folder: Path) -> None:
     model = model_of(folder).model
     with torch.no_grad():
         heard = torch.from_numpy(noise(6_400)).view(2, 1, -1)
-        acoustic, semantic = model.audio_tower.encode(heard, sample=False).latents, model.semantic_tokenizer_encoder(heard).latents
+        acoustic, semantic = (
+            model.audio_tower.encode(heard, sample=False).latents,
+            model.semantic_tokenizer_encoder(heard).latents,
+        )
     assert acoustic.shape == (2, 1, 64)
     assert semantic.shape == (2, 1, 128)
     for latents in (acoustic, semantic):

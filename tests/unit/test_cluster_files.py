@@ -25,7 +25,9 @@ def read(path: Path) -> Any:
 
 def commands(config: dict[str, Any]) -> list[str]:
     """Every shell command of a Ray cluster file."""
-    return [command for key, value in config.items() if key.endswith("_commands") for command in value]
+    return [
+        command for key, value in config.items() if key.endswith("_commands") for command in value
+    ]
 
 
 # Ray's cluster launcher
@@ -43,9 +45,16 @@ def test_ray_takes_it(provider: str) -> None:
 @pytest.mark.parametrize("provider", CLOUDS)
 def test_it_grows_from_nothing_and_shrinks_again(provider: str) -> None:
     config = read(CLOUDS[provider])
-    workers = {name: kind for name, kind in config["available_node_types"].items() if name != config["head_node_type"]}
+    workers = {
+        name: kind
+        for name, kind in config["available_node_types"].items()
+        if name != config["head_node_type"]
+    }
     assert len([name for name in workers if name.startswith("gpu")]) >= 2
-    assert all(kind["min_workers"] == 0 and 0 < kind["max_workers"] <= config["max_workers"] for kind in workers.values())
+    assert all(
+        kind["min_workers"] == 0 and 0 < kind["max_workers"] <= config["max_workers"]
+        for kind in workers.values()
+    )
     assert 1 <= config["idle_timeout_minutes"] <= 30
     assert config["upscaling_speed"] >= max(kind["max_workers"] for kind in workers.values())
 
@@ -59,7 +68,11 @@ def test_a_host_with_a_gpu_says_which(provider: str) -> None:
         if provider == "aws":  # Ray fills it in from EC2's table, as tests/cluster/test_aws.py sees
             assert told == {}
             continue
-        gpus = [key.removeprefix("accelerator_type:") for key in told if key.startswith("accelerator_type:")]
+        gpus = [
+            key.removeprefix("accelerator_type:")
+            for key in told
+            if key.startswith("accelerator_type:")
+        ]
         assert told.get("GPU", 0) == len(gpus) == name.startswith("gpu")
         assert [gpu for gpu in gpus if gpu not in vars(accelerators).values()] == []
 
@@ -68,18 +81,29 @@ def test_a_host_with_a_gpu_says_which(provider: str) -> None:
 def test_a_pod_s_gpu_is_named_as_the_comment_says(name: str) -> None:
     from ray.autoscaler._private.kuberay.autoscaling_config import _get_custom_resources
 
-    (shown,) = re.findall(r"^ *# rayStartParams: (\{.*\})$", (FOLDER / name).read_text(), re.MULTILINE)
-    assert _get_custom_resources({}, yaml.safe_load(shown), "gpu-small") == {"accelerator_type:L4": 1}
+    (shown,) = re.findall(
+        r"^ *# rayStartParams: (\{.*\})$", (FOLDER / name).read_text(), re.MULTILINE
+    )
+    assert _get_custom_resources({}, yaml.safe_load(shown), "gpu-small") == {
+        "accelerator_type:L4": 1
+    }
 
 
 @pytest.mark.parametrize("provider", LAUNCHED)
 def test_a_sweep_on_the_head_joins_the_cluster_and_works_where_all_hosts_see(provider: str) -> None:
-    assert [said for said in read(LAUNCHED[provider])["head_setup_commands"] if "export RAY_ADDRESS=auto VIBESWEEP_WORK=" in said]
+    assert [
+        said
+        for said in read(LAUNCHED[provider])["head_setup_commands"]
+        if "export RAY_ADDRESS=auto VIBESWEEP_WORK=" in said
+    ]
 
 
 def test_on_aws_workers_are_spot_and_the_head_is_not() -> None:
     types = read(CLOUDS["aws"])["available_node_types"]
-    markets = {name: kind["node_config"].get("InstanceMarketOptions", {}).get("MarketType") for name, kind in types.items()}
+    markets = {
+        name: kind["node_config"].get("InstanceMarketOptions", {}).get("MarketType")
+        for name, kind in types.items()
+    }
     assert markets == {"head": None, "cpu_spot": "spot", "gpu_small": "spot", "gpu_large": "spot"}
 
 
@@ -94,7 +118,10 @@ def test_on_aws_the_bucket_is_named_once() -> None:
 
 def test_on_gcp_workers_are_spot_and_the_head_is_not() -> None:
     types = read(CLOUDS["gcp"])["available_node_types"]
-    spot = {name: any(rule.get("preemptible") for rule in kind["node_config"].get("scheduling", [])) for name, kind in types.items()}
+    spot = {
+        name: any(rule.get("preemptible") for rule in kind["node_config"].get("scheduling", []))
+        for name, kind in types.items()
+    }
     assert spot == {"head": False, "gpu_small": True, "gpu_large": True}
 
 
@@ -106,8 +133,19 @@ def test_it_installs_what_the_lock_says(provider: str) -> None:
     assert [command for command in installs if "requirements.lock" not in command] == []
     for local in config["file_mounts"].values():
         assert local.startswith("~") or (ROOT / local).exists(), local
-    mounted = {remote.removeprefix("~/vibesweep/") for remote in config["file_mounts"] if remote.startswith("~/vibesweep/")}
-    assert mounted >= {"vibesweep", "search_spaces", "pyproject.toml", "requirements.lock", "README.md", "LICENSE"}
+    mounted = {
+        remote.removeprefix("~/vibesweep/")
+        for remote in config["file_mounts"]
+        if remote.startswith("~/vibesweep/")
+    }
+    assert mounted >= {
+        "vibesweep",
+        "search_spaces",
+        "pyproject.toml",
+        "requirements.lock",
+        "README.md",
+        "LICENSE",
+    }
 
 
 @pytest.mark.parametrize("provider", LAUNCHED)
@@ -130,14 +168,32 @@ def test_its_commands_are_shell(provider: str) -> None:
 # KubeRay: fields, their types and which are needed, as in ray-operator/apis/ray/v1 of its main branch after 1.6, read in November 2026
 
 POD = {"template!": dict}
-GROUP = {**POD, "rayStartParams": dict, "serviceType": str, "enableIngress": bool, "resources": dict, "labels": dict}
-WORKERS = {"groupName!": str, "replicas": int, "minReplicas!": int, "maxReplicas!": int, "numOfHosts": int, "idleTimeoutSeconds": int}
+GROUP = {
+    **POD,
+    "rayStartParams": dict,
+    "serviceType": str,
+    "enableIngress": bool,
+    "resources": dict,
+    "labels": dict,
+}
+WORKERS = {
+    "groupName!": str,
+    "replicas": int,
+    "minReplicas!": int,
+    "maxReplicas!": int,
+    "numOfHosts": int,
+    "idleTimeoutSeconds": int,
+}
 CLUSTER = {
     "headGroupSpec!": GROUP,
     "workerGroupSpecs": [{**GROUP, **WORKERS}],
     "rayVersion": str,
     "enableInTreeAutoscaling": bool,
-    "autoscalerOptions": {"version": ("v1", "v2"), "idleTimeoutSeconds": int, "upscalingMode": ("Default", "Aggressive", "Conservative")},
+    "autoscalerOptions": {
+        "version": ("v1", "v2"),
+        "idleTimeoutSeconds": int,
+        "upscalingMode": ("Default", "Aggressive", "Conservative"),
+    },
     "authOptions": {"mode": ("disabled", "token"), "secretName": str},
 }
 JOB = {
@@ -156,9 +212,17 @@ def faults(found: Any, wanted: Any, where: str) -> Iterator[str]:
     """What is not as wanted: a dict of fields (``!``: needed), a list of one kind, a choice, or a type."""
     if isinstance(wanted, dict):
         known = {name.rstrip("!"): kind for name, kind in wanted.items()}
-        yield from (f"{where}.{name[:-1]} is missing" for name in wanted if name.endswith("!") and name[:-1] not in found)
+        yield from (
+            f"{where}.{name[:-1]} is missing"
+            for name in wanted
+            if name.endswith("!") and name[:-1] not in found
+        )
         for name, value in found.items():
-            yield from faults(value, known[name], f"{where}.{name}") if name in known else [f"{where}.{name} is unknown"]
+            yield from (
+                faults(value, known[name], f"{where}.{name}")
+                if name in known
+                else [f"{where}.{name} is unknown"]
+            )
     elif isinstance(wanted, list):
         for number, value in enumerate(found):
             yield from faults(value, wanted[0], f"{where}[{number}]")
@@ -201,10 +265,14 @@ def test_kuberay_pods_hold_what_they_ask_for(name: str) -> None:
     for group in (head, *workers):
         (container,) = group["template"]["spec"]["containers"]
         held = container["resources"]
-        assert held["requests"] == held["limits"]  # GPUs must be; Ray counts on the limits of the others
+        assert (
+            held["requests"] == held["limits"]
+        )  # GPUs must be; Ray counts on the limits of the others
         assert ("nvidia.com/gpu" in held["limits"]) == (group is not head)
         assert [variable["name"] for variable in container["env"]] == ["VIBESWEEP_WORK"]
-    assert all(group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in workers)
+    assert all(
+        group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in workers
+    )
 
 
 def test_the_kuberay_cluster_grows_from_nothing_and_the_job_ends() -> None:
@@ -218,7 +286,9 @@ def test_the_kuberay_cluster_grows_from_nothing_and_the_job_ends() -> None:
     assert job["shutdownAfterJobFinishes"]
     assert job["entrypoint"].startswith("python -m vibesweep run search_spaces/")
     assert (ROOT / job["entrypoint"].split()[4]).is_file()
-    assert "$" not in job["entrypoint"], "it is expanded in a pod that has none of the cluster's variables"
+    assert "$" not in job["entrypoint"], (
+        "it is expanded in a pod that has none of the cluster's variables"
+    )
 
 
 @pytest.mark.parametrize("name", KUBERAY)
@@ -242,4 +312,8 @@ def test_the_slurm_script_is_sound() -> None:
 
 def test_the_folder_s_page_names_every_file() -> None:
     page = (FOLDER / "README.md").read_text()
-    assert [path.name for path in FOLDER.iterdir() if path.is_file() and path.name != "README.md" and f"({path.name})" not in page] == []
+    assert [
+        path.name
+        for path in FOLDER.iterdir()
+        if path.is_file() and path.name != "README.md" and f"({path.name})" not in page
+    ] == []

@@ -11,18 +11,26 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from vibesweep.corpus.demo.dialogues import Dialogue, demo_dialogues, write_corpus, write_demo_corpus
+from vibesweep.corpus.demo.dialogues import (
+    Dialogue,
+    demo_dialogues,
+    write_corpus,
+    write_demo_corpus,
+)
 from vibesweep.corpus.demo.sentences import sentence
 from vibesweep.corpus.demo.voices import BASE_VOICES, DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak
-from vibesweep.corpus.metadata import read_metadata
-from vibesweep.corpus.phonemes import PAUSES, phonemize
-from vibesweep.corpus.turns import read_turns
+from vibesweep.corpus.ingest.metadata import read_metadata
+from vibesweep.corpus.text.phonemes import PAUSES, phonemize
+from vibesweep.corpus.text.turns import read_turns
 from vibesweep.errors import CorpusError
 
 
 def digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def test_a_seed_gives_the_same_bytes_again_and_another_gives_others(tmp_path: Path) -> None:
@@ -49,7 +57,12 @@ def test_the_demo_corpus_is_a_corpus_and_its_times_are_those_of_the_audio(tmp_pa
             assert 0.19 < len(pause) / rate_hz < 0.51
             assert not pause.any()
         for segment in recording.segments:
-            assert np.abs(samples[round(segment.start_s * rate_hz) : round(segment.end_s * rate_hz)]).max() > 2_000
+            assert (
+                np.abs(
+                    samples[round(segment.start_s * rate_hz) : round(segment.end_s * rate_hz)]
+                ).max()
+                > 2_000
+            )
 
 
 def test_the_cast_is_four_people_in_two_languages() -> None:
@@ -62,7 +75,12 @@ def test_the_cast_is_four_people_in_two_languages() -> None:
 
 
 def test_no_voice_is_there_twice_and_no_demo_voice_among_the_base_voices() -> None:
-    assert len({voice.name for voice in BASE_VOICES}) == len(set(BASE_VOICES)) == len(BASE_VOICES) >= 120
+    assert (
+        len({voice.name for voice in BASE_VOICES})
+        == len(set(BASE_VOICES))
+        == len(BASE_VOICES)
+        >= 120
+    )
     assert sum(voice.language == "zh" for voice in BASE_VOICES) >= 16
     assert not {v.espeak_voice for v in DEMO_VOICES} & {v.espeak_voice for v in BASE_VOICES}
 
@@ -75,7 +93,9 @@ def test_voices_sound_different() -> None:
 
 def test_the_two_demo_voices_of_a_language_differ_in_pitch() -> None:
     for language, text in (("en", "The weather was lovely all day."), ("zh", "今天天气很好。")):
-        first, second = (pitch_hz(speak(text, voice)) for voice in DEMO_VOICES if voice.language == language)
+        first, second = (
+            pitch_hz(speak(text, voice)) for voice in DEMO_VOICES if voice.language == language
+        )
         assert abs(np.log2(first / second)) > 0.4  # five semitones
 
 
@@ -95,7 +115,9 @@ def test_a_dialogue_of_one_turn_is_a_clip_of_one_speaker(tmp_path: Path) -> None
     write_corpus(tmp_path, [Dialogue("lone", ((DEMO_VOICES[0], "Nobody else is here."),))])
     (recording,) = read_metadata(tmp_path).recordings
     assert recording.num_speakers == 1
-    assert [(turn.tag, recording.person(turn.tag)) for turn in read_turns(recording)] == [("SPEAKER_A", "Alex")]
+    assert [(turn.tag, recording.person(turn.tag)) for turn in read_turns(recording)] == [
+        ("SPEAKER_A", "Alex")
+    ]
 
 
 def test_english_sentences_are_short_and_meet_every_phoneme() -> None:
@@ -104,15 +126,25 @@ def test_english_sentences_are_short_and_meet_every_phoneme() -> None:
     assert all(3 <= len(text.split()) <= 12 for text in texts)
     assert len(set(texts)) > 550
     ipa = {symbol for found in phonemize(texts) for symbol in found.symbols}
-    assert set("p b t d k ɡ f v θ ð s z ʃ ʒ h m n ŋ l ɹ w j i ɪ e ɛ æ ɑ ɔ o ʊ u ʌ ə ɚ ɜ a ɾ".split()) <= ipa
+    assert (
+        set("p b t d k ɡ f v θ ð s z ʃ ʒ h m n ŋ l ɹ w j i ɪ e ɛ æ ɑ ɔ o ʊ u ʌ ə ɚ ɜ a ɾ".split())
+        <= ipa
+    )
 
 
 def test_mandarin_sentences_meet_every_initial_and_tone() -> None:
     rng = random.Random(0)
     found = phonemize([sentence("zh", rng) for _ in range(600)])
-    spoken = {symbol.removeprefix("zh:") for phonemes in found for symbol in phonemes.symbols} - PAUSES
+    spoken = {
+        symbol.removeprefix("zh:") for phonemes in found for symbol in phonemes.symbols
+    } - PAUSES
     assert set("b p m f d t n l g k h j q x zh ch sh r z c s 1 2 3 4 5".split()) <= spoken
-    assert set("a o e i u v ai ei ao ou an en ang eng ong ia ie iao ian in iang ing ua uo uan ve er".split()) <= spoken
+    assert (
+        set(
+            "a o e i u v ai ei ao ou an en ang eng ong ia ie iao ian in iang ing ua uo uan ve er".split()
+        )
+        <= spoken
+    )
 
 
 def pitch_hz(samples: npt.NDArray[np.int16]) -> float:

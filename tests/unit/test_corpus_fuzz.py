@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from tests import fuzz
 
-quickly = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+quickly = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 
 
 @quickly

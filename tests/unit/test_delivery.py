@@ -14,17 +14,17 @@ from peft import PeftModel
 
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
-from vibesweep.corpus.manifest import read_manifest
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.delivery.export import export
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
 from vibesweep.models.bundle import load_bundle, save_bundle
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speak import SpeakingSettings
-from vibesweep.sweep.outcome import COMPLETE
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
+from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord, as_json
+from vibesweep.sweep.record.states import COMPLETE
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 BRIEF = SpeakingSettings(diffusion_steps=2, stop_threshold=1.1, patches_per_phoneme_limit=1.0)
 
@@ -32,12 +32,14 @@ BRIEF = SpeakingSettings(diffusion_steps=2, stop_threshold=1.1, patches_per_phon
 def write_sweep(root: Path, settings: TrialSettings) -> SweepFolder:
     """Train one trial and leave what a sweep leaves."""
     base, shards = tiny.write_base(root / "base"), tiny.write_shards(root / "shards", 15)
-    run = TrialRun(Workbench.open(str(base), shards, World()), settings, 3)
+    run = TrialRun(WorkerContext.open(str(base), shards, World()), settings, 3)
     loss = run.advance(3).loss_val
     folder = SweepFolder(root / "sweep")
     run.save(folder.checkpoints / "t0")
     signature = read_manifest(shards).signature
-    record = SweepRecord("sweep", str(base), str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {})
+    record = SweepRecord(
+        "sweep", str(base), str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {}
+    )
     trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
     folder.write(dataclasses.replace(record, trials=[trial]))
     return folder
@@ -53,10 +55,10 @@ def lora_sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
 def test_the_export_is_the_trained_model(lora_sweep: SweepFolder, tmp_path: Path) -> None:
     bundle = load_bundle(str(export(lora_sweep, tmp_path / "out")))
     record, best, _ = lora_sweep.best_checkpoint()
-    bench = Workbench.open(record.model, Path(record.shards), World())
-    assert bench.validate(bundle.model) == pytest.approx(best.best_loss_val, rel=1e-5)
-    assert bench.validate(bench.base) != pytest.approx(best.best_loss_val, rel=1e-3)
-    assert set(bundle.voices) == {person for clip in bench.clips for person in clip.people}
+    context = WorkerContext.open(record.model, Path(record.shards), World())
+    assert context.validate(bundle.model) == pytest.approx(best.best_loss_val, rel=1e-5)
+    assert context.validate(context.base) != pytest.approx(best.best_loss_val, rel=1e-3)
+    assert set(bundle.voices) == {person for clip in context.clips for person in clip.people}
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["trial"]["id"] == "t0"
 
 
@@ -65,7 +67,10 @@ def test_the_adapter_is_one_that_plain_peft_loads(lora_sweep: SweepFolder, tmp_p
     base, merged = load_bundle(lora_sweep.read().model).model, load_bundle(str(out)).model
     adapted = PeftModel.from_pretrained(base, str(out / "adapter")).merge_and_unload()
     assert isinstance(adapted, MelModel)
-    assert all(torch.allclose(value, merged.state_dict()[name], atol=1e-6) for name, value in adapted.state_dict().items())
+    assert all(
+        torch.allclose(value, merged.state_dict()[name], atol=1e-6)
+        for name, value in adapted.state_dict().items()
+    )
 
 
 def test_a_full_trial_has_no_adapter_and_an_export_may_be_repeated(tmp_path: Path) -> None:
@@ -75,7 +80,9 @@ def test_a_full_trial_has_no_adapter_and_an_export_may_be_repeated(tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == {"base", "shards", "sweep", "out"}
 
 
-def test_an_export_overwrites_nothing_but_an_export(lora_sweep: SweepFolder, tmp_path: Path) -> None:
+def test_an_export_overwrites_nothing_but_an_export(
+    lora_sweep: SweepFolder, tmp_path: Path
+) -> None:
     (tmp_path / "thesis.txt").write_text("three years of work")
     with pytest.raises(ModelError, match="is no bundle"):
         export(lora_sweep, tmp_path)
@@ -99,20 +106,30 @@ def test_a_sweep_with_no_checkpoint_is_told_so(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny model that knows the phonemes of "a cab"."""
-    from vibesweep.corpus.phoneme_table import PhonemeTable
-    from vibesweep.corpus.phonemes import phonemize
+    from vibesweep.corpus.text.phoneme_table import PhonemeTable
+    from vibesweep.corpus.text.phonemes import phonemize
 
     model = tiny.model()
-    table = PhonemeTable.fit(phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."]))
+    table = PhonemeTable.fit(
+        phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."])
+    )
     spoken = MelModel(tiny.SHAPE, table, tiny.MEL)
     spoken.codec.load_state_dict(model.codec.state_dict())
     folder = tmp_path_factory.mktemp("speaker")
-    save_bundle(spoken, {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}, folder)
+    save_bundle(
+        spoken, {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}, folder
+    )
     return str(folder)
 
 
 def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(speaker: str, tmp_path: Path) -> None:
-    speech = synthesize(speaker, "[SPEAKER_A] A cab. [SPEAKER_B] A bed.", tmp_path / "x.wav", voices=["Bo"], settings=BRIEF)
+    speech = synthesize(
+        speaker,
+        "[SPEAKER_A] A cab. [SPEAKER_B] A bed.",
+        tmp_path / "x.wav",
+        voices=["Bo"],
+        settings=BRIEF,
+    )
     assert speech.voices == {"SPEAKER_A": "Bo", "SPEAKER_B": "Ann"}
     samples, rate_hz = soundfile.read(tmp_path / "x.wav")
     assert rate_hz == 24_000
@@ -129,7 +146,9 @@ def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(speaker: str, tmp_
         ("[SPEAKER_A] ...", [], "nothing to say"),
     ],
 )
-def test_what_cannot_be_spoken_is_named(speaker: str, tmp_path: Path, text: str, voices: list[str], found: str) -> None:
+def test_what_cannot_be_spoken_is_named(
+    speaker: str, tmp_path: Path, text: str, voices: list[str], found: str
+) -> None:
     with pytest.raises(SpeechError, match=found):
         synthesize(speaker, text, tmp_path / "x.wav", voices=voices, settings=BRIEF)
 

@@ -13,17 +13,21 @@ from typer.main import get_command
 
 from vibesweep.cli import app
 from vibesweep.config import TrialSettings
-from vibesweep.sweep.space import load_space
+from vibesweep.sweep.search.space import load_space
 
 ROOT = Path(__file__).parents[2]
 
 
 def blocks(page: str, language: str) -> list[str]:
     """Return the code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "search_spaces").glob("*.py")), ids=lambda path: path.stem
+)
 def test_every_search_space_loads(path: Path) -> None:
     assert load_space(path).trials > 0
 
@@ -49,7 +53,9 @@ def test_the_readme_shows_the_space_that_it_names(tmp_path: Path) -> None:
 def test_the_file_map_is_whole() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [
-        f.name for f in sorted((ROOT / "vibesweep").iterdir()) if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme
+        f.name
+        for f in sorted((ROOT / "vibesweep").iterdir())
+        if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme
     ] == []
 
 
@@ -65,8 +71,16 @@ def commands(page: str) -> list[str]:
     """Return what is typed after ``vibesweep``, with or without ``python -m``, in shell blocks and in the middle of the text."""
     shown = "".join(blocks(page, "sh")).splitlines()
     text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
-    quoted = [code for code in re.findall(r"`([^`]+)`", text) if code.startswith(("vibesweep ", "python -m vibesweep "))]
-    return [typed for line in [*shown, *quoted] for typed in re.findall(r"(?<![\w/.~-])vibesweep (\w[^'#&|]*)", line)]
+    quoted = [
+        code
+        for code in re.findall(r"`([^`]+)`", text)
+        if code.startswith(("vibesweep ", "python -m vibesweep "))
+    ]
+    return [
+        typed
+        for line in [*shown, *quoted]
+        for typed in re.findall(r"(?<![\w/.~-])vibesweep (\w[^'#&|]*)", line)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -10,13 +10,13 @@ import pytest
 from tests.waiting import wait_until
 from vibesweep.errors import StorageError
 from vibesweep.folders import Mirror, fetched_folder, upload_folder
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 
 
 @pytest.fixture
-def store() -> Place:
+def store() -> StoragePath:
     """A folder that is not there yet."""
-    return Place.of(f"memory://{secrets.token_hex(4)}/folder")
+    return StoragePath.of(f"memory://{secrets.token_hex(4)}/folder")
 
 
 @pytest.fixture
@@ -28,7 +28,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def below(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 class Stubborn:
@@ -36,15 +40,15 @@ class Stubborn:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.refuses, self.asked = False, list[str]()
-        upload = Place.upload
+        upload = StoragePath.upload
 
-        def watched(place: Place, source: Path) -> None:
+        def watched(place: StoragePath, source: Path) -> None:
             self.asked.append(place.name)
             if self.refuses:
                 raise StorageError("no answer", where=str(place))
             upload(place, source)
 
-        monkeypatch.setattr(Place, "upload", watched)
+        monkeypatch.setattr(StoragePath, "upload", watched)
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def stubborn(monkeypatch: pytest.MonkeyPatch) -> Stubborn:
     return Stubborn(monkeypatch)
 
 
-def test_a_folder_goes_there_and_comes_back(source: Path, store: Place) -> None:
+def test_a_folder_goes_there_and_comes_back(source: Path, store: StoragePath) -> None:
     upload_folder(source, store, "last")
     with fetched_folder(store) as copy:
         assert copy.name == "folder"
@@ -61,16 +65,18 @@ def test_a_folder_goes_there_and_comes_back(source: Path, store: Place) -> None:
 
 
 def test_a_local_folder_is_not_copied(source: Path) -> None:
-    with fetched_folder(Place.of(source)) as same:
+    with fetched_folder(StoragePath.of(source)) as same:
         assert same == source
 
 
-def test_a_folder_that_is_not_there_is_named(store: Place) -> None:
+def test_a_folder_that_is_not_there_is_named(store: StoragePath) -> None:
     with pytest.raises(StorageError, match="no such folder"), fetched_folder(store):
         pytest.fail("there is none")
 
 
-def test_only_what_has_changed_is_uploaded_and_the_last_comes_last(source: Path, store: Place, stubborn: Stubborn) -> None:
+def test_only_what_has_changed_is_uploaded_and_the_last_comes_last(
+    source: Path, store: StoragePath, stubborn: Stubborn
+) -> None:
     mirror = Mirror(source, store, "last")
     mirror.copy()
     assert stubborn.asked == ["a", "b", "c", "last"]
@@ -85,7 +91,7 @@ def test_only_what_has_changed_is_uploaded_and_the_last_comes_last(source: Path,
     assert (store / "last").read_bytes() == b"LAST"
 
 
-def test_drafts_links_and_what_is_to_stay_here_stay(source: Path, store: Place) -> None:
+def test_drafts_links_and_what_is_to_stay_here_stay(source: Path, store: StoragePath) -> None:
     (source / ".x.writing").write_text("half")
     (source / "lock").symlink_to(source / "a")
     (source / "inner" / "inner").mkdir()
@@ -96,7 +102,7 @@ def test_drafts_links_and_what_is_to_stay_here_stay(source: Path, store: Place) 
     assert store.folders() == []
 
 
-def test_it_follows_until_it_is_closed(source: Path, store: Place) -> None:
+def test_it_follows_until_it_is_closed(source: Path, store: StoragePath) -> None:
     mirror = Mirror(source, store, "last")
     mirror.start()
     mirror.push()
@@ -107,7 +113,7 @@ def test_it_follows_until_it_is_closed(source: Path, store: Place) -> None:
 
 
 def test_a_store_that_does_not_answer_is_told_of_once_and_tried_again(
-    source: Path, store: Place, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
+    source: Path, store: StoragePath, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vibesweep.folders.RETRY_S", 0.01)
     told: list[str] = []
@@ -125,7 +131,9 @@ def test_a_store_that_does_not_answer_is_told_of_once_and_tried_again(
     assert (store / "inner" / "deep" / "c").is_file()
 
 
-def test_what_could_not_be_uploaded_in_the_end_is_an_error(source: Path, store: Place, stubborn: Stubborn) -> None:
+def test_what_could_not_be_uploaded_in_the_end_is_an_error(
+    source: Path, store: StoragePath, stubborn: Stubborn
+) -> None:
     mirror = Mirror(source, store, "last")
     mirror.start()
     stubborn.refuses = True

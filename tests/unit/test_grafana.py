@@ -14,11 +14,13 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from vibesweep.config import Sweep
-from vibesweep.sweep.metrics import EXPORTED_AS, GAUGES, Point, points_of
-from vibesweep.sweep.outcome import COMPLETE, PRUNED, RUNNING
-from vibesweep.sweep.record import SweepRecord, TrialRecord, as_json
+from vibesweep.sweep.record.metrics import EXPORTED_AS, GAUGES, Point, points_of
+from vibesweep.sweep.record.record import SweepRecord, TrialRecord, as_json
+from vibesweep.sweep.record.states import COMPLETE, PRUNED, RUNNING
 
-DASHBOARD: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "grafana" / "vibesweep.json").read_text())
+DASHBOARD: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "docs" / "grafana" / "vibesweep.json").read_text()
+)
 TARGETS = [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel["targets"]]
 OURS = f"{EXPORTED_AS}vibesweep_"
 
@@ -31,15 +33,23 @@ def names_in(expression: str) -> set[str]:
 def tags_in(target: dict[str, str]) -> set[str]:
     """Labels that a target matches, groups by, or shows."""
     matched = re.findall(r"(\w+)=~?\"", target["expr"])
-    return {*matched, *re.findall(r"by \((\w+)\)", target["expr"]), *re.findall(r"{{(\w+)}}", target["legendFormat"])}
+    return {
+        *matched,
+        *re.findall(r"by \((\w+)\)", target["expr"]),
+        *re.findall(r"{{(\w+)}}", target["legendFormat"]),
+    }
 
 
 def test_every_metric_of_ours_is_shown_and_no_other_is_asked_for() -> None:
-    shown = {name for _, target in TARGETS for name in names_in(target["expr"]) if name.startswith(OURS)}
+    shown = {
+        name for _, target in TARGETS for name in names_in(target["expr"]) if name.startswith(OURS)
+    }
     assert shown == {EXPORTED_AS + name for name in GAUGES}
 
 
-@pytest.mark.parametrize(("title", "target"), TARGETS, ids=[f"{title}-{target['refId']}" for title, target in TARGETS])
+@pytest.mark.parametrize(
+    ("title", "target"), TARGETS, ids=[f"{title}-{target['refId']}" for title, target in TARGETS]
+)
 def test_a_panel_asks_for_labels_that_its_metric_has(title: str, target: dict[str, str]) -> None:
     (name,) = names_in(target["expr"])
     if name.startswith(OURS):
@@ -50,10 +60,21 @@ def test_rays_own_metrics_are_rays() -> None:
     found = importlib.util.find_spec("ray")
     assert found is not None
     assert found.origin is not None
-    reporter = (Path(found.origin).parent / "dashboard" / "modules" / "reporter" / "reporter_agent.py").read_text()
-    rays = {name for _, target in TARGETS for name in names_in(target["expr"]) if not name.startswith(OURS)}
+    reporter = (
+        Path(found.origin).parent / "dashboard" / "modules" / "reporter" / "reporter_agent.py"
+    ).read_text()
+    rays = {
+        name
+        for _, target in TARGETS
+        for name in names_in(target["expr"])
+        if not name.startswith(OURS)
+    }
     assert rays
-    assert [name for name in sorted(rays) if f'"{name.removeprefix(EXPORTED_AS)}": Gauge(' not in reporter] == []
+    assert [
+        name
+        for name in sorted(rays)
+        if f'"{name.removeprefix(EXPORTED_AS)}": Gauge(' not in reporter
+    ] == []
 
 
 def test_the_sweeps_to_choose_from_are_read_from_a_metric_that_says_them() -> None:
@@ -66,7 +87,12 @@ def test_the_sweeps_to_choose_from_are_read_from_a_metric_that_says_them() -> No
 def test_no_two_panels_lie_on_each_other() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
-    cells = Counter((x, y) for at in places for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"]))
+    cells = Counter(
+        (x, y)
+        for at in places
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    )
     assert set(cells.values()) == {1}
 
 
@@ -75,8 +101,31 @@ def record() -> SweepRecord:
     """A trial that has ended, one that runs, one that has not reported yet, and one to come."""
     sweep = as_json(Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4))
     trials = [
-        TrialRecord("a", 0, {}, {}, COMPLETE, step=90, rung=2, loss_val=0.5, best_loss_val=0.4, ended_unix_s=10.0),
-        TrialRecord("b", 1, {}, {}, RUNNING, step=30, rung=1, loss_val=0.7, loss_train=0.9, best_loss_val=0.7, steps_per_s=3.0),
+        TrialRecord(
+            "a",
+            0,
+            {},
+            {},
+            COMPLETE,
+            step=90,
+            rung=2,
+            loss_val=0.5,
+            best_loss_val=0.4,
+            ended_unix_s=10.0,
+        ),
+        TrialRecord(
+            "b",
+            1,
+            {},
+            {},
+            RUNNING,
+            step=30,
+            rung=1,
+            loss_val=0.7,
+            loss_train=0.9,
+            best_loss_val=0.7,
+            steps_per_s=3.0,
+        ),
         TrialRecord("c", 2, {}, {}, RUNNING),
     ]
     return SweepRecord("mine", "mel-tiny", "/shards", "abc", sweep, 1, {}, trials=trials)
@@ -84,7 +133,11 @@ def record() -> SweepRecord:
 
 def values(record: SweepRecord, gauge: str) -> dict[str, float]:
     """What a gauge says, by its last tag."""
-    return {list(point.tags.values())[-1]: point.value for point in points_of(record) if point.gauge == gauge}
+    return {
+        list(point.tags.values())[-1]: point.value
+        for point in points_of(record)
+        if point.gauge == gauge
+    }
 
 
 def test_only_trials_that_run_have_figures(record: SweepRecord) -> None:
@@ -108,7 +161,11 @@ def test_the_sweeps_figures_go_on_after_its_trials(record: SweepRecord) -> None:
     record.base_loss_val = 0.8
     assert values(record, "vibesweep_base_loss_val") == {"mine": 0.8}
     states = values(record, "vibesweep_trials")
-    assert {state: count for state, count in states.items() if count} == {"complete": 1, "running": 2, "waiting": 1}
+    assert {state: count for state, count in states.items() if count} == {
+        "complete": 1,
+        "running": 2,
+        "waiting": 1,
+    }
     assert states["diverged"] == 0
 
 
@@ -122,5 +179,7 @@ def test_a_loss_that_is_not_there_is_left_out(record: SweepRecord) -> None:
 def test_each_point_has_its_gauges_tags(record: SweepRecord) -> None:
     record.base_loss_val = 0.8
     points: list[Point] = list(points_of(record))
-    assert {point.gauge for point in points} == set(GAUGES) - {"vibesweep_lane_busy"}  # which the mailbox tells of
+    assert {point.gauge for point in points} == set(GAUGES) - {
+        "vibesweep_lane_busy"
+    }  # which the dispatcher tells of
     assert [point for point in points if tuple(point.tags) != GAUGES[point.gauge][1]] == []

@@ -11,17 +11,45 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "vibesweep"
-ORDER = ["errors", "config", "storage", "folders", "corpus", "models", "training", "sweep", "delivery", "cli", "__main__"]
-RAY_HERE = ("corpus/hosts.py", "corpus/session.py", "corpus/shards.py", "training/lane", "training/stream.py", "sweep/")
+ORDER = [
+    "errors",
+    "config",
+    "storage",
+    "folders",
+    "corpus",
+    "models",
+    "training",
+    "sweep",
+    "delivery",
+    "cli",
+    "__main__",
+]
+RAY_HERE = (
+    "corpus/hosts.py",
+    "corpus/session.py",
+    "corpus/shards.py",
+    "training/lane",
+    "training/stream.py",
+    "sweep/",
+)
 # What delivery may see of sweep: its folder on disk, which is read without ray
-DELIVERY_SEES = {"vibesweep.sweep.record", "vibesweep.sweep.outcome"}
-FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+DELIVERY_SEES = {"vibesweep.sweep.record.record", "vibesweep.sweep.record.states"}
+FILES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+)
 
 
 def imports(name: str, *, deferred: bool = True) -> Iterator[str]:
     """Modules that a file imports: everywhere, or only when it is imported itself."""
     tree = ast.parse((PACKAGE / name).read_text())
-    hidden = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)}
+    hidden = {
+        id(n)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        for n in ast.walk(f)
+    }
     for node in ast.walk(tree):
         if not deferred and id(node) in hidden:
             continue
@@ -51,7 +79,13 @@ def test_ray_is_imported_only_where_it_is_the_subject(name: str) -> None:
 
 
 def test_delivery_meets_a_sweep_on_disk_alone() -> None:
-    seen = {module for name in FILES if name.startswith("delivery/") for module in imports(name) if module.startswith("vibesweep.sweep")}
+    seen = {
+        module
+        for name in FILES
+        if name.startswith("delivery/")
+        for module in imports(name)
+        if module.startswith("vibesweep.sweep")
+    }
     assert seen <= DELIVERY_SEES
     for module in sorted(DELIVERY_SEES):
         name = module.removeprefix("vibesweep.").replace(".", "/") + ".py"
@@ -59,22 +93,53 @@ def test_delivery_meets_a_sweep_on_disk_alone() -> None:
 
 
 def test_no_two_modules_import_each_other() -> None:
-    edges = {name: {m.removeprefix("vibesweep.").replace(".", "/") + ".py" for m in imports(name, deferred=False)} for name in FILES}
+    edges = {
+        name: {
+            m.removeprefix("vibesweep.").replace(".", "/") + ".py"
+            for m in imports(name, deferred=False)
+        }
+        for name in FILES
+    }
 
     def reaches(start: str, goal: str, seen: set[str]) -> bool:
         following = {n for n in edges.get(start, set()) if n not in seen}
         return goal in following or any(reaches(n, goal, seen | following) for n in following)
 
-    type_checking_only = {"models/mel/batch.py", "models/mel/speak.py"}  # they name MelShape and MelModel in annotations
-    assert [name for name in FILES if name not in type_checking_only and reaches(name, name, type_checking_only)] == []
+    type_checking_only = {
+        "models/mel/batch.py",
+        "models/mel/speak.py",
+    }  # they name MelShape and MelModel in annotations
+    assert [
+        name
+        for name in FILES
+        if name not in type_checking_only and reaches(name, name, type_checking_only)
+    ] == []
 
 
-@pytest.mark.parametrize("module", ["vibesweep", "vibesweep.cli", "vibesweep.sweep.record", "vibesweep.corpus.manifest"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "vibesweep",
+        "vibesweep.cli",
+        "vibesweep.sweep.record.record",
+        "vibesweep.corpus.shards.manifest",
+    ],
+)
 def test_importing_brings_in_no_heavy_library(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'torch', 'ray', 'transformers', 'torchaudio', 'pandas'}} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_delivery_is_imported_without_ray() -> None:
     code = "import sys, vibesweep.delivery.export, vibesweep.delivery.sample; print('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from vibesweep.corpus.statistics import Moments
+from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.errors import ModelError
-from vibesweep.models.diffusion import Flow, VPrediction, diffusion_loss, objective_named, stratified_levels
+from vibesweep.models.diffusion import (
+    Flow,
+    VPrediction,
+    diffusion_loss,
+    objective_named,
+    stratified_levels,
+)
 from vibesweep.models.mel.latents import PatchCodec
 
 
@@ -18,12 +24,18 @@ def test_v_prediction_follows_the_paper_in_float64() -> None:
     rng = np.random.default_rng(0)
     latents, noise, levels = rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), rng.random(50)
     grid = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
-    shares = np.cumprod(1 - np.minimum(1 - grid[1:] / grid[:-1], 0.999))[(levels * 1000).astype(int)][:, None]
+    shares = np.cumprod(1 - np.minimum(1 - grid[1:] / grid[:-1], 0.999))[
+        (levels * 1000).astype(int)
+    ][:, None]
     objective = VPrediction()
     times = objective.times(torch.tensor(levels))
     noisy, target = objective.corrupt(torch.tensor(latents), torch.tensor(noise), times)
-    np.testing.assert_allclose(noisy, np.sqrt(shares) * latents + np.sqrt(1 - shares) * noise, atol=1e-6)
-    np.testing.assert_allclose(target, np.sqrt(shares) * noise - np.sqrt(1 - shares) * latents, atol=1e-6)
+    np.testing.assert_allclose(
+        noisy, np.sqrt(shares) * latents + np.sqrt(1 - shares) * noise, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        target, np.sqrt(shares) * noise - np.sqrt(1 - shares) * latents, atol=1e-6
+    )
 
 
 def test_v_prediction_uses_all_thousand_steps_from_clean_to_noise() -> None:
@@ -61,7 +73,9 @@ def test_sampling_with_a_perfect_head_gives_the_data(name: str) -> None:
 def test_the_loss_is_a_sum_over_latents_of_the_mean_over_their_parts() -> None:
     latents, noise = torch.zeros(3, 4), torch.zeros(3, 4)
     states, levels = torch.zeros(3, 5), torch.full((3,), 0.5)
-    loss = diffusion_loss(lambda *_: torch.full((3, 4), 2.0), Flow(), latents, states, noise, levels)
+    loss = diffusion_loss(
+        lambda *_: torch.full((3, 4), 2.0), Flow(), latents, states, noise, levels
+    )
     assert loss.item() == pytest.approx(3 * 4.0)
 
 
@@ -81,9 +95,15 @@ def test_an_unknown_objective_is_named() -> None:
 
 def test_the_codec_is_the_pca_of_the_patches() -> None:
     rng = np.random.default_rng(0)
-    mels = [rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in rng.integers(20, 60, 10)]
+    mels = [
+        rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in rng.integers(20, 60, 10)
+    ]
     codec = PatchCodec(2, 6, 5)
-    kept = codec.fit(Moments.of(torch.cat([codec.patches(torch.tensor(mel)) for mel in mels]).numpy(), pairs=True))
+    kept = codec.fit(
+        Moments.of(
+            torch.cat([codec.patches(torch.tensor(mel)) for mel in mels]).numpy(), pairs=True
+        )
+    )
     patches = np.concatenate([mel[: len(mel) // 2 * 2].reshape(-1, 12) for mel in mels])
     variances = np.sort(np.linalg.eigvalsh(np.cov(patches.T, bias=True)))[::-1]
     assert kept == pytest.approx(variances[:5].sum() / variances.sum(), rel=1e-6)

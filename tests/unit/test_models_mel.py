@@ -12,12 +12,12 @@ import torch
 from tests import tiny
 from tests.unit.speech_model_case import SpeechModelTestCase
 from vibesweep.config import MelSettings
-from vibesweep.corpus.manifest import read_manifest
-from vibesweep.corpus.parquet import ShardRow, VoicePrompt
-from vibesweep.corpus.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
+from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.corpus.shards.schema import Clip, VoicePrompt
+from vibesweep.corpus.text.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
-from vibesweep.models.base import Augmentation, SpeechModel
 from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
+from vibesweep.models.family import Augmentation, SpeechModel
 from vibesweep.models.mel.batch import MelBatch
 from vibesweep.models.mel.model import MelModel, MelShape
 from vibesweep.models.mel.speak import SpeakingSettings, speak
@@ -30,7 +30,7 @@ class TestMel(SpeechModelTestCase):
     def base(self) -> SpeechModel:
         return tiny.model()
 
-    def rows(self) -> list[ShardRow]:
+    def rows(self) -> list[Clip]:
         return tiny.rows(12)
 
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
@@ -82,24 +82,39 @@ def test_a_person_with_one_clip_has_no_prompt_there() -> None:
 def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
     turns = tiny.rows(1)[0].turns
     first, second = turns[0].speaker, turns[1].speaker
-    times = [(dataclasses.replace(turn, start_s=4.0 * at, end_s=4.0 * at + 4.0)) for at, turn in enumerate(turns)]
+    times = [
+        (dataclasses.replace(turn, start_s=4.0 * at, end_s=4.0 * at + 4.0))
+        for at, turn in enumerate(turns)
+    ]
     guessed = [dataclasses.replace(turn, timed=False) for turn in times]
     assert stretches(times, (first, second), 7.5, 60) == ((0, 0, 30), (1, 30, 60))
-    assert stretches(guessed, (first, second), 7.5, 60) == ((0, 8, 22), (1, 38, 52)), "half a turn's length is left out"
+    assert stretches(guessed, (first, second), 7.5, 60) == ((0, 8, 22), (1, 38, 52)), (
+        "half a turn's length is left out"
+    )
     alone = [dataclasses.replace(turn, speaker=first) for turn in guessed]
-    assert stretches(alone, (first,), 7.5, 59) == ((0, 0, 30), (0, 30, 59)), "nobody else is in the clip"
+    assert stretches(alone, (first,), 7.5, 59) == ((0, 0, 30), (0, 30, 59)), (
+        "nobody else is in the clip"
+    )
 
 
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
     base = tiny.model()
     row, other, *_ = tiny.rows(4)
-    example = base.encode(dataclasses.replace(row, voice_prompts=(VoicePrompt(row.turns[1].speaker, other.mel),)))
+    example = base.encode(
+        dataclasses.replace(row, voice_prompts=(VoicePrompt(row.turns[1].speaker, other.mel),))
+    )
     bank = PromptBank([example], 15)
     prompt = bank.draw(example, 1, np.random.default_rng(0))
     assert prompt is not None
-    latents = base.codec.encode(torch.from_numpy(other.mel.astype(np.float32))).unfold(0, len(prompt), 1).transpose(1, 2)
+    latents = (
+        base.codec.encode(torch.from_numpy(other.mel.astype(np.float32)))
+        .unfold(0, len(prompt), 1)
+        .transpose(1, 2)
+    )
     assert any(torch.equal(prompt, stretch) for stretch in latents)
-    assert bank.draw(example, 0, np.random.default_rng(0)) is None, "only for the speaker that it is of"
+    assert bank.draw(example, 0, np.random.default_rng(0)) is None, (
+        "only for the speaker that it is of"
+    )
 
 
 def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: Path) -> None:
@@ -107,29 +122,46 @@ def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_pat
     described = tiny.model().describe()
     assert MelModel.check_shards(described, manifest, "here") is None
     with pytest.raises(ShardsError, match="3 recordings have turns without phonemes"):
-        MelModel.check_shards(described, dataclasses.replace(manifest, warnings={"unspoken": 3}), "here")
+        MelModel.check_shards(
+            described, dataclasses.replace(manifest, warnings={"unspoken": 3}), "here"
+        )
     with pytest.raises(ShardsError, match=r"'zh:ong' \(2\)"):
-        MelModel.check_shards(described, dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here")
+        MelModel.check_shards(
+            described, dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here"
+        )
     with pytest.raises(ShardsError, match="hop_samples=256"):
-        MelModel.check_shards(described, dataclasses.replace(manifest, mel=MelSettings(hop_samples=256)), "here")
+        MelModel.check_shards(
+            described, dataclasses.replace(manifest, mel=MelSettings(hop_samples=256)), "here"
+        )
 
 
 def test_an_odd_phoneme_that_the_base_lacks_is_named_and_left_out(tmp_path: Path) -> None:
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
     base, row = tiny.model(), tiny.rows(1)[0]
-    remark = base.check_shards(base.describe(), dataclasses.replace(manifest, symbols={"a": 1_000, "ʘ": 2}), "here")
+    remark = base.check_shards(
+        base.describe(), dataclasses.replace(manifest, symbols={"a": 1_000, "ʘ": 2}), "here"
+    )
     assert remark == "the model has no token for the phonemes 'ʘ' (2); they are left out"
     turn = dataclasses.replace(row.turns[0], phonemes=("a", "ʘ", "b"))
-    assert base.encode(dataclasses.replace(row, turns=(turn,))).turns == ((0, tuple(base.phonemes.encode("ab"))),)
+    assert base.encode(dataclasses.replace(row, turns=(turn,))).turns == (
+        (0, tuple(base.phonemes.encode("ab"))),
+    )
 
 
 def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded() -> None:
     base = tiny.model()
     prompt = torch.zeros(5, tiny.SHAPE.latent_size)
     said = [(0, base.phonemes.encode("abc"))]
-    unwilling = speak(base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4))
+    unwilling = speak(
+        base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4)
+    )
     assert unwilling.shape == (13, tiny.SHAPE.latent_size)
-    assert torch.equal(unwilling, speak(base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4)))
+    assert torch.equal(
+        unwilling,
+        speak(
+            base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4)
+        ),
+    )
     assert len(speak(base, said, [prompt], SpeakingSettings(stop_threshold=-1.0))) == 1
 
 
@@ -144,7 +176,9 @@ def test_generation_with_a_cache_sees_what_training_sees() -> None:
     stepwise = [read.last_hidden_state[:, -1]]
     for position in range(first, embedded.shape[1] - 1):
         one = embedded[:, position : position + 1]
-        read = base.backbone(inputs_embeds=one, past_key_values=read.past_key_values, use_cache=True)
+        read = base.backbone(
+            inputs_embeds=one, past_key_values=read.past_key_values, use_cache=True
+        )
         stepwise.append(read.last_hidden_state[:, -1])
     assert torch.allclose(torch.cat(stepwise), conditions, atol=1e-5)
 
@@ -157,10 +191,19 @@ def test_a_text_longer_than_the_context_is_told_so() -> None:
 
 def test_masks_hide_the_share_asked_for_in_spans_and_in_dimensions() -> None:
     rng = np.random.default_rng(0)
-    for patches, time_share, dims_share in ((1, 0.5, 0.0), (7, 0.3, 0.25), (40, 0.5, 0.0), (40, 0.0, 0.5), (3, 0.99, 0.99), (30, 0.0, 0.0)):
+    for patches, time_share, dims_share in (
+        (1, 0.5, 0.0),
+        (7, 0.3, 0.25),
+        (40, 0.5, 0.0),
+        (40, 0.0, 0.5),
+        (3, 0.99, 0.99),
+        (30, 0.0, 0.0),
+    ):
         kept = keep_mask(rng, patches, 8, Augmentation(time_share, dims_share))
         hidden_dims = kept.eq(0).all(0)
-        assert int(hidden_dims.sum()) == round(dims_share * 8) or time_share * patches > patches - 0.5
+        assert (
+            int(hidden_dims.sum()) == round(dims_share * 8) or time_share * patches > patches - 0.5
+        )
         assert int(kept.eq(0).all(1).sum()) == round(time_share * patches) or dims_share > 0.9
     rows = keep_mask(rng, 400, 2, Augmentation(0.2))[:, 0]
     edges = int((rows[1:] != rows[:-1]).sum())
@@ -171,11 +214,21 @@ def test_a_masked_clip_differs_in_its_inputs_alone_and_whatever_batch_it_is_in()
     base = tiny.model()
     examples = [base.encode(row) for row in tiny.rows(12)]
     collator, augmentation = base.collator(examples), Augmentation(0.3, 0.25)
-    plain, masked = (collator.training(examples[:1], 5, 2, kind) for kind in (Augmentation(), augmentation))
-    assert [name for name, a, b in zip(plain._fields, plain, masked, strict=True) if not torch.equal(a, b)] == ["inputs"]
+    plain, masked = (
+        collator.training(examples[:1], 5, 2, kind) for kind in (Augmentation(), augmentation)
+    )
+    assert [
+        name
+        for name, a, b in zip(plain._fields, plain, masked, strict=True)
+        if not torch.equal(a, b)
+    ] == ["inputs"]
     speech = slice(len(plain.inputs) - len(plain.targets), None)
-    assert torch.equal(plain.inputs[: speech.start], masked.inputs[: speech.start]), "the voice prompts stay whole"
+    assert torch.equal(plain.inputs[: speech.start], masked.inputs[: speech.start]), (
+        "the voice prompts stay whole"
+    )
     assert torch.equal(masked.inputs[speech], plain.inputs[speech] * (masked.inputs[speech] != 0))
     together = collator.training(examples[:3], 5, 2, augmentation)
     assert torch.equal(together.inputs[: len(masked.inputs)], masked.inputs)
-    assert not torch.equal(collator.training(examples[:1], 5, 3, augmentation).inputs, masked.inputs)
+    assert not torch.equal(
+        collator.training(examples[:1], 5, 3, augmentation).inputs, masked.inputs
+    )

@@ -19,13 +19,13 @@ from tests import vibe
 from tests.checkpoint import write_checkpoint
 from tests.unit.speech_model_case import SpeechModelTestCase
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.manifest import read_manifest
-from vibesweep.corpus.parquet import ShardRow, VoicePrompt
+from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.corpus.shards.schema import Clip, VoicePrompt
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import Augmentation, Example, SpeechModel
 from vibesweep.models.bundle import located
-from vibesweep.models.vibevoice.batch import VibeVoiceBatch, VibeVoiceExample
+from vibesweep.models.family import Augmentation, EncodedClip, SpeechModel
+from vibesweep.models.vibevoice.batch import EncodedVibeVoiceClip, VibeVoiceBatch
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
 
@@ -52,7 +52,7 @@ def model(tied: bool = True) -> VibeVoiceModel:
     return copy.deepcopy(_loaded(tied))
 
 
-def examples(of: SpeechModel, count: int = 12) -> list[Example]:
+def examples(of: SpeechModel, count: int = 12) -> list[EncodedClip]:
     return [of.encode(row) for row in vibe.rows(count)]
 
 
@@ -68,7 +68,7 @@ class TestVibeVoice(SpeechModelTestCase):
     def base(self) -> SpeechModel:
         return model()
 
-    def rows(self) -> list[ShardRow]:
+    def rows(self) -> list[Clip]:
         return vibe.rows(12)
 
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
@@ -78,7 +78,11 @@ class TestVibeVoice(SpeechModelTestCase):
 
     def with_target_changed(self, batch: object, patch: int) -> object:
         assert isinstance(batch, VibeVoiceBatch)
-        inputs, targets, semantic = batch.inputs.clone(), batch.targets.clone(), batch.semantic.clone()
+        inputs, targets, semantic = (
+            batch.inputs.clone(),
+            batch.targets.clone(),
+            batch.semantic.clone(),
+        )
         inputs[batch.speech[patch:]] += 1.0
         targets[patch:] += 1.0
         semantic[patch:] += 1.0
@@ -96,21 +100,38 @@ class TestVibeVoice(SpeechModelTestCase):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_states_and_choices_are_those_of_transformers_network(tied: bool) -> None:
-    ours, theirs = model(tied), VibeVoiceForConditionalGeneration.from_pretrained(FOLDERS[tied]).float().eval()
+    ours, theirs = (
+        model(tied),
+        VibeVoiceForConditionalGeneration.from_pretrained(FOLDERS[tied]).float().eval(),
+    )
     batch = batch_of(ours, 1)
     inner: Any = theirs.model
     embeds = inner.get_input_embeddings()(batch.ids)
-    spoken = torch.zeros(batch.ids.numel(), dtype=torch.bool).index_fill_(0, batch.spoken, True).view_as(batch.ids)
+    spoken = (
+        torch.zeros(batch.ids.numel(), dtype=torch.bool)
+        .index_fill_(0, batch.spoken, True)
+        .view_as(batch.ids)
+    )
     heard = (batch.ids == theirs.config.audio_token_id) & ~spoken
     voices = batch.inputs[: len(batch.inputs) - len(batch.targets)]
     embeds[heard] = inner.multi_modal_projector(voices)
     # As generate() feeds back what it has said: _sample adds both embeddings
-    embeds[spoken] = inner.multi_modal_projector(batch.targets) + inner.semantic_connector(batch.semantic)
+    embeds[spoken] = inner.multi_modal_projector(batch.targets) + inner.semantic_connector(
+        batch.semantic
+    )
     out = theirs(inputs_embeds=embeds)
-    assert torch.allclose(ours.states(batch), inner(inputs_embeds=embeds).last_hidden_state.flatten(0, 1), atol=1e-4)
+    assert torch.allclose(
+        ours.states(batch), inner(inputs_embeds=embeds).last_hidden_state.flatten(0, 1), atol=1e-4
+    )
     logits = out.logits.flatten(0, 1)[:, ours.choices].double().log_softmax(-1)
-    taught = [logits[batch.spoken - 1][:, 1], logits[batch.ends][:, 2], logits[batch.ends + 1][:, 3]]
-    assert ours(batch).stop.item() == pytest.approx(-sum(part.sum().item() for part in taught), rel=1e-5)
+    taught = [
+        logits[batch.spoken - 1][:, 1],
+        logits[batch.ends][:, 2],
+        logits[batch.ends + 1][:, 3],
+    ]
+    assert ours(batch).stop.item() == pytest.approx(
+        -sum(part.sum().item() for part in taught), rel=1e-5
+    )
 
 
 def test_the_loss_equals_the_papers_formula_in_float64() -> None:
@@ -127,14 +148,20 @@ def test_the_loss_equals_the_papers_formula_in_float64() -> None:
         latent, place = targets[number // repeats], int(batch.spoken[number // repeats])
         step = int(float(batch.levels[number]) * 1000)
         signal, spread = math.sqrt(shares[step]), math.sqrt(1 - shares[step])
-        noisy, wanted = signal * latent + spread * noise[number], signal * noise[number] - spread * latent
+        noisy, wanted = (
+            signal * latent + spread * noise[number],
+            signal * noise[number] - spread * latent,
+        )
         total += float(np.mean((_head(made, noisy, step, states[place - 1]) - wanted) ** 2))
     assert losses.diffusion.item() == pytest.approx(total / repeats, rel=1e-4)
 
 
 def _head(made: VibeVoiceModel, noisy: Any, step: int, condition: Any) -> Any:
     """The diffusion head in NumPy: AdaLN layers on the condition plus the embedded time (Peng et al. 2025, section 2.2)."""
-    weights = {name: part.detach().double().numpy() for name, part in made.diffusion_head.named_parameters()}
+    weights = {
+        name: part.detach().double().numpy()
+        for name, part in made.diffusion_head.named_parameters()
+    }
 
     def silu(x: Any) -> Any:
         return x / (1 + np.exp(-x))
@@ -150,11 +177,16 @@ def _head(made: VibeVoiceModel, noisy: Any, step: int, condition: Any) -> Any:
     guide = silu(weights["cond_proj.weight"] @ condition + time)
     hidden = weights["noisy_images_proj.weight"] @ noisy
     for number in range(made.config.diffusion_head_config.num_hidden_layers):
-        own = {name.removeprefix(f"layers.{number}."): part for name, part in weights.items() if name.startswith(f"layers.{number}.")}
+        own = {
+            name.removeprefix(f"layers.{number}."): part
+            for name, part in weights.items()
+            if name.startswith(f"layers.{number}.")
+        }
         shift, scale, gate = np.split(own["linear.weight"] @ guide, 3)
         inner = rms(hidden, own["norm.weight"]) * (1 + scale) + shift
         hidden = hidden + gate * (
-            own["ffn.down_proj.weight"] @ (silu(own["ffn.gate_proj.weight"] @ inner) * (own["ffn.up_proj.weight"] @ inner))
+            own["ffn.down_proj.weight"]
+            @ (silu(own["ffn.gate_proj.weight"] @ inner) * (own["ffn.up_proj.weight"] @ inner))
         )
     shift, scale = np.split(weights["final_layer.linear_1.weight"] @ guide, 2)
     return weights["final_layer.linear_2.weight"] @ (rms(hidden) * (1 + scale) + shift)
@@ -180,7 +212,11 @@ def test_every_trained_parameter_gets_a_gradient(tied: bool, changes: dict[str, 
             torch.nn.init.normal_(part, std=0.1)
     losses = trained(base.collator(examples(base)).training(examples(base)[:3], 0, 0))
     torch.autograd.backward(losses.diffusion + losses.stop)
-    silent = [name for name, part in trained.named_parameters() if part.requires_grad and (part.grad is None or not part.grad.any())]
+    silent = [
+        name
+        for name, part in trained.named_parameters()
+        if part.requires_grad and (part.grad is None or not part.grad.any())
+    ]
     assert not silent
     assert all(part.grad is None for part in trained.parameters() if not part.requires_grad)
 
@@ -190,11 +226,18 @@ def test_heads_and_connectors_are_trained_as_asked() -> None:
 
     def parts(**changes: Any) -> set[str]:
         made = for_trial(base, TrialSettings(**changes))
-        return {name for name, part in made.named_parameters() if part.requires_grad and "lora" not in name}
+        return {
+            name
+            for name, part in made.named_parameters()
+            if part.requires_grad and "lora" not in name
+        }
 
     assert not parts(lora_head="lora")
     assert {name.split(".")[2] for name in parts(lora_head="full")} == {"diffusion_head"}
-    assert {name.split(".")[2] for name in parts(lora_connectors="full")} == {"multi_modal_projector", "semantic_connector"}
+    assert {name.split(".")[2] for name in parts(lora_connectors="full")} == {
+        "multi_modal_projector",
+        "semantic_connector",
+    }
 
 
 def test_a_sequence_is_the_checkpoints_template_with_the_speech_behind_it() -> None:
@@ -209,25 +252,34 @@ def test_a_sequence_is_the_checkpoints_template_with_the_speech_behind_it() -> N
     assert ids.count(special.begin) == 1 + len(clip.people)
     assert ids.count(special.latent) == clip.patches + prompts
     said = base.layout._tokenizer.decode([token for token in ids if token != special.latent])
-    assert said.startswith(" Transform the text provided by various speakers into speech output, utilizing")
+    assert said.startswith(
+        " Transform the text provided by various speakers into speech output, utilizing"
+    )
     assert (
         " Voice input:\n Speaker 0:<|vision_start|><|vision_end|>\n Speaker 1:<|vision_start|><|vision_end|>\n Text input:\n Speaker 0: "
         in said
     )
     assert said.endswith("\n Speech output:\n<|vision_start|><|vision_end|>")
-    assert isinstance(clip, VibeVoiceExample)
-    assert clip.length >= batch.ids.shape[1] - 1, "what batches are cut by is no less than what they take"
+    assert isinstance(clip, EncodedVibeVoiceClip)
+    assert clip.length >= batch.ids.shape[1] - 1, (
+        "what batches are cut by is no less than what they take"
+    )
 
 
 def test_control_tokens_in_a_transcript_are_text() -> None:
     base = model()
     row = vibe.rows(1)[0]
     odd = base.encode(
-        dataclasses.replace(row, turns=tuple(dataclasses.replace(turn, text="Say <|vision_pad|> now.") for turn in row.turns))
+        dataclasses.replace(
+            row,
+            turns=tuple(
+                dataclasses.replace(turn, text="Say <|vision_pad|> now.") for turn in row.turns
+            ),
+        )
     )
     plain = base.encode(row)
-    assert isinstance(odd, VibeVoiceExample)
-    assert isinstance(plain, VibeVoiceExample)
+    assert isinstance(odd, EncodedVibeVoiceClip)
+    assert isinstance(plain, EncodedVibeVoiceClip)
     latent = base.layout._special.latent
     assert odd.bare.count(latent) == plain.bare.count(latent) == 0
     assert odd.voiced.count(latent) == plain.voiced.count(latent) == 2
@@ -239,7 +291,7 @@ def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_as
     clips = examples(base)
     collator, clip = base.collator(clips), clips[0]
 
-    def prompts(drop: float, epoch: int, of: Example = clip) -> torch.Tensor:
+    def prompts(drop: float, epoch: int, of: EncodedClip = clip) -> torch.Tensor:
         batch = collator.training([of], 0, epoch, Augmentation(prompt_drop=drop))
         return batch.inputs[: len(batch.inputs) - len(batch.targets)]
 
@@ -251,7 +303,9 @@ def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_as
     for epoch in range(50):
         assert not any((latent == mean).all(1).any() for latent in prompts(0.0, epoch))
     row = vibe.rows(1)[0]
-    named = tuple(VoicePrompt(person, acoustic=np.full((3, 64), 7.0, np.float16)) for person in ("p0", "q0"))
+    named = tuple(
+        VoicePrompt(person, acoustic=np.full((3, 64), 7.0, np.float16)) for person in ("p0", "q0")
+    )
     given = base.encode(dataclasses.replace(row, voice_prompts=named))
     assert torch.equal(prompts(0.0, 0, given), quiet.scaled(torch.full((6, 64), 7.0)))
 
@@ -268,14 +322,19 @@ def test_the_vaes_noise_is_an_items_own_and_validation_has_none() -> None:
         spreads.append(float(((batch.targets - rules.scaled(clip.latents)) / rules.scale).std()))
     assert np.sqrt(np.mean(np.square(spreads))) == pytest.approx(0.625, rel=0.1)
     assert np.std(spreads) > 0.2, "the spread is drawn anew for each item"
-    assert torch.equal(base.collator(clips).validation([clip], 4).targets, rules.scaled(clip.latents))
+    assert torch.equal(
+        base.collator(clips).validation([clip], 4).targets, rules.scaled(clip.latents)
+    )
 
 
 def test_silence_before_and_after_is_spoken_too(tmp_path: Path) -> None:
     base = model()
     base.take_from(vibe.write_shards(tmp_path / "shards", FOLDERS[True]))
     clips = examples(base)
-    clip, wanted = clips[0], Augmentation(prompt_drop=1.0, silence_before_s=0.4, silence_after_s=0.8)
+    clip, wanted = (
+        clips[0],
+        Augmentation(prompt_drop=1.0, silence_before_s=0.4, silence_after_s=0.8),
+    )
     batch = base.collator(clips).training([clip], 0, 0, wanted)
     assert wanted.silence_patches == 3 + 6
     assert len(batch.targets) == clip.patches + 9 == len(batch.semantic) == len(batch.spoken)
@@ -285,14 +344,18 @@ def test_silence_before_and_after_is_spoken_too(tmp_path: Path) -> None:
     assert math.isfinite(base(batch).diffusion.item())
 
 
-def test_a_checkpoint_that_never_saw_its_latents_takes_their_scale_from_the_shards(tmp_path: Path) -> None:
+def test_a_checkpoint_that_never_saw_its_latents_takes_their_scale_from_the_shards(
+    tmp_path: Path,
+) -> None:
     bare = write_checkpoint(tmp_path / "bare", scale=None)
     base = VibeVoiceModel.from_checkpoint(Checkpoint.open(str(bare)))
     assert base.rules.scale == 1.0
     base.take_from(vibe.write_shards(tmp_path / "shards", bare, 60))
     clips = examples(base, 60)
     collator = base.collator(clips)
-    latents = torch.cat([collator.training([c], 0, epoch).targets for c in clips for epoch in range(8)])
+    latents = torch.cat(
+        [collator.training([c], 0, epoch).targets for c in clips for epoch in range(8)]
+    )
     assert latents.mean().item() == pytest.approx(0.0, abs=0.05)
     assert latents.std().item() == pytest.approx(1.0, abs=0.05)
 
@@ -309,7 +372,10 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match="made by other encoders"):
         check(vibe.write_shards(tmp_path / "others", other))
     row = vibe.rows(1)[0]
-    crowd = dataclasses.replace(row, turns=tuple(dataclasses.replace(row.turns[0], speaker=f"p{number}") for number in range(5)))
+    crowd = dataclasses.replace(
+        row,
+        turns=tuple(dataclasses.replace(row.turns[0], speaker=f"p{number}") for number in range(5)),
+    )
     with pytest.raises(ShardsError, match="5 speakers in clip000; VibeVoice takes 4"):
         check(vibe.write_shards(tmp_path / "crowd", folder, clips=[crowd, *vibe.rows(6)[1:]]))
     long = dataclasses.replace(row, tokens=5_000)
@@ -322,7 +388,11 @@ def test_names_are_transformers_own() -> None:
     known = Checkpoint.open(str(FOLDERS[False])).files.keys()
     ours = {transformers_name(name) for name, _ in made.named_parameters()}
     assert ours <= known
-    assert {name for name in known - ours if not name.startswith(("model.audio_tower", "model.semantic_tokenizer"))} == {
+    assert {
+        name
+        for name in known - ours
+        if not name.startswith(("model.audio_tower", "model.semantic_tokenizer"))
+    } == {
         "model.latent_scaling_factor",
         "model.latent_bias_factor",
     }

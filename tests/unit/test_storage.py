@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from vibesweep.errors import StorageError
-from vibesweep.storage import Place
+from vibesweep.storage import StoragePath
 
 QUERY = "?endpoint_override=127.0.0.1:9&scheme=http"
 
@@ -31,25 +31,33 @@ def s3_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any will do for that server."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # off Amazon, asking for it takes seconds
+    monkeypatch.setenv(
+        "AWS_EC2_METADATA_DISABLED", "true"
+    )  # off Amazon, asking for it takes seconds
 
 
 @pytest.fixture
-def bucket(s3_port: int, s3_credentials: None) -> Place:
+def bucket(s3_port: int, s3_credentials: None) -> StoragePath:
     """A new bucket; its address says where the server is."""
     name = f"corpus-{secrets.token_hex(4)}"
-    place = Place.of(f"s3://{name}?endpoint_override=127.0.0.1:{s3_port}&scheme=http&allow_bucket_creation=true")
+    place = StoragePath.of(
+        f"s3://{name}?endpoint_override=127.0.0.1:{s3_port}&scheme=http&allow_bucket_creation=true"
+    )
     place.filesystem.create_dir(name)
     return place
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> StoragePath:
     """A folder that is not there yet, on each kind of store."""
     if request.param == "s3":
-        found: Place = request.getfixturevalue("bucket")
+        found: StoragePath = request.getfixturevalue("bucket")
         return found / "some" / "folder"
-    return Place.of(tmp_path / "folder") if request.param == "local" else Place.of(f"memory://{secrets.token_hex(4)}/folder")
+    return (
+        StoragePath.of(tmp_path / "folder")
+        if request.param == "local"
+        else StoragePath.of(f"memory://{secrets.token_hex(4)}/folder")
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,31 +74,47 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     ],
 )
 def test_an_address_is_known_by_one_form(address: str, known_as: str) -> None:
-    assert Place.of(address).address == str(Place.of(address)) == known_as
-    assert Place.of(known_as) == Place.of(address)
+    assert StoragePath.of(address).address == str(StoragePath.of(address)) == known_as
+    assert StoragePath.of(known_as) == StoragePath.of(address)
 
 
-def test_a_relative_path_starts_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_starts_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Place.of("a/../b") == Place.of(tmp_path / "b")
-    assert Place.of(Path("b")).local == tmp_path / "b"
+    assert StoragePath.of("a/../b") == StoragePath.of(tmp_path / "b")
+    assert StoragePath.of(Path("b")).local == tmp_path / "b"
 
 
 def test_a_file_uri_with_a_host_is_refused() -> None:
     with pytest.raises(StorageError, match="three slashes"):
-        Place.of("file://data/corpus")
+        StoragePath.of("file://data/corpus")
 
 
-@pytest.mark.parametrize("base", ["/f", "s3://bucket", "s3://bucket/f", f"s3://bucket/f{QUERY}", f"s3://bucket{QUERY}", "memory://x/f"])
-@pytest.mark.parametrize("name", ["a.wav", "a/b.wav", "what?.wav", "100%.wav", "take#2.wav", "ü b", "wavs/x:y"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "/f",
+        "s3://bucket",
+        "s3://bucket/f",
+        f"s3://bucket/f{QUERY}",
+        f"s3://bucket{QUERY}",
+        "memory://x/f",
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["a.wav", "a/b.wav", "what?.wav", "100%.wav", "take#2.wav", "ü b", "wavs/x:y"]
+)
 def test_parts_of_a_place_fit_together(base: str, name: str) -> None:
-    folder = Place.of(base)
+    folder = StoragePath.of(base)
     place = folder / name
     assert place.name == name.rpartition("/")[2]
     assert place.relative_to(folder) == name
-    assert place.parent == (folder / "a" if "a/" in name else folder / "wavs" if "wavs/" in name else folder)
+    assert place.parent == (
+        folder / "a" if "a/" in name else folder / "wavs" if "wavs/" in name else folder
+    )
     assert place.address.endswith(base.partition("?")[2])
-    assert Place.of(place.address) == place
+    assert StoragePath.of(place.address) == place
     assert folder / place.address == place
 
 
@@ -108,22 +132,22 @@ def test_parts_of_a_place_fit_together(base: str, name: str) -> None:
     ],
 )
 def test_a_name_in_a_table_leads_to_a_place(base: str, name: str, expected: str) -> None:
-    assert (Place.of(base) / name).address == expected
+    assert (StoragePath.of(base) / name).address == expected
 
 
 def test_a_root_lies_in_itself() -> None:
     for root in ("/", "s3://bucket", f"s3://bucket{QUERY}", "memory://"):
-        assert Place.of(root).parent == Place.of(root)
-    assert Place.of(f"s3://bucket{QUERY}").name == "bucket"
+        assert StoragePath.of(root).parent == StoragePath.of(root)
+    assert StoragePath.of(f"s3://bucket{QUERY}").name == "bucket"
 
 
 @pytest.mark.parametrize("other", ["/fo", "/f/oo", "s3://b/f", f"s3://b/f{QUERY}", "s3://c"])
 def test_what_lies_elsewhere_keeps_its_address(other: str) -> None:
     for place in ("/foo/a", "s3://b/foo/a"):
-        assert Place.of(place).relative_to(Place.of(other)) == place
+        assert StoragePath.of(place).relative_to(StoragePath.of(other)) == place
 
 
-def test_a_file_comes_and_goes(folder: Place) -> None:
+def test_a_file_comes_and_goes(folder: StoragePath) -> None:
     file = folder / "deep" / "what? 100%#ü.bin"
     assert not any((file.is_file(), file.is_dir(), folder.is_dir()))
     assert (file.stat(), folder.files()) == (None, [])
@@ -131,7 +155,11 @@ def test_a_file_comes_and_goes(folder: Place) -> None:
     file.write_bytes(b"first")
     file.write_bytes(b"second")
     assert (file.is_file(), file.is_dir()) == (True, False)
-    assert ((folder / "deep").is_dir(), (folder / "deep").is_file(), (folder / "deep").stat()) == (True, False, None)
+    assert ((folder / "deep").is_dir(), (folder / "deep").is_file(), (folder / "deep").stat()) == (
+        True,
+        False,
+        None,
+    )
     assert file.read_bytes() == b"second"
     file.remove()
     assert not file.is_file()
@@ -139,23 +167,27 @@ def test_a_file_comes_and_goes(folder: Place) -> None:
         file.read_bytes()
 
 
-def test_files_of_a_folder_are_those_right_inside(folder: Place) -> None:
+def test_files_of_a_folder_are_those_right_inside(folder: StoragePath) -> None:
     for name in ("b.wav", "a.wav", "inner/c.wav", "empty"):
         (folder / name).write_bytes(b"" if name == "empty" else b"12")
-    assert [(stat.name, stat.size) for stat in folder.files()] == [("a.wav", 2), ("b.wav", 2), ("empty", 0)]
+    assert [(stat.name, stat.size) for stat in folder.files()] == [
+        ("a.wav", 2),
+        ("b.wav", 2),
+        ("empty", 0),
+    ]
     assert [(folder / stat.name).stat() for stat in folder.files()] == folder.files()
     folder.remove()
     assert not (folder / "inner" / "c.wav").is_file()
     assert folder.files() == []
 
 
-def write_half(file: Place) -> None:
+def write_half(file: StoragePath) -> None:
     with file.writing() as stream:
         stream.write(b"half")
         raise KeyboardInterrupt
 
 
-def test_a_block_that_fails_leaves_what_was_there(folder: Place) -> None:
+def test_a_block_that_fails_leaves_what_was_there(folder: StoragePath) -> None:
     file = folder / "a.bin"
     for before in (None, b"whole"):
         if before:
@@ -166,7 +198,7 @@ def test_a_block_that_fails_leaves_what_was_there(folder: Place) -> None:
         assert [stat.name for stat in folder.files()] == (["a.bin"] if before else [])
 
 
-def test_a_file_is_not_seen_before_it_is_whole(folder: Place) -> None:
+def test_a_file_is_not_seen_before_it_is_whole(folder: StoragePath) -> None:
     file = folder / "a.bin"
     with file.writing() as stream:
         stream.write(b"x" * 6_000_000)  # more than one part of an upload
@@ -176,9 +208,12 @@ def test_a_file_is_not_seen_before_it_is_whole(folder: Place) -> None:
     assert [stat.name for stat in folder.files()] == ["a.bin"]
 
 
-def test_one_file_written_by_many_at_once_is_whole(folder: Place) -> None:
+def test_one_file_written_by_many_at_once_is_whole(folder: StoragePath) -> None:
     contents = [bytes([i]) * 10_000 for i in range(4)]
-    writers = [threading.Thread(target=(folder / "a.bin").write_bytes, args=(content,)) for content in contents]
+    writers = [
+        threading.Thread(target=(folder / "a.bin").write_bytes, args=(content,))
+        for content in contents
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -187,7 +222,7 @@ def test_one_file_written_by_many_at_once_is_whole(folder: Place) -> None:
     assert [stat.name for stat in folder.files()] == ["a.bin"]
 
 
-def test_a_fetched_file_has_a_path(folder: Place) -> None:
+def test_a_fetched_file_has_a_path(folder: StoragePath) -> None:
     file = folder / "a.wav"
     file.write_bytes(b"sound")
     with file.fetched() as path:
@@ -199,14 +234,14 @@ def test_a_fetched_file_has_a_path(folder: Place) -> None:
             pass
 
 
-def test_folders_are_those_right_inside(folder: Place) -> None:
+def test_folders_are_those_right_inside(folder: StoragePath) -> None:
     for name in ("b/x", "a/y", "a/inner/z", "file"):
         (folder / name).write_bytes(b"1")
     assert folder.folders() == [folder / "a", folder / "b"]
     assert (folder / "none").folders() == []
 
 
-def test_files_of_this_machine_come_and_go(folder: Place, tmp_path: Path) -> None:
+def test_files_of_this_machine_come_and_go(folder: StoragePath, tmp_path: Path) -> None:
     (tmp_path / "here").write_bytes(b"content")
     (folder / "deep" / "there").upload(tmp_path / "here")
     (folder / "deep" / "there").download(tmp_path / "back")
@@ -215,7 +250,7 @@ def test_files_of_this_machine_come_and_go(folder: Place, tmp_path: Path) -> Non
         (folder / "none").download(tmp_path / "back")
 
 
-def test_a_draft_becomes_the_file_when_it_is_whole(folder: Place) -> None:
+def test_a_draft_becomes_the_file_when_it_is_whole(folder: StoragePath) -> None:
     file = folder / "deep" / "file.bin"
     with file.drafted() as path:
         path.write_bytes(b"first")
@@ -229,43 +264,52 @@ def test_a_draft_becomes_the_file_when_it_is_whole(folder: Place) -> None:
 def test_local_times_and_odd_names_are_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     os.utime(tmp_path / "a", ns=(5, 1_234_567_890_123_456_789))
-    (found,) = Place.of(tmp_path).files()
+    (found,) = StoragePath.of(tmp_path).files()
     assert found.mtime_ns == 1_234_567_890_123_456_789
-    assert Place.of(tmp_path / "a").stat() == found
-    assert Place("/a\x00b").stat() is None
+    assert StoragePath.of(tmp_path / "a").stat() == found
+    assert StoragePath("/a\x00b").stat() is None
     with open(os.fsencode(tmp_path) + b"/\xff", "w"):
-        assert len(Place.of(tmp_path).files()) == 2
+        assert len(StoragePath.of(tmp_path).files()) == 2
 
 
 def test_a_link_to_a_folder_goes_without_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").touch()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    Place.of(tmp_path / "link").remove()
+    StoragePath.of(tmp_path / "link").remove()
     assert not (tmp_path / "link").exists()
     assert (tmp_path / "real" / "a").exists()
 
 
-def test_the_servers_address_may_be_a_variable(bucket: Place, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_servers_address_may_be_a_variable(
+    bucket: StoragePath, s3_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (bucket / "a").write_bytes(b"1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
-    assert (Place.of(f"s3://{bucket.name}") / "a").read_bytes() == b"1"
+    assert (StoragePath.of(f"s3://{bucket.name}") / "a").read_bytes() == b"1"
 
 
-def test_parquet_is_written_and_read(folder: Place) -> None:
+def test_parquet_is_written_and_read(folder: StoragePath) -> None:
     import pyarrow
     import pyarrow.parquet
 
     table = pyarrow.table({"id": ["a", "b"]})
     with (folder / "a.parquet").writing() as stream:
         pyarrow.parquet.write_table(table, stream)
-    assert pyarrow.parquet.read_table((folder / "a.parquet").path, filesystem=folder.filesystem) == table
+    assert (
+        pyarrow.parquet.read_table((folder / "a.parquet").path, filesystem=folder.filesystem)
+        == table
+    )
 
 
 def test_a_store_that_cannot_be_had_is_named() -> None:
-    for address in ("nowhere://bucket/a", "s3://bucket/a?colour=red", "ftp://127.0.0.1:9/a"):  # the last: nobody listens there
+    for address in (
+        "nowhere://bucket/a",
+        "s3://bucket/a?colour=red",
+        "ftp://127.0.0.1:9/a",
+    ):  # the last: nobody listens there
         with pytest.raises(StorageError) as caught:
-            Place.of(address).is_file()
+            StoragePath.of(address).is_file()
         assert caught.value.where.startswith(address.partition("/a")[0])
         assert caught.value.fix
 
@@ -273,28 +317,46 @@ def test_a_store_that_cannot_be_had_is_named() -> None:
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as caught:
-        Place.of(tmp_path / "file" / "a").write_bytes(b"1")
+        StoragePath.of(tmp_path / "file" / "a").write_bytes(b"1")
     assert caught.value.where == str(tmp_path / "file" / "a")
     with pytest.raises(StorageError):
-        Place.of(tmp_path / "file").files()
+        StoragePath.of(tmp_path / "file").files()
 
 
-def test_a_bucket_that_is_not_there_is_named(bucket: Place) -> None:
-    missing = Place.of(bucket.address.replace(bucket.name, "no-such-bucket").removesuffix("&allow_bucket_creation=true")) / "a"
+def test_a_bucket_that_is_not_there_is_named(bucket: StoragePath) -> None:
+    missing = (
+        StoragePath.of(
+            bucket.address.replace(bucket.name, "no-such-bucket").removesuffix(
+                "&allow_bucket_creation=true"
+            )
+        )
+        / "a"
+    )
     assert not missing.is_file()
     with pytest.raises(StorageError) as caught:
         missing.write_bytes(b"1")
     assert caught.value.where == missing.address
 
 
-def test_a_server_that_is_not_there_is_named(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_named(
+    s3_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
 
     once = AwsStandardS3RetryStrategy(max_attempts=1)  # by itself pyarrow tries for 6 s
-    store = S3FileSystem(endpoint_override="127.0.0.1:9", scheme="http", region="us-east-1", retry_strategy=once)
+    store = S3FileSystem(
+        endpoint_override="127.0.0.1:9", scheme="http", region="us-east-1", retry_strategy=once
+    )
     monkeypatch.setattr("vibesweep.storage._remote", lambda root, query: (store, "bucket"))
-    place = Place.of(f"s3://bucket/a{QUERY}")
-    for ask in (place.is_file, place.is_dir, place.stat, place.files, place.remove, lambda: place.write_bytes(b"1")):
+    place = StoragePath.of(f"s3://bucket/a{QUERY}")
+    for ask in (
+        place.is_file,
+        place.is_dir,
+        place.stat,
+        place.files,
+        place.remove,
+        lambda: place.write_bytes(b"1"),
+    ):
         with pytest.raises(StorageError, match=r"127\.0\.0\.1") as caught:
             ask()
         assert caught.value.where == place.address

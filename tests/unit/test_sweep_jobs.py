@@ -16,8 +16,8 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 from vibesweep import cli
 from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError
-from vibesweep.sweep import jobs
-from vibesweep.sweep.shipping import copy_space
+from vibesweep.sweep.jobs import server as jobs
+from vibesweep.sweep.jobs.shipping import copy_space
 
 SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)})
 SERVER = "http://head:8265"
@@ -25,7 +25,14 @@ SERVER = "http://head:8265"
 
 def job(name: str, status: JobStatus, submission: str, began: int = 0) -> JobDetails:
     facts = {"sweep": name, "folder": f"s3://b/sweeps/{name}"} if name else None
-    return JobDetails(type=JobType.SUBMISSION, submission_id=submission, status=status, metadata=facts, start_time=began, entrypoint="x")
+    return JobDetails(
+        type=JobType.SUBMISSION,
+        submission_id=submission,
+        status=status,
+        metadata=facts,
+        start_time=began,
+        entrypoint="x",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +68,16 @@ def test_an_address_that_is_no_job_servers_is_refused() -> None:
 
 
 @pytest.mark.parametrize("work", ["s3://bucket/folder", "/mnt/shared", "gs://b"])
-def test_what_a_cluster_can_see_goes(work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cluster_can_see_goes(
+    work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for corpus in ("demo", "s3://bucket/corpus", "/mnt/corpus"):
-        for model in ("mel-tiny", "vibevoice:vibevoice/VibeVoice-1.5B-hf", "vibevoice:/mnt/checkpoint"):
+        for model in (
+            "mel-tiny",
+            "vibevoice:vibevoice/VibeVoice-1.5B-hf",
+            "vibevoice:/mnt/checkpoint",
+        ):
             jobs.refuse_local(replace(SWEEP, corpus=corpus, model=model), work)
 
 
@@ -87,7 +100,9 @@ def test_what_lies_on_this_machine_is_refused(
         jobs.refuse_local(replace(SWEEP, **change), work)  # type: ignore[arg-type]
 
 
-def test_a_corpus_named_demo_here_is_not_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corpus_named_demo_here_is_not_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
     with pytest.raises(ClusterError, match="corpus is demo"):
@@ -96,7 +111,11 @@ def test_a_corpus_named_demo_here_is_not_the_demo(tmp_path: Path, monkeypatch: p
 
 def test_a_name_is_an_id_until_it_has_been_one() -> None:
     assert jobs._new_id([], "lr_opt") == "lr_opt"
-    ended = [job("lr_opt", JobStatus.FAILED, "lr_opt"), job("", JobStatus.RUNNING, "lr_opt-2"), job("", JobStatus.RUNNING, "other")]
+    ended = [
+        job("lr_opt", JobStatus.FAILED, "lr_opt"),
+        job("", JobStatus.RUNNING, "lr_opt-2"),
+        job("", JobStatus.RUNNING, "other"),
+    ]
     assert jobs._new_id(ended, "lr_opt") == "lr_opt-3"
     assert jobs._new_id([], "a b/ü") == "a-b--"
     with pytest.raises(ClusterError, match="a job runs a sweep named lr_opt already"):
@@ -104,9 +123,15 @@ def test_a_name_is_an_id_until_it_has_been_one() -> None:
 
 
 def test_the_latest_job_of_a_name_is_meant() -> None:
-    known = [job("a", JobStatus.STOPPED, "a", 1), job("a", JobStatus.RUNNING, "a-2", 2), job("", JobStatus.RUNNING, "x", 3)]
+    known = [
+        job("a", JobStatus.STOPPED, "a", 1),
+        job("a", JobStatus.RUNNING, "a-2", 2),
+        job("", JobStatus.RUNNING, "x", 3),
+    ]
     assert jobs._find(known, "a").submission_id == "a-2"
-    with pytest.raises(ClusterError, match=r"no job runs or ran a sweep named b\. Sweeps there: a\."):
+    with pytest.raises(
+        ClusterError, match=r"no job runs or ran a sweep named b\. Sweeps there: a\."
+    ):
         jobs._find(known, "b")
 
 
@@ -119,7 +144,9 @@ def test_how_a_job_ended_is_told() -> None:
     with pytest.raises(ClusterError, match="no room for it"):
         jobs._tell_end(failed.model_copy(update={"message": "no room\nfor it"}), said.append)
     with pytest.raises(ClusterError, match="exit code 2"):
-        jobs._tell_end(failed.model_copy(update={"message": "…", "driver_exit_code": 2}), said.append)
+        jobs._tell_end(
+            failed.model_copy(update={"message": "…", "driver_exit_code": 2}), said.append
+        )
 
 
 class Server:
@@ -151,7 +178,10 @@ def test_a_sweep_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None
     ("breaks", "why"),
     [
         (None, "broke off"),
-        (RuntimeError("closed unexpectedly with close code 1006"), r"broke off \(closed unexpectedly with close code 1006\)"),
+        (
+            RuntimeError("closed unexpectedly with close code 1006"),
+            r"broke off \(closed unexpectedly with close code 1006\)",
+        ),
         (ServerDisconnectedError(), r"broke off \(Server disconnected\)"),
     ],
 )
@@ -189,18 +219,33 @@ def test_output_goes_into_a_pipe_as_it_comes(monkeypatch: pytest.MonkeyPatch) ->
     assert seen == [b"a line\n"]
 
 
-def test_only_the_space_and_what_it_imports_is_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk, spaces, shipped = tmp_path / "desk", tmp_path / "desk" / "spaces", tmp_path / "shipped"
-    for folder in (spaces, shipped, desk / "family", desk / "vibesweep", desk / "sweeps" / "one", desk / ".git"):
+def test_only_the_space_and_what_it_imports_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged, spaces, shipped = (
+        tmp_path / "staged",
+        tmp_path / "staged" / "spaces",
+        tmp_path / "shipped",
+    )
+    for folder in (
+        spaces,
+        shipped,
+        staged / "family",
+        staged / "vibesweep",
+        staged / "sweeps" / "one",
+        staged / ".git",
+    ):
         folder.mkdir(parents=True)
-    (spaces / "mine.py").write_text("import optuna, beside\nfrom family.rates import HIGH\nfrom vibesweep import Sweep\n")
+    (spaces / "mine.py").write_text(
+        "import optuna, beside\nfrom family.rates import HIGH\nfrom vibesweep import Sweep\n"
+    )
     (spaces / "beside.py").write_text("import further\nimport beside\n")
-    (desk / "further.py").write_text("")
-    (desk / "unused.py").write_text("")
-    (desk / "vibesweep" / "__init__.py").write_text("")
-    (desk / "family" / "__init__.py").write_text("")
-    (desk / "family" / "rates.py").write_text("HIGH = 1.0\n")
-    monkeypatch.chdir(desk)
+    (staged / "further.py").write_text("")
+    (staged / "unused.py").write_text("")
+    (staged / "vibesweep" / "__init__.py").write_text("")
+    (staged / "family" / "__init__.py").write_text("")
+    (staged / "family" / "rates.py").write_text("HIGH = 1.0\n")
+    monkeypatch.chdir(staged)
     copy_space(spaces / "mine.py", shipped)
     files = {path.relative_to(shipped).as_posix() for path in shipped.rglob("*.py")}
     assert files == {"mine.py", "beside.py", "further.py", "family/__init__.py", "family/rates.py"}

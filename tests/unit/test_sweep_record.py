@@ -14,15 +14,32 @@ from rich.console import Console
 
 from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import SweepError
-from vibesweep.sweep.outcome import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, RUNNING
-from vibesweep.sweep.progress import Progress, format_seconds, line_of, summary_of, table_of
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json, find_sweep, list_sweeps
+from vibesweep.sweep.record.progress import Progress, format_seconds, line_of, summary_of, table_of
+from vibesweep.sweep.record.record import (
+    SweepFolder,
+    SweepRecord,
+    TrialRecord,
+    as_json,
+    find_sweep,
+    list_sweeps,
+)
+from vibesweep.sweep.record.states import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, RUNNING
 
-SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},))
+SWEEP = Sweep(
+    {"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},)
+)
 
 
 def trial(number: int, state: str, best: float | None, **more: object) -> TrialRecord:
-    return TrialRecord(f"id{number}", number, {"learning_rate": 1e-4 * (number + 1)}, {}, state, best_loss_val=best, **more)  # type: ignore[arg-type]
+    return TrialRecord(
+        f"id{number}",
+        number,
+        {"learning_rate": 1e-4 * (number + 1)},
+        {},
+        state,
+        best_loss_val=best,
+        **more,
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -34,7 +51,17 @@ def record() -> SweepRecord:
         trial(2, PRUNED, 0.4, step=30, rung=2),
         trial(3, RUNNING, None),
     ]
-    return SweepRecord("mine", "mel-tiny", "/shards", "abc", as_json(SWEEP), 1, {"ray": "2"}, base_loss_val=0.7, trials=trials)
+    return SweepRecord(
+        "mine",
+        "mel-tiny",
+        "/shards",
+        "abc",
+        as_json(SWEEP),
+        1,
+        {"ray": "2"},
+        base_loss_val=0.7,
+        trials=trials,
+    )
 
 
 def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
@@ -42,7 +69,9 @@ def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
     folder.write(record)
     assert folder.read() == record
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
-    assert json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+    assert (
+        json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +84,9 @@ def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
         ('{"schema_version": 1, "trials": []}', "cannot be read"),
     ],
 )
-def test_a_record_that_cannot_be_read_is_a_users_case(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_record_that_cannot_be_read_is_a_users_case(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
     if text is not None:
         (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(SweepError, match=message):
@@ -78,7 +109,9 @@ def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
 
 def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: Path) -> None:
     for number, name in enumerate(("late", "early")):
-        SweepFolder(tmp_path / "sweeps" / name).write(replace(record, name=name, started_unix_s=10.0 - number))
+        SweepFolder(tmp_path / "sweeps" / name).write(
+            replace(record, name=name, started_unix_s=10.0 - number)
+        )
     assert [found.name for found in list_sweeps(tmp_path)] == ["early", "late"]
     assert find_sweep("late", tmp_path).read().name == "late"
     assert find_sweep(str(tmp_path / "sweeps" / "early"), Path("elsewhere")).read().name == "early"
@@ -92,8 +125,13 @@ def test_a_sweep_as_json_holds_all_but_its_space() -> None:
 
 
 def test_a_line_tells_of_a_trial(record: SweepRecord) -> None:
-    assert line_of(record.trials[0]) == "trial   0 complete rung 2 step   90 loss 0.5000 3.0 steps/s learning_rate=0.0001"
-    assert "3.0 steps/s trains 0.15 M learning" in line_of(replace(record.trials[0], trained_parameters=147_456))
+    assert (
+        line_of(record.trials[0])
+        == "trial   0 complete rung 2 step   90 loss 0.5000 3.0 steps/s learning_rate=0.0001"
+    )
+    assert "3.0 steps/s trains 0.15 M learning" in line_of(
+        replace(record.trials[0], trained_parameters=147_456)
+    )
     assert line_of(record.trials[1]).endswith("learning_rate=0.0002 (the loss was nan)")
     assert "loss - " in line_of(record.trials[3])
 
@@ -141,14 +179,22 @@ def test_times_are_short(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
 
 
-def test_a_loss_that_is_not_finite_never_reaches_the_record(record: SweepRecord, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_never_reaches_the_record(
+    record: SweepRecord, tmp_path: Path
+) -> None:
     record.trials[0].loss_val = math.nan
     with pytest.raises(ValueError, match="JSON"):
         SweepFolder(tmp_path).write(record)
 
 
 def test_states_are_words(record: SweepRecord) -> None:
-    assert {one.state for one in record.trials} | {FAILED} == {"complete", "diverged", "pruned", "running", "failed"}
+    assert {one.state for one in record.trials} | {FAILED} == {
+        "complete",
+        "diverged",
+        "pruned",
+        "running",
+        "failed",
+    }
 
 
 def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:

@@ -15,11 +15,13 @@ from ray.tune.schedulers import TrialScheduler
 
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import SpaceError
-from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED, STOPPED
-from vibesweep.sweep.scheduler import StepAsha
-from vibesweep.sweep.searcher import STUDY_NAME, StepSearch, study_storage
+from vibesweep.sweep.record.states import COMPLETE, DIVERGED, FAILED, STOPPED
+from vibesweep.sweep.search.scheduler import StepAsha
+from vibesweep.sweep.search.searcher import STUDY_NAME, StepSearch, study_storage
 
-SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8)
+SWEEP = Sweep(
+    {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8
+)
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 
 
@@ -30,7 +32,9 @@ def result(step: int, loss: float, outcome: str | None = None, reason: str = "")
 @pytest.fixture(params=["memory", "journal"])
 def search(request: pytest.FixtureRequest, tmp_path: Path) -> StepSearch:
     """Over a study in memory, and over one in a file."""
-    return StepSearch(SWEEP, study_storage(tmp_path / "study.journal") if request.param == "journal" else None)
+    return StepSearch(
+        SWEEP, study_storage(tmp_path / "study.journal") if request.param == "journal" else None
+    )
 
 
 class TestSearch:
@@ -70,15 +74,22 @@ class TestSearch:
         assert trial.user_attrs["diverged"] == "the loss was nan"
         assert trial.constraints == {"diverged": 1.0}
 
-    @pytest.mark.parametrize("told", [(result(0, math.nan, FAILED, "killed"), False), (None, True), (result(2, 0.4), True)])
-    def test_a_failed_trial_says_nothing_about_its_settings(self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]) -> None:
+    @pytest.mark.parametrize(
+        "told",
+        [(result(0, math.nan, FAILED, "killed"), False), (None, True), (result(2, 0.4), True)],
+    )
+    def test_a_failed_trial_says_nothing_about_its_settings(
+        self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]
+    ) -> None:
         search.suggest("a")
         search.on_trial_complete("a", told[0], error=told[1])
         (trial,) = search.study.trials
         assert trial.state == TrialState.FAIL
         assert trial.user_attrs["outcome"] == FAILED
 
-    def test_closing_ends_what_still_runs_and_no_end_is_told_twice(self, search: StepSearch) -> None:
+    def test_closing_ends_what_still_runs_and_no_end_is_told_twice(
+        self, search: StepSearch
+    ) -> None:
         for name in "ab":
             search.suggest(name)
         search.on_trial_complete("a", result(8, 0.5, COMPLETE))
@@ -91,7 +102,12 @@ class TestSearch:
         assert second.user_attrs["outcome"] == STOPPED
 
     def test_the_sampler_goes_on_after_every_kind_of_end(self, search: StepSearch) -> None:
-        ends = [result(8, 0.5, COMPLETE), result(2, 0.9), result(1, math.inf, DIVERGED, "loss"), result(0, math.nan, FAILED, "killed")]
+        ends = [
+            result(8, 0.5, COMPLETE),
+            result(2, 0.9),
+            result(1, math.inf, DIVERGED, "loss"),
+            result(0, math.nan, FAILED, "killed"),
+        ]
         for number in range(12):
             search.suggest(str(number))
             search.on_trial_complete(str(number), ends[number % 4])
@@ -103,7 +119,9 @@ def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
     search = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
     search.suggest("a")
     search.on_trial_complete("a", result(1, math.inf, DIVERGED, "the loss was inf"))
-    study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(tmp_path / "study.journal"))
+    study = optuna.load_study(
+        study_name=STUDY_NAME, storage=study_storage(tmp_path / "study.journal")
+    )
     assert study.trials[0].intermediate_values == {1: math.inf}
 
 
@@ -156,7 +174,9 @@ class TestAsha:
         return asha.on_trial_result(controller, trial, result(step, loss))
 
     def test_rungs_lie_where_the_budget_says(self, asha: StepAsha) -> None:
-        assert sorted(rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.max_steps) == list(SWEEP.budget.rung_steps)
+        assert sorted(
+            rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.max_steps
+        ) == list(SWEEP.budget.rung_steps)
 
     def test_a_trial_at_a_rung_is_held_against_those_before_it(self, asha: StepAsha) -> None:
         assert self.tell(asha, "a", 2, 0.5) == CONTINUE, "the first at a rung has no rival"
@@ -170,7 +190,9 @@ class TestAsha:
         assert self.tell(asha, "a", 3, 0.9) == CONTINUE
 
     @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-    def test_a_loss_that_is_not_finite_stops_and_enters_no_rung(self, asha: StepAsha, loss: float) -> None:
+    def test_a_loss_that_is_not_finite_stops_and_enters_no_rung(
+        self, asha: StepAsha, loss: float
+    ) -> None:
         assert self.tell(asha, "a", 2, loss) == STOP
         assert self.tell(asha, "b", 2, 0.5) == CONTINUE, "the first that counts"
         assert self.tell(asha, "c", 1, loss) == STOP

@@ -13,8 +13,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from vibesweep.config import OPTIMIZERS, SCHEDULES, Budget, Sweep, TrialSettings
 from vibesweep.errors import SpaceError
-from vibesweep.sweep.space import check_space, load_space, settings_with, suggest
-from vibesweep.training import optim, schedules
+from vibesweep.sweep.search.space import check_space, load_space, settings_with, suggest
+from vibesweep.training.optim import optimizers as optim
+from vibesweep.training.optim import schedules
 
 HEAD = "from vibesweep import Budget, Sweep, TrialSettings\n"
 FUNCTION = HEAD + "def space(trial):\n"
@@ -43,7 +44,9 @@ def load(tmp_path: Path) -> Callable[[str], Sweep]:
         (Budget(1, 1, 2), (1,), ()),
     ],
 )
-def test_a_budget_lays_out_reports_and_rungs(budget: Budget, reports: tuple[int, ...], rungs: tuple[int, ...]) -> None:
+def test_a_budget_lays_out_reports_and_rungs(
+    budget: Budget, reports: tuple[int, ...], rungs: tuple[int, ...]
+) -> None:
     assert budget.report_steps == reports
     assert budget.rung_steps == rungs
     assert set(rungs) <= set(reports), "ASHA decides on reports"
@@ -72,21 +75,47 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     [
         ("sweep = (\n", r"my_space\.py:1: SyntaxError"),
         (HEAD + "x = 1\nsweep = Sweep(1 / 0)\n", r"my_space\.py:3: ZeroDivisionError"),
-        (HEAD + "import no_such_module\n", r"my_space\.py:2: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            HEAD + "import no_such_module\n",
+            r"my_space\.py:2: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
         (HEAD + "raise SystemExit('enough')\n", r"my_space\.py:2: SystemExit: enough"),
         (HEAD, r"my_space\.py: defines no `sweep`"),
         ("sweep = {'learning_rate': 1e-4}\n", r"my_space\.py: `sweep` is a dict"),
-        (HEAD + "\nsweep = Sweep({}, budget=Budget(grace_steps=0))\n", r"my_space\.py:3: grace_steps is 0"),
-        (FUNCTION + "    trial.suggest_float('rate', 0, 1)\nsweep = Sweep(space)\n", r"my_space\.py: suggests rate\. Known are .*seed"),
-        (FUNCTION + "    return {'seed': 1.5}\nsweep = Sweep(space)\n", r"my_space\.py: seed is 1\.5\. Seed takes int"),
-        (FUNCTION + "    return {'lora_rank': 0}\nsweep = Sweep(space)\n", r"lora_rank is 0\. Choose at least 1"),
-        (FUNCTION + "    return {'method': 'prompt'}\nsweep = Sweep(space)\n", "method is 'prompt'. Choose among lora"),
+        (
+            HEAD + "\nsweep = Sweep({}, budget=Budget(grace_steps=0))\n",
+            r"my_space\.py:3: grace_steps is 0",
+        ),
+        (
+            FUNCTION + "    trial.suggest_float('rate', 0, 1)\nsweep = Sweep(space)\n",
+            r"my_space\.py: suggests rate\. Known are .*seed",
+        ),
+        (
+            FUNCTION + "    return {'seed': 1.5}\nsweep = Sweep(space)\n",
+            r"my_space\.py: seed is 1\.5\. Seed takes int",
+        ),
+        (
+            FUNCTION + "    return {'lora_rank': 0}\nsweep = Sweep(space)\n",
+            r"lora_rank is 0\. Choose at least 1",
+        ),
+        (
+            FUNCTION + "    return {'method': 'prompt'}\nsweep = Sweep(space)\n",
+            "method is 'prompt'. Choose among lora",
+        ),
         (FUNCTION + "    return [1]\nsweep = Sweep(space)\n", r"the function returned a list"),
-        (FUNCTION + "    trial.suggest_int('seed', 5, 1)\nsweep = Sweep(space)\n", r"my_space\.py:3: ValueError"),
-        (FUNCTION + "    pass\nsweep = Sweep(space, try_first=({'seed': 1},))\n", r"try_first\[0\]: .* does not suggest seed"),
+        (
+            FUNCTION + "    trial.suggest_int('seed', 5, 1)\nsweep = Sweep(space)\n",
+            r"my_space\.py:3: ValueError",
+        ),
+        (
+            FUNCTION + "    pass\nsweep = Sweep(space, try_first=({'seed': 1},))\n",
+            r"try_first\[0\]: .* does not suggest seed",
+        ),
     ],
 )
-def test_mistakes_are_named_with_their_place(load: Callable[[str], Sweep], text: str, message: str) -> None:
+def test_mistakes_are_named_with_their_place(
+    load: Callable[[str], Sweep], text: str, message: str
+) -> None:
     with pytest.raises(SpaceError, match=message) as caught:
         load(text)
     assert "\n" not in str(caught.value)
@@ -109,9 +138,15 @@ def test_a_setting_may_exist_only_in_one_branch(load: Callable[[str], Sweep]) ->
     sweep = load(HEAD + CONDITIONAL)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [suggest(sweep, study.ask()) for _ in range(20)]
-    assert {frozenset(swept) for swept, _ in drawn} == {frozenset({"method", "lora_rank"}), frozenset({"method", "freeze_layers"})}
+    assert {frozenset(swept) for swept, _ in drawn} == {
+        frozenset({"method", "lora_rank"}),
+        frozenset({"method", "freeze_layers"}),
+    }
     assert all(settings.batch_clips == 3 for _, settings in drawn)
-    assert all(settings.weight_decay == 0.0 and isinstance(settings.weight_decay, float) for _, settings in drawn)
+    assert all(
+        settings.weight_decay == 0.0 and isinstance(settings.weight_decay, float)
+        for _, settings in drawn
+    )
 
 
 def test_a_mistake_in_a_rare_branch_is_found_before_the_sweep(load: Callable[[str], Sweep]) -> None:
@@ -120,7 +155,12 @@ def test_a_mistake_in_a_rare_branch_is_found_before_the_sweep(load: Callable[[st
 
 
 def test_a_dict_of_distributions_is_a_space() -> None:
-    sweep = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "lora_rank": IntDistribution(2, 4)})
+    sweep = Sweep(
+        {
+            "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+            "lora_rank": IntDistribution(2, 4),
+        }
+    )
     check_space(sweep)
     swept, settings = suggest(sweep, optuna.create_study().ask())
     assert set(swept) == {"learning_rate", "lora_rank"}
@@ -146,7 +186,10 @@ def test_a_dict_of_distributions_is_a_space() -> None:
         ({"lora_connectors": "none"}, "choose among lora, full, frozen"),
         ({"lora_targets": "(q"}, "no regular expression"),
         ({"optimizer": "schedule_free_adamw"}, "schedule is 'cosine' with schedule_free_adamw"),
-        ({"optimizer": "schedule_free_adamw", "schedule": "constant", "ema_decay": 0.9}, "averages the weights itself"),
+        (
+            {"optimizer": "schedule_free_adamw", "schedule": "constant", "ema_decay": 0.9},
+            "averages the weights itself",
+        ),
         ({"schedule": "wsd", "warmup_fraction": 0.6, "cooldown_fraction": 0.6}, "over 1 together"),
         ({"diffusion_weight": 0.0, "stop_weight": 0.0}, "both 0"),
         ({"batch_clips": True}, "batch_clips is True"),
@@ -157,7 +200,9 @@ def test_values_are_checked(chosen: Mapping[str, Any], message: str) -> None:
     with pytest.raises(SpaceError, match=f"(?i){message}"):
         settings_with(TrialSettings(), chosen)
     with pytest.raises(SpaceError, match=f"(?i){message}"):
-        check_space(Sweep({}, settings=TrialSettings(**chosen)))  # what the space leaves alone is looked at too
+        check_space(
+            Sweep({}, settings=TrialSettings(**chosen))
+        )  # what the space leaves alone is looked at too
 
 
 def test_each_choice_is_one_that_training_has() -> None:
@@ -173,7 +218,12 @@ def test_trials_are_of_the_sweeps_seed_unless_they_have_their_own() -> None:
 
 
 def test_no_patience_is_a_value() -> None:
-    assert settings_with(TrialSettings(patience_reports=3), {"patience_reports": None}).patience_reports is None
+    assert (
+        settings_with(
+            TrialSettings(patience_reports=3), {"patience_reports": None}
+        ).patience_reports
+        is None
+    )
 
 
 def test_a_dict_takes_every_kind_of_distribution_and_nothing_else() -> None:

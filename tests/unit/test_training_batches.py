@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests import corpora
-from vibesweep.models.base import Ints
-from vibesweep.training.batches import WINDOW_GROUPS, StepPlan, deal, epoch_steps, pack
-from vibesweep.training.index import Floats, Index
+from vibesweep.models.family import Ints
+from vibesweep.training.data.batches import WINDOW_GROUPS, StepPlan, deal, epoch_steps, pack
+from vibesweep.training.data.index import Floats, Index
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MOST_PADDING = 0.15
-MICRO_BATCH_POSITIONS = 4_096
+MICRO_BATCH_TOKENS = 4_096
 
 
 def spoken(clips: int, seed: int = 0) -> Floats:
@@ -58,7 +58,9 @@ def test_every_clip_comes_once_an_epoch_in_an_order_of_its_own(name: str) -> Non
     assert first != epoch_of(StepPlan(plan.index, 1, plan.batch_clips, plan.batch_seconds), 0)
 
 
-@pytest.mark.parametrize(("index", "batch_clips"), [(SMALL, 8), (SMALL, 16), (LARGE, 8), (LARGE, 32)])
+@pytest.mark.parametrize(
+    ("index", "batch_clips"), [(SMALL, 8), (SMALL, 16), (LARGE, 8), (LARGE, 32)]
+)
 def test_steps_hold_what_was_asked_for(index: Index, batch_clips: int) -> None:
     sizes = [len(step) for step in epoch_of(StepPlan(index, 0, batch_clips), 0)]
     assert np.mean(sizes) >= batch_clips
@@ -67,7 +69,9 @@ def test_steps_hold_what_was_asked_for(index: Index, batch_clips: int) -> None:
 
 
 def test_steps_by_seconds_hold_like_amounts_of_speech() -> None:
-    found = [LARGE.seconds[step].sum() for step in epoch_of(StepPlan(LARGE, 0, batch_seconds=600.0), 0)]
+    found = [
+        LARGE.seconds[step].sum() for step in epoch_of(StepPlan(LARGE, 0, batch_seconds=600.0), 0)
+    ]
     assert np.mean(found) == pytest.approx(600.0, rel=0.02)
     assert min(found) > 520
     assert max(found) < 680
@@ -76,9 +80,21 @@ def test_steps_by_seconds_hold_like_amounts_of_speech() -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_may_be_begun_at_any_step(name: str) -> None:
     plan = PLANS[name]
-    whole = [(number, epoch, clips.tolist()) for number, epoch, clips in itertools.islice(plan.steps(0), 2 * plan.epoch_steps + 3)]
-    for first in (1, plan.epoch_steps // 2, plan.epoch_steps - 1, plan.epoch_steps, plan.epoch_steps + 1):
-        rest = [(number, epoch, clips.tolist()) for number, epoch, clips in itertools.islice(plan.steps(first), len(whole) - first)]
+    whole = [
+        (number, epoch, clips.tolist())
+        for number, epoch, clips in itertools.islice(plan.steps(0), 2 * plan.epoch_steps + 3)
+    ]
+    for first in (
+        1,
+        plan.epoch_steps // 2,
+        plan.epoch_steps - 1,
+        plan.epoch_steps,
+        plan.epoch_steps + 1,
+    ):
+        rest = [
+            (number, epoch, clips.tolist())
+            for number, epoch, clips in itertools.islice(plan.steps(first), len(whole) - first)
+        ]
         assert rest == whole[first:]
 
 
@@ -100,7 +116,12 @@ def test_the_places_of_some_steps_are_the_windows_that_hold_them() -> None:
     plan = PLANS["windows"]
     windows = list(itertools.takewhile(lambda window: window.epoch < 3, plan.windows(0)))
     spans = [(window.first_step, window.first_step + len(window.steps)) for window in windows]
-    for first, past in ((0, 1), (spans[0][1] - 1, spans[0][1] + 1), (spans[0][1], spans[2][1]), (5, 2 * plan.epoch_steps + 1)):
+    for first, past in (
+        (0, 1),
+        (spans[0][1] - 1, spans[0][1] + 1),
+        (spans[0][1], spans[2][1]),
+        (5, 2 * plan.epoch_steps + 1),
+    ):
         found = [plan.window(*place).first_step for place in plan.places(first, past)]
         assert found == [begins for begins, ends in spans if ends > first and begins < past]
 
@@ -114,22 +135,35 @@ def real_speech() -> Index:
     """The clips of the shared data, by the samples that their files declare."""
     import soundfile
 
-    lengths = [info.frames / info.samplerate for info in map(soundfile.info, sorted((SPEECH / "audio").glob("*.flac")))]
+    lengths = [
+        info.frames / info.samplerate
+        for info in map(soundfile.info, sorted((SPEECH / "audio").glob("*.flac")))
+    ]
     return corpora.index_of(np.array(lengths))
 
 
-@pytest.mark.parametrize("batch", [{"batch_clips": 8}, {"batch_clips": 16}, {"batch_clips": 32}, {"batch_seconds": 120.0}])
-@pytest.mark.parametrize("corpus", ["real speech", "1 to 60 s, 300 clips", "1 to 60 s, 3,000 clips"])
+@pytest.mark.parametrize(
+    "batch",
+    [{"batch_clips": 8}, {"batch_clips": 16}, {"batch_clips": 32}, {"batch_seconds": 120.0}],
+)
+@pytest.mark.parametrize(
+    "corpus", ["real speech", "1 to 60 s, 300 clips", "1 to 60 s, 3,000 clips"]
+)
 def test_padding_stays_under_15_percent(corpus: str, batch: dict[str, float]) -> None:
     if corpus == "real speech" and not SPEECH.is_dir():
         pytest.skip(f"{SPEECH} is not there")
-    index = {"1 to 60 s, 300 clips": corpora.index_of(spoken(300)), "1 to 60 s, 3,000 clips": LARGE}.get(corpus) or real_speech()
+    index = {
+        "1 to 60 s, 300 clips": corpora.index_of(spoken(300)),
+        "1 to 60 s, 3,000 clips": LARGE,
+    }.get(corpus) or real_speech()
     plan = StepPlan(index, 0, **batch)  # type: ignore[arg-type]
     steps = [np.array(step) for epoch in (0, 1) for step in epoch_of(plan, epoch)]
     for workers in (1, 2):
-        dealt = [deal(step, index.lengths, rank, workers) for step in steps for rank in range(workers)]
+        dealt = [
+            deal(step, index.lengths, rank, workers) for step in steps for rank in range(workers)
+        ]
         shares = [mine for mine, counts in dealt if counts]
-        micro = [part for mine in shares for part in pack(mine, index.lengths, MICRO_BATCH_POSITIONS)]
+        micro = [part for mine in shares for part in pack(mine, index.lengths, MICRO_BATCH_TOKENS)]
         assert padding(index, shares) < MOST_PADDING
         assert padding(index, micro) <= padding(index, shares)
 

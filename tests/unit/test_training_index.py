@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests import corpora, tiny
-from vibesweep.corpus.manifest import place_of, read_rows
+from vibesweep.corpus.shards.manifest import read_rows, storage_path
 from vibesweep.errors import ShardsError
-from vibesweep.models.base import Sizes
+from vibesweep.models.family import LossNormalizer
 from vibesweep.models.mel.model import MelModel
-from vibesweep.training.index import read_index
+from vibesweep.training.data.index import read_index
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +27,24 @@ def test_an_index_agrees_with_the_encoded_clips(shards: Path) -> None:
     assert index.lengths.tolist() == [clip.length for clip in clips]
     assert list(index.people) == [clip.people for clip in clips]
     assert index.seconds.tolist() == [row.duration_s for row in read_rows(shards, "train")]
-    assert index.sizes(index.clips_of(1)) == Sizes.of([clips[number].patches for number in index.clips_of(1)])
+    assert index.sizes(index.clips_of(1)) == LossNormalizer.of(
+        [clips[number].patches for number in index.clips_of(1)]
+    )
 
 
 def test_row_groups_follow_each_other(shards: Path) -> None:
     index = read_index(shards, MelModel)
     assert len(index) == 48
-    assert [(group.file, group.number) for group in index.groups[:4]] == [(f"train-0000{n // 3}.parquet", n % 3) for n in range(4)]
-    assert [number for group in range(len(index.groups)) for number in index.clips_of(group)] == list(range(48))
+    assert [(group.file, group.number) for group in index.groups[:4]] == [
+        (f"train-0000{n // 3}.parquet", n % 3) for n in range(4)
+    ]
+    assert [
+        number for group in range(len(index.groups)) for number in index.clips_of(group)
+    ] == list(range(48))
 
 
 def test_the_other_split_and_other_kinds_of_address(shards: Path) -> None:
-    assert len(read_index(place_of(shards), MelModel, "val")) == 12
+    assert len(read_index(storage_path(shards), MelModel, "val")) == 12
     assert len(read_index(str(shards), MelModel, "val").lean()) == 12
 
 

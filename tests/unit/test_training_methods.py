@@ -17,24 +17,26 @@ from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import adapted_layers, for_trial, merged, trained_parameters
 from vibesweep.training import compute
-from vibesweep.training.averaging import ExponentialAverage
-from vibesweep.training.checkpoint import load_checkpoint
-from vibesweep.training.divergence import DivergenceGuard
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.optim.averaging import ExponentialAverage
+from vibesweep.training.optim.divergence import DivergenceGuard
+from vibesweep.training.state.checkpoint import load_checkpoint
+from vibesweep.training.worker_context import WorkerContext, World
 
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     """A tiny base over tiny shards."""
-    folder = tmp_path_factory.mktemp("bench")
-    return Workbench.open(str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World())
+    folder = tmp_path_factory.mktemp("context")
+    return WorkerContext.open(
+        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
+    )
 
 
-def start(bench: Workbench, steps: int = 4, **change: Any) -> TrialRun:
-    return TrialRun(bench, dataclasses.replace(SETTINGS, **change), steps)
+def start(context: WorkerContext, steps: int = 4, **change: Any) -> TrialRun:
+    return TrialRun(context, dataclasses.replace(SETTINGS, **change), steps)
 
 
 def curve(report: Report) -> list[float]:
@@ -42,16 +44,28 @@ def curve(report: Report) -> list[float]:
 
 
 def trained(run: TrialRun) -> dict[str, torch.Tensor]:
-    return {name: part.detach().clone() for name, part in run.model.named_parameters() if part.requires_grad}
+    return {
+        name: part.detach().clone()
+        for name, part in run.model.named_parameters()
+        if part.requires_grad
+    }
 
 
 @pytest.mark.parametrize(
     ("optimizer", "rate", "steps"),
-    [("adafactor", 3e-3, 12), ("muon", 3e-3, 12), ("sgd", 0.3, 12), ("schedule_free_adamw", 3e-3, 12), ("prodigy", 1.0, 150)],
+    [
+        ("adafactor", 3e-3, 12),
+        ("muon", 3e-3, 12),
+        ("sgd", 0.3, 12),
+        ("schedule_free_adamw", 3e-3, 12),
+        ("prodigy", 1.0, 150),
+    ],
 )
-def test_every_optimizer_lowers_the_validation_loss(bench: Workbench, optimizer: str, rate: float, steps: int) -> None:
+def test_every_optimizer_lowers_the_validation_loss(
+    context: WorkerContext, optimizer: str, rate: float, steps: int
+) -> None:
     schedule = "constant" if optimizer == "schedule_free_adamw" else "cosine"
-    run = start(bench, steps, optimizer=optimizer, learning_rate=rate, schedule=schedule)
+    run = start(context, steps, optimizer=optimizer, learning_rate=rate, schedule=schedule)
     untouched = run.validate()
     assert run.advance(steps).loss_val < untouched
 
@@ -60,10 +74,12 @@ AVERAGED = [{"ema_decay": 0.9}, {"optimizer": "schedule_free_adamw", "schedule":
 
 
 @pytest.mark.parametrize("change", AVERAGED)
-def test_validating_and_saving_leave_the_live_weights_to_the_bit(bench: Workbench, change: dict[str, Any], tmp_path: Path) -> None:
-    plain = start(bench, 6, **change)
+def test_validating_and_saving_leave_the_live_weights_to_the_bit(
+    context: WorkerContext, change: dict[str, Any], tmp_path: Path
+) -> None:
+    plain = start(context, 6, **change)
     first, second = curve(plain.advance(3)), curve(plain.advance(6))
-    watched = start(bench, 6, **change)
+    watched = start(context, 6, **change)
     assert curve(watched.advance(3)) == first
     before = trained(watched)
     watched.validate()
@@ -74,12 +90,14 @@ def test_validating_and_saving_leave_the_live_weights_to_the_bit(bench: Workbenc
 
 
 @pytest.mark.parametrize("change", AVERAGED)
-def test_a_checkpoint_holds_the_average_that_was_validated(bench: Workbench, change: dict[str, Any], tmp_path: Path) -> None:
-    run = start(bench, 5, **change)
+def test_a_checkpoint_holds_the_average_that_was_validated(
+    context: WorkerContext, change: dict[str, Any], tmp_path: Path
+) -> None:
+    run = start(context, 5, **change)
     report = run.advance(5)
     run.save(tmp_path / "checkpoint")
-    model, _, facts = load_checkpoint(bench.base, tmp_path / "checkpoint")
-    assert bench.validate(model.eval()) == pytest.approx(report.loss_val, rel=1e-6)
+    model, _, facts = load_checkpoint(context.base, tmp_path / "checkpoint")
+    assert context.validate(model.eval()) == pytest.approx(report.loss_val, rel=1e-6)
     assert facts["loss_val"] == report.loss_val
     saved = dict(model.named_parameters())
     assert not all(torch.equal(part, saved[name]) for name, part in trained(run).items())
@@ -92,7 +110,9 @@ def test_an_average_is_the_weighed_mean_of_what_came_after_each_step() -> None:
         model.weight.data += torch.randn(1, 2, dtype=torch.float64)
         seen.append(model.weight.data.clone())
         average.update()
-    wanted = torch.stack([w * 0.8 ** (4 - i) for i, w in enumerate(seen)]).sum(0) * 0.2 / (1 - 0.8**5)
+    wanted = (
+        torch.stack([w * 0.8 ** (4 - i) for i, w in enumerate(seen)]).sum(0) * 0.2 / (1 - 0.8**5)
+    )
     again = ExponentialAverage(dict(model.named_parameters()), 0.8)
     again.load_state_dict(average.state_dict())
     for one in (average, again):
@@ -103,88 +123,119 @@ def test_an_average_is_the_weighed_mean_of_what_came_after_each_step() -> None:
     assert torch.equal(model.weight, seen[-1]), "an error inside leaves the live weights too"
 
 
-def test_an_average_of_an_average_is_refused(bench: Workbench) -> None:
+def test_an_average_of_an_average_is_refused(context: WorkerContext) -> None:
     with pytest.raises(ModelError, match="averages the weights itself"):
-        start(bench, ema_decay=0.9, optimizer="schedule_free_adamw", schedule="constant")
+        start(context, ema_decay=0.9, optimizer="schedule_free_adamw", schedule="constant")
     with pytest.raises(ModelError, match=r"ema_decay is 1\.5"):
-        start(bench, ema_decay=1.5)
+        start(context, ema_decay=1.5)
 
 
-def test_recomputed_layers_change_nothing_but_memory(bench: Workbench) -> None:
-    kept, recomputed = (start(bench, 3, gradient_checkpointing=on).advance(3) for on in (False, True))
+def test_recomputed_layers_change_nothing_but_memory(context: WorkerContext) -> None:
+    kept, recomputed = (
+        start(context, 3, gradient_checkpointing=on).advance(3) for on in (False, True)
+    )
     assert curve(recomputed) == pytest.approx(curve(kept), rel=1e-6)
     assert recomputed.loss_val == pytest.approx(kept.loss_val, rel=1e-6)
 
 
-def test_bf16_trains_near_float32_and_is_told_where_it_lacks(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact, rounded = (start(bench, 3, precision=precision).advance(3) for precision in ("float32", "bf16"))
+def test_bf16_trains_near_float32_and_is_told_where_it_lacks(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, rounded = (
+        start(context, 3, precision=precision).advance(3) for precision in ("float32", "bf16")
+    )
     assert curve(rounded) != curve(exact)
     assert curve(rounded) == pytest.approx(curve(exact), rel=0.03)
     monkeypatch.setattr(compute, "_has_bf16", lambda kind: False)
     with pytest.raises(ModelError, match="cpu does not compute in bf16"):
-        start(bench, precision="bf16")
+        start(context, precision="bf16")
     with pytest.raises(ModelError, match="no precision 'fp8'"):
-        start(bench, precision="fp8")
+        start(context, precision="fp8")
 
 
-def test_compiled_layers_train_alike_and_keep_their_names(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_layers_train_alike_and_keep_their_names(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compute, "COMPILE_BACKEND", "eager")
-    plain = start(bench, 2, lora_dropout=0.0)
+    plain = start(context, 2, lora_dropout=0.0)
     report = plain.advance(2)
-    compiled = start(bench, 2, lora_dropout=0.0, compile=True)
+    compiled = start(context, 2, lora_dropout=0.0, compile=True)
     assert list(trained(plain)) == list(trained(compiled))
     assert compiled.advance(2).loss_val == pytest.approx(report.loss_val, rel=1e-5)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
-def test_attention_dropout_is_of_training_alone(bench: Workbench) -> None:
-    plain, dropped = start(bench, 2, lora_dropout=0.0), start(bench, 2, lora_dropout=0.0, attention_dropout=0.5)
+def test_attention_dropout_is_of_training_alone(context: WorkerContext) -> None:
+    plain, dropped = (
+        start(context, 2, lora_dropout=0.0),
+        start(context, 2, lora_dropout=0.0, attention_dropout=0.5),
+    )
     assert dropped.validate() == plain.validate()
     assert curve(dropped.advance(1)) != curve(plain.advance(1))
-    assert bench.base.backbone.layers[0].self_attn.attention_dropout == 0.0  # type: ignore[union-attr,index]
+    assert context.base.backbone.layers[0].self_attn.attention_dropout == 0.0  # type: ignore[union-attr,index]
 
 
-def test_masks_hide_inputs_of_training_and_change_no_other_draw(bench: Workbench) -> None:
-    assert curve(start(bench, 2, specaugment_time_share=0.3).advance(2)) != curve(start(bench, 2).advance(2))
-    assert start(bench, specaugment_dims_share=0.5).validate() == start(bench).validate()
+def test_masks_hide_inputs_of_training_and_change_no_other_draw(context: WorkerContext) -> None:
+    assert curve(start(context, 2, specaugment_time_share=0.3).advance(2)) != curve(
+        start(context, 2).advance(2)
+    )
+    assert start(context, specaugment_dims_share=0.5).validate() == start(context).validate()
 
 
 @pytest.mark.parametrize(
-    "change", [{"lora_rslora": True}, {"lora_alpha": 64.0}, {"lora_dora": True}, {"lora_head": "full"}, {"lora_head": "frozen"}]
+    "change",
+    [
+        {"lora_rslora": True},
+        {"lora_alpha": 64.0},
+        {"lora_dora": True},
+        {"lora_head": "full"},
+        {"lora_head": "frozen"},
+    ],
 )
-def test_every_kind_of_lora_trains_all_its_parameters_and_comes_back(bench: Workbench, change: dict[str, Any], tmp_path: Path) -> None:
-    before = {name: part.clone() for name, part in bench.base.state_dict().items()}
-    run = start(bench, 8, **change)
+def test_every_kind_of_lora_trains_all_its_parameters_and_comes_back(
+    context: WorkerContext, change: dict[str, Any], tmp_path: Path
+) -> None:
+    before = {name: part.clone() for name, part in context.base.state_dict().items()}
+    run = start(context, 8, **change)
     untouched, first = run.validate(), trained(run)
     report = run.advance(8)
     assert report.loss_val < untouched
     assert [name for name, part in trained(run).items() if torch.equal(part, first[name])] == []
-    assert all(torch.equal(part, before[name]) for name, part in bench.base.state_dict().items())
+    assert all(torch.equal(part, before[name]) for name, part in context.base.state_dict().items())
     run.save(tmp_path / "checkpoint")
-    model = load_checkpoint(bench.base, tmp_path / "checkpoint")[0].eval()
-    assert bench.validate(model) == pytest.approx(report.loss_val, rel=1e-6)
-    assert bench.validate(merged(model)) == pytest.approx(report.loss_val, rel=1e-4)
+    model = load_checkpoint(context.base, tmp_path / "checkpoint")[0].eval()
+    assert context.validate(model) == pytest.approx(report.loss_val, rel=1e-6)
+    assert context.validate(merged(model)) == pytest.approx(report.loss_val, rel=1e-4)
 
 
-def test_how_much_is_trained_follows_the_settings(bench: Workbench) -> None:
+def test_how_much_is_trained_follows_the_settings(context: WorkerContext) -> None:
     sizes = {
-        head: trained_parameters(for_trial(bench.base, dataclasses.replace(SETTINGS, lora_head=head)))
+        head: trained_parameters(
+            for_trial(context.base, dataclasses.replace(SETTINGS, lora_head=head))
+        )
         for head in ("lora", "full", "frozen")
     }
-    heads = sum(part.numel() for name in bench.base.heads for part in bench.base.get_submodule(name).parameters())
+    heads = sum(
+        part.numel()
+        for name in context.base.heads
+        for part in context.base.get_submodule(name).parameters()
+    )
     assert sizes["full"][0] == sizes["frozen"][0] + heads
     assert sizes["frozen"][0] < sizes["lora"][0] < sizes["full"][0]
-    whole = trained_parameters(for_trial(bench.base, TrialSettings(method="full")))
+    whole = trained_parameters(for_trial(context.base, TrialSettings(method="full")))
     assert whole[0] == whole[1] == sizes["frozen"][1] - sizes["frozen"][0]
 
 
-def test_targets_are_whole_names_of_linear_layers(bench: Workbench) -> None:
+def test_targets_are_whole_names_of_linear_layers(context: WorkerContext) -> None:
     settings = dataclasses.replace(SETTINGS, lora_targets=r"backbone\.layers\.1\..*|head\..*")
-    found = adapted_layers(bench.base, settings)
+    found = adapted_layers(context.base, settings)
     assert {name.split(".")[0] for name in found} == {"backbone", "head"}
     assert not any("norm" in name for name in found)
-    assert {name.split(".")[0] for name in adapted_layers(bench.base, dataclasses.replace(settings, lora_head="full"))} == {"backbone"}
-    start(bench, 1, lora_targets=settings.lora_targets).advance(1)
+    assert {
+        name.split(".")[0]
+        for name in adapted_layers(context.base, dataclasses.replace(settings, lora_head="full"))
+    } == {"backbone"}
+    start(context, 1, lora_targets=settings.lora_targets).advance(1)
 
 
 @pytest.mark.parametrize(
@@ -198,13 +249,15 @@ def test_targets_are_whole_names_of_linear_layers(bench: Workbench) -> None:
         ({"schedule": "wsd", "warmup_fraction": 0.5, "cooldown_fraction": 0.6}, "over 1 together"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(bench: Workbench, change: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_are_named(
+    context: WorkerContext, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
-        start(bench, **change)
+        start(context, **change)
 
 
-def test_a_diverged_trial_names_the_layer_and_keeps_its_weights(bench: Workbench) -> None:
-    run = start(bench, 4, method="full")
+def test_a_diverged_trial_names_the_layer_and_keeps_its_weights(context: WorkerContext) -> None:
+    run = start(context, 4, method="full")
     run.advance(1)
     with torch.no_grad():
         run.model.get_parameter("head.layers.0.ffn.up_proj.weight").fill_(math.inf)
@@ -225,14 +278,34 @@ def test_the_guard_says_where_the_trouble_is() -> None:
     exploded = guard.check(5, 9.0, 100.0)
     assert exploded is not None
     assert exploded.startswith("the loss was 9 in step 5, over 5 times its running median 1; ")
-    assert exploded.endswith("every gradient is finite, the largest, of norm 100, is that of 1.weight")
+    assert exploded.endswith(
+        "every gradient is finite, the largest, of norm 100, is that of 1.weight"
+    )
     model[1].weight.grad[0, 0] = math.nan
-    assert guard.check(6, 1.0, math.nan) == "the loss was 1 and the gradient's norm nan in step 6; the gradient is not finite in 1.weight"
+    assert (
+        guard.check(6, 1.0, math.nan)
+        == "the loss was 1 and the gradient's norm nan in step 6; the gradient is not finite in 1.weight"
+    )
 
 
-def test_the_settings_go_together(bench: Workbench) -> None:
-    everything = dict(lora_dora=True, lora_head="full", ema_decay=0.9, precision="bf16", gradient_checkpointing=True, optimizer="muon")
-    run = start(bench, 8, schedule="wsd", specaugment_time_share=0.2, specaugment_dims_share=0.1, micro_batch_positions=1, **everything)
+def test_the_settings_go_together(context: WorkerContext) -> None:
+    everything = dict(
+        lora_dora=True,
+        lora_head="full",
+        ema_decay=0.9,
+        precision="bf16",
+        gradient_checkpointing=True,
+        optimizer="muon",
+    )
+    run = start(
+        context,
+        8,
+        schedule="wsd",
+        specaugment_time_share=0.2,
+        specaugment_dims_share=0.1,
+        micro_batch_tokens=1,
+        **everything,
+    )
     untouched = run.validate()
     losses = [run.advance(step).loss_val for step in (4, 8)]
     assert untouched > losses[0] > losses[1]

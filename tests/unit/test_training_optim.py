@@ -16,9 +16,14 @@ from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial
-from vibesweep.training import optim
-from vibesweep.training.averaging import build_averaging
-from vibesweep.training.optim import OPTIMIZERS, build_optimizer, muon_groups, parameter_groups
+from vibesweep.training.optim import optimizers as optim
+from vibesweep.training.optim.averaging import build_averaging
+from vibesweep.training.optim.optimizers import (
+    OPTIMIZERS,
+    build_optimizer,
+    muon_groups,
+    parameter_groups,
+)
 
 Array = npt.NDArray[np.float64]
 Rule = Callable[[list[Array], list[list[Array]], float, float], list[Array]]
@@ -40,8 +45,13 @@ class Small(nn.Module):
 def each(rule: Callable[[Array, list[Array], float, float], Array]) -> Rule:
     """A rule that treats its parameters one by one; only the first decays."""
 
-    def apply(starts: list[Array], gradients: list[list[Array]], rate: float, decay: float) -> list[Array]:
-        return [rule(x, [g[i] for g in gradients], rate, decay if i == 0 else 0.0) for i, x in enumerate(starts)]
+    def apply(
+        starts: list[Array], gradients: list[list[Array]], rate: float, decay: float
+    ) -> list[Array]:
+        return [
+            rule(x, [g[i] for g in gradients], rate, decay if i == 0 else 0.0)
+            for i, x in enumerate(starts)
+        ]
 
     return apply
 
@@ -86,7 +96,10 @@ def adafactor(x: Array, gradients: list[Array], rate: float, decay: float) -> Ar
     for t, g in enumerate(gradients, 1):
         beta2, square = 1 - t**-0.8, g * g + 1e-30
         if x.ndim == 2:
-            row, column = beta2 * row + (1 - beta2) * square.mean(1), beta2 * column + (1 - beta2) * square.mean(0)
+            row, column = (
+                beta2 * row + (1 - beta2) * square.mean(1),
+                beta2 * column + (1 - beta2) * square.mean(0),
+            )
             whole = np.outer(row, column) / row.mean()
         else:
             whole = beta2 * whole + (1 - beta2) * square
@@ -112,7 +125,11 @@ def muon(x: Array, gradients: list[Array], rate: float, decay: float) -> Array:
     m = np.zeros_like(x)
     for g in gradients:
         m = 0.95 * m + 0.05 * g
-        x = x - rate * decay * x - rate * 0.2 * np.sqrt(max(x.shape)) * newton_schulz(0.05 * g + 0.95 * m)
+        x = (
+            x
+            - rate * decay * x
+            - rate * 0.2 * np.sqrt(max(x.shape)) * newton_schulz(0.05 * g + 0.95 * m)
+        )
     return x
 
 
@@ -128,7 +145,9 @@ def schedule_free(x: Array, gradients: list[Array], rate: float, decay: float) -
     return x
 
 
-def prodigy(starts: list[Array], gradients: list[list[Array]], rate: float, decay: float) -> list[Array]:
+def prodigy(
+    starts: list[Array], gradients: list[list[Array]], rate: float, decay: float
+) -> list[Array]:
     """Mishchenko and Defazio 2024, algorithm 4, with their code's safeguard: s without the learning rate."""
     d = d0 = 1e-6
     beta1, beta2, beta3 = 0.9, 0.999, np.sqrt(0.999)
@@ -137,7 +156,10 @@ def prodigy(starts: list[Array], gradients: list[list[Array]], rate: float, deca
     r = 0.0
     for step in gradients:
         lr = d * rate
-        r = beta3 * r + sum(d / d0 * lr * float((g * (x0 - x)).sum()) for g, x0, x in zip(step, first, at, strict=True))
+        r = beta3 * r + sum(
+            d / d0 * lr * float((g * (x0 - x)).sum())
+            for g, x0, x in zip(step, first, at, strict=True)
+        )
         for i, g in enumerate(step):
             m[i] = beta1 * m[i] + (1 - beta1) * d * g
             v[i] = beta2 * v[i] + (1 - beta2) * d * d * g * g
@@ -169,15 +191,22 @@ def test_the_first_steps_are_those_of_the_paper(name: str) -> None:
     parameters = [model.layer.weight, model.layer.bias]
     starts = [part.detach().numpy().copy() for part in parameters]
     gradients = [[rng.normal(size=x.shape) for x in starts] for _ in range(STEPS)]
-    settings = TrialSettings(optimizer=name, learning_rate=rate, weight_decay=0.1, schedule="constant")
+    settings = TrialSettings(
+        optimizer=name, learning_rate=rate, weight_decay=0.1, schedule="constant"
+    )
     optimizer = build_optimizer(model, settings)
     for step in gradients:
         for part, g in zip(parameters, step, strict=True):
             part.grad = torch.tensor(g)
         optimizer.step()
     with build_averaging(model, optimizer, settings).averaged():
-        for part, start, wanted in zip(parameters, starts, rule(starts, gradients, rate, 0.1), strict=True):
-            assert np.abs(wanted - start).max() > 10 * tolerance * np.abs(start).max() or name == "prodigy"
+        for part, start, wanted in zip(
+            parameters, starts, rule(starts, gradients, rate, 0.1), strict=True
+        ):
+            assert (
+                np.abs(wanted - start).max() > 10 * tolerance * np.abs(start).max()
+                or name == "prodigy"
+            )
             np.testing.assert_allclose(part.detach().numpy(), wanted, rtol=0, atol=tolerance)
 
 
@@ -201,7 +230,11 @@ def names_of(model: nn.Module, group: dict[str, list[nn.Parameter]]) -> set[str]
 def test_every_trained_parameter_is_in_one_group_and_muon_keeps_off_the_edges() -> None:
     model = for_trial(tiny.model(), TrialSettings(method="full"))
     groups = muon_groups(model, 0.1)
-    assert [(group["hidden"], group["weight_decay"]) for group in groups] == [(True, 0.1), (False, 0.1), (False, 0.0)]
+    assert [(group["hidden"], group["weight_decay"]) for group in groups] == [
+        (True, 0.1),
+        (False, 0.1),
+        (False, 0.0),
+    ]
     hidden, edges, vectors = (names_of(model, group) for group in groups)
     assert len(hidden) + len(edges) + len(vectors) == len(list(model.parameters()))
     assert edges == {
@@ -211,13 +244,19 @@ def test_every_trained_parameter_is_in_one_group_and_muon_keeps_off_the_edges() 
         "head.final_layer.linear_2.weight",
         "stop.weight",
     }
-    assert {"backbone.layers.0.self_attn.q_proj.weight", "head.layers.0.ffn.up_proj.weight", "connector.linear_2.weight"} < hidden
+    assert {
+        "backbone.layers.0.self_attn.q_proj.weight",
+        "head.layers.0.ffn.up_proj.weight",
+        "connector.linear_2.weight",
+    } < hidden
 
 
 def test_muon_takes_lora_s_pairs_and_leaves_dora_s_norms_and_a_full_stop_head_to_adamw() -> None:
     model = for_trial(tiny.model(), TrialSettings(lora_dora=True, lora_head="full"))
     hidden, edges, vectors = (names_of(model, group) for group in muon_groups(model, 0.1))
-    pairs = {name for name, part in model.named_parameters() if "lora_A" in name or "lora_B" in name}
+    pairs = {
+        name for name, part in model.named_parameters() if "lora_A" in name or "lora_B" in name
+    }
     assert pairs
     assert pairs <= hidden
     assert not any("magnitude" in name for name in hidden | edges)
@@ -256,7 +295,9 @@ def test_eight_bits_without_a_gpu_are_told_before_anything_is_trained() -> None:
 def test_eight_bits_come_from_bitsandbytes_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     library = ModuleType("bitsandbytes")
-    vars(library)["optim"] = SimpleNamespace(AdamW8bit=lambda groups, **options: asked.append((groups, options)))
+    vars(library)["optim"] = SimpleNamespace(
+        AdamW8bit=lambda groups, **options: asked.append((groups, options))
+    )
     monkeypatch.setattr(optim, "find_spec", lambda name: object())
     monkeypatch.setattr(optim, "import_module", lambda name: library)
     parameter = SimpleNamespace(is_cuda=True, requires_grad=True)

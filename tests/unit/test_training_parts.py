@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from vibesweep.training.optim import parameter_groups
-from vibesweep.training.schedules import cosine_with_warmup
+from vibesweep.training.optim.optimizers import parameter_groups
+from vibesweep.training.optim.schedules import cosine_with_warmup
 
 
 def test_the_rate_climbs_then_falls_to_nothing() -> None:
@@ -20,7 +20,9 @@ def test_the_rate_climbs_then_falls_to_nothing() -> None:
 
 
 def test_norms_and_biases_do_not_decay() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2, bias=False))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2, bias=False)
+    )
     model[2].weight.requires_grad_(False)
     decayed, kept = parameter_groups(model, 0.1)
     assert [p.shape for p in decayed["params"]] == [(4, 3)]

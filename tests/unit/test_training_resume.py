@@ -11,23 +11,25 @@ from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.worker_context import WorkerContext, World
 
 SETTINGS = TrialSettings(learning_rate=3e-3, batch_clips=5, lora_dropout=0.1)
 MAX_STEPS = 14  # 24 clips: an epoch has 4 steps
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
-    folder = tmp_path_factory.mktemp("bench")
-    return Workbench.open(str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World())
+def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
+    folder = tmp_path_factory.mktemp("context")
+    return WorkerContext.open(
+        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
+    )
 
 
 def history(run: TrialRun, *until: int) -> list[tuple[float, float, float]]:
     reports = [run.advance(step) for step in until]
-    return [(record.loss, record.grad_norm, record.learning_rate) for r in reports for record in r.curve] + [
-        (r.loss_val, 0, 0) for r in reports
-    ]
+    return [
+        (record.loss, record.grad_norm, record.learning_rate) for r in reports for record in r.curve
+    ] + [(r.loss_val, 0, 0) for r in reports]
 
 
 @pytest.mark.parametrize(
@@ -44,40 +46,42 @@ def history(run: TrialRun, *until: int) -> list[tuple[float, float, float]]:
     ],
     ids=str,
 )
-def test_a_resumed_trial_gives_the_same_losses_to_the_bit(bench: Workbench, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_a_resumed_trial_gives_the_same_losses_to_the_bit(
+    context: WorkerContext, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     settings = TrialSettings(**{**vars(SETTINGS), **changes})
-    unbroken = TrialRun(bench, settings, MAX_STEPS)
+    unbroken = TrialRun(context, settings, MAX_STEPS)
     history(unbroken, 6)
     unbroken.save_state(tmp_path / "state")
     expected = history(unbroken, 11, MAX_STEPS)
-    resumed = TrialRun(bench, settings, MAX_STEPS)
+    resumed = TrialRun(context, settings, MAX_STEPS)
     resumed.restore(tmp_path / "state")
     assert resumed.step == 6
     assert history(resumed, 11, MAX_STEPS) == expected
 
 
-def test_saving_a_state_changes_nothing(bench: Workbench, tmp_path: Path) -> None:
-    expected = history(TrialRun(bench, SETTINGS, MAX_STEPS), 3, 6)
-    run = TrialRun(bench, SETTINGS, MAX_STEPS)
+def test_saving_a_state_changes_nothing(context: WorkerContext, tmp_path: Path) -> None:
+    expected = history(TrialRun(context, SETTINGS, MAX_STEPS), 3, 6)
+    run = TrialRun(context, SETTINGS, MAX_STEPS)
     first = history(run, 3)
     run.save_state(tmp_path / "state")
     assert sorted([*first, *history(run, 6)]) == sorted(expected)
 
 
-def test_patience_and_the_running_median_come_back(bench: Workbench, tmp_path: Path) -> None:
+def test_patience_and_the_running_median_come_back(context: WorkerContext, tmp_path: Path) -> None:
     settings = TrialSettings(**{**vars(SETTINGS), "learning_rate": 1e-9, "patience_reports": 3})
-    run = TrialRun(bench, settings, MAX_STEPS)
+    run = TrialRun(context, settings, MAX_STEPS)
     history(run, 2, 4)
     run.save_state(tmp_path / "state")
     unbroken = [run.advance(step).early_stopped for step in (6, 8, 10)]
-    resumed = TrialRun(bench, settings, MAX_STEPS)
+    resumed = TrialRun(context, settings, MAX_STEPS)
     resumed.restore(tmp_path / "state")
     assert [resumed.advance(step).early_stopped for step in (6, 8, 10)] == unbroken
     assert resumed._guard.state_dict() == run._guard.state_dict()
 
 
-def test_another_trials_state_is_refused(bench: Workbench, tmp_path: Path) -> None:
-    TrialRun(bench, SETTINGS, MAX_STEPS).save_state(tmp_path / "state")
-    other = TrialRun(bench, TrialSettings(**{**vars(SETTINGS), "lora_rank": 4}), MAX_STEPS)
+def test_another_trials_state_is_refused(context: WorkerContext, tmp_path: Path) -> None:
+    TrialRun(context, SETTINGS, MAX_STEPS).save_state(tmp_path / "state")
+    other = TrialRun(context, TrialSettings(**{**vars(SETTINGS), "lora_rank": 4}), MAX_STEPS)
     with pytest.raises(ModelError, match="other settings"):
         other.restore(tmp_path / "state")

@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from vibesweep.config import TrialSettings
-from vibesweep.training.schedules import SCHEDULES, build_schedule, cosine_with_warmup, share_of_peak
+from vibesweep.training.optim.schedules import (
+    SCHEDULES,
+    build_schedule,
+    cosine_with_warmup,
+    share_of_peak,
+)
 
 BUDGETS = (1, 2, 3, 7, 20, 61)
 SHARES = (0.0, 0.05, 0.3, 0.5)
@@ -17,12 +22,20 @@ SHARES = (0.0, 0.05, 0.3, 0.5)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_rate_climbs_to_its_peak_then_never_rises(name: str) -> None:
     for steps, warmup, cooldown in itertools.product(BUDGETS, SHARES, SHARES):
-        way = [share_of_peak(SCHEDULES[name], step, steps, warmup, cooldown) for step in range(steps + 3)]
+        way = [
+            share_of_peak(SCHEDULES[name], step, steps, warmup, cooldown)
+            for step in range(steps + 3)
+        ]
         top = round(steps * warmup)
         assert all(0 <= share <= 1 for share in way)
         assert way[0] > 0
-        assert way[top] == 1.0 or (top == steps and name != "constant"), "the first step after the warm-up is taken at the peak"
-        assert all(before < after for before, after in itertools.pairwise(way[: top + 1])) or top == steps
+        assert way[top] == 1.0 or (top == steps and name != "constant"), (
+            "the first step after the warm-up is taken at the peak"
+        )
+        assert (
+            all(before < after for before, after in itertools.pairwise(way[: top + 1]))
+            or top == steps
+        )
         assert all(before >= after for before, after in itertools.pairwise(way[top:]))
         if name in ("linear", "cosine") or (name == "wsd" and cooldown > 0):
             assert way[steps:] == pytest.approx([0.0] * 3, abs=1e-9)
@@ -35,10 +48,16 @@ def test_wsd_holds_the_peak_until_its_cooldown() -> None:
 
 
 def test_the_named_shapes_are_what_they_are_called() -> None:
-    assert [share_of_peak(SCHEDULES["linear"], step, 4, 0.0, 0.0) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert [share_of_peak(SCHEDULES["cosine"], step, 4, 0.0, 0.0) for step in range(5)] == pytest.approx(
-        [1.0, 0.8536, 0.5, 0.1464, 0.0], abs=1e-4
-    )
+    assert [share_of_peak(SCHEDULES["linear"], step, 4, 0.0, 0.0) for step in range(5)] == [
+        1.0,
+        0.75,
+        0.5,
+        0.25,
+        0.0,
+    ]
+    assert [
+        share_of_peak(SCHEDULES["cosine"], step, 4, 0.0, 0.0) for step in range(5)
+    ] == pytest.approx([1.0, 0.8536, 0.5, 0.1464, 0.0], abs=1e-4)
     assert cosine_with_warmup(5, 20, 0.1) == share_of_peak(SCHEDULES["cosine"], 5, 20, 0.1, 0.0)
 
 

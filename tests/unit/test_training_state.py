@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from vibesweep.errors import ModelError
-from vibesweep.training.state import load_state, random_states, save_state, take_random_state
+from vibesweep.training.state.full_state import (
+    load_state,
+    random_states,
+    save_state,
+    take_random_state,
+)
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -34,7 +39,10 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found["recent"][:2] == [1.5, math.inf]
     assert math.isnan(found["recent"][2])
     assert torch.equal(found["random"][0], tree["random"][0])
-    assert sorted(path.suffix for path in (tmp_path / "state").iterdir()) == [".json", ".safetensors"], "the former one is gone"
+    assert sorted(path.suffix for path in (tmp_path / "state").iterdir()) == [
+        ".json",
+        ".safetensors",
+    ], "the former one is gone"
 
 
 def test_dropout_goes_on_where_it_was() -> None:

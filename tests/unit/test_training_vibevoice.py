@@ -14,67 +14,105 @@ from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.vibevoice.model import VibeVoiceModel
-from vibesweep.training.checkpoint import load_checkpoint
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.state.checkpoint import load_checkpoint
+from vibesweep.training.worker_context import WorkerContext, World
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     folder = tmp_path_factory.mktemp("vibevoice")
     checkpoint = write_checkpoint(folder / "checkpoint")
-    return Workbench.open(f"vibevoice:{checkpoint}", vibe.write_shards(folder / "shards", checkpoint), World())
+    return WorkerContext.open(
+        f"vibevoice:{checkpoint}", vibe.write_shards(folder / "shards", checkpoint), World()
+    )
 
 
-def start(bench: Workbench, **changes: Any) -> TrialRun:
-    settings: dict[str, Any] = {"learning_rate": 3e-3, "batch_clips": 4, "lora_head": "full", "lora_targets": "attention", **changes}
-    return TrialRun(bench, TrialSettings(**settings), max_steps=40)
+def start(context: WorkerContext, **changes: Any) -> TrialRun:
+    settings: dict[str, Any] = {
+        "learning_rate": 3e-3,
+        "batch_clips": 4,
+        "lora_head": "full",
+        "lora_targets": "attention",
+        **changes,
+    }
+    return TrialRun(context, TrialSettings(**settings), max_steps=40)
 
 
-@pytest.mark.parametrize("changes", [{}, {"method": "full", "learning_rate": 1e-3}, {"silence_after_s": 0.4, "micro_batch_positions": 600}])
-def test_a_trial_lowers_the_validation_loss(bench: Workbench, changes: dict[str, Any]) -> None:
-    run = start(bench, **changes)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "full", "learning_rate": 1e-3},
+        {"silence_after_s": 0.4, "micro_batch_tokens": 600},
+    ],
+)
+def test_a_trial_lowers_the_validation_loss(
+    context: WorkerContext, changes: dict[str, Any]
+) -> None:
+    run = start(context, **changes)
     before = run.validate()
     assert run.advance(40).loss_val < 0.9 * before
-    assert bench.validate(bench.base) == pytest.approx(before, rel=1e-6), "the base is as it was"
+    assert context.validate(context.base) == pytest.approx(before, rel=1e-6), (
+        "the base is as it was"
+    )
 
 
-def test_settings_that_vary_the_clips_leave_validation_alone(bench: Workbench) -> None:
-    plain = start(bench).validate()
-    for changes in ({"silence_before_s": 1.0}, {"voice_prompt_drop": 1.0}, {"specaugment_time_share": 0.5}):
-        run = start(bench, **changes)
+def test_settings_that_vary_the_clips_leave_validation_alone(context: WorkerContext) -> None:
+    plain = start(context).validate()
+    for changes in (
+        {"silence_before_s": 1.0},
+        {"voice_prompt_drop": 1.0},
+        {"specaugment_time_share": 0.5},
+    ):
+        run = start(context, **changes)
         assert run.validate() == plain
-        assert run.advance(1).loss_train != start(bench).advance(1).loss_train
+        assert run.advance(1).loss_train != start(context).advance(1).loss_train
 
 
-def test_the_step_with_silence_is_the_same_however_it_is_cut(bench: Workbench) -> None:
-    whole, parts = (start(bench, silence_after_s=0.4, lora_dropout=0.0, micro_batch_positions=size) for size in (4_096, 1))
+def test_the_step_with_silence_is_the_same_however_it_is_cut(context: WorkerContext) -> None:
+    whole, parts = (
+        start(context, silence_after_s=0.4, lora_dropout=0.0, micro_batch_tokens=size)
+        for size in (4_096, 1)
+    )
     for one, other in zip(whole.advance(3).curve, parts.advance(3).curve, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
         assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
 
 
-def test_a_checkpoint_comes_back_and_holds_what_was_trained(bench: Workbench, tmp_path: Path) -> None:
-    run = start(bench, lora_connectors="full")
+def test_a_checkpoint_comes_back_and_holds_what_was_trained(
+    context: WorkerContext, tmp_path: Path
+) -> None:
+    run = start(context, lora_connectors="full")
     run.advance(3)
     run.save(tmp_path / "trial")
-    again, _, _ = load_checkpoint(bench.base, tmp_path / "trial")
-    assert bench.validate(again.eval()) == pytest.approx(run.validate(), rel=1e-6)
+    again, _, _ = load_checkpoint(context.base, tmp_path / "trial")
+    assert context.validate(again.eval()) == pytest.approx(run.validate(), rel=1e-6)
 
 
-def test_the_average_of_the_heads_leaves_the_rest_live(bench: Workbench) -> None:
-    runs = {parts: start(bench, ema_decay=0.99, ema_parts=parts, lora_dropout=0.0) for parts in ("all", "heads")}
-    live = start(bench, lora_dropout=0.0)
+def test_the_average_of_the_heads_leaves_the_rest_live(context: WorkerContext) -> None:
+    runs = {
+        parts: start(context, ema_decay=0.99, ema_parts=parts, lora_dropout=0.0)
+        for parts in ("all", "heads")
+    }
+    live = start(context, lora_dropout=0.0)
     losses = {parts: run.advance(6).loss_val for parts, run in runs.items()}
     assert len({*losses.values(), live.advance(6).loss_val}) == 3
     with pytest.raises(ModelError, match="nothing of the heads is trained"):
-        start(bench, ema_decay=0.9, ema_parts="heads", lora_head="frozen")
+        start(context, ema_decay=0.9, ema_parts="heads", lora_head="frozen")
 
 
-@pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"attention_dropout": 0.1}])
-def test_ways_of_computing(bench: Workbench, changes: dict[str, Any]) -> None:
-    plain, other = start(bench, lora_dropout=0.0).advance(2), start(bench, lora_dropout=0.0, **changes).advance(2)
-    assert other.curve[0].loss == pytest.approx(plain.curve[0].loss, rel=0.1 if "attention_dropout" in changes else 0.02)
+@pytest.mark.parametrize(
+    "changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"attention_dropout": 0.1}]
+)
+def test_ways_of_computing(context: WorkerContext, changes: dict[str, Any]) -> None:
+    plain, other = (
+        start(context, lora_dropout=0.0).advance(2),
+        start(context, lora_dropout=0.0, **changes).advance(2),
+    )
+    assert other.curve[0].loss == pytest.approx(
+        plain.curve[0].loss, rel=0.1 if "attention_dropout" in changes else 0.02
+    )
 
 
 # The released sizes: FACTS of the 1.5B and the 7B checkpoint
@@ -84,7 +122,10 @@ def counts(size: str) -> tuple[VibeVoiceModel, dict[str, float]]:
     """The model on the meta device, and the millions of parameters in each part."""
     with torch.device("meta"):
         made = VibeVoiceModel(released_config(size))
-    return made, {name: sum(part.numel() for part in child.parameters()) / 1e6 for name, child in made.named_children()}
+    return made, {
+        name: sum(part.numel() for part in child.parameters()) / 1e6
+        for name, child in made.named_children()
+    }
 
 
 def test_the_released_sizes() -> None:
@@ -101,7 +142,9 @@ def test_the_released_sizes() -> None:
 def test_lora_of_the_released_size_trains_little() -> None:
     made, _ = counts("1.5B")
     with torch.device("meta"):
-        adapted = for_trial(made.requires_grad_(False), TrialSettings(lora_rank=8, lora_head="full"))
+        adapted = for_trial(
+            made.requires_grad_(False), TrialSettings(lora_rank=8, lora_head="full")
+        )
     trained, total = trained_parameters(adapted)
     head = sum(part.numel() for part in made.diffusion_head.parameters())
     # Seven projections of 28 layers: rank x (in + out) each

@@ -61,17 +61,38 @@ def with_fewer_words(folder: Path) -> None:
 NORM = "model.language_model.norm.weight"
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no VibeVoice": (configured(model_type="qwen2"), "no VibeVoice checkpoint"),
-    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no VibeVoice checkpoint"),
-    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "its weights cannot be read"),
+    "no configuration": (
+        lambda folder: (folder / "config.json").unlink(),
+        "no VibeVoice checkpoint",
+    ),
+    "no weights": (
+        lambda folder: (folder / "model.safetensors").unlink(),
+        "its weights cannot be read",
+    ),
     "cut weights": (cut, "its weights cannot be read"),
-    "missing tensors": (with_tensors(lambda tensors: tensors.pop(NORM)), rf"1 of its \d+ tensors are missing: {NORM}"),
-    "other shapes": (with_tensors(lambda tensors: tensors.update({NORM: tensors[NORM][:8].clone()})), rf"{NORM} is of shape \[8\]"),
+    "missing tensors": (
+        with_tensors(lambda tensors: tensors.pop(NORM)),
+        rf"1 of its \d+ tensors are missing: {NORM}",
+    ),
+    "other shapes": (
+        with_tensors(lambda tensors: tensors.update({NORM: tensors[NORM][:8].clone()})),
+        rf"{NORM} is of shape \[8\]",
+    ),
     "special ids": (configured(audio_token_id=5), "the tokenizer's special ids differ"),
     "a small vocabulary": (with_fewer_words, "beyond the model's vocabulary of"),
     # transformers then makes an empty one
-    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "the tokenizer's special ids differ"),
-    "a spoiled tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{"), "its tokenizer cannot be read"),
-    "no template": (lambda folder: (folder / "chat_template.jinja").unlink(), "it has no chat template"),
+    "no tokenizer": (
+        lambda folder: (folder / "tokenizer.json").unlink(),
+        "the tokenizer's special ids differ",
+    ),
+    "a spoiled tokenizer": (
+        lambda folder: (folder / "tokenizer.json").write_text("{"),
+        "its tokenizer cannot be read",
+    ),
+    "no template": (
+        lambda folder: (folder / "chat_template.jinja").unlink(),
+        "it has no chat template",
+    ),
 }
 
 
@@ -81,7 +102,10 @@ def test_each_is_one_line_that_names_the_folder(good: Path, tmp_path: Path, name
     folder = tmp_path / "checkpoint"
     shutil.copytree(good, folder)
     spoil(folder)
-    for look in (lambda: check_fit(f"vibevoice:{folder}", str(good.parent / "shards"), print), lambda: encoder_of(f"vibevoice:{folder}")):
+    for look in (
+        lambda: check_fit(f"vibevoice:{folder}", str(good.parent / "shards"), print),
+        lambda: encoder_of(f"vibevoice:{folder}"),
+    ):
         with pytest.raises(ModelError, match=found) as told:
             look()
         assert "\n" not in str(told.value)
@@ -99,11 +123,19 @@ def test_a_hub_id_without_its_scheme_is_told_how_to_write_it() -> None:
         encoder_of("vibevoice/VibeVoice-1.5B-hf")
 
 
-def test_what_other_versions_of_transformers_write_does_not_change_the_encoders_fingerprint(good: Path, tmp_path: Path) -> None:
+def test_what_other_versions_of_transformers_write_does_not_change_the_encoders_fingerprint(
+    good: Path, tmp_path: Path
+) -> None:
     shutil.copytree(good, tmp_path / "other")
     found = json.loads((good / "config.json").read_text())
     found["audio_config"] |= {"problem_type": "speech", "chunk_size_feed_forward": 3}
     configured(audio_config=found["audio_config"])(tmp_path / "other")
-    assert Checkpoint.open(str(tmp_path / "other")).fingerprint == Checkpoint.open(str(good)).fingerprint
+    assert (
+        Checkpoint.open(str(tmp_path / "other")).fingerprint
+        == Checkpoint.open(str(good)).fingerprint
+    )
     configured(audio_config=found["audio_config"] | {"rms_norm_eps": 1e-4})(tmp_path / "other")
-    assert Checkpoint.open(str(tmp_path / "other")).fingerprint != Checkpoint.open(str(good)).fingerprint
+    assert (
+        Checkpoint.open(str(tmp_path / "other")).fingerprint
+        != Checkpoint.open(str(good)).fingerprint
+    )

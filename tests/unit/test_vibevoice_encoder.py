@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
-from vibesweep.corpus import audio
+from vibesweep.corpus.sound import audio
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.bundle import encoder_of
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
@@ -45,17 +45,26 @@ def opened(folder: Path, chunk_latents: int = 450) -> OpenVibeVoiceEncoder:
     return OpenVibeVoiceEncoder(Checkpoint.open(str(folder)), "cpu", chunk_latents)
 
 
-@pytest.mark.parametrize("samples", [noise(24_000 * 4 + 1), noise(3_200), noise(2_999), noise(40_000, 0.0005), noise(9_600, 0.5)], ids=len)
+@pytest.mark.parametrize(
+    "samples",
+    [noise(24_000 * 4 + 1), noise(3_200), noise(2_999), noise(40_000, 0.0005), noise(9_600, 0.5)],
+    ids=len,
+)
 def test_it_says_what_transformers_says(folder: Path, whole: Any, samples: Samples) -> None:
     extractor = VibeVoiceProcessor.from_pretrained(folder).feature_extractor
     with torch.no_grad():
         values = extractor([samples], sampling_rate=24_000)["input_values"]
-        acoustic, semantic = whole.audio_tower.encode(values, sample=False).latents[0], whole.semantic_tokenizer_encoder(values).latents[0]
+        acoustic, semantic = (
+            whole.audio_tower.encode(values, sample=False).latents[0],
+            whole.semantic_tokenizer_encoder(values).latents[0],
+        )
     found = opened(folder).encode(samples)
     assert found.acoustic.shape == (-(-len(samples) // 3_200), 64)
     assert {str(found.acoustic.dtype), str(found.semantic.dtype)} == {"float16"}
     for ours, theirs in ((found.acoustic, acoustic), (found.semantic, semantic)):
-        error = np.abs(ours.astype(np.float32) - theirs.numpy()) / np.maximum(np.abs(theirs.numpy()), 1)
+        error = np.abs(ours.astype(np.float32) - theirs.numpy()) / np.maximum(
+            np.abs(theirs.numpy()), 1
+        )
         assert error.max() < 1e-3
 
 
@@ -63,14 +72,19 @@ def test_the_level_of_the_mels_is_the_extractors_but_for_peaks_and_a_rounding(fo
     extractor = VibeVoiceProcessor.from_pretrained(folder).feature_extractor
     soft, spiky = noise(48_000), noise(48_000)
     spiky[100] = 3.0
-    levelled, once = audio.at_level(soft, -25), extractor([soft], sampling_rate=24_000)["input_values"][0, 0].numpy()
+    levelled, once = (
+        audio.at_level(soft, -25),
+        extractor([soft], sampling_rate=24_000)["input_values"][0, 0].numpy(),
+    )
     assert np.abs(levelled - once).max() < 1e-4 * np.abs(levelled).max()
     assert np.abs(audio.at_level(spiky, -25)).max() > 1.0
     assert extractor([spiky], sampling_rate=24_000)["input_values"].abs().max() <= 1.0
     encoder = opened(folder)
     for samples in (soft, spiky):
         at_level = encoder.encode(audio.at_level(samples, -25)).acoustic.astype(np.float32)
-        assert np.abs(at_level - encoder.encode(samples).acoustic).max() < 2e-2, "the encoder levels what it is given, once or twice"
+        assert np.abs(at_level - encoder.encode(samples).acoustic).max() < 2e-2, (
+            "the encoder levels what it is given, once or twice"
+        )
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 7, 16])
@@ -78,7 +92,10 @@ def test_the_level_of_the_mels_is_the_extractors_but_for_peaks_and_a_rounding(fo
 def test_chunks_of_any_length_come_out_as_the_whole(folder: Path, chunk: int, samples: int) -> None:
     values = torch.from_numpy(np.pad(noise(samples), (0, -samples % 3_200))).view(1, 1, -1)
     chunked, unchunked = opened(folder, chunk), opened(folder)
-    for ours, theirs in ((chunked._acoustic, unchunked._acoustic), (chunked._semantic, unchunked._semantic)):
+    for ours, theirs in (
+        (chunked._acoustic, unchunked._acoustic),
+        (chunked._semantic, unchunked._semantic),
+    ):
         with torch.no_grad():
             found, wanted = chunked._in_chunks(ours, values), unchunked._in_chunks(theirs, values)
         assert (found - wanted).abs().max() < 1e-5 * wanted.std()
@@ -92,7 +109,10 @@ def test_silence_is_fifteen_latents(folder: Path) -> None:
 def test_ids_before_the_speech_are_counted_by_the_template(folder: Path) -> None:
     processor = VibeVoiceProcessor.from_pretrained(folder)
     turns = [("Ann", "Good morning."), ("Bo", "很好，谢谢。"), ("Ann", "Fine!")]
-    messages: Any = [{"role": role, "content": [{"type": "text", "text": text}]} for role, (_, text) in zip("010", turns, strict=True)]
+    messages: Any = [
+        {"role": role, "content": [{"type": "text", "text": text}]}
+        for role, (_, text) in zip("010", turns, strict=True)
+    ]
     wanted: Any = processor.apply_chat_template(messages, tokenize=True, return_dict=True)
     assert opened(folder).count_tokens(turns) == len(wanted["input_ids"][0])
 
@@ -107,7 +127,9 @@ def test_a_model_that_reads_mels_has_no_encoder_and_a_wrong_name_is_refused(tmp_
         encoder_of(f"vibevoice:{tmp_path}")
 
 
-def test_what_the_columns_depend_on_changes_the_encoders_identity(folder: Path, tmp_path: Path) -> None:
+def test_what_the_columns_depend_on_changes_the_encoders_identity(
+    folder: Path, tmp_path: Path
+) -> None:
     ours = encoder_of(f"vibevoice:{folder}")
     assert ours is not None
     moved = encoder_of(f"vibevoice:{shutil.copytree(folder, tmp_path / 'moved')}")
@@ -128,7 +150,11 @@ def test_weights_that_cannot_be_used_are_told_of(folder: Path, tmp_path: Path) -
     broken = shutil.copytree(folder, tmp_path / "broken")
     tensors = load_file(broken / "model.safetensors")
     name = "model.audio_tower.encoder.head.conv.bias"
-    save_file({**tensors, name: torch.full_like(tensors[name], torch.nan)}, broken / "model.safetensors", {"format": "pt"})
+    save_file(
+        {**tensors, name: torch.full_like(tensors[name], torch.nan)},
+        broken / "model.safetensors",
+        {"format": "pt"},
+    )
     with pytest.raises(ModelError, match="not finite"):
         opened(broken).encode(noise(9_600))
     (broken / "processor_config.json").unlink()
@@ -136,7 +162,9 @@ def test_weights_that_cannot_be_used_are_told_of(folder: Path, tmp_path: Path) -
         encoder_of(f"vibevoice:{broken}")
 
 
-def test_a_device_that_is_full_gets_smaller_chunks_and_in_the_end_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_full_gets_smaller_chunks_and_in_the_end_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder, samples = opened(folder, 100), noise(3_200 * 120)
     wanted = opened(folder).encode(samples)
     room, forward = 3_200 * 30, type(encoder._acoustic).forward

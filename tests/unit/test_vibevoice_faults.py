@@ -14,8 +14,8 @@ from tests import vibe
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.base import Example, Losses
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
+from vibesweep.models.family import EncodedClip, Losses
 from vibesweep.models.vibevoice.batch import VibeVoiceBatch
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.model import VibeVoiceModel
@@ -29,8 +29,12 @@ class Leaks(VibeVoiceModel):
     def forward(self, batch: VibeVoiceBatch) -> Losses:
         before = self.states(batch)[batch.spoken]
         repeats = len(batch.noise) // len(batch.targets)
-        latents, conditions = (part.repeat_interleave(repeats, 0) for part in (batch.targets, before))
-        loss = diffusion_loss(self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels)
+        latents, conditions = (
+            part.repeat_interleave(repeats, 0) for part in (batch.targets, before)
+        )
+        loss = diffusion_loss(
+            self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels
+        )
         return Losses(loss / repeats, super().forward(batch).stop)
 
 
@@ -51,7 +55,9 @@ class Reversed(VPrediction):
 class Deaf(VibeVoiceModel):
     """The semantic embedding is left out in training."""
 
-    def embed(self, ids: Tensor, latents: Tensor, places: Tensor, semantic: Tensor, speech: Tensor) -> Tensor:
+    def embed(
+        self, ids: Tensor, latents: Tensor, places: Tensor, semantic: Tensor, speech: Tensor
+    ) -> Tensor:
         return super().embed(ids, latents, places, semantic[:0], speech[:0])
 
 
@@ -87,7 +93,7 @@ class WithObjective:
         return made
 
 
-def clips(made: VibeVoiceModel) -> list[Example]:
+def clips(made: VibeVoiceModel) -> list[EncodedClip]:
     return [made.encode(row) for row in vibe.rows(8)]
 
 
@@ -98,7 +104,9 @@ def one_clip(made: VibeVoiceModel) -> VibeVoiceBatch:
 def conditions_of(made: VibeVoiceModel, batch: VibeVoiceBatch) -> Tensor:
     """What the head is given in a forward pass."""
     given: list[Tensor] = []
-    handle = made.diffusion_head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[2].detach()))
+    handle = made.diffusion_head.register_forward_pre_hook(
+        lambda _, inputs: given.append(inputs[2].detach())
+    )
     made(batch)
     handle.remove()
     return torch.cat(given)
@@ -108,15 +116,17 @@ def check_no_leak(made: VibeVoiceModel) -> None:
     batch = one_clip(made)
     changed = batch.inputs.clone()
     changed[batch.speech[-1]] += 1.0
-    assert torch.equal(conditions_of(made, batch), conditions_of(made, batch._replace(inputs=changed))), (
-        "the last latent conditions nothing"
-    )
+    assert torch.equal(
+        conditions_of(made, batch), conditions_of(made, batch._replace(inputs=changed))
+    ), "the last latent conditions nothing"
 
 
 def check_every_step_is_drawn(made: VibeVoiceModel) -> None:
     collator, seen = made.collator(clips(made)), set[int]()
     for epoch in range(DRAWS):
-        seen |= set(made.objective.times(collator.training(clips(made), 0, epoch).levels).int().tolist())
+        seen |= set(
+            made.objective.times(collator.training(clips(made), 0, epoch).levels).int().tolist()
+        )
     assert len(seen) > 0.9 * 1_000
 
 
@@ -129,18 +139,26 @@ def check_time_runs_from_clean_to_noise(made: VibeVoiceModel) -> None:
 
 def check_semantics_are_heard(made: VibeVoiceModel) -> None:
     batch = one_clip(made)
-    assert not torch.equal(conditions_of(made, batch), conditions_of(made, batch._replace(semantic=batch.semantic + 1)))
+    assert not torch.equal(
+        conditions_of(made, batch), conditions_of(made, batch._replace(semantic=batch.semantic + 1))
+    )
 
 
 def check_going_on_is_taught(made: VibeVoiceModel) -> None:
     made.language_model.embed_tokens.weight.zero_()  # nothing is known: each of the four tokens is as likely
     batch = one_clip(made)
-    assert made(batch).stop.item() == pytest.approx((len(batch.targets) + 2) * math.log(4), rel=1e-4)
+    assert made(batch).stop.item() == pytest.approx(
+        (len(batch.targets) + 2) * math.log(4), rel=1e-4
+    )
 
 
 def check_the_scale_is_fixed(made: VibeVoiceModel) -> None:
     trained = for_trial(made, TrialSettings(method="full"))
-    assert not [name for name, part in trained.named_parameters() if part.requires_grad and "latent_" in name]
+    assert not [
+        name
+        for name, part in trained.named_parameters()
+        if part.requires_grad and "latent_" in name
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +180,9 @@ Planted = type[VibeVoiceModel] | WithObjective
         (check_the_scale_is_fixed, TrainsTheScale),
     ],
 )
-def test_a_planted_fault_is_caught(check: Callable[[VibeVoiceModel], None], planted: Planted, checkpoint: Checkpoint) -> None:
+def test_a_planted_fault_is_caught(
+    check: Callable[[VibeVoiceModel], None], planted: Planted, checkpoint: Checkpoint
+) -> None:
     check(VibeVoiceModel.from_checkpoint(checkpoint))
     with pytest.raises(AssertionError):
         check(planted.from_checkpoint(checkpoint))
@@ -176,4 +196,6 @@ def test_transformers_own_loss_has_the_faults() -> None:
 
     forward = inspect.signature(VibeVoiceForConditionalGeneration.forward)
     assert forward.parameters["num_diffusion_steps"].default == 10
-    assert "labels[labels == self.audio_token_id] = -100" in inspect.getsource(VibeVoiceProcessor.__call__)
+    assert "labels[labels == self.audio_token_id] = -100" in inspect.getsource(
+        VibeVoiceProcessor.__call__
+    )

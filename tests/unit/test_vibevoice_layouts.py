@@ -23,26 +23,26 @@ from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 from tests import vibe
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import Sweep, TrialSettings
-from vibesweep.corpus.manifest import read_manifest
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.delivery.export import export
 from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
-from vibesweep.delivery.vibevoice_layouts import LAYOUTS
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import for_trial, merged
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.tensor_files import rewrite
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.convert import convert
+from vibesweep.models.vibevoice.layouts import LAYOUTS
 from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
 from vibesweep.models.vibevoice.names import as_transformers
 from vibesweep.models.vibevoice.original import is_original
 from vibesweep.models.vibevoice.trained import Trained
-from vibesweep.sweep.outcome import COMPLETE
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, as_json
-from vibesweep.training.checkpoint import fetched_checkpoint, save_checkpoint
+from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord, as_json
+from vibesweep.sweep.record.states import COMPLETE
 from vibesweep.training.loop import TrialRun
-from vibesweep.training.workbench import Workbench, World
+from vibesweep.training.state.checkpoint import fetched_checkpoint, save_checkpoint
+from vibesweep.training.worker_context import WorkerContext, World
 
 LORA = TrialSettings(method="lora", lora_rank=4, lora_alpha_ratio=2.0)
 IN_FULL = dataclasses.replace(LORA, lora_head="full", lora_connectors="full")
@@ -50,7 +50,9 @@ METHODS = {
     "lora": LORA,
     "heads in full": IN_FULL,
     "dora": dataclasses.replace(LORA, lora_dora=True),
-    "rslora": dataclasses.replace(LORA, lora_rslora=True, lora_alpha=3.0, lora_targets=r".*(q_proj|linear_\d|cond_proj)"),
+    "rslora": dataclasses.replace(
+        LORA, lora_rslora=True, lora_alpha=3.0, lora_targets=r".*(q_proj|linear_\d|cond_proj)"
+    ),
     "full": TrialSettings(method="full"),
     "freeze": TrialSettings(method="freeze", freeze_layers=1),
 }
@@ -58,7 +60,9 @@ BF16_ROUNDING = 2**-8
 """Half of the last bit of a bfloat16, and as much for the rounding before it."""
 
 
-def leave_trial(root: Path, settings: TrialSettings, *, tied: bool = True, shard: str = "") -> tuple[SweepFolder, nn.Module]:
+def leave_trial(
+    root: Path, settings: TrialSettings, *, tied: bool = True, shard: str = ""
+) -> tuple[SweepFolder, nn.Module]:
     """What a sweep leaves whose one trial moved everything that its settings train; and the trained model."""
     base = write_checkpoint(root / "base", tied=tied)
     if shard:
@@ -71,7 +75,15 @@ def leave_trial(root: Path, settings: TrialSettings, *, tied: bool = True, shard
                 part.add_(0.05 * torch.randn_like(part))
     folder = SweepFolder(root / "sweep")
     save_checkpoint(model, settings, {"step": 3}, folder.checkpoints / "t0")
-    record = SweepRecord("sweep", f"vibevoice:{base}", str(root / "shards"), "", as_json(Sweep(space={}, trials=1)), 1, {})
+    record = SweepRecord(
+        "sweep",
+        f"vibevoice:{base}",
+        str(root / "shards"),
+        "",
+        as_json(Sweep(space={}, trials=1)),
+        1,
+        {},
+    )
     trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=0.5)
     folder.write(dataclasses.replace(record, trials=[trial]))
     return folder, model
@@ -96,18 +108,29 @@ def run_without_vibesweep(code: str, folder: Path) -> str:
     """Run code in a process of its own, in a folder, where vibesweep is not to be had; what it prints."""
     guard = "import sys\nassert not any(name.startswith('vibesweep') for name in sys.modules)\n"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", code + "\n" + guard], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code + "\n" + guard],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("name", METHODS)
-def test_merged_is_the_trained_model_in_the_bases_own_precision(tmp_path: Path, name: str, tied: bool) -> None:
+def test_merged_is_the_trained_model_in_the_bases_own_precision(
+    tmp_path: Path, name: str, tied: bool
+) -> None:
     sweep, model = leave_trial(tmp_path, METHODS[name], tied=tied, shard="400KB" if tied else "")
     base, out = tensors(tmp_path / "base"), export(sweep, tmp_path / "out")
     found = tensors(out)
-    assert {path.name for path in (tmp_path / "base").iterdir()} | {"provenance.json"} == {path.name for path in out.iterdir()}
+    assert {path.name for path in (tmp_path / "base").iterdir()} | {"provenance.json"} == {
+        path.name for path in out.iterdir()
+    }
     assert found.keys() == base.keys()
     trained = {transformers_name(part): value for part, value in merged(model).named_parameters()}
     for part, value in found.items():
@@ -121,7 +144,11 @@ def test_merged_is_the_trained_model_in_the_bases_own_precision(tmp_path: Path, 
 
 def changed_by(model: nn.Module) -> set[str]:
     """The weights of the base that a trial changes, by transformers' names."""
-    names = {re.sub(r"\.lora_\w+\.default\.weight$", ".weight", n) for n, part in model.named_parameters() if part.requires_grad}
+    names = {
+        re.sub(r"\.lora_\w+\.default\.weight$", ".weight", n)
+        for n, part in model.named_parameters()
+        if part.requires_grad
+    }
     return {transformers_name(name.removeprefix("base_model.model.")) for name in names}
 
 
@@ -131,7 +158,11 @@ def test_a_tied_output_that_is_stored_twice_stays_tied(tmp_path: Path) -> None:
     sweep, _ = leave_trial(tmp_path, METHODS["full"])
     held = load_file(tmp_path / "base" / "model.safetensors")
     embeddings = "model.language_model.embed_tokens.weight"
-    save_file({**held, "lm_head.weight": held[embeddings].clone()}, tmp_path / "base" / "model.safetensors", {"format": "pt"})
+    save_file(
+        {**held, "lm_head.weight": held[embeddings].clone()},
+        tmp_path / "base" / "model.safetensors",
+        {"format": "pt"},
+    )
     found = tensors(export(sweep, tmp_path / "out"))
     assert torch.equal(found["lm_head.weight"], found[embeddings])
     assert not torch.equal(found[embeddings], held[embeddings])
@@ -168,15 +199,25 @@ def states(model: Any) -> list[float]:
 @pytest.mark.parametrize("name", ["heads in full", "dora"])
 def test_the_cards_own_code_loads_the_adapter_with_peft_alone(tmp_path: Path, name: str) -> None:
     sweep, _ = leave_trial(tmp_path, METHODS[name], tied=False)
-    adapter, whole = export(sweep, tmp_path / "adapter", "peft"), export(sweep, tmp_path / "whole", "merged")
+    adapter, whole = (
+        export(sweep, tmp_path / "adapter", "peft"),
+        export(sweep, tmp_path / "whole", "merged"),
+    )
     assert (adapter / "trained.safetensors").exists() == (name == "heads in full")
     (code,) = re.findall(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.DOTALL)
     tell = f"import torch\nfrom typing import Any\n{inspect.getsource(states)}\nprint('STATES', states(model))"
-    adapted = torch.tensor(json.loads(run_without_vibesweep(f"{code}\n{tell}", adapter).split("STATES")[1]))
-    plain = (VibeVoiceForConditionalGeneration.from_pretrained(folder) for folder in (whole, tmp_path / "base"))
+    adapted = torch.tensor(
+        json.loads(run_without_vibesweep(f"{code}\n{tell}", adapter).split("STATES")[1])
+    )
+    plain = (
+        VibeVoiceForConditionalGeneration.from_pretrained(folder)
+        for folder in (whole, tmp_path / "base")
+    )
     wanted, base = (torch.tensor(states(model)) for model in plain)
     far = (base - wanted).norm()
-    assert (adapted - wanted).norm() < 0.1 * far, "the adapter is the merged model but for the rounding of the merged weights"
+    assert (adapted - wanted).norm() < 0.1 * far, (
+        "the adapter is the merged model but for the rounding of the merged weights"
+    )
 
 
 def test_peft_reads_every_tensor_of_the_adapter(tmp_path: Path) -> None:
@@ -186,7 +227,10 @@ def test_peft_reads_every_tensor_of_the_adapter(tmp_path: Path) -> None:
     read = dict(PeftModel.from_pretrained(plain, str(out)).named_parameters())
     trained = {name: part for name, part in model.named_parameters() if part.requires_grad}
     assert len(load_file(out / "adapter_model.safetensors")) == len(trained)
-    assert all(torch.equal(read[name.replace("base_model.model.", "base_model.model.model.", 1)], part) for name, part in trained.items())
+    assert all(
+        torch.equal(read[name.replace("base_model.model.", "base_model.model.model.", 1)], part)
+        for name, part in trained.items()
+    )
 
 
 @pytest.mark.parametrize("name", ["lora", "heads in full"])
@@ -194,33 +238,46 @@ def test_the_lora_layout_is_what_the_community_loaders_look_for(tmp_path: Path, 
     sweep, _ = leave_trial(tmp_path, METHODS[name])
     out, whole = export(sweep, tmp_path / "out", "lora"), tensors(export(sweep, tmp_path / "whole"))
     # The language model's adapter is one for that module alone
-    language_model = VibeVoiceForConditionalGeneration.from_pretrained(tmp_path / "base", dtype=torch.float32).model.language_model
+    language_model = VibeVoiceForConditionalGeneration.from_pretrained(
+        tmp_path / "base", dtype=torch.float32
+    ).model.language_model
     adapted = PeftModel.from_pretrained(language_model, str(out)).merge_and_unload()
     for part, value in adapted.named_parameters():
-        torch.testing.assert_close(value, whole[f"model.language_model.{part}"].float(), rtol=BF16_ROUNDING, atol=1e-5)
+        torch.testing.assert_close(
+            value, whole[f"model.language_model.{part}"].float(), rtol=BF16_ROUNDING, atol=1e-5
+        )
     config = json.loads((out / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"], config["task_type"]) == (4, 8, None)
     assert "layers.0.self_attn.q_proj" in config["target_modules"]
     # The head whole, under the original's names, in both formats that loaders read
     head = torch.load(out / "diffusion_head" / "diffusion_head_full.bin", weights_only=True)
-    assert all(torch.equal(value, head[part]) for part, value in load_file(out / "diffusion_head" / "model.safetensors").items())
+    assert all(
+        torch.equal(value, head[part])
+        for part, value in load_file(out / "diffusion_head" / "model.safetensors").items()
+    )
     parts = {"prediction_head": head}
     if name == "heads in full":
         for connector in ("acoustic_connector", "semantic_connector"):
             parts[connector] = torch.load(out / connector / "pytorch_model.bin", weights_only=True)
-            assert parts[connector].keys() == {f"{layer}.{kind}" for layer in ("fc1", "fc2") for kind in ("weight", "bias")} | {
-                "norm.weight"
-            }
+            assert parts[connector].keys() == {
+                f"{layer}.{kind}" for layer in ("fc1", "fc2") for kind in ("weight", "bias")
+            } | {"norm.weight"}
     else:
         assert not (out / "acoustic_connector").exists()
     for module, state in parts.items():
         ours = as_transformers(f"model.{module}.{part}" for part in state)
-        assert all(torch.equal(state[original.removeprefix(f"model.{module}.")], whole[part]) for original, part in ours.items())
+        assert all(
+            torch.equal(state[original.removeprefix(f"model.{module}.")], whole[part])
+            for original, part in ours.items()
+        )
 
 
 def test_the_original_layout_is_merged_under_the_originals_names(tmp_path: Path) -> None:
     sweep, _ = leave_trial(tmp_path, LORA, shard="400KB")
-    out, whole = export(sweep, tmp_path / "out", "original"), tensors(export(sweep, tmp_path / "whole"))
+    out, whole = (
+        export(sweep, tmp_path / "out", "original"),
+        tensors(export(sweep, tmp_path / "whole")),
+    )
     found = tensors(out)
     ours = as_transformers(found)
     assert set(ours.values()) == whole.keys()
@@ -229,7 +286,10 @@ def test_the_original_layout_is_merged_under_the_originals_names(tmp_path: Path)
     assert index.keys() == found.keys()
     assert all(name in load_file(out / file) for name, file in index.items())
     assert is_original(json.loads((out / "config.json").read_text()))
-    assert json.loads((out / "preprocessor_config.json").read_text())["speech_tok_compress_ratio"] == 3_200
+    assert (
+        json.loads((out / "preprocessor_config.json").read_text())["speech_tok_compress_ratio"]
+        == 3_200
+    )
 
 
 def test_the_latents_scale_that_the_base_lacks_is_handed_on(tmp_path: Path) -> None:
@@ -243,7 +303,9 @@ def test_the_latents_scale_that_the_base_lacks_is_handed_on(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["as nan", "not at all"])
-def test_an_adapter_of_such_a_base_brings_the_scale_along_or_is_refused(tmp_path: Path, stored: bool) -> None:
+def test_an_adapter_of_such_a_base_brings_the_scale_along_or_is_refused(
+    tmp_path: Path, stored: bool
+) -> None:
     scale = (float("nan"), float("nan")) if stored else None
     base = Checkpoint.open(str(write_checkpoint(tmp_path / "base", scale=scale)))
     sweep, _ = leave_trial(tmp_path / "trial", LORA)
@@ -263,8 +325,14 @@ def test_what_is_exported_can_be_tuned_again(tmp_path: Path) -> None:
     again = load_bundle(str(export(sweep, tmp_path / "out"))).model
     assert isinstance(again, VibeVoiceModel)
     trained = dict(merged(model).named_parameters())
-    assert all(torch.allclose(part, trained[name], rtol=BF16_ROUNDING, atol=1e-5) for name, part in again.named_parameters())
-    assert Checkpoint.open(str(tmp_path / "out")).fingerprint == Checkpoint.open(str(tmp_path / "base")).fingerprint
+    assert all(
+        torch.allclose(part, trained[name], rtol=BF16_ROUNDING, atol=1e-5)
+        for name, part in again.named_parameters()
+    )
+    assert (
+        Checkpoint.open(str(tmp_path / "out")).fingerprint
+        == Checkpoint.open(str(tmp_path / "base")).fingerprint
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +343,9 @@ def test_what_is_exported_can_be_tuned_again(tmp_path: Path) -> None:
         ("lora", "gguf", "choose one of merged, peft"),
     ],
 )
-def test_layouts_that_do_not_fit_are_refused(tmp_path: Path, method: str, layout: str, found: str) -> None:
+def test_layouts_that_do_not_fit_are_refused(
+    tmp_path: Path, method: str, layout: str, found: str
+) -> None:
     sweep, _ = leave_trial(tmp_path, METHODS[method])
     with pytest.raises(ModelError, match=f"(?i){found}"):
         export(sweep, tmp_path / "out", layout)
@@ -300,23 +370,36 @@ def test_a_trial_of_another_base_is_refused(tmp_path: Path) -> None:
 
 def test_an_original_checkpoint_is_converted_to_the_bit_and_speaks(tmp_path: Path) -> None:
     sweep, _ = leave_trial(tmp_path, LORA, shard="400KB")
-    original, whole = export(sweep, tmp_path / "original", "original"), export(sweep, tmp_path / "whole")
+    original, whole = (
+        export(sweep, tmp_path / "original", "original"),
+        export(sweep, tmp_path / "whole"),
+    )
     with pytest.raises(ModelError, match=r"vibesweep convert .*original NEW_FOLDER"):
         Checkpoint.open(str(original))
     converted = convert(str(original), tmp_path / "new" / "ours")
     found, wanted = tensors(converted.folder), tensors(whole)
     assert found.keys() == wanted.keys()
-    assert all(torch.equal(value, wanted[name]) and value.dtype == wanted[name].dtype for name, value in found.items())
+    assert all(
+        torch.equal(value, wanted[name]) and value.dtype == wanted[name].dtype
+        for name, value in found.items()
+    )
     chat: Any = [
         {"role": "0", "content": [{"type": "text", "text": "One."}, {"type": "audio"}]},
         {"role": "1", "content": [{"type": "audio"}, {"type": "text", "text": "Two."}]},
         {"role": "0", "content": [{"type": "text", "text": "Three."}]},
     ]
     for messages in (chat, chat[2:]):
-        ours, theirs = (VibeVoiceProcessor.from_pretrained(folder) for folder in (converted.folder, whole))
-        assert ours.apply_chat_template(messages, tokenize=False) == theirs.apply_chat_template(messages, tokenize=False)
+        ours, theirs = (
+            VibeVoiceProcessor.from_pretrained(folder) for folder in (converted.folder, whole)
+        )
+        assert ours.apply_chat_template(messages, tokenize=False) == theirs.apply_chat_template(
+            messages, tokenize=False
+        )
         assert ours.feature_extractor.to_dict() == theirs.feature_extractor.to_dict()
-    said = [synthesize(str(folder), "Good morning.", tmp_path / f"{name}.wav") for name, folder in (("a", converted.folder), ("b", whole))]
+    said = [
+        synthesize(str(folder), "Good morning.", tmp_path / f"{name}.wav")
+        for name, folder in (("a", converted.folder), ("b", whole))
+    ]
     assert said[0] == said[1]
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
@@ -330,7 +413,12 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path) -> None:
         convert(str(original), tmp_path / "base")
     with pytest.raises(ModelError, match="the tokenizer cannot be read"):
         convert(str(original), tmp_path / "new", tokenizer=str(tmp_path / "nowhere"))
-    rewrite(original / "model.safetensors", original / "odd.safetensors", lambda name, read: None, lambda name: f"odd.{name}")
+    rewrite(
+        original / "model.safetensors",
+        original / "odd.safetensors",
+        lambda name, read: None,
+        lambda name: f"odd.{name}",
+    )
     (original / "odd.safetensors").rename(original / "model.safetensors")
     with pytest.raises(ModelError, match=r"no tensor odd\."):
         convert(str(original), tmp_path / "new")
@@ -341,17 +429,27 @@ def test_a_trials_export_is_as_good_as_the_trial_and_its_sample_is_spoken(tmp_pa
     base = write_checkpoint(tmp_path / "base", tied=False, scale=None)
     shards = vibe.write_shards(tmp_path / "shards", base)
     settings = dataclasses.replace(IN_FULL, learning_rate=1e-2, batch_clips=4)
-    run = TrialRun(Workbench.open(f"vibevoice:{base}", shards, World()), settings, 4)
+    run = TrialRun(WorkerContext.open(f"vibevoice:{base}", shards, World()), settings, 4)
     loss = run.advance(4).loss_val
     sweep = SweepFolder(tmp_path / "sweep")
     run.save(sweep.checkpoints / "t0")
     signature = read_manifest(shards).signature
-    record = SweepRecord("sweep", f"vibevoice:{base}", str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {})
+    record = SweepRecord(
+        "sweep",
+        f"vibevoice:{base}",
+        str(shards),
+        signature,
+        as_json(Sweep(space={}, trials=1)),
+        1,
+        {},
+    )
     trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
     sweep.write(dataclasses.replace(record, trials=[trial]))
-    bench = Workbench.open(str(export(sweep, tmp_path / "best")), shards, World())
-    untouched = Workbench.open(str(base), shards, World()).validate(load_bundle(str(base)).model)
-    assert bench.validate(bench.base) == pytest.approx(loss, abs=0.05 * abs(untouched - loss))
+    context = WorkerContext.open(str(export(sweep, tmp_path / "best")), shards, World())
+    untouched = WorkerContext.open(str(base), shards, World()).validate(
+        load_bundle(str(base)).model
+    )
+    assert context.validate(context.base) == pytest.approx(loss, abs=0.05 * abs(untouched - loss))
     seconds = soundfile.info(str(speak_sample(sweep, tmp_path / "best"))).duration
     assert 0 < seconds < 30
     sweep.write(dataclasses.replace(record, trials=[trial], shards_signature="other"))

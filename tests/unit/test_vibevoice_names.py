@@ -15,11 +15,26 @@ from tests.checkpoint import write_checkpoint
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import rewrite
 from vibesweep.models.vibevoice.names import as_transformers, to_original, to_transformers
-from vibesweep.models.vibevoice.original import is_original, original_config, original_preprocessor, transformers_config
+from vibesweep.models.vibevoice.original import (
+    is_original,
+    original_config,
+    original_preprocessor,
+    transformers_config,
+)
 
 SIZES = {
-    "1.5B": {"hidden_size": 1536, "num_hidden_layers": 28, "tie_word_embeddings": True, "vocab_size": 151_936},
-    "7B": {"hidden_size": 3584, "num_hidden_layers": 28, "tie_word_embeddings": False, "vocab_size": 152_064},
+    "1.5B": {
+        "hidden_size": 1536,
+        "num_hidden_layers": 28,
+        "tie_word_embeddings": True,
+        "vocab_size": 151_936,
+    },
+    "7B": {
+        "hidden_size": 3584,
+        "num_hidden_layers": 28,
+        "tie_word_embeddings": False,
+        "vocab_size": 152_064,
+    },
 }
 
 # As the released 1.5B's config.json says it
@@ -116,7 +131,9 @@ RELEASED = {
 @pytest.mark.parametrize("size", SIZES)
 def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
     with torch.device("meta"):
-        model = VibeVoiceForConditionalGeneration(VibeVoiceConfig(text_config={"model_type": "qwen2", **SIZES[size]}))
+        model = VibeVoiceForConditionalGeneration(
+            VibeVoiceConfig(text_config={"model_type": "qwen2", **SIZES[size]})
+        )
     names = list(model.state_dict())
     originals = [to_original(name) for name in names]
     assert len(set(originals)) == len(names) > 1_000
@@ -127,14 +144,26 @@ def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
 @pytest.mark.parametrize(
     ("original", "ours"),
     [
-        ("model.acoustic_tokenizer.encoder.downsample_layers.0.0.conv.conv.weight", "model.audio_tower.encoder.stem.conv.conv.weight"),
-        ("model.acoustic_tokenizer.encoder.downsample_layers.6.0.conv.conv.bias", "model.audio_tower.encoder.conv_layers.5.conv.conv.bias"),
-        ("model.acoustic_tokenizer.encoder.stages.0.2.gamma", "model.audio_tower.encoder.stem.stage.2.gamma"),
+        (
+            "model.acoustic_tokenizer.encoder.downsample_layers.0.0.conv.conv.weight",
+            "model.audio_tower.encoder.stem.conv.conv.weight",
+        ),
+        (
+            "model.acoustic_tokenizer.encoder.downsample_layers.6.0.conv.conv.bias",
+            "model.audio_tower.encoder.conv_layers.5.conv.conv.bias",
+        ),
+        (
+            "model.acoustic_tokenizer.encoder.stages.0.2.gamma",
+            "model.audio_tower.encoder.stem.stage.2.gamma",
+        ),
         (
             "model.acoustic_tokenizer.encoder.stages.6.7.ffn.linear2.bias",
             "model.audio_tower.encoder.conv_layers.5.stage.7.ffn.linear2.bias",
         ),
-        ("model.acoustic_tokenizer.decoder.upsample_layers.0.0.conv.conv.weight", "model.audio_tower.decoder.stem.conv.conv.weight"),
+        (
+            "model.acoustic_tokenizer.decoder.upsample_layers.0.0.conv.conv.weight",
+            "model.audio_tower.decoder.stem.conv.conv.weight",
+        ),
         (
             "model.acoustic_tokenizer.decoder.upsample_layers.6.0.convtr.convtr.weight",
             "model.audio_tower.decoder.conv_layers.5.convtr.convtr.weight",
@@ -143,10 +172,22 @@ def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
             "model.acoustic_tokenizer.decoder.stages.0.7.mixer.conv.conv.conv.weight",
             "model.audio_tower.decoder.stem.stage.7.mixer.conv.weight",
         ),
-        ("model.semantic_tokenizer.encoder.head.conv.conv.weight", "model.semantic_tokenizer_encoder.head.conv.weight"),
-        ("model.prediction_head.t_embedder.mlp.2.weight", "model.diffusion_head.timestep_proj.fc2.weight"),
-        ("model.prediction_head.layers.3.adaLN_modulation.1.weight", "model.diffusion_head.layers.3.linear.weight"),
-        ("model.prediction_head.final_layer.linear.weight", "model.diffusion_head.final_layer.linear_2.weight"),
+        (
+            "model.semantic_tokenizer.encoder.head.conv.conv.weight",
+            "model.semantic_tokenizer_encoder.head.conv.weight",
+        ),
+        (
+            "model.prediction_head.t_embedder.mlp.2.weight",
+            "model.diffusion_head.timestep_proj.fc2.weight",
+        ),
+        (
+            "model.prediction_head.layers.3.adaLN_modulation.1.weight",
+            "model.diffusion_head.layers.3.linear.weight",
+        ),
+        (
+            "model.prediction_head.final_layer.linear.weight",
+            "model.diffusion_head.final_layer.linear_2.weight",
+        ),
         ("model.acoustic_connector.norm.weight", "model.multi_modal_projector.act.weight"),
         ("model.semantic_connector.fc2.bias", "model.semantic_connector.linear_2.bias"),
         ("model.speech_scaling_factor", "model.latent_scaling_factor"),
@@ -182,7 +223,10 @@ def test_the_released_configuration_is_read_and_comes_back() -> None:
     assert config.audio_config.depths == [3, 3, 3, 3, 3, 3, 8]
     assert (config.semantic_model_config.hidden_size, config.text_config.hidden_size) == (128, 1536)
     assert config.text_config.rope_parameters["rope_theta"] == 1e6
-    assert (config.diffusion_head_config.intermediate_size, config.diffusion_head_config.num_hidden_layers) == (4608, 4)
+    assert (
+        config.diffusion_head_config.intermediate_size,
+        config.diffusion_head_config.num_hidden_layers,
+    ) == (4608, 4)
     assert config.tie_word_embeddings
     back = original_config(config.to_dict())
     for part in ("acoustic_tokenizer_config", "semantic_tokenizer_config", "diffusion_head_config"):
@@ -196,25 +240,48 @@ def test_the_released_configuration_is_read_and_comes_back() -> None:
 def test_a_checkpoint_goes_there_and_back_to_the_bit(tmp_path: Path, tied: bool) -> None:
     source = write_checkpoint(tmp_path / "ours", tied=tied) / "model.safetensors"
     rewrite(source, tmp_path / "original.safetensors", lambda name, read: None, rename=to_original)
-    rewrite(tmp_path / "original.safetensors", tmp_path / "back.safetensors", lambda name, read: None, rename=to_transformers)
+    rewrite(
+        tmp_path / "original.safetensors",
+        tmp_path / "back.safetensors",
+        lambda name, read: None,
+        rename=to_transformers,
+    )
     first, back = load_file(source), load_file(tmp_path / "back.safetensors")
     assert first.keys() == back.keys()
-    assert all(torch.equal(tensor, back[name]) and tensor.dtype == back[name].dtype for name, tensor in first.items())
+    assert all(
+        torch.equal(tensor, back[name]) and tensor.dtype == back[name].dtype
+        for name, tensor in first.items()
+    )
     assert not first.keys() & load_file(tmp_path / "original.safetensors").keys() - {
-        name for name in first if name.startswith(("model.language_model.", "lm_head.", "model.diffusion_head."))
+        name
+        for name in first
+        if name.startswith(("model.language_model.", "lm_head.", "model.diffusion_head."))
     }
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_configuration_goes_there_and_back(tmp_path: Path, tied: bool) -> None:
     found = json.loads((write_checkpoint(tmp_path / "ours", tied=tied) / "config.json").read_text())
-    back: Any = VibeVoiceConfig(**transformers_config(json.loads(json.dumps(original_config(found)))))
+    back: Any = VibeVoiceConfig(
+        **transformers_config(json.loads(json.dumps(original_config(found))))
+    )
     with torch.device("meta"):
-        first = {name: part.shape for name, part in VibeVoiceForConditionalGeneration(VibeVoiceConfig(**found)).state_dict().items()}
-        second = {name: part.shape for name, part in VibeVoiceForConditionalGeneration(back).state_dict().items()}
+        first = {
+            name: part.shape
+            for name, part in VibeVoiceForConditionalGeneration(VibeVoiceConfig(**found))
+            .state_dict()
+            .items()
+        }
+        second = {
+            name: part.shape
+            for name, part in VibeVoiceForConditionalGeneration(back).state_dict().items()
+        }
     assert first == second
     assert back.audio_config.vae_std == found["audio_config"]["vae_std"]
-    assert (back.audio_token_id, back.eos_token_id) == (found["audio_token_id"], found["eos_token_id"])
+    assert (back.audio_token_id, back.eos_token_id) == (
+        found["audio_token_id"],
+        found["eos_token_id"],
+    )
     preprocessor = original_preprocessor({"sampling_rate": 24_000, "target_dB_FS": -25}, 3584)
     assert preprocessor["language_model_pretrained_name"] == "Qwen/Qwen2.5-7B"
 
@@ -241,11 +308,17 @@ def test_a_file_is_copied_with_tensors_changed_renamed_and_added(tmp_path: Path)
 def test_a_tensor_of_another_shape_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3)}, tmp_path / "in.safetensors")
     with pytest.raises(ModelError, match=r"a is \[3\] and was trained as \[4\]"):
-        rewrite(tmp_path / "in.safetensors", tmp_path / "out.safetensors", lambda name, read: torch.zeros(4))
+        rewrite(
+            tmp_path / "in.safetensors",
+            tmp_path / "out.safetensors",
+            lambda name, read: torch.zeros(4),
+        )
 
 
 def test_a_torn_file_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(3_000)}, tmp_path / "in.safetensors")
     (tmp_path / "torn.safetensors").write_bytes((tmp_path / "in.safetensors").read_bytes()[:-8])
     with pytest.raises(ModelError, match="cannot be copied"):
-        rewrite(tmp_path / "torn.safetensors", tmp_path / "out.safetensors", lambda name, read: None)
+        rewrite(
+            tmp_path / "torn.safetensors", tmp_path / "out.safetensors", lambda name, read: None
+        )

@@ -18,11 +18,11 @@ from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
 from vibesweep.corpus.recordings import Turn
-from vibesweep.delivery import vibevoice_speech
 from vibesweep.delivery.synthesize import Speech, default_settings, synthesize
-from vibesweep.delivery.vibevoice_speech import LEAST_LIMIT
 from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.mel.speak import SpeakingSettings
+from vibesweep.models.vibevoice import speech as vibevoice_speech
+from vibesweep.models.vibevoice.speech import LEAST_LIMIT
 
 BRIEF = SpeakingSettings(diffusion_steps=2, guidance=1.3)
 HOP = 3_200
@@ -55,7 +55,9 @@ def wav_of(path: Path) -> npt.NDArray[np.float64]:
 
 
 def recording(path: Path, seconds: float, rate_hz: int = 16_000) -> str:
-    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, round(seconds * rate_hz)), rate_hz)
+    soundfile.write(
+        path, np.random.default_rng(1).normal(0, 0.1, round(seconds * rate_hz)), rate_hz
+    )
     return str(path)
 
 
@@ -71,7 +73,12 @@ def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(7)
     state = torch.get_rng_state()
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        synthesize(str(folder), TWO, tmp_path / f"{name}.wav", settings=SpeakingSettings(diffusion_steps=2, guidance=1.3, seed=seed))
+        synthesize(
+            str(folder),
+            TWO,
+            tmp_path / f"{name}.wav",
+            settings=SpeakingSettings(diffusion_steps=2, guidance=1.3, seed=seed),
+        )
     first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert first == second != third
     assert torch.equal(torch.get_rng_state(), state), "the caller's own noise is untouched"
@@ -94,10 +101,18 @@ def test_voices_come_from_recordings_of_any_rate(folder: Path, tmp_path: Path) -
 
 def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Path) -> None:
     processor = VibeVoiceProcessor.from_pretrained(folder)
-    turns = [Turn("B", "One."), Turn("A", "Two."), Turn("B", "Three."), Turn("D", "Four."), Turn("C", "Five.")]
+    turns = [
+        Turn("B", "One."),
+        Turn("A", "Two."),
+        Turn("B", "Three."),
+        Turn("D", "Four."),
+        Turn("C", "Five."),
+    ]
     prompts = [np.full(HOP, 0.1, np.float32), np.full(HOP + 1, 0.1, np.float32)]
     inputs, words = vibevoice_speech._inputs(processor, turns, ["B", "A", "D", "C"], prompts)
-    assert processor.tokenizer.decode(inputs["input_ids"][0]).partition("respective speaker.\n")[2] == (
+    assert processor.tokenizer.decode(inputs["input_ids"][0]).partition("respective speaker.\n")[
+        2
+    ] == (
         " Voice input:\n Speaker 0:<|vision_start|><|vision_pad|><|vision_end|>\n"
         " Speaker 1:<|vision_start|><|vision_pad|><|vision_pad|><|vision_end|>\n"
         " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speaker 0: Three.\n Speaker 2: Four.\n Speaker 3: Five.\n"
@@ -140,10 +155,14 @@ def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
     for kind in (VibeVoiceForConditionalGeneration, vibevoice_speech._Speaker):
         model: Any = kind.from_pretrained(folder)
         count = [0]
-        model.model.language_model.register_forward_hook(lambda *_, count=count: count.__setitem__(0, count[0] + 1))
+        model.model.language_model.register_forward_hook(
+            lambda *_, count=count: count.__setitem__(0, count[0] + 1)
+        )
         model.generate(**inputs, max_new_tokens=4, guidance_scale=1.3, num_diffusion_steps=1)
         passes.append(count[0])
-    assert passes[1] == 2 * 4, "each latent takes the script's pass and the unguided one of the diffusion"
+    assert passes[1] == 2 * 4, (
+        "each latent takes the script's pass and the unguided one of the diffusion"
+    )
     assert passes[0] == 3 * 4, "transformers does as it did when this was written"
 
 
@@ -159,11 +178,19 @@ def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
         ("Say <|vision_pad|> now.", [], r"holds <\|vision_pad\|>, which is a control token"),
     ],
 )
-def test_what_cannot_be_spoken_is_named(folder: Path, tmp_path: Path, text: str, voices: list[str], found: str) -> None:
+def test_what_cannot_be_spoken_is_named(
+    folder: Path, tmp_path: Path, text: str, voices: list[str], found: str
+) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     recording(tmp_path / "a.wav", 0.5)
     with pytest.raises(SpeechError, match=found):
-        synthesize(str(folder), text, tmp_path / "x.wav", voices=[str(tmp_path / voice) for voice in voices], settings=BRIEF)
+        synthesize(
+            str(folder),
+            text,
+            tmp_path / "x.wav",
+            voices=[str(tmp_path / voice) for voice in voices],
+            settings=BRIEF,
+        )
     assert not (tmp_path / "x.wav").exists()
 
 
@@ -173,7 +200,9 @@ def test_a_place_that_cannot_be_written_to_is_named(folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_model_that_memory_does_not_hold_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+def test_a_model_that_memory_does_not_hold_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -186,12 +215,18 @@ def test_a_model_that_memory_does_not_hold_is_named(folder: Path, tmp_path: Path
         synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
-def test_without_diffusers_it_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_diffusers_it_says_what_to_install(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ModelError, match="Pip install diffusers"):
         synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
 def test_the_default_guidance_is_the_familys(folder: Path) -> None:
-    assert default_settings(str(folder)).guidance == default_settings(f"vibevoice:{folder}").guidance == 1.3
+    assert (
+        default_settings(str(folder)).guidance
+        == default_settings(f"vibevoice:{folder}").guidance
+        == 1.3
+    )
     assert default_settings("mel-tiny") == SpeakingSettings()

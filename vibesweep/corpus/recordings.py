@@ -75,7 +75,14 @@ class Recording:
         found: dict[str, Any] = json.loads(text)
         pairs = {name: tuple(map(tuple, found[name])) for name in ("speakers", "extra")}
         segments = tuple(Segment(**segment) for segment in found["segments"])
-        return cls(**{**found, **pairs, "segments": segments, "voice_prompts": tuple(found["voice_prompts"])})
+        return cls(
+            **{
+                **found,
+                **pairs,
+                "segments": segments,
+                "voice_prompts": tuple(found["voice_prompts"]),
+            }
+        )
 
 
 @dataclass(frozen=True)

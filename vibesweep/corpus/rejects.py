@@ -48,7 +48,11 @@ class RecordingError(CorpusError):
 
     def __init__(self, reason: str, detail: str, *, where: str = "") -> None:
         assert reason in REASONS, reason
-        super().__init__(f"{REASONS[reason]} ({detail})", where=where, fix="mend the file or take its row out of the table")
+        super().__init__(
+            f"{REASONS[reason]} ({detail})",
+            where=where,
+            fix="mend the file or take its row out of the table",
+        )
         self.reason = reason
         self.detail = detail
 

@@ -10,11 +10,11 @@ from vibesweep.delivery.sample import SAMPLE, speak_sample
 from vibesweep.errors import VibesweepError
 from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import CONFIG
-from vibesweep.storage import Place
-from vibesweep.sweep.record import SweepFolder
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record.record import SweepFolder
 
 
-def deliver_best(sweep: SweepFolder) -> tuple[Place, Place | VibesweepError]:
+def deliver_best(sweep: SweepFolder) -> tuple[StoragePath, StoragePath | VibesweepError]:
     """Export the best trial of a sweep into its folder and speak a sample with it.
 
     Returns:
@@ -28,14 +28,16 @@ def deliver_best(sweep: SweepFolder) -> tuple[Place, Place | VibesweepError]:
         return sweep.best, _sample(sweep, export(sweep, sweep.best.local))
     with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
         bundle = export(sweep, Path(scratch) / sweep.best.name)
-        upload_folder(bundle, sweep.best, CONFIG)  # before anything is spoken: the model is what must not be lost
+        upload_folder(
+            bundle, sweep.best, CONFIG
+        )  # before anything is spoken: the model is what must not be lost
         sample = _sample(sweep, bundle)
-        if isinstance(sample, Place):
+        if isinstance(sample, StoragePath):
             sample.upload(bundle / SAMPLE)
     return sweep.best, sample
 
 
-def _sample(sweep: SweepFolder, bundle: Path) -> Place | VibesweepError:
+def _sample(sweep: SweepFolder, bundle: Path) -> StoragePath | VibesweepError:
     try:
         return sweep.best / speak_sample(sweep, bundle).name
     except VibesweepError as error:

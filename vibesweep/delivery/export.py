@@ -14,18 +14,18 @@ from typing import Any, cast
 from peft import PeftModel
 from torch import Tensor
 
-from vibesweep.corpus.manifest import read_manifest, read_rows
-from vibesweep.delivery.vibevoice_layouts import LAYOUTS, write_layout
+from vibesweep.corpus.shards.manifest import read_manifest, read_rows
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.adapters import merged
-from vibesweep.models.base import SpeechModel
 from vibesweep.models.bundle import checkpoint_address, load_bundle, save_bundle
+from vibesweep.models.family import SpeechModel
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.layouts import LAYOUTS, write_layout
 from vibesweep.models.vibevoice.rows import unit_rules
 from vibesweep.models.vibevoice.trained import Trained
-from vibesweep.storage import Place
-from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
-from vibesweep.training.checkpoint import fetched_checkpoint, load_checkpoint
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord
+from vibesweep.training.state.checkpoint import fetched_checkpoint, load_checkpoint
 
 ADAPTER, PROVENANCE = "adapter", "provenance.json"
 
@@ -34,7 +34,7 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     """Write the best trial of a sweep.
 
     For ``mel``, ``out`` then holds what :mod:`vibesweep.models.bundle` says and for LoRA ``adapter/``, which
-    ``PeftModel.from_pretrained(base, out / "adapter")`` loads; for VibeVoice, what :mod:`vibesweep.delivery.vibevoice_layouts` says.
+    ``PeftModel.from_pretrained(base, out / "adapter")`` loads; for VibeVoice, what :mod:`vibesweep.models.vibevoice.layouts` says.
     ``provenance.json`` is always there. An earlier export is replaced; any other folder with files is left alone.
 
     Args:
@@ -51,13 +51,19 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     _refuse_foreign(out)
     address = checkpoint_address(record.model)
     if address is None and layout is not None:
-        raise ModelError("only VibeVoice is exported in several layouts", where=f"--layout {layout}", fix="leave --layout out")
+        raise ModelError(
+            "only VibeVoice is exported in several layouts",
+            where=f"--layout {layout}",
+            fix="leave --layout out",
+        )
     with _replacing(out) as aside:
         if address is None:
             _write_mel(record, checkpoint, aside)
         else:
             _write_vibevoice(record, address, checkpoint, aside, layout)
-        (aside / PROVENANCE).write_text(json.dumps(_provenance(record, best), indent=1) + "\n", encoding="utf-8")
+        (aside / PROVENANCE).write_text(
+            json.dumps(_provenance(record, best), indent=1) + "\n", encoding="utf-8"
+        )
     return out
 
 
@@ -75,7 +81,7 @@ def _replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_mel(record: SweepRecord, checkpoint: Place, out: Path) -> None:
+def _write_mel(record: SweepRecord, checkpoint: StoragePath, out: Path) -> None:
     base = load_bundle(record.model).model
     model, _, _ = load_checkpoint(base, checkpoint)
     save_bundle(merged(model), _voices(record, base), out)
@@ -83,20 +89,34 @@ def _write_mel(record: SweepRecord, checkpoint: Place, out: Path) -> None:
         model.save_pretrained(str(out / ADAPTER))
 
 
-def _write_vibevoice(record: SweepRecord, address: str, checkpoint: Place, out: Path, layout: str | None) -> None:
+def _write_vibevoice(
+    record: SweepRecord, address: str, checkpoint: StoragePath, out: Path, layout: str | None
+) -> None:
     if layout is not None and layout not in LAYOUTS:
-        raise ModelError("there is no such layout", where=f"--layout {layout}", fix=f"choose one of {', '.join(LAYOUTS)}")
+        raise ModelError(
+            "there is no such layout",
+            where=f"--layout {layout}",
+            fix=f"choose one of {', '.join(LAYOUTS)}",
+        )
     base, rules = Checkpoint.open(address), None
     if base.scale_and_bias is None:
         _check_shards(record)
         rules = unit_rules(record.shards, cast(Any, base.config).audio_config.vae_std)
     with fetched_checkpoint(checkpoint) as (file, settings):
-        write_layout(layout or next(iter(LAYOUTS)), Trained.read(base, file, settings, rules), out, address)
+        write_layout(
+            layout or next(iter(LAYOUTS)), Trained.read(base, file, settings, rules), out, address
+        )
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / PROVENANCE).is_file())):
-        raise ModelError("it is there and is no bundle that was exported", where=str(out), fix="name another folder with --out")
+    if out.exists() and (
+        not out.is_dir() or (any(out.iterdir()) and not (out / PROVENANCE).is_file())
+    ):
+        raise ModelError(
+            "it is there and is no bundle that was exported",
+            where=str(out),
+            fix="name another folder with --out",
+        )
 
 
 def _voices(record: SweepRecord, base: SpeechModel) -> dict[str, Tensor]:
@@ -113,4 +133,9 @@ def _check_shards(record: SweepRecord) -> None:
 
 def _provenance(record: SweepRecord, best: TrialRecord) -> dict[str, object]:
     facts = {key: value for key, value in asdict(record).items() if key != "trials"}
-    return {"exported_unix_s": round(time.time()), "trial": asdict(best), "trials_tried": len(record.trials), "sweep": facts}
+    return {
+        "exported_unix_s": round(time.time()),
+        "trial": asdict(best),
+        "trials_tried": len(record.trials),
+        "sweep": facts,
+    }

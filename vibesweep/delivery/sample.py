@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vibesweep.corpus.manifest import read_table
+from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.bundle import checkpoint_address, load_bundle
-from vibesweep.sweep.record import SweepFolder
+from vibesweep.sweep.record.record import SweepFolder
 
 SAMPLE = "sample.wav"
 COLUMNS = ["duration_s", *(f"turns.list.element.{name}" for name in ("tag", "speaker", "text"))]
@@ -23,5 +23,10 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     known = {} if checkpoint_address(str(bundle)) else load_bundle(str(bundle)).voices
     people = dict.fromkeys(turn["speaker"] for turn in turns)
     script = "\n".join(f"[{turn['tag']}] {turn['text']}" for turn in turns)
-    synthesize(str(bundle), script, bundle / SAMPLE, voices=[person for person in people if person in known])
+    synthesize(
+        str(bundle),
+        script,
+        bundle / SAMPLE,
+        voices=[person for person in people if person in known],
+    )
     return bundle / SAMPLE

@@ -13,18 +13,18 @@ import numpy.typing as npt
 import torch
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.audio import griffin_lim, write_wav
-from vibesweep.corpus.phonemes import phonemize
 from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
-from vibesweep.corpus.turns import parse_turns
-from vibesweep.delivery.vibevoice_speech import GUIDANCE, speak_vibevoice
+from vibesweep.corpus.sound.audio import griffin_lim, write_wav
+from vibesweep.corpus.text.phonemes import phonemize
+from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.errors import ModelError, SpeechError
 from vibesweep.folders import fetched_folder
 from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speak import SpeakingSettings, speak
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.storage import Place
+from vibesweep.models.vibevoice.speech import GUIDANCE, speak_vibevoice
+from vibesweep.storage import StoragePath
 
 Waveform = npt.NDArray[np.float32]
 
@@ -46,10 +46,21 @@ class Speech:
 
 def default_settings(model: str) -> SpeakingSettings:
     """How speech is sampled where nothing else is asked for."""
-    return SpeakingSettings() if checkpoint_address(model) is None else SpeakingSettings(guidance=GUIDANCE)
+    return (
+        SpeakingSettings()
+        if checkpoint_address(model) is None
+        else SpeakingSettings(guidance=GUIDANCE)
+    )
 
 
-def synthesize(model: str, text: str, out: Path, *, voices: Sequence[str] = (), settings: SpeakingSettings | None = None) -> Speech:
+def synthesize(
+    model: str,
+    text: str,
+    out: Path,
+    *,
+    voices: Sequence[str] = (),
+    settings: SpeakingSettings | None = None,
+) -> Speech:
     """Speak a text with a model and write it as a wav file.
 
     Args:
@@ -83,20 +94,30 @@ def model_folder(name: str) -> Iterator[str]:
     if "://" not in name:
         yield name
         return
-    with fetched_folder(Place.of(name)) as folder:
+    with fetched_folder(StoragePath.of(name)) as folder:
         yield str(folder)
 
 
-def _speak(bundle: Bundle, turns: Sequence[Turn], chosen: dict[str, str], settings: SpeakingSettings) -> tuple[Waveform, MelSettings]:
+def _speak(
+    bundle: Bundle, turns: Sequence[Turn], chosen: dict[str, str], settings: SpeakingSettings
+) -> tuple[Waveform, MelSettings]:
     """Waveform [S] in -1 to 1."""
     model = bundle.model
     if not isinstance(model, MelModel):
-        raise ModelError(f"models of the family {model.family} are not spoken with this command", where=str(bundle.folder))
+        raise ModelError(
+            f"models of the family {model.family} are not spoken with this command",
+            where=str(bundle.folder),
+        )
     tags = list(dict.fromkeys(turn.tag for turn in turns))
     symbols = [phonemes.symbols for phonemes in phonemize([turn.text for turn in turns])]
     if not any(symbols):
-        raise SpeechError("there is nothing to say in the text", fix="write words of a language the model speaks")
-    said = [(tags.index(turn.tag), model.phonemes.encode(part)) for turn, part in zip(turns, symbols, strict=True)]
+        raise SpeechError(
+            "there is nothing to say in the text", fix="write words of a language the model speaks"
+        )
+    said = [
+        (tags.index(turn.tag), model.phonemes.encode(part))
+        for turn, part in zip(turns, symbols, strict=True)
+    ]
     latents = speak(model, said, [bundle.voices.get(chosen.get(tag, "")) for tag in tags], settings)
     with torch.inference_mode():
         log_mel = model.codec.decode(latents.cpu()).numpy()
@@ -106,9 +127,13 @@ def _speak(bundle: Bundle, turns: Sequence[Turn], chosen: dict[str, str], settin
 def _turns(text: str) -> tuple[Turn, ...]:
     turns = parse_turns(re.sub(r"\s*(\[SPEAKER_\w+\])", r"\n\1", text))
     if not turns:
-        raise SpeechError("the text is empty", where="--text", fix='write for example --text "[SPEAKER_A] Hello."')
+        raise SpeechError(
+            "the text is empty", where="--text", fix='write for example --text "[SPEAKER_A] Hello."'
+        )
     if len(speakers := {turn.tag for turn in turns}) > MAX_SPEAKERS:
-        raise SpeechError(f"{len(speakers)} speakers", where="--text", fix=f"use at most {MAX_SPEAKERS}")
+        raise SpeechError(
+            f"{len(speakers)} speakers", where="--text", fix=f"use at most {MAX_SPEAKERS}"
+        )
     return turns
 
 
@@ -117,6 +142,8 @@ def _cast(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[st
     unknown = [name for name in wanted if name not in bundle.voices]
     if unknown:
         fix = f"choose among {', '.join(bundle.voices)}"
-        raise SpeechError(f"the model has no voice {', '.join(unknown)}", where=str(bundle.folder), fix=fix)
+        raise SpeechError(
+            f"the model has no voice {', '.join(unknown)}", where=str(bundle.folder), fix=fix
+        )
     order = [*wanted, *(name for name in bundle.voices if name not in wanted)]
     return dict(zip(tags, order, strict=False))

@@ -18,16 +18,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vibesweep.errors import ModelError
-from vibesweep.models.base import SpeechModel
+from vibesweep.models.family import SpeechModel
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.features import FeatureEncoder
+    from vibesweep.corpus.shards.features import FeatureEncoder
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS, VOICES = "config.json", "model.safetensors", "voices.safetensors"
 SHIPPED = Path(__file__).parent / "bases"
 
-FAMILIES = {"mel": "vibesweep.models.mel.model:MelModel", "vibevoice": "vibesweep.models.vibevoice.model:VibeVoiceModel"}
+FAMILIES = {
+    "mel": "vibesweep.models.mel.model:MelModel",
+    "vibevoice": "vibesweep.models.vibevoice.model:VibeVoiceModel",
+}
 """Family name to the class that implements it."""
 
 CHECKPOINT_FAMILY = "vibevoice"
@@ -101,7 +104,11 @@ def base_folder(name: str) -> Path:
     for folder in (Path(name).expanduser(), SHIPPED / name):
         if (folder / CONFIG).is_file():
             return folder
-    shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())) if SHIPPED.is_dir() else "none"
+    shipped = (
+        ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+        if SHIPPED.is_dir()
+        else "none"
+    )
     fix = f"name a model's folder or a shipped base ({shipped}); a VibeVoice checkpoint of the hub is {CHECKPOINT_FAMILY}:OWNER/NAME"
     raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=fix)
 
@@ -140,7 +147,11 @@ def load_bundle(name: str) -> Bundle:
     """
     family, config = description_of(name)
     if "checkpoint" in config:
-        return Bundle(family.from_description(config, Path(config["checkpoint"])), {}, Path(config["checkpoint"]))
+        return Bundle(
+            family.from_description(config, Path(config["checkpoint"])),
+            {},
+            Path(config["checkpoint"]),
+        )
     folder = base_folder(name)
     try:
         model = family.from_description(config, folder)
@@ -155,10 +166,14 @@ def load_bundle(name: str) -> Bundle:
 
 def _unreadable(folder: Path, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:300]
-    return ModelError(f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again")
+    return ModelError(
+        f"the model cannot be read: {reason}", where=str(folder), fix="export or copy it again"
+    )
 
 
-def save_bundle(model: SpeechModel, voices: dict[str, Tensor], folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_bundle(
+    model: SpeechModel, voices: dict[str, Tensor], folder: Path, dtype: torch.dtype = torch.float32
+) -> None:
     """Write a bundle. Network weights take ``dtype``; the codec stays float32, since fine-tuning never refits it.
 
     Args:
@@ -169,10 +184,21 @@ def save_bundle(model: SpeechModel, voices: dict[str, Tensor], folder: Path, dty
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        key: value.detach().cpu().to(torch.float32 if key.startswith("codec.") else dtype).contiguous()
+        key: value.detach()
+        .cpu()
+        .to(torch.float32 if key.startswith("codec.") else dtype)
+        .contiguous()
         for key, value in model.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS)
-    save_file({name: prompt.detach().cpu().to(dtype).contiguous() for name, prompt in voices.items()}, folder / VOICES)
-    config = {"format_version": FORMAT_VERSION, "family": model.family, "voices": list(voices), **model.describe()}
+    save_file(
+        {name: prompt.detach().cpu().to(dtype).contiguous() for name, prompt in voices.items()},
+        folder / VOICES,
+    )
+    config = {
+        "format_version": FORMAT_VERSION,
+        "family": model.family,
+        "voices": list(voices),
+        **model.describe(),
+    }
     (folder / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n")

@@ -55,7 +55,9 @@ class Flow:
         """Euler steps, each with the velocity at its middle time."""
         current = noise
         for step in range(steps):
-            times = torch.full((len(noise),), (step + 0.5) / steps * HEAD_TIME_SCALE, device=noise.device)
+            times = torch.full(
+                (len(noise),), (step + 0.5) / steps * HEAD_TIME_SCALE, device=noise.device
+            )
             current = current + predict(current, times) / steps
         return current
 
@@ -106,7 +108,9 @@ def objective_named(name: str) -> Objective:
         ModelError: there is none.
     """
     if name not in OBJECTIVES:
-        raise ModelError(f"there is no objective {name!r}", fix=f"choose one of {', '.join(OBJECTIVES)}")
+        raise ModelError(
+            f"there is no objective {name!r}", fix=f"choose one of {', '.join(OBJECTIVES)}"
+        )
     return OBJECTIVES[name]()
 
 

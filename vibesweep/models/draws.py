@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibesweep.models.base import Augmentation
+from vibesweep.models.family import Augmentation
 
 LONGEST_SPAN_PATCHES = 6
 """0.8 s: the longest stretch that masking hides at once is a long word (Park et al. 2019 hide 0.7 to 1 s)."""
@@ -33,7 +33,9 @@ def training_levels(rng: np.random.Generator, count: int) -> Tensor:
     return torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
 
 
-def keep_mask(rng: np.random.Generator, patches: int, latent_size: int, augmentation: Augmentation) -> Tensor:
+def keep_mask(
+    rng: np.random.Generator, patches: int, latent_size: int, augmentation: Augmentation
+) -> Tensor:
     """Draw what is left of a clip's latents [P, D]: 0 where one is hidden, which is the latents' mean, else 1.
 
     Spans of 1 to :data:`LONGEST_SPAN_PATCHES` are laid until the share of time is hidden, rounded to whole patches; the dimensions are

@@ -7,7 +7,7 @@ from typing import Any, cast
 from torch import nn
 
 from vibesweep.errors import ModelError
-from vibesweep.models.base import SpeechModel
+from vibesweep.models.family import SpeechModel
 
 
 class Qwen2SpeechModel(SpeechModel):
@@ -29,7 +29,9 @@ class Qwen2SpeechModel(SpeechModel):
         mlp = rf"({self.backbone_name}\.layers\.\d+\.mlp|{self.head_name}\.layers\.\d+\.ffn)\.(gate|up|down)_proj"
         patterns = {"attention": attention, "attention+mlp": f"({attention}|{mlp})"}
         if targets not in patterns:
-            raise ModelError(f"there are no LoRA targets {targets!r}", fix=f"choose one of {', '.join(patterns)}")
+            raise ModelError(
+                f"there are no LoRA targets {targets!r}", fix=f"choose one of {', '.join(patterns)}"
+            )
         return patterns[targets]
 
     def freeze_lowest(self, layers: int) -> None:
@@ -37,7 +39,9 @@ class Qwen2SpeechModel(SpeechModel):
         backbone = self._backbone
         known = len(backbone.layers)
         if not 0 <= layers <= known:
-            raise ModelError(f"freeze_layers is {layers}", fix=f"choose 0 to {known}, the backbone's layers")
+            raise ModelError(
+                f"freeze_layers is {layers}", fix=f"choose 0 to {known}, the backbone's layers"
+            )
         for module in (backbone.embed_tokens, *backbone.layers[:layers]):
             module.requires_grad_(False)
 

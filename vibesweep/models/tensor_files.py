@@ -27,7 +27,11 @@ Change = Callable[[str, Callable[[], Tensor]], Tensor | None]
 
 
 def rewrite(
-    source: Path, target: Path, change: Change, rename: Callable[[str], str] = str, more: Mapping[str, Tensor] | None = None
+    source: Path,
+    target: Path,
+    change: Change,
+    rename: Callable[[str], str] = str,
+    more: Mapping[str, Tensor] | None = None,
 ) -> int:
     """Copy a file with tensors changed, renamed or added; those that are changed keep their type.
 
@@ -45,15 +49,24 @@ def rewrite(
         ModelError: the source cannot be read, or what takes a tensor's place has another shape.
     """
     try:
-        with source.open("rb") as reading, safe_open(source, framework="pt") as stored, target.open("wb") as writing:
+        with (
+            source.open("rb") as reading,
+            safe_open(source, framework="pt") as stored,
+            target.open("wb") as writing,
+        ):
             header = json.loads(reading.read(int.from_bytes(reading.read(8), "little")))
             begin = reading.tell()
             places = {name: place for name, place in header.items() if name != "__metadata__"}
-            added = _places_of(more or {}, after=max((place["data_offsets"][1] for place in places.values()), default=0))
+            added = _places_of(
+                more or {},
+                after=max((place["data_offsets"][1] for place in places.values()), default=0),
+            )
             renamed = {rename(name): place for name, place in places.items()}
             kept = {"__metadata__": header["__metadata__"]} if "__metadata__" in header else {}
             _write_header(writing, {**kept, **renamed, **added})
-            for name, place in sorted(places.items(), key=lambda item: cast(int, item[1]["data_offsets"][0])):
+            for name, place in sorted(
+                places.items(), key=lambda item: cast(int, item[1]["data_offsets"][0])
+            ):
                 changed = change(name, lambda name=name: stored.get_tensor(name))  # type: ignore[misc]
                 if changed is None:
                     reading.seek(begin + place["data_offsets"][0])
@@ -63,15 +76,26 @@ def rewrite(
             for name, tensor in (more or {}).items():
                 writing.write(_bytes_of(tensor, name, added[name]))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(f"it cannot be copied: {error}", where=str(source), fix="see that it is whole and the disk has room") from error
-    return sum(place["data_offsets"][1] - place["data_offsets"][0] for place in (*places.values(), *added.values()))
+        raise ModelError(
+            f"it cannot be copied: {error}",
+            where=str(source),
+            fix="see that it is whole and the disk has room",
+        ) from error
+    return sum(
+        place["data_offsets"][1] - place["data_offsets"][0]
+        for place in (*places.values(), *added.values())
+    )
 
 
 def _places_of(tensors: Mapping[str, Tensor], after: int) -> dict[str, Any]:
     names, places = {dtype: name for name, dtype in TYPES.items()}, {}
     for name, tensor in tensors.items():
         end = after + tensor.nbytes
-        places[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [after, end]}
+        places[name] = {
+            "dtype": names[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [after, end],
+        }
         after = end
     return places
 
@@ -101,5 +125,9 @@ def _bytes_of(tensor: Tensor, name: str, place: Mapping[str, Any]) -> bytes:
 def copy_companions(source: Path, target: Path) -> None:
     """Copy what lies beside the weights: configuration, tokenizer, template."""
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".jinja", ".txt", ".model") and not path.name.endswith(".index.json"):
+        if (
+            path.is_file()
+            and path.suffix in (".json", ".jinja", ".txt", ".model")
+            and not path.name.endswith(".index.json")
+        ):
             shutil.copyfile(path, target / path.name)

@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from vibesweep.config import Sweep
-from vibesweep.corpus.encoding.progress import shown
-from vibesweep.corpus.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
-from vibesweep.corpus.metadata import METADATA_FILE, read_metadata
-from vibesweep.corpus.shards import preprocess
+from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
+from vibesweep.corpus.preprocess.progress import shown
+from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
 from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import description_of, encoder_of
-from vibesweep.storage import Place
-from vibesweep.sweep.record import CORPORA, SHARDS
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record.record import CORPORA, SHARDS
 
 DEMO = "demo"
 
@@ -28,11 +28,13 @@ def check_corpus(corpus: str) -> None:
     Raises:
         CorpusError: there is no metadata, or it cannot be read.
     """
-    if not is_demo(corpus) and not (Place.of(corpus) / MANIFEST_FILE).is_file():
+    if not is_demo(corpus) and not (StoragePath.of(corpus) / MANIFEST_FILE).is_file():
         read_metadata(corpus)
 
 
-def shards_for(sweep: Sweep, work: Place, say: Callable[[str], None], console: Console) -> str:
+def shards_for(
+    sweep: Sweep, work: StoragePath, say: Callable[[str], None], console: Console
+) -> str:
     """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
 
     Args:
@@ -46,7 +48,11 @@ def shards_for(sweep: Sweep, work: Place, say: Callable[[str], None], console: C
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
         ModelError: the model's encoders cannot be read.
     """
-    place = _demo_corpus(work / CORPORA / DEMO, say) if is_demo(sweep.corpus) else Place.of(sweep.corpus)
+    place = (
+        _demo_corpus(work / CORPORA / DEMO, say)
+        if is_demo(sweep.corpus)
+        else StoragePath.of(sweep.corpus)
+    )
     if (place / MANIFEST_FILE).is_file():
         return str(place)
     encoder = encoder_of(sweep.model)
@@ -54,10 +60,18 @@ def shards_for(sweep: Sweep, work: Place, say: Callable[[str], None], console: C
     origin = str(place) if encoder is None else f"{place} {encoder.name}"
     out = work / SHARDS / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
     with shown(console) as tell:
-        manifest = preprocess(str(place), str(out), encoder=encoder, gpus_may_come=sweep.resources.gpus_per_worker > 0, tell=tell)
+        manifest = preprocess(
+            str(place),
+            str(out),
+            encoder=encoder,
+            gpus_may_come=sweep.resources.gpus_per_worker > 0,
+            tell=tell,
+        )
     hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
     left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
-    say(f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}")
+    say(
+        f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}"
+    )
     return str(out)
 
 
@@ -79,7 +93,7 @@ def is_demo(corpus: str) -> bool:
     return corpus == DEMO and not Path(corpus).exists()
 
 
-def _demo_corpus(folder: Place, say: Callable[[str], None]) -> Place:
+def _demo_corpus(folder: StoragePath, say: Callable[[str], None]) -> StoragePath:
     if not (folder / METADATA_FILE).is_file():
         from vibesweep.corpus.demo.dialogues import write_demo_corpus
 

@@ -1,4 +1,4 @@
-"""A trial as Tune sees it: a light actor that asks a lane, through the mailbox, for the next steps. It imports no torch."""
+"""A trial as Tune sees it: a light actor that asks a lane, through the dispatcher, for the next steps. It imports no torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray import tune
 
+from vibesweep.cluster.nodes import own_node
 from vibesweep.config import Budget, Report, TrialSettings
-from vibesweep.corpus.hosts import own_node
-from vibesweep.sweep.outcome import COMPLETE, DIVERGED, FAILED
-from vibesweep.training.mailbox import Answer, Command
+from vibesweep.sweep.record.states import COMPLETE, DIVERGED, FAILED
+from vibesweep.training.lanes.dispatcher import Answer, Command
 
 LANES_LOST_AT_MOST = 2
 """A trial that has lost more worker groups than this is taken to be what kills them."""
@@ -24,21 +24,31 @@ def beside_the_driver() -> dict[str, float]:
     The lanes hold the CPUs and GPUs, and a trial only writes letters. On this host it sees the folder that Tune keeps its files in, and
     goes only when the driver goes.
     """
-    names = [name for name in own_node()["Resources"] if name.startswith("node:") and not name.endswith("__")]
+    names = [
+        name
+        for name in own_node()["Resources"]
+        if name.startswith("node:") and not name.endswith("__")
+    ]
     return {names[0]: 0.001}
 
 
 class LaneTrial(tune.Trainable):
     """Trains from report to report. Tune reuses the actor for trial after trial, as a lane is reused."""
 
-    def setup(self, config: dict[str, Any], mailbox: Any = None, budget: Budget | None = None, sweep: str = "") -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        dispatcher: Any = None,
+        budget: Budget | None = None,
+        sweep: str = "",
+    ) -> None:
         """Take the post, the budget and the sweep's name (``tune.with_parameters``) and the first trial's config."""
         assert budget is not None
-        self._mailbox, self._budget, self._sweep = mailbox, budget, sweep
+        self._dispatcher, self._budget, self._sweep = dispatcher, budget, sweep
         self.reset_config(config)
 
     def __repr__(self) -> str:
-        """What Ray's dashboard calls the actor for as long as it lives; its calls to the mailbox are named after the trial in hand."""
+        """What Ray's dashboard calls the actor for as long as it lives; its calls to the dispatcher are named after the trial in hand."""
         return f"LaneTrial({self._sweep})"
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -57,18 +67,20 @@ class LaneTrial(tune.Trainable):
         answer = self._advance(until)
         if answer.report is None:
             return _failure(answer)
-        news = tuple(record for record in answer.report.curve if record.step > self._told_step)  # another lane may have gone back
+        news = tuple(
+            record for record in answer.report.curve if record.step > self._told_step
+        )  # another lane may have gone back
         self._told_step = answer.report.step
         return _metrics(dataclasses.replace(answer.report, curve=news), self._budget)
 
     def _advance(self, until_step: int) -> Answer:
         """Ask a lane; where its processes are lost under the trial, ask another one, which goes on from the trial's last state."""
         command = Command(self.trial_id, self._settings, until_step)
-        advance = self._mailbox.advance.options(name=f"{self.trial_name} to step {until_step}")
+        advance = self._dispatcher.advance.options(name=f"{self.trial_name} to step {until_step}")
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
             self._lanes_lost += 1
-            ray.get(self._mailbox.leave.remote(self.trial_id))
+            ray.get(self._dispatcher.leave.remote(self.trial_id))
             answer = ray.get(advance.remote(command))
         return answer
 
@@ -94,4 +106,10 @@ def _failure(answer: Answer) -> dict[str, Any]:
     """End as a trial that says why, not as an exception: Tune would write its own files and try the actor again."""
     assert answer.error is not None
     facts = {"step": 0, "loss_val": math.nan, "rung": 0, "report": None}
-    return {**facts, "outcome": FAILED, "reason": str(answer.error), "traceback": answer.traceback, "done": True}
+    return {
+        **facts,
+        "outcome": FAILED,
+        "reason": str(answer.error),
+        "traceback": answer.traceback,
+        "done": True,
+    }

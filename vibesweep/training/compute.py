@@ -28,7 +28,11 @@ def fit_out(model: nn.Module, settings: TrialSettings) -> None:
     """
     plain = plain_model(model)
     if (settings.silence_before_s or settings.silence_after_s) and not plain.takes_silence:
-        raise ModelError(f"the family {plain.family!r} does not take it", where="silence_before_s, silence_after_s", fix="leave both at 0")
+        raise ModelError(
+            f"the family {plain.family!r} does not take it",
+            where="silence_before_s, silence_after_s",
+            fix="leave both at 0",
+        )
     if settings.attention_dropout > 0:
         plain.drop_attention(settings.attention_dropout)
     if settings.gradient_checkpointing:
@@ -62,12 +66,16 @@ def autocast(settings: TrialSettings, device: str) -> AbstractContextManager[Any
     """
     if settings.precision not in PRECISIONS:
         fix = f"choose one of {', '.join(PRECISIONS)}"
-        raise ModelError(f"there is no precision {settings.precision!r}", where="precision", fix=fix)
+        raise ModelError(
+            f"there is no precision {settings.precision!r}", where="precision", fix=fix
+        )
     if settings.precision == "float32":
         return nullcontext()
     kind = torch.device(device).type
     if not _has_bf16(kind):
-        raise ModelError(f"{device} does not compute in bf16", where="precision", fix="choose 'float32'")
+        raise ModelError(
+            f"{device} does not compute in bf16", where="precision", fix="choose 'float32'"
+        )
     return torch.autocast(kind, dtype=torch.bfloat16)
 
 
@@ -86,7 +94,12 @@ def distributed(model: nn.Module, workers: int, device: str) -> nn.Module:
     for part in model.parameters():
         if part.requires_grad:
             torch.distributed.broadcast(part.detach(), 0)
-    return DistributedDataParallel(model, device_ids=[place] if place.type == "cuda" else None, init_sync=False, broadcast_buffers=False)
+    return DistributedDataParallel(
+        model,
+        device_ids=[place] if place.type == "cuda" else None,
+        init_sync=False,
+        broadcast_buffers=False,
+    )
 
 
 def syncing(network: nn.Module, last: bool) -> AbstractContextManager[Any]:

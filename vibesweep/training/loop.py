@@ -13,53 +13,65 @@ import torch
 from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
-from vibesweep.corpus.manifest import Address
+from vibesweep.corpus.shards.manifest import Address
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
-from vibesweep.models.base import Augmentation
-from vibesweep.training.averaging import build_averaging
-from vibesweep.training.batches import StepPlan
-from vibesweep.training.checkpoint import save_checkpoint
+from vibesweep.models.family import Augmentation
 from vibesweep.training.compute import autocast, distributed, eagerly, fit_out, syncing
-from vibesweep.training.divergence import DivergenceGuard
-from vibesweep.training.feed import Step
-from vibesweep.training.optim import build_optimizer
-from vibesweep.training.schedules import build_schedule
-from vibesweep.training.state import load_state, random_states, save_state, take_random_state
-from vibesweep.training.workbench import Workbench
+from vibesweep.training.data.batches import StepPlan
+from vibesweep.training.data.feed import Step
+from vibesweep.training.optim.averaging import build_averaging
+from vibesweep.training.optim.divergence import DivergenceGuard
+from vibesweep.training.optim.optimizers import build_optimizer
+from vibesweep.training.optim.schedules import build_schedule
+from vibesweep.training.state.checkpoint import save_checkpoint
+from vibesweep.training.state.full_state import (
+    load_state,
+    random_states,
+    save_state,
+    take_random_state,
+)
+from vibesweep.training.worker_context import WorkerContext
 
 
 class TrialRun:
     """One trial on this worker: its own model, optimizer and schedule over a workbench that others use too."""
 
-    def __init__(self, bench: Workbench, settings: TrialSettings, max_steps: int) -> None:
+    def __init__(self, context: WorkerContext, settings: TrialSettings, max_steps: int) -> None:
         """Make everything that this trial changes.
 
         Args:
-            bench: the base and the clips.
+            context: the base and the clips.
             settings: what to train with.
             max_steps: the whole budget, over which the learning rate falls.
 
         Raises:
             ModelError: the settings do not fit the model; on every worker alike.
         """
-        torch.manual_seed(settings.seed * 1_000 + bench.world.rank)  # LoRA's first weights and dropout
+        torch.manual_seed(
+            settings.seed * 1_000 + context.world.rank
+        )  # LoRA's first weights and dropout
         self.settings = settings
-        self._bench = bench
-        self._autocast = autocast(settings, bench.world.device)
+        self._context = context
+        self._autocast = autocast(settings, context.world.device)
         self._augmentation = Augmentation.of(settings)
-        self.model = for_trial(bench.base, settings)
+        self.model = for_trial(context.base, settings)
         self.model.train()
         fit_out(self.model, settings)
-        self._positions = bench.positions(self.model, settings, self._autocast)
-        self._network = distributed(self.model, bench.world.size, bench.world.device)
+        self._positions = context.positions(self.model, settings, self._autocast)
+        self._network = distributed(self.model, context.world.size, context.world.device)
         self._optimizer = build_optimizer(self.model, settings)
         self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._averaging = build_averaging(self.model, self._optimizer, settings)
         self._guard = DivergenceGuard(self.model)
         self._max_steps = max_steps
         self._steps = self._feed(first_step=0)
-        self._last_val, self._best_val, self._reports_since_best, self._reported_step = math.inf, math.inf, 0, 0
+        self._last_val, self._best_val, self._reports_since_best, self._reported_step = (
+            math.inf,
+            math.inf,
+            0,
+            0,
+        )
         self._first_step_unix_s = 0.0
         self.step = 0
 
@@ -81,7 +93,10 @@ class TrialRun:
         seconds = time.perf_counter() - began
         loss_val = math.inf if diverged else self.validate()
         if diverged is None and not math.isfinite(loss_val):
-            loss_val, diverged = math.inf, f"the validation loss was not finite after step {self.step}"
+            loss_val, diverged = (
+                math.inf,
+                f"the validation loss was not finite after step {self.step}",
+            )
         return Report(
             step=self.step,
             loss_val=loss_val,
@@ -98,18 +113,20 @@ class TrialRun:
         """Validation loss of the trial's model as it stands, in float32: of its averaged weights, where it averages any."""
         self.model.eval()
         with self._averaging.averaged(), eagerly(self.settings):
-            loss = self._bench.validate(self.model)
+            loss = self._context.validate(self.model)
         self.model.train()
         return loss
 
     def save(self, folder: Address) -> None:
         """Write a checkpoint of what was validated (one worker does)."""
         with self._averaging.averaged():
-            save_checkpoint(self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder)
+            save_checkpoint(
+                self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder
+            )
 
     def save_state(self, folder: Address) -> None:
         """Write all that :meth:`restore` needs. Every worker must call it; one writes."""
-        world = self._bench.world
+        world = self._context.world
         random = random_states(world.device, world.size)
         if world.rank == 0:
             save_state({"random": random, **self._state()}, folder)
@@ -120,16 +137,25 @@ class TrialRun:
         Raises:
             ModelError: the state cannot be read, or is another trial's.
         """
-        state, world = load_state(folder), self._bench.world
+        state, world = load_state(folder), self._context.world
         live = self._live()
-        if state["settings"] != dataclasses.asdict(self.settings) or state["live"].keys() != live.keys():
-            raise ModelError("the state is of a trial with other settings", where=str(folder), fix="start the trial anew")
+        if (
+            state["settings"] != dataclasses.asdict(self.settings)
+            or state["live"].keys() != live.keys()
+        ):
+            raise ModelError(
+                "the state is of a trial with other settings",
+                where=str(folder),
+                fix="start the trial anew",
+            )
         with torch.no_grad():
             for name, part in live.items():
                 part.copy_(state["live"][name])
         for name, holder in self._holders().items():
             holder.load_state_dict(state[name])
-        self.step, self._last_val, self._best_val, self._reports_since_best, self._reported_step = state["progress"]
+        self.step, self._last_val, self._best_val, self._reports_since_best, self._reported_step = (
+            state["progress"]
+        )
         self._steps.close()
         self._steps = self._feed(self.step)
         take_random_state(state["random"], world.rank, world.device)
@@ -138,7 +164,13 @@ class TrialRun:
         return {
             "settings": dataclasses.asdict(self.settings),
             "live": self._live(),
-            "progress": [self.step, self._last_val, self._best_val, self._reports_since_best, self._reported_step],
+            "progress": [
+                self.step,
+                self._last_val,
+                self._best_val,
+                self._reports_since_best,
+                self._reported_step,
+            ],
             **{name: holder.state_dict() for name, holder in self._holders().items()},
         }
 
@@ -147,7 +179,12 @@ class TrialRun:
 
     def _holders(self) -> dict[str, Any]:
         """What keeps a state of its own beside the weights. The data's place is the number of the step."""
-        return {"optimizer": self._optimizer, "schedule": self._schedule, "averaging": self._averaging, "guard": self._guard}
+        return {
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+            "averaging": self._averaging,
+            "guard": self._guard,
+        }
 
     def _train_step(self) -> tuple[StepRecord, str | None]:
         """Take one optimizer step; a step that has diverged is recorded, and not taken. Says why it has, or None."""
@@ -171,24 +208,33 @@ class TrialRun:
 
     def _feed(self, first_step: int) -> Generator[Step, None, None]:
         """The plan's steps from this one on; beyond the budget too, for whoever asks for them."""
-        plan = StepPlan.of(self._bench.feed.index, self.settings)
+        plan = StepPlan.of(self._context.feed.index, self.settings)
         past = max(self._max_steps, first_step + 1)
         while True:
-            yield from self._bench.feed.steps(plan, first_step, past, self._positions)
+            yield from self._context.feed.steps(plan, first_step, past, self._positions)
             first_step, past = past, past + self._max_steps
 
     def _accumulate(self, step: Step) -> float:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""
-        world, settings = self._bench.world, self.settings
+        world, settings = self._context.world, self.settings
         total = torch.zeros((), device=world.device)
-        sizes = step.sizes.longer(self._augmentation.silence_patches * len(step.clips), self._bench.base.stop_weights)
+        sizes = step.sizes.longer(
+            self._augmentation.silence_patches * len(step.clips), self._context.base.stop_weights
+        )
         for number, clips in enumerate(step.micro_batches, 1):
-            batch = self._bench.collator.training(clips, settings.seed, step.epoch, self._augmentation).to(world.device)
+            batch = self._context.collator.training(
+                clips, settings.seed, step.epoch, self._augmentation
+            ).to(world.device)
             with syncing(self._network, last=number == len(step.micro_batches)):
                 with self._autocast:
                     losses = self._network(batch)
-                loss = sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight) * step.counts
-                torch.autograd.backward(loss * world.size)  # DDP averages over the workers; a sum is wanted
+                loss = (
+                    sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight)
+                    * step.counts
+                )
+                torch.autograd.backward(
+                    loss * world.size
+                )  # DDP averages over the workers; a sum is wanted
             total += loss.detach()
         return float(world.total(total).item())
 
@@ -196,7 +242,9 @@ class TrialRun:
         self._last_val = loss_val
         if loss_val < self._best_val:
             self._best_val, self._reports_since_best = loss_val, 0
-        elif self.step > self._reported_step:  # a report that was lost with its lane is asked for again
+        elif (
+            self.step > self._reported_step
+        ):  # a report that was lost with its lane is asked for again
             self._reports_since_best += 1
         self._reported_step = self.step
         patience = self.settings.patience_reports

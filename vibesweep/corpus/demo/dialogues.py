@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from vibesweep.corpus.demo.sentences import sentence
 from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak_turns
-from vibesweep.corpus.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
+from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 
 DEMO_RECORDINGS = 48
@@ -42,19 +42,31 @@ class _Spoken:
 
 
 def write_demo_corpus(
-    out: Path, *, recordings: int = DEMO_RECORDINGS, seed: int = 0, voices: Sequence[Voice] = DEMO_VOICES, processes: int = 1
+    out: Path,
+    *,
+    recordings: int = DEMO_RECORDINGS,
+    seed: int = 0,
+    voices: Sequence[Voice] = DEMO_VOICES,
+    processes: int = 1,
 ) -> Path:
     """Write a corpus of two-speaker dialogues, about 6 s each; the same bytes for the same arguments.
 
     Three in four are English where the voices speak both languages. Returns ``out``.
     """
-    write_corpus(out, demo_dialogues(recordings, seed=seed, voices=voices), seed=seed, processes=processes)
+    write_corpus(
+        out, demo_dialogues(recordings, seed=seed, voices=voices), seed=seed, processes=processes
+    )
     return out
 
 
-def demo_dialogues(recordings: int, *, seed: int = 0, voices: Sequence[Voice] = DEMO_VOICES) -> Iterator[Dialogue]:
+def demo_dialogues(
+    recordings: int, *, seed: int = 0, voices: Sequence[Voice] = DEMO_VOICES
+) -> Iterator[Dialogue]:
     """Dialogues of two voices of one language, of about 4 to 9 s."""
-    casts = {language: [voice for voice in voices if voice.language == language] for language in ("en", "zh")}
+    casts = {
+        language: [voice for voice in voices if voice.language == language]
+        for language in ("en", "zh")
+    }
     spoken = [language for language, cast in casts.items() if cast]
     assert spoken, "no voices"
     every = round(1 / MANDARIN_SHARE)
@@ -65,7 +77,9 @@ def demo_dialogues(recordings: int, *, seed: int = 0, voices: Sequence[Voice] = 
         yield Dialogue(f"demo_{i:04d}", _turns_that_fit(language, pair, rng))
 
 
-def write_corpus(out: Path, dialogues: Iterable[Dialogue], *, seed: int = 0, processes: int = 1) -> None:
+def write_corpus(
+    out: Path, dialogues: Iterable[Dialogue], *, seed: int = 0, processes: int = 1
+) -> None:
     """Speak dialogues into a corpus folder: FLAC, texts, exact turn times, and metadata.csv last.
 
     With more than one process the caller's program must be importable (``if __name__ == "__main__":``).
@@ -78,8 +92,12 @@ def write_corpus(out: Path, dialogues: Iterable[Dialogue], *, seed: int = 0, pro
     else:
         import multiprocessing
 
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:  # spawned: eSpeak and torch do not survive a fork
-            spoken = pool.map(_write_clip, jobs, chunksize=max(1, min(64, len(jobs) // (4 * processes))))
+        with multiprocessing.get_context("spawn").Pool(
+            processes
+        ) as pool:  # spawned: eSpeak and torch do not survive a fork
+            spoken = pool.map(
+                _write_clip, jobs, chunksize=max(1, min(64, len(jobs) // (4 * processes)))
+            )
     segments = {clip.row[0]: clip.segments for clip in spoken}
     (out / SEGMENTS_FILE).write_text(json.dumps(segments, indent=1) + "\n", encoding="utf-8")
     with (out / METADATA_FILE).open("w", encoding="utf-8", newline="") as file:
@@ -88,11 +106,17 @@ def write_corpus(out: Path, dialogues: Iterable[Dialogue], *, seed: int = 0, pro
         table.writerows(clip.row for clip in spoken)
 
 
-def _turns_that_fit(language: str, pair: Sequence[Voice], rng: random.Random) -> tuple[tuple[Voice, str], ...]:
+def _turns_that_fit(
+    language: str, pair: Sequence[Voice], rng: random.Random
+) -> tuple[tuple[Voice, str], ...]:
     """Turns by the voices in alternation that last about as long as a demo clip should."""
     while True:
-        turns = tuple((pair[i % len(pair)], sentence(language, rng)) for i in range(rng.choice(TURNS)))
-        seconds = sum(_guess_s(voice, text) for voice, text in turns) + sum(PAUSE_S) / 2 * (len(turns) - 1)
+        turns = tuple(
+            (pair[i % len(pair)], sentence(language, rng)) for i in range(rng.choice(TURNS))
+        )
+        seconds = sum(_guess_s(voice, text) for voice, text in turns) + sum(PAUSE_S) / 2 * (
+            len(turns) - 1
+        )
         if DEMO_CLIP_S[0] <= seconds <= DEMO_CLIP_S[1]:
             return turns
 
@@ -119,11 +143,15 @@ def _write_clip(job: tuple[Path, Dialogue, int]) -> _Spoken:
         times = {"start": round(start / ESPEAK_RATE_HZ, 4), "end": round(at / ESPEAK_RATE_HZ, 4)}
         segments.append({"speaker": tags[voice], **times})
     audio, text = f"audio/{dialogue.id}.flac", f"text/{dialogue.id}.txt"
-    soundfile.write(out / audio, np.concatenate(parts), ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC")
+    soundfile.write(
+        out / audio, np.concatenate(parts), ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC"
+    )
     lines = [f"[{tags[voice]}] {words}\n" for voice, words in dialogue.turns]
     (out / text).write_text("".join(lines), encoding="utf-8")
     people = ";".join(f"{tag}={voice.name}" for voice, tag in tags.items())
-    return _Spoken((dialogue.id, audio, text, str(len(tags)), f"{at / ESPEAK_RATE_HZ:.4f}", people), segments)
+    return _Spoken(
+        (dialogue.id, audio, text, str(len(tags)), f"{at / ESPEAK_RATE_HZ:.4f}", people), segments
+    )
 
 
 def _tags(dialogue: Dialogue) -> dict[Voice, str]:

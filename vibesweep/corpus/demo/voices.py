@@ -28,7 +28,14 @@ _TRIM_LEVEL, _TRIM_KEEP = 96, 220  # -50 dBFS, and 10 ms left at both ends
 # No variant with breath noise (f2, f3, f5, Reed, ...): what such a voice says differs from one process to the next.
 _MEN = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "max", "rob", "david")
 _WOMEN = ("f1", "f4", "linda", "shelby", "grandma", "aunty")
-_ACCENTS = ("en-gb-x-rp", "en-gb-scotland", "en-029", "en-us-nyc", "en-gb-x-gbclan", "en-gb-x-gbcwmd")
+_ACCENTS = (
+    "en-gb-x-rp",
+    "en-gb-scotland",
+    "en-029",
+    "en-us-nyc",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,13 @@ def _base_voices() -> tuple[Voice, ...]:
     american = [(f"en-us+{variant}", *manner) for variant, manner in product(variants, manners)]
     pairs = [f"{accent}+{variant}" for accent, variant in product(_ACCENTS, variants)]
     others = [(voice, pitch, rate) for voice, (pitch, rate) in zip(pairs, cycle(manners))]
-    mandarin = [(f"cmn+{variant}", *manner) for variant, manner in product(variants, ((40, 150), (60, 170)))]
-    return tuple(Voice(f"{voice}-p{pitch}-r{rate}", voice, pitch, rate) for voice, pitch, rate in american + others + mandarin)
+    mandarin = [
+        (f"cmn+{variant}", *manner) for variant, manner in product(variants, ((40, 150), (60, 170)))
+    ]
+    return tuple(
+        Voice(f"{voice}-p{pitch}-r{rate}", voice, pitch, rate)
+        for voice, pitch, rate in american + others + mandarin
+    )
 
 
 #: Speakers that a base is trained on.
@@ -87,17 +99,25 @@ def speak_turns(turns: Sequence[tuple[Voice, str]]) -> list[npt.NDArray[np.int16
         return [_trim(_say(library, spoken, voice, text)) for voice, text in turns]
 
 
-def _say(library: ctypes.CDLL, spoken: list[npt.NDArray[np.int16]], voice: Voice, text: str) -> npt.NDArray[np.int16]:
+def _say(
+    library: ctypes.CDLL, spoken: list[npt.NDArray[np.int16]], voice: Voice, text: str
+) -> npt.NDArray[np.int16]:
     spoken.clear()
     variant = voice.espeak_voice.partition("+")[2]
     # eSpeak says yes to a variant that it does not have and takes none, and no to some of its own languages' names (en-gb)
     known = not variant or (_data() / "voices" / "!v" / variant).is_file()
     if not known or library.espeak_SetVoiceByName(voice.espeak_voice.encode()) != _OK:
-        raise CorpusError(f"eSpeak NG has no voice {voice.espeak_voice}", where=voice.name, fix="see `espeak-ng --voices`")
+        raise CorpusError(
+            f"eSpeak NG has no voice {voice.espeak_voice}",
+            where=voice.name,
+            fix="see `espeak-ng --voices`",
+        )
     library.espeak_SetParameter(_PITCH, voice.pitch, 0)
     library.espeak_SetParameter(_RATE, voice.rate_wpm, 0)
     said = text.encode()
-    status = library.espeak_Synth(said, ctypes.c_size_t(len(said) + 1), 0, 0, 0, _CHARS_UTF8, None, None)
+    status = library.espeak_Synth(
+        said, ctypes.c_size_t(len(said) + 1), 0, 0, 0, _CHARS_UTF8, None, None
+    )
     assert status == _OK, status
     library.espeak_Synchronize()
     return np.concatenate(spoken) if spoken else np.zeros(0, np.int16)
@@ -127,7 +147,9 @@ def _fresh_espeak() -> Iterator[tuple[ctypes.CDLL, list[npt.NDArray[np.int16]]]]
             spoken.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)(take)
+    callback = ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+    )(take)
     try:
         ctypes.CDLL(None).srand(1)
         rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, str(_data()).encode(), 0)

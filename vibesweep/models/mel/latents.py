@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vibesweep.corpus.statistics import Moments
+from vibesweep.corpus.shards.statistics import Moments
 
 
 class PatchCodec(nn.Module):

@@ -24,23 +24,26 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2Model
 from transformers.models.vibevoice.configuration_vibevoice import VibeVoiceDiffusionHeadConfig
-from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionHead, VibeVoiceMultiModalProjector
+from transformers.models.vibevoice.modeling_vibevoice import (
+    VibeVoiceDiffusionHead,
+    VibeVoiceMultiModalProjector,
+)
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.audio import FRAMES_PER_PATCH, patch_rate_hz
-from vibesweep.corpus.parquet import SHARD_ROW_COLUMNS
-from vibesweep.corpus.phoneme_table import PhonemeTable
+from vibesweep.corpus.shards.schema import SHARD_ROW_COLUMNS
+from vibesweep.corpus.sound.audio import FRAMES_PER_PATCH, patch_rate_hz
+from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
-from vibesweep.models.base import STOP_CLASS_WEIGHTS, ClipCounts, Example, Ints, Losses
 from vibesweep.models.diffusion import diffusion_loss, objective_named
+from vibesweep.models.family import STOP_CLASS_WEIGHTS, ClipCounts, EncodedClip, Ints, Losses
 from vibesweep.models.mel.batch import MelBatch, MelCollator, encode_row
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Manifest
-    from vibesweep.corpus.parquet import ShardRow
+    from vibesweep.corpus.shards.manifest import Manifest
+    from vibesweep.corpus.shards.schema import Clip
 
 MOST_UNKNOWN = 0.01
 """Share of a corpus's phonemes that a base may lack: a foreign name here and there, and no language."""
@@ -48,7 +51,7 @@ MOST_UNKNOWN = 0.01
 
 @dataclass(frozen=True)
 class MelShape:
-    """Sizes of the network and the fixed parts of its objective. The defaults are ``mel-tiny``, 7.5 M parameters.
+    """LossNormalizer of the network and the fixed parts of its objective. The defaults are ``mel-tiny``, 7.5 M parameters.
 
     Attributes:
         hidden_size: ``H``.
@@ -126,26 +129,38 @@ class MelModel(Qwen2SpeechModel):
         repeats = len(batch.noise) // len(batch.targets)
         conditions = before.repeat_interleave(repeats, 0) * batch.keep[:, None]
         latents = batch.targets.repeat_interleave(repeats, 0)
-        diffusion = diffusion_loss(self.head, self.objective, latents, conditions, batch.noise, batch.levels)
+        diffusion = diffusion_loss(
+            self.head, self.objective, latents, conditions, batch.noise, batch.levels
+        )
         return Losses(diffusion / repeats, self._stop_loss(before, states[batch.ends]))
 
     def _stop_loss(self, before: Tensor, last: Tensor) -> Tensor:
         """Cross-entropy of "go on" before each patch [S, H] and of "stop" at each clip's last [B, H]."""
-        going_on, stopping = (self.stop(states).float().log_softmax(-1) for states in (before, last))
+        going_on, stopping = (
+            self.stop(states).float().log_softmax(-1) for states in (before, last)
+        )
         on_weight, stop_weight = STOP_CLASS_WEIGHTS
         weighted: Tensor = on_weight * going_on[:, 0].sum() + stop_weight * stopping[:, 1].sum()
         return -weighted
 
     @classmethod
-    def check_shards(cls, description: Mapping[str, Any], manifest: Manifest, where: str) -> str | None:
+    def check_shards(
+        cls, description: Mapping[str, Any], manifest: Manifest, where: str
+    ) -> str | None:
         """Refuse other mel settings, and a language whose phonemes this model lacks; name the odd one that it lacks."""
         mel = MelSettings(**description["mel"])
         if manifest.mel != mel:
             found = f"the shards were made with {manifest.mel}, the model with {mel}"
-            raise ShardsError(found, where=where, fix="preprocess the corpus again with the model's settings")
+            raise ShardsError(
+                found, where=where, fix="preprocess the corpus again with the model's settings"
+            )
         if unspoken := manifest.warnings.get("unspoken"):
             fix = "preprocess the corpus without --model, and with its --language"
-            raise ShardsError(f"{unspoken} recordings have turns without phonemes, which a mel base reads", where=where, fix=fix)
+            raise ShardsError(
+                f"{unspoken} recordings have turns without phonemes, which a mel base reads",
+                where=where,
+                fix=fix,
+            )
         missing = PhonemeTable.from_json(description["phonemes"]).missing(manifest.symbols)
         if not missing:
             return None
@@ -153,7 +168,9 @@ class MelModel(Qwen2SpeechModel):
         names = ", ".join(f"{symbol!r} ({count})" for symbol, count in counts.most_common())
         if counts.total() > MOST_UNKNOWN * sum(manifest.symbols.values()):
             fix = "remove the texts that hold them, or train a base on such speech (examples/train_base.py)"
-            raise ShardsError(f"the model has no token for the phonemes {names}", where=where, fix=fix)
+            raise ShardsError(
+                f"the model has no token for the phonemes {names}", where=where, fix=fix
+            )
         return f"the model has no token for the phonemes {names}; they are left out"
 
     @classmethod
@@ -162,22 +179,28 @@ class MelModel(Qwen2SpeechModel):
         patches = clips.frames // FRAMES_PER_PATCH
         return patches, patches + clips.phonemes + clips.turns
 
-    def encode(self, row: ShardRow) -> Example:
+    def encode(self, row: Clip) -> EncodedClip:
         """Encode one row: phonemes to ids, log-mel to latents."""
         return encode_row(row, self.phonemes, self.codec, patch_rate_hz(self.mel))
 
-    def encoder(self) -> Callable[[ShardRow], Example]:
+    def encoder(self) -> Callable[[Clip], EncodedClip]:
         """Phoneme table and codec alone."""
         codec = copy.deepcopy(self.codec).cpu()
-        return partial(encode_row, table=self.phonemes, codec=codec, patch_rate_hz=patch_rate_hz(self.mel))
+        return partial(
+            encode_row, table=self.phonemes, codec=codec, patch_rate_hz=patch_rate_hz(self.mel)
+        )
 
-    def collator(self, voices: Sequence[Example]) -> MelCollator:
+    def collator(self, voices: Sequence[EncodedClip]) -> MelCollator:
         """Make a collator with prompts from these examples."""
         return MelCollator(self.shape, PromptBank(voices, self.shape.prompt_patches))
 
     def describe(self) -> dict[str, Any]:
-        """Sizes, mel settings and phoneme table."""
-        return {"shape": asdict(self.shape), "mel": asdict(self.mel), "phonemes": self.phonemes.to_json()}
+        """LossNormalizer, mel settings and phoneme table."""
+        return {
+            "shape": asdict(self.shape),
+            "mel": asdict(self.mel),
+            "phonemes": self.phonemes.to_json(),
+        }
 
     @classmethod
     def from_description(cls, description: dict[str, Any], where: Path) -> MelModel:
@@ -190,9 +213,13 @@ class MelModel(Qwen2SpeechModel):
             table = PhonemeTable.from_json(description["phonemes"])
             return cls(MelShape(**description["shape"]), table, MelSettings(**description["mel"]))
         except (KeyError, TypeError) as error:
-            raise ModelError(f"the model's description does not fit: {error}", where=str(where), fix="export it again") from error
+            raise ModelError(
+                f"the model's description does not fit: {error}",
+                where=str(where),
+                fix="export it again",
+            ) from error
 
-    def voice_prompts(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def voice_prompts(self, examples: Sequence[EncodedClip]) -> dict[str, Tensor]:
         """The longest stretch that each person speaks, cut to the prompt's length."""
         return PromptBank(examples, self.shape.prompt_patches).longest()
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vibesweep.corpus.phoneme_table import PATCH
+from vibesweep.corpus.text.phoneme_table import PATCH
 from vibesweep.errors import SpeechError
-from vibesweep.models.base import STOP_CLASS_WEIGHTS
+from vibesweep.models.family import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel.batch import prefix_ids
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ class SpeakingSettings:
 
 @torch.inference_mode()
 def speak(
-    model: MelModel, turns: Sequence[tuple[int, Sequence[int]]], prompts: Sequence[Tensor | None], settings: SpeakingSettings
+    model: MelModel,
+    turns: Sequence[tuple[int, Sequence[int]]],
+    prompts: Sequence[Tensor | None],
+    settings: SpeakingSettings,
 ) -> Tensor:
     """Speak turns of (slot, phoneme ids) in the voices of the prompts [P, D], one for each slot.
 
@@ -55,29 +58,44 @@ def speak(
     """
     device = model.stop.weight.device
     ids = prefix_ids(prompts, turns)
-    limit = round(sum(len(phonemes) for _, phonemes in turns) * settings.patches_per_phoneme_limit) + 1
+    limit = (
+        round(sum(len(phonemes) for _, phonemes in turns) * settings.patches_per_phoneme_limit) + 1
+    )
     room = model.shape.max_positions - len(ids)
     if room < limit // 4:
         found = f"the text takes {len(ids)} of the model's {model.shape.max_positions} positions and leaves no room for its speech"
         raise SpeechError(found, fix="speak it in several parts")
-    voices = [prompt for prompt in prompts if prompt is not None] or [torch.zeros(0, model.shape.latent_size)]
+    voices = [prompt for prompt in prompts if prompt is not None] or [
+        torch.zeros(0, model.shape.latent_size)
+    ]
     prefix = torch.tensor([ids], device=device)
     places = (prefix[0] == PATCH).nonzero().flatten()
-    read = model.backbone(inputs_embeds=model.embed(prefix, torch.cat(voices).to(device), places), use_cache=True)
+    read = model.backbone(
+        inputs_embeds=model.embed(prefix, torch.cat(voices).to(device), places), use_cache=True
+    )
     generator = torch.Generator(device).manual_seed(settings.seed)
     state, cache = read.last_hidden_state[:, -1], read.past_key_values
     spoken: list[Tensor] = []
-    patch, first = torch.tensor([[PATCH]], device=device), torch.zeros(1, dtype=torch.long, device=device)
+    patch, first = (
+        torch.tensor([[PATCH]], device=device),
+        torch.zeros(1, dtype=torch.long, device=device),
+    )
     while len(spoken) < min(limit, room):
         if spoken and model.stop(state).softmax(-1)[0, 1] > settings.stop_threshold:
             break
         spoken.append(_next_latent(model, state, settings, generator))
-        read = model.backbone(inputs_embeds=model.embed(patch, spoken[-1], first), past_key_values=cache, use_cache=True)
+        read = model.backbone(
+            inputs_embeds=model.embed(patch, spoken[-1], first),
+            past_key_values=cache,
+            use_cache=True,
+        )
         state, cache = read.last_hidden_state[:, -1], read.past_key_values
     return torch.cat(spoken)
 
 
-def _next_latent(model: MelModel, state: Tensor, settings: SpeakingSettings, generator: torch.Generator) -> Tensor:
+def _next_latent(
+    model: MelModel, state: Tensor, settings: SpeakingSettings, generator: torch.Generator
+) -> Tensor:
     """Sample the latent [1, D] that follows the state [1, H], with classifier-free guidance (Ho and Salimans 2022, eq. 6)."""
     both = torch.cat([state, torch.zeros_like(state)])
 

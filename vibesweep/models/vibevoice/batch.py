@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibesweep.models.base import PLAIN, Augmentation, Collator, Example, latents_in
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
+from vibesweep.models.family import PLAIN, Augmentation, Collator, EncodedClip, latents_in
 from vibesweep.models.prompts import PromptBank
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ NOISE_REPEATS = 4
 
 
 @dataclass(frozen=True)
-class VibeVoiceExample(Example):
+class EncodedVibeVoiceClip(EncodedClip):
     """A clip's features, by the checkpoint's own encoders, and its script, by its own tokenizer.
 
     Attributes:
@@ -73,7 +73,9 @@ class Silence:
 
     def last(self, count: int) -> tuple[Tensor, Tensor]:
         """Features of a silence that has lasted: what follows speech."""
-        return self.latents[len(self.latents) - count :], self.semantic[len(self.semantic) - count :]
+        return self.latents[len(self.latents) - count :], self.semantic[
+            len(self.semantic) - count :
+        ]
 
 
 @dataclass(frozen=True)
@@ -148,68 +150,118 @@ class _Drawn:
 class VibeVoiceCollator(Collator):
     """Makes batches of examples."""
 
-    def __init__(self, special: SpecialIds, rules: LatentRules, prompts: PromptBank, silence: Silence | None) -> None:
+    def __init__(
+        self, special: SpecialIds, rules: LatentRules, prompts: PromptBank, silence: Silence | None
+    ) -> None:
         """Take the checkpoint's special ids and latents' rules, voices, and the silence that the shards came with."""
         self._special, self._rules, self._prompts, self._silence = special, rules, prompts, silence
 
-    def training(self, examples: Sequence[Example], seed: int, epoch: int, augmentation: Augmentation = PLAIN) -> VibeVoiceBatch:
+    def training(
+        self,
+        examples: Sequence[EncodedClip],
+        seed: int,
+        epoch: int,
+        augmentation: Augmentation = PLAIN,
+    ) -> VibeVoiceBatch:
         """Draw prompts, the σ-VAE's noise, the diffusion's, its levels and masks from (seed, epoch, clip)."""
-        return self._join([self._training_clip(_own(e), clip_rng(e.id, seed, epoch), augmentation) for e in examples])
+        return self._join(
+            [
+                self._training_clip(_own(e), clip_rng(e.id, seed, epoch), augmentation)
+                for e in examples
+            ]
+        )
 
-    def validation(self, examples: Sequence[Example], repeats: int, draw: int = 0) -> VibeVoiceBatch:
+    def validation(
+        self, examples: Sequence[EncodedClip], repeats: int, draw: int = 0
+    ) -> VibeVoiceBatch:
         """Draw prompts from the clip's id alone, and noise; spread the levels evenly; latents are the encoder's means."""
         return self._join([self._validation_clip(_own(e), repeats, draw) for e in examples])
 
-    def _training_clip(self, example: VibeVoiceExample, rng: np.random.Generator, augmentation: Augmentation) -> _Drawn:
+    def _training_clip(
+        self, example: EncodedVibeVoiceClip, rng: np.random.Generator, augmentation: Augmentation
+    ) -> _Drawn:
         voices = self._voices(example, rng)
-        if rng.random() < (PROMPT_DROP if augmentation.prompt_drop is None else augmentation.prompt_drop):
+        if rng.random() < (
+            PROMPT_DROP if augmentation.prompt_drop is None else augmentation.prompt_drop
+        ):
             voices = []
         means, semantic = self._with_silence(example, augmentation)
         latents = self._rules.sampled(means, rng)
         count = len(latents) * NOISE_REPEATS
         noise, levels = normal(rng, count, latents.shape[1]), training_levels(rng, count)
         sampled = [self._rules.sampled(voice, rng) for voice in voices]
-        heard = latents * keep_mask(rng, len(latents), latents.shape[1], augmentation)  # drawn last: all else is as it is without masks
-        return _Drawn(self._prefix(example, sampled), sampled, heard, latents, semantic, noise, levels)
+        heard = latents * keep_mask(
+            rng, len(latents), latents.shape[1], augmentation
+        )  # drawn last: all else is as it is without masks
+        return _Drawn(
+            self._prefix(example, sampled), sampled, heard, latents, semantic, noise, levels
+        )
 
-    def _validation_clip(self, example: VibeVoiceExample, repeats: int, draw: int) -> _Drawn:
-        voices = [self._rules.scaled(voice) for voice in self._voices(example, clip_rng(example.id))]
+    def _validation_clip(self, example: EncodedVibeVoiceClip, repeats: int, draw: int) -> _Drawn:
+        voices = [
+            self._rules.scaled(voice) for voice in self._voices(example, clip_rng(example.id))
+        ]
         latents, rng = self._rules.scaled(example.latents), clip_rng(example.id, draw)
         count = len(latents) * repeats
         noise = normal(rng, count, latents.shape[1])
         levels = stratified_levels(count, rng.random())
-        return _Drawn(self._prefix(example, voices), voices, latents, latents, example.semantic.float(), noise, levels)
+        return _Drawn(
+            self._prefix(example, voices),
+            voices,
+            latents,
+            latents,
+            example.semantic.float(),
+            noise,
+            levels,
+        )
 
-    def _voices(self, example: VibeVoiceExample, rng: np.random.Generator) -> list[Tensor]:
+    def _voices(self, example: EncodedVibeVoiceClip, rng: np.random.Generator) -> list[Tensor]:
         """A voice prompt for every slot; none at all where one of them has none, as VibeVoice takes voices for all or nobody."""
         drawn = [self._prompts.draw(example, slot, rng) for slot in range(len(example.people))]
         found = [voice for voice in drawn if voice is not None]
         return found if len(found) == len(drawn) else []
 
-    def _with_silence(self, example: VibeVoiceExample, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    def _with_silence(
+        self, example: EncodedVibeVoiceClip, augmentation: Augmentation
+    ) -> tuple[Tensor, Tensor]:
         """Latents and semantic features of a clip with the silence that the trial wants around it."""
-        before, after = latents_in(augmentation.silence_before_s), latents_in(augmentation.silence_after_s)
+        before, after = (
+            latents_in(augmentation.silence_before_s),
+            latents_in(augmentation.silence_after_s),
+        )
         if not (before or after):
             return example.latents.float(), example.semantic.float()
         assert self._silence is not None, "shards with features have the features of silence"
-        parts = [self._silence.first(before), (example.latents, example.semantic), self._silence.last(after)]
-        latents, semantic = (torch.cat([part.float() for part in kind]) for kind in zip(*parts, strict=True))
+        parts = [
+            self._silence.first(before),
+            (example.latents, example.semantic),
+            self._silence.last(after),
+        ]
+        latents, semantic = (
+            torch.cat([part.float() for part in kind]) for kind in zip(*parts, strict=True)
+        )
         return latents, semantic
 
-    def _prefix(self, example: VibeVoiceExample, voices: list[Tensor]) -> list[int]:
+    def _prefix(self, example: EncodedVibeVoiceClip, voices: list[Tensor]) -> list[int]:
         """Ids before the speech, each voice's one latent id stretched to its length."""
         if not voices:
             return list(example.bare)
         lengths = iter(voices)
         return list(
             itertools.chain.from_iterable(
-                itertools.repeat(token, len(next(lengths))) if token == self._special.latent else (token,) for token in example.voiced
+                itertools.repeat(token, len(next(lengths)))
+                if token == self._special.latent
+                else (token,)
+                for token in example.voiced
             )
         )
 
     def _join(self, clips: list[_Drawn]) -> VibeVoiceBatch:
         """Pad on the right. Places are worked out here, on the CPU: a mask would make a GPU wait for its count in every step."""
-        rows = [[*clip.prefix, *[self._special.latent] * len(clip.targets), self._special.end] for clip in clips]
+        rows = [
+            [*clip.prefix, *[self._special.latent] * len(clip.targets), self._special.end]
+            for clip in clips
+        ]
         width = max(map(len, rows))
         ids = torch.full((len(rows), width), self._special.close)
         spoken, ends, speech, taken = [], [], [], 0
@@ -234,6 +286,6 @@ class VibeVoiceCollator(Collator):
         )
 
 
-def _own(example: Example) -> VibeVoiceExample:
-    assert isinstance(example, VibeVoiceExample)
+def _own(example: EncodedClip) -> EncodedVibeVoiceClip:
+    assert isinstance(example, EncodedVibeVoiceClip)
     return example

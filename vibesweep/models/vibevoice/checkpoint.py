@@ -28,7 +28,15 @@ HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
 ENCODERS = ("model.audio_tower.encoder.", "model.semantic_tokenizer_encoder.")
 SCALE, BIAS = "model.latent_scaling_factor", "model.latent_bias_factor"
 ENCODER_SIZES = (
-    *("channels", "hidden_size", "kernel_size", "num_filters", "downsampling_ratios", "depths", "ffn_expansion"),
+    *(
+        "channels",
+        "hidden_size",
+        "kernel_size",
+        "num_filters",
+        "downsampling_ratios",
+        "depths",
+        "ffn_expansion",
+    ),
     *("rms_norm_eps", "hidden_act"),
 )
 """What of an encoder's configuration decides what it computes; the rest is transformers' own, and comes and goes with its versions."""
@@ -89,7 +97,9 @@ class Checkpoint:
         if SCALE not in self.files or BIAS not in self.files:
             return None
         scale, bias = self.tensor(SCALE).item(), self.tensor(BIAS).item()
-        return (scale, bias) if scale == scale and bias == bias else None  # original checkpoints begin with nan
+        return (
+            (scale, bias) if scale == scale and bias == bias else None
+        )  # original checkpoints begin with nan
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,19 +120,30 @@ class Checkpoint:
                     for name in sorted(name for name in names if self.files[name] == file):
                         yield name, stored.get_tensor(name)
             except (OSError, SafetensorError) as error:
-                raise ModelError(f"it cannot be read: {error}", where=str(file), fix=COPY_AGAIN) from error
+                raise ModelError(
+                    f"it cannot be read: {error}", where=str(file), fix=COPY_AGAIN
+                ) from error
 
     def _check_tensors(self) -> None:
         """Look for every tensor, and at its shape; only the files' heads are read."""
-        optional = {SCALE, BIAS} | ({"lm_head.weight"} if self.config.tie_word_embeddings else set())
+        optional = {SCALE, BIAS} | (
+            {"lm_head.weight"} if self.config.tie_word_embeddings else set()
+        )
         with torch.device("meta"):
-            wanted = {name: list(tensor.shape) for name, tensor in VibeVoiceForConditionalGeneration(self.config).state_dict().items()}
+            wanted = {
+                name: list(tensor.shape)
+                for name, tensor in VibeVoiceForConditionalGeneration(self.config)
+                .state_dict()
+                .items()
+            }
         missing = sorted(wanted.keys() - optional - self.files.keys())
         if missing:
             shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
             found = f"{len(missing)} of its {len(wanted)} tensors are missing: {shown}"
             raise ModelError(
-                found, where=str(self.folder), fix="download or copy the checkpoint again, or convert it to transformers' layout"
+                found,
+                where=str(self.folder),
+                fix="download or copy the checkpoint again, or convert it to transformers' layout",
             )
         for name, shape in self._shapes():
             if shape != wanted.get(name, shape):
@@ -139,7 +160,10 @@ class Checkpoint:
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder says that it holds a VibeVoice model."""
     try:
-        return cast(dict[str, Any], json.loads((folder / CONFIG).read_text())).get("model_type") == "vibevoice"
+        return (
+            cast(dict[str, Any], json.loads((folder / CONFIG).read_text())).get("model_type")
+            == "vibevoice"
+        )
     except (OSError, ValueError):
         return False
 
@@ -154,7 +178,11 @@ def folder_of(address: str) -> Path:
     if folder.is_dir():
         return folder.resolve()
     if not HUB_ID.fullmatch(address):
-        raise ModelError("no such folder", where=address, fix="name a checkpoint's folder or a hub id such as vibevoice/VibeVoice-1.5B-hf")
+        raise ModelError(
+            "no such folder",
+            where=address,
+            fix="name a checkpoint's folder or a hub id such as vibevoice/VibeVoice-1.5B-hf",
+        )
     return _downloaded(address)
 
 
@@ -167,7 +195,9 @@ def _downloaded(hub_id: str) -> Path:
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"no such folder, and no download from the hub: {reason}", where=hub_id, fix="check the name and the network, or name a folder"
+            f"no such folder, and no download from the hub: {reason}",
+            where=hub_id,
+            fix="check the name and the network, or name a folder",
         ) from error
 
 
@@ -187,7 +217,9 @@ def _config(folder: Path) -> VibeVoiceConfig:
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"its {CONFIG} cannot be read: {reason}", where=str(folder), fix="download or copy the checkpoint again"
+            f"its {CONFIG} cannot be read: {reason}",
+            where=str(folder),
+            fix="download or copy the checkpoint again",
         ) from error
 
 
@@ -195,7 +227,9 @@ def _files(folder: Path) -> dict[str, Path]:
     """The file of each tensor. What an index names and no file holds is missing, as is a file that cannot be opened."""
     try:
         if (folder / WEIGHTS_INDEX).is_file():
-            parts = sorted(set(json.loads((folder / WEIGHTS_INDEX).read_text())["weight_map"].values()))
+            parts = sorted(
+                set(json.loads((folder / WEIGHTS_INDEX).read_text())["weight_map"].values())
+            )
         else:
             parts = [WEIGHTS]
         found: dict[str, Path] = {}
@@ -205,7 +239,11 @@ def _files(folder: Path) -> dict[str, Path]:
         return found
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         fix = "download or copy the checkpoint again; weights are read from safetensors files alone"
-        raise ModelError(f"its weights cannot be read: {' '.join(str(error).split())[:200]}", where=str(folder), fix=fix) from error
+        raise ModelError(
+            f"its weights cannot be read: {' '.join(str(error).split())[:200]}",
+            where=str(folder),
+            fix=fix,
+        ) from error
 
 
 def _edge_bytes(file: Path, name: str) -> bytes:
@@ -215,5 +253,7 @@ def _edge_bytes(file: Path, name: str) -> bytes:
         shape = part.get_shape()
         # Of a scalar or a vector all is read
         edges = [part[:1], part[-1:]] if len(shape) > 1 else [stored.get_tensor(name)]
-    values = [edge.flatten().view(torch.uint8)[:FINGERPRINT_BYTES].numpy().tobytes() for edge in edges]
+    values = [
+        edge.flatten().view(torch.uint8)[:FINGERPRINT_BYTES].numpy().tobytes() for edge in edges
+    ]
     return json.dumps([shape, part.get_dtype()]).encode() + b"".join(values)

@@ -18,7 +18,13 @@ from transformers import (
 
 from vibesweep.errors import ModelError
 from vibesweep.models.tensor_files import rewrite
-from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS, WEIGHTS_INDEX, Checkpoint, folder_of
+from vibesweep.models.vibevoice.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    Checkpoint,
+    folder_of,
+)
 from vibesweep.models.vibevoice.names import to_transformers
 from vibesweep.models.vibevoice.original import is_original, transformers_config
 
@@ -64,10 +70,20 @@ def convert(address: str, out: Path, tokenizer: str | None = None) -> Checkpoint
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
     except (OSError, ValueError) as error:
-        raise ModelError(f"its {CONFIG} cannot be read: {error}", where=str(folder), fix="name a checkpoint's folder") from error
+        raise ModelError(
+            f"its {CONFIG} cannot be read: {error}",
+            where=str(folder),
+            fix="name a checkpoint's folder",
+        ) from error
     if not is_original(config):
-        fix = "use it as it is" if config.get("model_type") == "vibevoice" else "name a VibeVoice checkpoint"
-        raise ModelError("it is no checkpoint of the original repository's layout", where=str(folder), fix=fix)
+        fix = (
+            "use it as it is"
+            if config.get("model_type") == "vibevoice"
+            else "name a VibeVoice checkpoint"
+        )
+        raise ModelError(
+            "it is no checkpoint of the original repository's layout", where=str(folder), fix=fix
+        )
     aside = out.with_name(f".{out.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -84,16 +100,28 @@ def convert(address: str, out: Path, tokenizer: str | None = None) -> Checkpoint
 
 def _write_processor(folder: Path, out: Path, tokenizer: str | None) -> None:
     said = _preprocessor(folder)
-    own = str(folder) if (folder / "tokenizer.json").is_file() else said.get("language_model_pretrained_name", "Qwen/Qwen2.5-1.5B")
+    own = (
+        str(folder)
+        if (folder / "tokenizer.json").is_file()
+        else said.get("language_model_pretrained_name", "Qwen/Qwen2.5-1.5B")
+    )
     source = tokenizer or own
     try:
         words = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         fix = "check the network, or name a folder with Qwen2.5's tokenizer by --tokenizer"
-        raise ModelError(f"the tokenizer cannot be read: {reason}", where=source, fix=fix) from error
-    audio = {name: value for name, value in said.get("audio_processor", {}).items() if name != "feature_extractor_type"}
-    VibeVoiceProcessor(VibeVoiceAcousticTokenizerFeatureExtractor(**audio), words, chat_template=TEMPLATE).save_pretrained(out)
+        raise ModelError(
+            f"the tokenizer cannot be read: {reason}", where=source, fix=fix
+        ) from error
+    audio = {
+        name: value
+        for name, value in said.get("audio_processor", {}).items()
+        if name != "feature_extractor_type"
+    }
+    VibeVoiceProcessor(
+        VibeVoiceAcousticTokenizerFeatureExtractor(**audio), words, chat_template=TEMPLATE
+    ).save_pretrained(out)
 
 
 def _preprocessor(folder: Path) -> dict[str, Any]:
@@ -106,7 +134,11 @@ def _write_configs(folder: Path, original: dict[str, Any], out: Path) -> None:
     try:
         config: Any = VibeVoiceConfig(**transformers_config(original))
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"its {CONFIG} lacks or misstates {error}", where=str(folder), fix="download the checkpoint again") from error
+        raise ModelError(
+            f"its {CONFIG} lacks or misstates {error}",
+            where=str(folder),
+            fix="download the checkpoint again",
+        ) from error
     config.save_pretrained(out)
     GenerationConfig(
         max_new_tokens=int(config.text_config.max_position_embeddings * MOST_SPEECH_SHARE),
@@ -114,7 +146,10 @@ def _write_configs(folder: Path, original: dict[str, Any], out: Path) -> None:
         guidance_scale=1.3,
         num_diffusion_steps=10,
         noise_scheduler_class="DPMSolverMultistepScheduler",
-        noise_scheduler_config={"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
+        noise_scheduler_config={
+            "beta_schedule": "squaredcos_cap_v2",
+            "prediction_type": "v_prediction",
+        },
         eos_token_id=config.eos_token_id,
         pad_token_id=config.pad_token_id,
     ).save_pretrained(out)
@@ -122,14 +157,28 @@ def _write_configs(folder: Path, original: dict[str, Any], out: Path) -> None:
 
 def _write_weights(folder: Path, out: Path) -> None:
     try:
-        index = json.loads((folder / WEIGHTS_INDEX).read_text()) if (folder / WEIGHTS_INDEX).is_file() else None
+        index = (
+            json.loads((folder / WEIGHTS_INDEX).read_text())
+            if (folder / WEIGHTS_INDEX).is_file()
+            else None
+        )
         files = sorted(set(index["weight_map"].values())) if index else [WEIGHTS]
         where: dict[str, str] = {}
         for file in files:
             with safe_open(folder / file, framework="pt") as stored:
                 where.update(dict.fromkeys(map(to_transformers, stored.keys()), file))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelError(f"its weights cannot be read: {error}", where=str(folder), fix="download the checkpoint again") from error
-    sizes = [rewrite(folder / file, out / file, lambda name, read: None, to_transformers) for file in files]
+        raise ModelError(
+            f"its weights cannot be read: {error}",
+            where=str(folder),
+            fix="download the checkpoint again",
+        ) from error
+    sizes = [
+        rewrite(folder / file, out / file, lambda name, read: None, to_transformers)
+        for file in files
+    ]
     if index:
-        (out / WEIGHTS_INDEX).write_text(json.dumps({"metadata": {"total_size": sum(sizes)}, "weight_map": where}, indent=2) + "\n")
+        (out / WEIGHTS_INDEX).write_text(
+            json.dumps({"metadata": {"total_size": sum(sizes)}, "weight_map": where}, indent=2)
+            + "\n"
+        )

@@ -16,12 +16,15 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import VibeVoiceAcousticTokenizerEncoderModel, VibeVoiceAcousticTokenizerFeatureExtractor
+from transformers import (
+    VibeVoiceAcousticTokenizerEncoderModel,
+    VibeVoiceAcousticTokenizerFeatureExtractor,
+)
 from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acoustic_tokenizer import (
     VibeVoiceAcousticTokenizerConv1dPaddingCache,
 )
 
-from vibesweep.corpus.features import Features, Samples
+from vibesweep.corpus.shards.features import Features, Samples
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
 from vibesweep.models.vibevoice.text import TextLayout
@@ -30,7 +33,14 @@ CHUNK_LATENTS = 450
 """A minute at a time: the first layers of an encoder of the 1.5B's size then take 2.2 GB."""
 LEAST_CHUNK_LATENTS = 7
 RECIPE_FILES = (
-    *("preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
+    *(
+        "preprocessor_config.json",
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "merges.txt",
+    ),
     "chat_template.jinja",
 )
 """What a checkpoint's level, tokens and script come from, as far as each is there."""
@@ -38,7 +48,7 @@ RECIPE_FILES = (
 
 @dataclass(frozen=True)
 class VibeVoiceEncoder:
-    """A checkpoint's encoders by name, as :class:`vibesweep.corpus.features.FeatureEncoder` tells."""
+    """A checkpoint's encoders by name, as :class:`vibesweep.corpus.shards.features.FeatureEncoder` tells."""
 
     name: str
     fingerprint: str
@@ -59,8 +69,14 @@ class VibeVoiceEncoder:
         audio, semantic = _configs(checkpoint)
         if audio.hop_length != semantic.hop_length:
             found = f"its acoustic latents are of {audio.hop_length} samples, its semantic ones of {semantic.hop_length}"
-            raise ModelError(found, where=str(checkpoint.folder), fix="name a checkpoint whose two encoders have one rate")
-        TextLayout.load(checkpoint.folder, checkpoint.config)  # here, not hours later in the first worker
+            raise ModelError(
+                found,
+                where=str(checkpoint.folder),
+                fix="name a checkpoint whose two encoders have one rate",
+            )
+        TextLayout.load(
+            checkpoint.folder, checkpoint.config
+        )  # here, not hours later in the first worker
         return cls(
             name=name,
             fingerprint=checkpoint.fingerprint,
@@ -83,7 +99,9 @@ class VibeVoiceEncoder:
 class OpenVibeVoiceEncoder:
     """A checkpoint's encoders in memory."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str, chunk_latents: int = CHUNK_LATENTS) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str, chunk_latents: int = CHUNK_LATENTS
+    ) -> None:
         """Read them.
 
         Args:
@@ -94,13 +112,18 @@ class OpenVibeVoiceEncoder:
         Raises:
             ModelError: weights, feature extractor or tokenizer cannot be read.
         """
-        self._where, self._device, self._chunk_latents = str(checkpoint.folder), device, chunk_latents
+        self._where, self._device, self._chunk_latents = (
+            str(checkpoint.folder),
+            device,
+            chunk_latents,
+        )
         self._extractor = _extractor(checkpoint.folder)
         self._layout = TextLayout.load(checkpoint.folder, checkpoint.config)
         configs = _configs(checkpoint)
         self._hop_samples = configs[0].hop_length
         self._acoustic, self._semantic = (
-            _encoder(config, checkpoint, prefix).to(device) for config, prefix in zip(configs, ENCODERS, strict=True)
+            _encoder(config, checkpoint, prefix).to(device)
+            for config, prefix in zip(configs, ENCODERS, strict=True)
         )
 
     @torch.no_grad()
@@ -112,10 +135,15 @@ class OpenVibeVoiceEncoder:
             ResourceError: the device's memory does not hold a second of sound.
         """
         # Mono and 1-D, so that the extractor's list holds one clip
-        values = self._extractor([samples], sampling_rate=self._extractor.sampling_rate, pad_to_multiple_of=self._hop_samples)[
-            "input_values"
-        ]
-        acoustic, semantic = (self._latents(encoder, values).half().cpu() for encoder in (self._acoustic, self._semantic))
+        values = self._extractor(
+            [samples],
+            sampling_rate=self._extractor.sampling_rate,
+            pad_to_multiple_of=self._hop_samples,
+        )["input_values"]
+        acoustic, semantic = (
+            self._latents(encoder, values).half().cpu()
+            for encoder in (self._acoustic, self._semantic)
+        )
         if not (acoustic.isfinite().all() and semantic.isfinite().all()):
             found = f"its encoders' latents of a clip of {len(samples) / self._extractor.sampling_rate:.1f} s are not finite"
             raise ModelError(found, where=self._where, fix="download or copy the checkpoint again")
@@ -134,7 +162,11 @@ class OpenVibeVoiceEncoder:
             except torch.OutOfMemoryError as error:
                 if self._chunk_latents <= LEAST_CHUNK_LATENTS:
                     found = f"{self._device} has no memory for its encoders and a second of sound"
-                    raise ResourceError(found, where=self._where, fix="end what else holds the device, or take a larger one") from error
+                    raise ResourceError(
+                        found,
+                        where=self._where,
+                        fix="end what else holds the device, or take a larger one",
+                    ) from error
                 self._chunk_latents = max(self._chunk_latents // 2, LEAST_CHUNK_LATENTS)
 
     def _in_chunks(self, encoder: Any, values: Tensor) -> Tensor:
@@ -162,7 +194,9 @@ def _configs(checkpoint: Checkpoint) -> tuple[Any, Any]:
 def _encoder(config: Any, checkpoint: Checkpoint, prefix: str) -> torch.nn.Module:
     with torch.device("meta"):
         encoder = VibeVoiceAcousticTokenizerEncoderModel(config)
-    encoder.load_state_dict({name: tensor.float() for name, tensor in checkpoint.tensors(prefix).items()}, assign=True)
+    encoder.load_state_dict(
+        {name: tensor.float() for name, tensor in checkpoint.tensors(prefix).items()}, assign=True
+    )
     return cast(torch.nn.Module, encoder.requires_grad_(False).eval())
 
 
@@ -172,7 +206,9 @@ def _extractor(folder: Path) -> Any:
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         fix = "download the checkpoint again, with its processor_config.json or preprocessor_config.json"
-        raise ModelError(f"its feature extractor cannot be read: {reason}", where=str(folder), fix=fix) from error
+        raise ModelError(
+            f"its feature extractor cannot be read: {reason}", where=str(folder), fix=fix
+        ) from error
 
 
 def _recipe(folder: Path) -> str:

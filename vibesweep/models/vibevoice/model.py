@@ -20,22 +20,31 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 from transformers import AutoModel
-from transformers.models.vibevoice.modeling_vibevoice import VibeVoiceDiffusionHead, VibeVoiceMultiModalProjector
+from transformers.models.vibevoice.modeling_vibevoice import (
+    VibeVoiceDiffusionHead,
+    VibeVoiceMultiModalProjector,
+)
 
-from vibesweep.corpus.parquet import FEATURE_ROW_COLUMNS
+from vibesweep.corpus.shards.schema import FEATURE_ROW_COLUMNS
 from vibesweep.errors import ModelError
-from vibesweep.models.base import ClipCounts, Example, Ints, Losses
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
+from vibesweep.models.family import ClipCounts, EncodedClip, Ints, Losses
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
-from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, LatentRules, Silence, VibeVoiceBatch, VibeVoiceCollator
+from vibesweep.models.vibevoice.batch import (
+    PROMPT_PATCHES,
+    LatentRules,
+    Silence,
+    VibeVoiceBatch,
+    VibeVoiceCollator,
+)
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.rows import check_rows, encode_row, silence_of, unit_rules
 from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Address, Manifest
-    from vibesweep.corpus.parquet import ShardRow
+    from vibesweep.corpus.shards.manifest import Address, Manifest
+    from vibesweep.corpus.shards.schema import Clip
 
 INSIDE = "model."
 """What transformers' names of all modules here begin with, but for ``lm_head``'s."""
@@ -53,7 +62,10 @@ class VibeVoiceModel(Qwen2SpeechModel):
     heads = ("diffusion_head",)
     connectors = ("multi_modal_projector", "semantic_connector")
     edge_layers = r"embed_tokens|lm_head|(multi_modal_projector|semantic_connector)\.linear_1|noisy_images_proj|final_layer\.linear_2"
-    stop_weights = (1.0, 2.0)  # a clip's end is two tokens, "end" and "close"; unweighted, as generation takes the likeliest
+    stop_weights = (
+        1.0,
+        2.0,
+    )  # a clip's end is two tokens, "end" and "close"; unweighted, as generation takes the likeliest
     columns = FEATURE_ROW_COLUMNS
     takes_silence = True
 
@@ -68,14 +80,24 @@ class VibeVoiceModel(Qwen2SpeechModel):
         self.special = SpecialIds.of(config)
         hidden = config.text_config.hidden_size
         self.language_model = AutoModel.from_config(config.text_config, attn_implementation="sdpa")
-        self.multi_modal_projector = VibeVoiceMultiModalProjector(config.audio_config.hidden_size, hidden)
-        self.semantic_connector = VibeVoiceMultiModalProjector(config.semantic_model_config.hidden_size, hidden)
+        self.multi_modal_projector = VibeVoiceMultiModalProjector(
+            config.audio_config.hidden_size, hidden
+        )
+        self.semantic_connector = VibeVoiceMultiModalProjector(
+            config.semantic_model_config.hidden_size, hidden
+        )
         self.diffusion_head = VibeVoiceDiffusionHead(config.diffusion_head_config)
         # Only four of its rows are ever computed, so it is looked up in, like the embeddings that it is where they are tied
-        self.lm_head = None if config.tie_word_embeddings else nn.Embedding(config.text_config.vocab_size, hidden)
+        self.lm_head = (
+            None
+            if config.tie_word_embeddings
+            else nn.Embedding(config.text_config.vocab_size, hidden)
+        )
         self.register_buffer("latent_scaling_factor", torch.tensor(1.0))
         self.register_buffer("latent_bias_factor", torch.tensor(0.0))
-        self.register_buffer("choices", torch.tensor([*vars(self.special).values()]), persistent=False)
+        self.register_buffer(
+            "choices", torch.tensor([*vars(self.special).values()]), persistent=False
+        )
         self.checkpoint: Checkpoint | None = None
         self._layout: TextLayout | None = None
         self._silence: Silence | None = None
@@ -107,23 +129,37 @@ class VibeVoiceModel(Qwen2SpeechModel):
     @property
     def rules(self) -> LatentRules:
         """Of the checkpoint's latents."""
-        return LatentRules(self.latent_scaling_factor.item(), self.latent_bias_factor.item(), self.config.audio_config.vae_std)
+        return LatentRules(
+            self.latent_scaling_factor.item(),
+            self.latent_bias_factor.item(),
+            self.config.audio_config.vae_std,
+        )
 
-    def embed(self, ids: Tensor, latents: Tensor, places: Tensor, semantic: Tensor, speech: Tensor) -> Tensor:
+    def embed(
+        self, ids: Tensor, latents: Tensor, places: Tensor, semantic: Tensor, speech: Tensor
+    ) -> Tensor:
         """Embed ids [B, L] with the connected latents [P, D] at their flat places [P]: [B, L, H].
 
         The rows ``speech`` [S] of the latents are what the model says itself; to these the semantic features [S, F] are added.
         """
         embedded = cast(Tensor, self.language_model.embed_tokens(ids))
         connected: Tensor = self.multi_modal_projector(latents)
-        connected = connected.index_add(0, speech, self.semantic_connector(semantic).to(connected.dtype))
-        whole: Tensor = embedded.flatten(0, 1).index_copy(0, places, connected.to(embedded.dtype)).view_as(embedded)
+        connected = connected.index_add(
+            0, speech, self.semantic_connector(semantic).to(connected.dtype)
+        )
+        whole: Tensor = (
+            embedded.flatten(0, 1)
+            .index_copy(0, places, connected.to(embedded.dtype))
+            .view_as(embedded)
+        )
         return whole
 
     def states(self, batch: VibeVoiceBatch) -> Tensor:
         """Return the backbone's states, flat [B*L, H]. Padding is on the right of a causal model, so no mask is needed."""
         embedded = self.embed(batch.ids, batch.inputs, batch.places, batch.semantic, batch.speech)
-        states: Tensor = self.language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        states: Tensor = self.language_model(
+            inputs_embeds=embedded, use_cache=False
+        ).last_hidden_state
         return states.flatten(0, 1)
 
     def forward(self, batch: VibeVoiceBatch) -> Losses:
@@ -131,18 +167,28 @@ class VibeVoiceModel(Qwen2SpeechModel):
         states = self.states(batch)
         before = states[batch.spoken - 1]
         repeats = len(batch.noise) // len(batch.targets)
-        conditions, latents = (part.repeat_interleave(repeats, 0) for part in (before, batch.targets))
-        diffusion = diffusion_loss(self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels)
-        return Losses(diffusion / repeats, self._stop_loss(before, states[batch.ends], states[batch.ends + 1]))
+        conditions, latents = (
+            part.repeat_interleave(repeats, 0) for part in (before, batch.targets)
+        )
+        diffusion = diffusion_loss(
+            self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels
+        )
+        return Losses(
+            diffusion / repeats, self._stop_loss(before, states[batch.ends], states[batch.ends + 1])
+        )
 
     def _stop_loss(self, before: Tensor, last: Tensor, ended: Tensor) -> Tensor:
         """Cross-entropy, among the tokens that generation may choose, of "latent" before each latent [S, H], of "end" at the last [B, H],
         and of "close" after it [B, H]."""  # noqa: D205, D209
         table = cast(nn.Embedding, self.lm_head or self.language_model.embed_tokens)
         choices = table(self.choices)
-        going_on, ending, closing = ((states @ choices.T).float().log_softmax(-1) for states in (before, last, ended))
+        going_on, ending, closing = (
+            (states @ choices.T).float().log_softmax(-1) for states in (before, last, ended)
+        )
         _, latent, end, close = range(len(choices))
-        return cast(Tensor, -(going_on[:, latent].sum() + ending[:, end].sum() + closing[:, close].sum()))
+        return cast(
+            Tensor, -(going_on[:, latent].sum() + ending[:, end].sum() + closing[:, close].sum())
+        )
 
     @classmethod
     def lengths(cls, clips: ClipCounts) -> tuple[Ints, Ints]:
@@ -150,7 +196,9 @@ class VibeVoiceModel(Qwen2SpeechModel):
         return clips.latents, clips.latents + clips.tokens + clips.people * PROMPT_PATCHES
 
     @classmethod
-    def check_shards(cls, description: Mapping[str, Any], manifest: Manifest, where: str) -> str | None:
+    def check_shards(
+        cls, description: Mapping[str, Any], manifest: Manifest, where: str
+    ) -> str | None:
         """Refuse shards without features, with another checkpoint's, with too many speakers, or longer than the context."""
         check_rows(Checkpoint.open(description["checkpoint"]), manifest, where)
         return None
@@ -163,17 +211,19 @@ class VibeVoiceModel(Qwen2SpeechModel):
             self.latent_scaling_factor.fill_(scale)
             self.latent_bias_factor.fill_(bias)
 
-    def encode(self, row: ShardRow) -> Example:
+    def encode(self, row: Clip) -> EncodedClip:
         """Take a row's features and render its script."""
         return encode_row(row, self.layout)
 
-    def encoder(self) -> Callable[[ShardRow], Example]:
+    def encoder(self) -> Callable[[Clip], EncodedClip]:
         """The tokenizer alone."""
         return partial(encode_row, layout=self.layout)
 
-    def collator(self, voices: Sequence[Example]) -> VibeVoiceCollator:
+    def collator(self, voices: Sequence[EncodedClip]) -> VibeVoiceCollator:
         """Make a collator with prompts from these examples."""
-        return VibeVoiceCollator(self.special, self.rules, PromptBank(voices, PROMPT_PATCHES), self._silence)
+        return VibeVoiceCollator(
+            self.special, self.rules, PromptBank(voices, PROMPT_PATCHES), self._silence
+        )
 
     def describe(self) -> dict[str, Any]:
         """Where the checkpoint lies: it says all else."""
@@ -185,7 +235,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         """Open the checkpoint and load it."""
         return cls.from_checkpoint(Checkpoint.open(description["checkpoint"]))
 
-    def voice_prompts(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def voice_prompts(self, examples: Sequence[EncodedClip]) -> dict[str, Tensor]:
         """None: VibeVoice is spoken with from recordings, and latents cannot be handed to its processor."""
         return {}
 
@@ -203,6 +253,8 @@ def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
         name, shape = own[stored]
         if tensor.shape != shape:
             wrong = f"{stored} is {tuple(tensor.shape)}, and {tuple(shape)} by the configuration"
-            raise ModelError(wrong, where=str(checkpoint.folder), fix="download or copy the checkpoint again")
+            raise ModelError(
+                wrong, where=str(checkpoint.folder), fix="download or copy the checkpoint again"
+            )
         found[name] = tensor.float()
     return found

@@ -21,8 +21,16 @@ _BLOCKS = (
     ("stages.<n+1>.<n>.", "conv_layers.<n>.stage.<n>."),
     ("head.conv.", "head."),
 )
-_ENCODER = (("downsample_layers.0.0.conv.", "stem.conv."), ("downsample_layers.<n+1>.0.conv.", "conv_layers.<n>.conv."), *_BLOCKS)
-_DECODER = (("upsample_layers.0.0.conv.", "stem.conv."), ("upsample_layers.<n+1>.0.convtr.", "conv_layers.<n>.convtr."), *_BLOCKS)
+_ENCODER = (
+    ("downsample_layers.0.0.conv.", "stem.conv."),
+    ("downsample_layers.<n+1>.0.conv.", "conv_layers.<n>.conv."),
+    *_BLOCKS,
+)
+_DECODER = (
+    ("upsample_layers.0.0.conv.", "stem.conv."),
+    ("upsample_layers.<n+1>.0.convtr.", "conv_layers.<n>.convtr."),
+    *_BLOCKS,
+)
 _CONNECTOR = (("fc1.", "linear_1."), ("norm.", "act."), ("fc2.", "linear_2."))
 _HEAD = (
     ("t_embedder.mlp.0.", "timestep_proj.fc1."),
@@ -57,7 +65,11 @@ class _Pattern:
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
-        written = re.escape(self.text).replace(re.escape("<n+1>"), r"([1-9]\d*)").replace(re.escape("<n>"), r"(\d+)")
+        written = (
+            re.escape(self.text)
+            .replace(re.escape("<n+1>"), r"([1-9]\d*)")
+            .replace(re.escape("<n>"), r"(\d+)")
+        )
         return re.compile(written)
 
     def read(self, name: str) -> tuple[list[int], str] | None:
@@ -65,14 +77,18 @@ class _Pattern:
         if (found := self.regex.match(name)) is None:
             return None
         shifts = [bool(number[1]) for number in _NUMBER.finditer(self.text)]
-        return [int(digits) - shift for digits, shift in zip(found.groups(), shifts, strict=True)], name[found.end() :]
+        return [
+            int(digits) - shift for digits, shift in zip(found.groups(), shifts, strict=True)
+        ], name[found.end() :]
 
     def write(self, numbers: Iterable[int], rest: str) -> str:
         left = iter(numbers)
         return _NUMBER.sub(lambda number: str(next(left) + bool(number[1])), self.text) + rest
 
 
-_RULES = [(_Pattern(a + own_a), _Pattern(b + own_b)) for a, b, rules in _PARTS for own_a, own_b in rules]
+_RULES = [
+    (_Pattern(a + own_a), _Pattern(b + own_b)) for a, b, rules in _PARTS for own_a, own_b in rules
+]
 
 
 def to_transformers(name: str) -> str:
@@ -98,7 +114,9 @@ def _renamed(name: str, rules: Iterable[tuple[_Pattern, _Pattern]]) -> str:
         if (found := source.read(name)) is not None:
             return target.write(*found)
     raise ModelError(
-        f"there is no tensor {name} in VibeVoice", where=name, fix="use a checkpoint of VibeVoice 1.5B or 7B, or of a fine-tuning"
+        f"there is no tensor {name} in VibeVoice",
+        where=name,
+        fix="use a checkpoint of VibeVoice 1.5B or 7B, or of a fine-tuning",
     )
 
 

@@ -51,7 +51,13 @@ _HEAD_FIXED: dict[str, Any] = {
     "diffusion_type": "ddpm",
     "prediction_type": "v_prediction",
 }
-_TOKENS = ("pad_token_id", "eos_token_id", "audio_bos_token_id", "audio_eos_token_id", "audio_token_id")
+_TOKENS = (
+    "pad_token_id",
+    "eos_token_id",
+    "audio_bos_token_id",
+    "audio_eos_token_id",
+    "audio_token_id",
+)
 _DEFAULTS = {
     "kernel_size": 7,
     "ffn_expansion": 4,
@@ -79,7 +85,9 @@ def transformers_config(original: Mapping[str, Any]) -> dict[str, Any]:
         "model_type": "vibevoice",
         "dtype": original.get("torch_dtype") or original.get("dtype"),
         "audio_config": acoustic,
-        "semantic_model_config": _tokenizer_of(original["semantic_tokenizer_config"], "vibevoice_acoustic_tokenizer_encoder"),
+        "semantic_model_config": _tokenizer_of(
+            original["semantic_tokenizer_config"], "vibevoice_acoustic_tokenizer_encoder"
+        ),
         "text_config": _language_of(original),
         "diffusion_head_config": _head_of(original["diffusion_head_config"]),
         **{name: original[name] for name in _TOKENS if name in original},
@@ -88,27 +96,47 @@ def transformers_config(original: Mapping[str, Any]) -> dict[str, Any]:
 
 def original_config(ours: Mapping[str, Any]) -> dict[str, Any]:
     """The ``config.json`` of the original layout, from ``VibeVoiceConfig.to_dict()``."""
-    acoustic, semantic, text = ours["audio_config"], ours["semantic_model_config"], dict(ours["text_config"])
+    acoustic, semantic, text = (
+        ours["audio_config"],
+        ours["semantic_model_config"],
+        dict(ours["text_config"]),
+    )
     filters, ratios = acoustic["num_filters"], list(reversed(acoustic["downsampling_ratios"]))
     decoder = {"decoder_n_filters": filters, "decoder_ratios": ratios, "decoder_depths": None}
     noise = {"fix_std": acoustic.get("vae_std", 0.625) * VAE_STD_RATIO, "std_dist_type": "gaussian"}
     rope = text.pop("rope_parameters", None) or {}
-    dtype, tied = ours.get("dtype") or text.get("dtype") or "float32", bool(text.get("tie_word_embeddings", False))
-    for unknown in ("layer_types", "dtype"):  # transformers 4, for which the original was written, does without
+    dtype, tied = (
+        ours.get("dtype") or text.get("dtype") or "float32",
+        bool(text.get("tie_word_embeddings", False)),
+    )
+    for unknown in (
+        "layer_types",
+        "dtype",
+    ):  # transformers 4, for which the original was written, does without
         text.pop(unknown, None)
     return {
         "architectures": ["VibeVoiceForConditionalGeneration"],
         "model_type": "vibevoice",
         "acoustic_vae_dim": acoustic["hidden_size"],
         "semantic_vae_dim": semantic["hidden_size"],
-        "acoustic_tokenizer_config": {"model_type": "vibevoice_acoustic_tokenizer", **_tokenizer_from(acoustic), **decoder, **noise},
+        "acoustic_tokenizer_config": {
+            "model_type": "vibevoice_acoustic_tokenizer",
+            **_tokenizer_from(acoustic),
+            **decoder,
+            **noise,
+        },
         "semantic_tokenizer_config": {
             "model_type": "vibevoice_semantic_tokenizer",
             **_tokenizer_from(semantic),
             "fix_std": 0,
             "std_dist_type": "none",
         },
-        "decoder_config": {**text, "rope_theta": rope.get("rope_theta", 1e6), "rope_scaling": None, "torch_dtype": dtype},
+        "decoder_config": {
+            **text,
+            "rope_theta": rope.get("rope_theta", 1e6),
+            "rope_scaling": None,
+            "torch_dtype": dtype,
+        },
         "diffusion_head_config": _head_from(ours["diffusion_head_config"]),
         "tie_word_embeddings": tied,
         "torch_dtype": dtype,
@@ -123,7 +151,11 @@ def original_preprocessor(ours: Mapping[str, Any], hidden_size: int) -> dict[str
         ours: ``sampling_rate``, ``target_dB_FS`` and so on.
         hidden_size: of the language model: it tells whose tokenizer the original fetches.
     """
-    audio = {name: ours[name] for name in ("sampling_rate", "normalize_audio", "target_dB_FS", "eps") if name in ours}
+    audio = {
+        name: ours[name]
+        for name in ("sampling_rate", "normalize_audio", "target_dB_FS", "eps")
+        if name in ours
+    }
     return {
         "processor_class": "VibeVoiceProcessor",
         "speech_tok_compress_ratio": ours.get("pad_to_multiple_of", 3200),
@@ -140,7 +172,9 @@ def _tokenizer_of(original: Mapping[str, Any], model_type: str) -> dict[str, Any
         "model_type": model_type,
         **sizes,
         "downsampling_ratios": list(reversed(original["encoder_ratios"])),
-        "depths": [int(depth) for depth in depths.split("-")] if isinstance(depths, str) else list(depths),
+        "depths": [int(depth) for depth in depths.split("-")]
+        if isinstance(depths, str)
+        else list(depths),
     }
 
 
@@ -170,7 +204,11 @@ def _head_from(ours: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _said(words: Mapping[str, str], ours: Mapping[str, Any]) -> dict[str, Any]:
-    return {word: ours[name] for word, name in words.items() if name in ours and ours[name] != _DEFAULTS.get(word)}
+    return {
+        word: ours[name]
+        for word, name in words.items()
+        if name in ours and ours[name] != _DEFAULTS.get(word)
+    }
 
 
 def _language_of(original: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,4 +216,8 @@ def _language_of(original: Mapping[str, Any]) -> dict[str, Any]:
     theta = text.pop("rope_theta", 1e6)
     for word in ("rope_scaling", "torch_dtype", "use_mrope"):
         text.pop(word, None)
-    return {"model_type": "qwen2", **text, "rope_parameters": {"rope_theta": theta, "rope_type": "default"}}
+    return {
+        "model_type": "qwen2",
+        **text,
+        "rope_parameters": {"rope_theta": theta, "rope_type": "default"},
+    }

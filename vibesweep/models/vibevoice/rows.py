@@ -13,19 +13,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vibesweep.corpus.manifest import read_manifest, read_silence, read_table
+from vibesweep.corpus.shards.manifest import read_manifest, read_silence, read_table
 from vibesweep.errors import ShardsError
 from vibesweep.models.prompts import stretches
-from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, Silence, VibeVoiceExample
+from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, EncodedVibeVoiceClip, Silence
 from vibesweep.models.vibevoice.text import MOST_SPEAKERS, TextLayout
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.manifest import Address, Manifest
-    from vibesweep.corpus.parquet import ShardRow
+    from vibesweep.corpus.shards.manifest import Address, Manifest
+    from vibesweep.corpus.shards.schema import Clip
     from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
 
-def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:
+def encode_row(row: Clip, layout: TextLayout) -> EncodedVibeVoiceClip:
     """Render a row's script and take its features as they are, in half precision."""
     assert row.acoustic is not None, "shards that check_rows has passed"
     assert row.semantic is not None, "shards that check_rows has passed"
@@ -33,8 +33,12 @@ def encode_row(row: ShardRow, layout: TextLayout) -> VibeVoiceExample:
     script = [(people.index(turn.speaker), turn.text) for turn in row.turns]
     latents = _tensor(row.acoustic)
     rate_hz = len(latents) / row.duration_s
-    prompts = {people.index(p.person): _tensor(p.acoustic) for p in row.voice_prompts if p.acoustic is not None and p.person in people}
-    return VibeVoiceExample(
+    prompts = {
+        people.index(p.person): _tensor(p.acoustic)
+        for p in row.voice_prompts
+        if p.acoustic is not None and p.person in people
+    }
+    return EncodedVibeVoiceClip(
         id=row.id,
         people=people,
         turns=(),
@@ -61,7 +65,9 @@ def check_rows(checkpoint: Checkpoint, manifest: Manifest, where: str) -> None:
     TextLayout.load(checkpoint.folder, checkpoint.config)
     again = f"preprocess the corpus with --model vibevoice:{checkpoint.folder}"
     if manifest.features is None:
-        raise ShardsError("the shards hold no features of a VibeVoice checkpoint", where=where, fix=again)
+        raise ShardsError(
+            "the shards hold no features of a VibeVoice checkpoint", where=where, fix=again
+        )
     if manifest.features.fingerprint != checkpoint.fingerprint:
         found = f"the shards' features were made by other encoders ({manifest.features.model}) than those of {checkpoint.folder}"
         raise ShardsError(found, where=where, fix=again)
@@ -69,12 +75,18 @@ def check_rows(checkpoint: Checkpoint, manifest: Manifest, where: str) -> None:
 
 
 def _check_clips(where: str, context: int) -> None:
-    clips = read_table(where, columns=["id", "latents", "tokens", "turns.list.element.speaker"]).to_pylist()
+    clips = read_table(
+        where, columns=["id", "latents", "tokens", "turns.list.element.speaker"]
+    ).to_pylist()
     for clip in clips:
         people = {turn["speaker"] for turn in clip["turns"]}
         if len(people) > MOST_SPEAKERS:
             fix = "split such recordings, or take them out of the corpus"
-            raise ShardsError(f"{len(people)} speakers in {clip['id']}; VibeVoice takes {MOST_SPEAKERS}", where=where, fix=fix)
+            raise ShardsError(
+                f"{len(people)} speakers in {clip['id']}; VibeVoice takes {MOST_SPEAKERS}",
+                where=where,
+                fix=fix,
+            )
         positions = clip["tokens"] + clip["latents"] + len(people) * PROMPT_PATCHES
         if positions > context:
             fix = "preprocess the corpus with a smaller --max-duration"

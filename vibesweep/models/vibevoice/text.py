@@ -45,7 +45,12 @@ class SpecialIds:
     @classmethod
     def of(cls, config: Any) -> SpecialIds:
         """Those of a checkpoint."""
-        return cls(config.audio_bos_token_id, config.audio_token_id, config.audio_eos_token_id, config.eos_token_id)
+        return cls(
+            config.audio_bos_token_id,
+            config.audio_token_id,
+            config.audio_eos_token_id,
+            config.eos_token_id,
+        )
 
 
 class TextLayout:
@@ -65,7 +70,11 @@ class TextLayout:
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"its tokenizer cannot be read: {reason}", where=str(folder), fix="download the checkpoint again") from error
+            raise ModelError(
+                f"its tokenizer cannot be read: {reason}",
+                where=str(folder),
+                fix="download the checkpoint again",
+            ) from error
         tokenizer.chat_template = tokenizer.chat_template or _template(folder)
         layout = cls(tokenizer, SpecialIds.of(config))
         layout._check(folder, config)
@@ -82,7 +91,9 @@ class TextLayout:
             heard.add(slot)
             messages.append({"role": str(slot), "content": content})
         # What looks like a control token in a transcript is text
-        rendered = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False, sanitize_control_tokens=True)
+        rendered = self._tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, sanitize_control_tokens=True
+        )
         return cast(list[int], rendered)
 
     def bare(self, turns: Turns) -> list[int]:
@@ -92,7 +103,9 @@ class TextLayout:
     def _check(self, folder: Path, config: Any) -> None:
         if not self._tokenizer.chat_template:
             raise ModelError(
-                "it has no chat template", where=str(folder), fix="download the checkpoint again, with its chat_template.jinja"
+                "it has no chat template",
+                where=str(folder),
+                fix="download the checkpoint again, with its chat_template.jinja",
             )
         special = self._special
         ids = self.ids(TEMPLATE_SAMPLE, voiced=True)
@@ -106,7 +119,11 @@ class TextLayout:
             )
         if max(ids) >= config.text_config.vocab_size:
             found_ids = f"the tokenizer's id {max(ids)} is beyond the model's vocabulary of {config.text_config.vocab_size}"
-            raise ModelError(found_ids, where=str(folder), fix="take the tokenizer that belongs to the checkpoint")
+            raise ModelError(
+                found_ids,
+                where=str(folder),
+                fix="take the tokenizer that belongs to the checkpoint",
+            )
 
 
 def _template(folder: Path) -> str | None:

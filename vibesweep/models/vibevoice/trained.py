@@ -49,7 +49,13 @@ class Trained:
     rules: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, base: Checkpoint, file: Path, settings: TrialSettings, rules: tuple[float, float] | None = None) -> Trained:
+    def read(
+        cls,
+        base: Checkpoint,
+        file: Path,
+        settings: TrialSettings,
+        rules: tuple[float, float] | None = None,
+    ) -> Trained:
         """Read what a trial's checkpoint holds; its tensors are read when they are needed.
 
         Args:
@@ -65,20 +71,27 @@ class Trained:
             with safe_open(file, framework="pt") as stored:
                 names = {name.removeprefix(PEFT_PREFIX): name for name in stored.keys()}
         except (OSError, SafetensorError) as error:
-            raise ModelError(f"the trial's checkpoint cannot be read: {error}", where=str(file.parent)) from error
+            raise ModelError(
+                f"the trial's checkpoint cannot be read: {error}", where=str(file.parent)
+            ) from error
         full: dict[str, str] = {}
         adapters: dict[str, dict[str, str]] = {}
         for inner, name in names.items():
             found = _ADAPTER.fullmatch(inner)
             if found:
-                adapters.setdefault(transformers_name(found["layer"]), {})[f"{found['part']}.default{found['rest']}"] = name
+                adapters.setdefault(transformers_name(found["layer"]), {})[
+                    f"{found['part']}.default{found['rest']}"
+                ] = name
             else:
                 full[transformers_name(inner)] = name
         told = dict(zip((SCALE, BIAS), map(torch.tensor, rules), strict=True)) if rules else {}
         trained = cls(base, settings, file, full, adapters, told)
         foreign = sorted({*full, *(f"{layer}.weight" for layer in adapters)} - base.files.keys())
         if foreign:
-            raise ModelError(f"it trained {foreign[0]}, which the base {base.folder} does not have", where=str(file.parent))
+            raise ModelError(
+                f"it trained {foreign[0]}, which the base {base.folder} does not have",
+                where=str(file.parent),
+            )
         return trained
 
     @property
@@ -101,7 +114,11 @@ class Trained:
         if name in self.full:
             return self.tensor(self.full[name])
         layer = name.removesuffix(".weight")
-        return self._merged(layer, read()) if name.endswith(".weight") and layer in self.adapters else None
+        return (
+            self._merged(layer, read())
+            if name.endswith(".weight") and layer in self.adapters
+            else None
+        )
 
     def merged(self, name: str) -> Tensor:
         """A tensor as the trial leaves it, in the base's own type."""
@@ -115,13 +132,19 @@ class Trained:
         for layer, parts in self.adapters.items():
             for part, stored in parts.items() if layer.startswith(inside) else ():
                 kept = part.replace(".default", "")
-                kept = kept.removesuffix(".weight") if kept.startswith("lora_magnitude_vector") else kept
+                kept = (
+                    kept.removesuffix(".weight")
+                    if kept.startswith("lora_magnitude_vector")
+                    else kept
+                )
                 state[f"{PEFT_PREFIX}{layer.removeprefix(inside)}.{kept}"] = self.tensor(stored)
         return state
 
     def adapter_config(self, inside: str = "") -> LoraConfig:
         """Its configuration for a model whose layers' names are those that begin with ``inside``, from there on."""
-        layers = sorted(layer.removeprefix(inside) for layer in self.adapters if layer.startswith(inside))
+        layers = sorted(
+            layer.removeprefix(inside) for layer in self.adapters if layer.startswith(inside)
+        )
         return lora_config(self.settings, layers)
 
     @cached_property
@@ -133,7 +156,9 @@ class Trained:
         with torch.device("meta"):
             plain = nn.Linear(base.shape[1], base.shape[0], bias=False)
         plain.weight = nn.Parameter(base.float(), requires_grad=False)
-        adapted: Any = inject_adapter_in_model(self._one_layer, nn.ModuleDict({"layer": plain})).layer
+        adapted: Any = inject_adapter_in_model(
+            self._one_layer, nn.ModuleDict({"layer": plain})
+        ).layer
         parts = dict(adapted.named_parameters())
         with torch.no_grad():
             for part, stored in self.adapters[layer].items():

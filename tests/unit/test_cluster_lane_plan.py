@@ -1,0 +1,198 @@
+"""How many lanes a cluster holds, or may grow to hold. No ray."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vibesweep.cluster.lane_plan import Cluster, HostType, plan_lanes
+from vibesweep.cluster.placement import workers_on
+from vibesweep.config import Sweep, TrialResources
+from vibesweep.errors import ResourceError, SpaceError
+from vibesweep.sweep.waiting import waiting_line
+from vibesweep.training.lanes.dispatcher import LaneCounts
+
+SWEEP = Sweep(space={}, trials=4)
+MANY = replace(SWEEP, trials=100)
+TWO_HOSTS = Cluster([{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}])
+ONE_GPU = TrialResources(cpus_per_worker=4, gpus_per_worker=1)
+HEAD = {"CPU": 4.0}
+SMALL = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:L4": 1.0}
+LARGE = {"CPU": 32.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
+SPOT = {"CPU": 16.0}
+GROWING = Cluster(
+    [HEAD],
+    [
+        HostType("head", HEAD, 0),
+        HostType("spot", SPOT, 4),
+        HostType("small", SMALL, 8),
+        HostType("large", LARGE, 2),
+    ],
+    9,
+)
+MIXED = Cluster([SMALL, SMALL, SMALL, LARGE])
+
+
+@pytest.mark.parametrize(
+    ("resources", "lanes", "expected"),
+    [
+        (TrialResources(), None, 4),  # six would fit; no more than there are trials
+        (
+            TrialResources(cpus_per_worker=3),
+            None,
+            1,
+        ),  # 2 + 2 CPUs that are left over on two hosts make no worker
+        (TrialResources(workers=3), None, 2),
+        (TrialResources(cpus_per_worker=1, gpus_per_worker=1), None, 1),
+        (TrialResources(cpus_per_worker=0, gpus_per_worker=1), None, 1),
+        (TrialResources(gpus_per_worker=0.5), None, 2),
+        (TrialResources(), 3, 3),
+    ],
+)
+def test_lanes_follow_from_the_hosts(
+    resources: TrialResources, lanes: int | None, expected: int
+) -> None:
+    assert (
+        plan_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
+        == [resources] * expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "lanes", "message"),
+    [
+        (
+            TrialResources(),
+            7,
+            r"7 lanes need 7 workers .* has 6 CPUs and 1 GPUs\. .*\(6 would fit\)",
+        ),
+        (TrialResources(workers=7), None, "1 lane needs 7 workers"),
+        (TrialResources(cpus_per_worker=5), None, r"\(0 would fit\)"),
+        (TrialResources(gpus_per_worker=1), 2, r"1 GPUs each, and .*\(1 would fit\)"),
+        (
+            TrialResources(gpus_per_worker=1, accelerator_type="L4"),
+            None,
+            r"1 GPUs each of type L4, and .*\(0 would fit\)",
+        ),
+    ],
+)
+def test_more_than_fits_is_refused(
+    resources: TrialResources, lanes: int | None, message: str
+) -> None:
+    with pytest.raises(ResourceError, match=message):
+        plan_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lanes": 0}, "lanes is 0"),
+        ({"lanes": -1}, "lanes is -1"),
+        ({"trials": 0}, "trials is 0"),
+        ({"resources": TrialResources(workers=0)}, "workers is 0"),
+        ({"resources": TrialResources(cpus_per_worker=0)}, "neither CPUs nor GPUs"),
+        ({"resources": TrialResources(cpus_per_worker=-1)}, "cpus_per_worker is -1"),
+        ({"resources": TrialResources(gpus_per_worker=-0.5)}, "gpus_per_worker is -0.5"),
+        (
+            {"resources": TrialResources(workers=2, gpus_per_worker=2)},
+            "gpus_per_worker is 2.*workers=4",
+        ),
+        ({"resources": TrialResources(workers=2, gpus_per_worker=0.5)}, "0.5 with 2 workers.*NCCL"),
+        (
+            {"resources": TrialResources(accelerator_type="L4")},
+            "accelerator_type is L4 and gpus_per_worker is 0",
+        ),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        plan_lanes(replace(SWEEP, **change), TWO_HOSTS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "workers"),
+    [
+        (1.0, 0.5, 2),
+        (1.0, 0.1, 10),  # 1.0 // 0.1 is 9
+        (1.0, 0.3, 3),
+        (2.0, 0.4, 4),  # two on each GPU: a share is of one GPU
+        (8.0, 1, 8),
+        (4.0, 1.0, 4),
+        (0.0, 0.5, 0),
+    ],
+)
+def test_shares_are_of_one_gpu(gpus: float, share: float, workers: int) -> None:
+    assert workers_on({"CPU": 64.0, "GPU": gpus}, TrialResources(gpus_per_worker=share)) == workers
+
+
+def test_hosts_that_may_come_are_counted() -> None:
+    assert (
+        len(plan_lanes(replace(MANY, resources=ONE_GPU), GROWING)) == 2 * 4 + 7
+    )  # the large ones first, and nine hosts in all
+    assert len(plan_lanes(replace(SWEEP, resources=ONE_GPU), GROWING)) == SWEEP.trials
+    assert len(plan_lanes(replace(MANY, resources=ONE_GPU, lanes=3), GROWING)) == 3
+    assert (
+        plan_lanes(replace(MANY, resources=replace(ONE_GPU, workers=2)), GROWING).count(
+            replace(ONE_GPU, workers=2)
+        )
+        == 0
+    )
+
+
+def test_no_gpu_host_is_asked_for_work_without_gpus() -> None:
+    assert len(plan_lanes(MANY, GROWING)) == 4 + 4 * 16
+    assert len(plan_lanes(MANY, Cluster([HEAD], [HostType("small", SMALL, 8)], 8))) == 4
+
+
+def test_what_no_host_type_has_is_refused_with_the_types() -> None:
+    asked = replace(MANY, resources=replace(ONE_GPU, accelerator_type="A100"))
+    with pytest.raises(
+        ResourceError,
+        match=r"of type A100, and the cluster has 4 CPUs and 0 GPUs, and may have 9 more hosts.*8 small \(8 CPUs",
+    ):
+        plan_lanes(asked, GROWING)
+
+
+def test_an_autoscaler_that_does_not_tell_is_asked_for_what_the_user_says() -> None:
+    cluster = Cluster([HEAD], open_ended=True)
+    assert len(plan_lanes(replace(MANY, resources=ONE_GPU, lanes=5), cluster)) == 5
+    assert len(plan_lanes(replace(MANY, resources=ONE_GPU), cluster)) == 1
+    assert len(plan_lanes(MANY, cluster)) == 4
+
+
+def test_the_workers_of_a_lane_have_the_same_gpus() -> None:
+    two = replace(ONE_GPU, workers=2)
+    plan = plan_lanes(replace(MANY, resources=two), MIXED)
+    assert [lane.accelerator_type for lane in plan] == ["L4", "H100", "H100"], (
+        "the third L4 has no fellow"
+    )
+    ones = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:H100": 1.0}
+    assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, ones, ones])) == [
+        replace(two, accelerator_type="H100")
+    ], "nor the L4"
+    assert plan_lanes(replace(MANY, resources=ONE_GPU), MIXED) == [ONE_GPU] * 7, (
+        "one worker takes any"
+    )
+    assert plan_lanes(replace(MANY, resources=replace(two, accelerator_type="L4")), MIXED) == [
+        replace(two, accelerator_type="L4")
+    ]
+    assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, SMALL])) == [two], (
+        "nothing to choose, nothing to ask for"
+    )
+
+
+def test_a_line_tells_why_lanes_wait() -> None:
+    said = waiting_line(
+        LaneCounts(up=2, waiting=2, wanted=4),
+        TrialResources(gpus_per_worker=1),
+        "the autoscaler is bringing up 2 small",
+    )
+    assert (
+        said
+        == "2 of 4 lanes are up; 2 wait for 1 GPU and 1 CPU each: the autoscaler is bringing up 2 small"
+    )
+    two = TrialResources(workers=2, cpus_per_worker=4, gpus_per_worker=1, accelerator_type="L4")
+    assert waiting_line(LaneCounts(1, 1, 2), two, "why").startswith(
+        "1 of 2 lanes is up; 1 waits for 2 workers with 1 L4 and 4 CPUs: "
+    )

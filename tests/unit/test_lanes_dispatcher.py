@@ -1,0 +1,293 @@
+"""The post between trials and lanes, in one event loop: no ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from vibesweep.config import Report, TrialSettings
+from vibesweep.errors import TrialError
+from vibesweep.training.lanes.dispatcher import Answer, Command, LaneCounts, LaneDispatcher
+
+LANE = "lane"
+LOST = Answer(error=TrialError("its process died"))
+
+
+def command(trial_id: str, until: int = 1) -> Command:
+    return Command(trial_id, TrialSettings(), until)
+
+
+def report(step: int) -> Answer:
+    return Answer(report=Report(step, 0.5, 0.5, 1.0, ()))
+
+
+async def up(dispatcher: LaneDispatcher, lane: str = LANE, size: int = 1) -> int:
+    """Bring up a worker group."""
+    generation = await dispatcher.open(lane, size)
+    assert generation is not None
+    for rank in range(size):
+        await dispatcher.ready(lane, generation, rank, 100 * generation + rank, 2.0)
+    return generation
+
+
+async def settled(task: asyncio.Task[Any]) -> bool:
+    """Let everything that can happen happen."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return task.done()
+
+
+async def serve(dispatcher: LaneDispatcher, generation: int, number: int) -> Command | None:
+    """One command, as a lane's only rank does it."""
+    taken = await dispatcher.take(LANE, generation, number)
+    if taken is not None:
+        await dispatcher.answer(LANE, generation, number, report(taken.until_step))
+    return taken
+
+
+def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test in an event loop; none of them takes a second."""
+
+    def run() -> None:
+        asyncio.run(_bounded(test()))
+
+    run.__name__ = test.__name__
+    return run
+
+
+async def _bounded(work: Awaitable[None]) -> None:
+    await asyncio.wait_for(work, 5.0)
+
+
+@in_a_loop
+async def test_a_trial_waits_for_a_lane_and_gets_its_answers_in_order() -> None:
+    dispatcher = LaneDispatcher()
+    asked = asyncio.create_task(dispatcher.advance(command("a", 3)))
+    assert not await settled(asked)
+    generation = await up(dispatcher)
+    assert await serve(dispatcher, generation, 0) == command("a", 3)
+    assert await asked == report(3)
+    again = asyncio.create_task(dispatcher.advance(command("a", 6)))
+    assert await serve(dispatcher, generation, 1) == command("a", 6)
+    assert await again == report(6)
+
+
+@in_a_loop
+async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    first = asyncio.create_task(dispatcher.advance(command("a")))
+    await serve(dispatcher, generation, 0)
+    await first
+    second = asyncio.create_task(dispatcher.advance(command("b")))
+    assert not await settled(second)
+    await dispatcher.leave("a")
+    await dispatcher.leave("a")
+    await dispatcher.leave("never came")
+    assert await serve(dispatcher, generation, 1) == command("b")
+    assert await second == report(1)
+
+
+@in_a_loop
+async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
+    dispatcher = LaneDispatcher(sweep="mine")
+    assert repr(dispatcher) == "LaneDispatcher(mine)"
+    assert await dispatcher.busy_lanes() == {}
+    await up(dispatcher)
+    assert await dispatcher.busy_lanes() == {LANE: False}
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    assert not await settled(asked)
+    assert await dispatcher.busy_lanes() == {LANE: True}
+    await dispatcher.fail(LANE, LOST, restarting=True)
+    assert await asked == LOST
+    assert await dispatcher.busy_lanes() == {}
+
+
+@in_a_loop
+async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all_are() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await dispatcher.open(LANE, 2)
+    assert generation == 1
+    ready = asyncio.create_task(dispatcher.until_ready(1))
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    await dispatcher.ready(LANE, 1, 0, 10, 2.0)
+    assert not await settled(ready)
+    assert await dispatcher.worker_pids() == {}
+    await dispatcher.ready(LANE, 1, 1, 11, 2.0)
+    assert await ready
+    assert await dispatcher.worker_pids() == {LANE: {0: 10, 1: 11}}
+    assert await dispatcher.base_loss() == 2.0
+    assert await dispatcher.take(LANE, 1, 0) == await dispatcher.take(LANE, 1, 0) == command("a")
+    asked.cancel()
+
+
+@in_a_loop
+async def test_a_lost_worker_group_costs_the_trial_and_the_next_waits_for_the_new_one() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    doomed = asyncio.create_task(dispatcher.advance(command("a")))
+    assert not await settled(doomed)
+    await dispatcher.fail(LANE, LOST, restarting=True)
+    assert await doomed == LOST
+    assert await dispatcher.advance(command("a")) == LOST, "it stays lost until it leaves"
+    await dispatcher.leave("a")
+    following = asyncio.create_task(dispatcher.advance(command("b")))
+    assert not await settled(following), "no lane is up"
+    second = await up(dispatcher)
+    assert second == generation + 1
+    assert await dispatcher.take(LANE, generation, 0) is None, (
+        "what is left of the old group goes home"
+    )
+    await dispatcher.answer(LANE, generation, 0, report(99))
+    assert await serve(dispatcher, second, 0) == command("b")
+    assert await following == report(1)
+
+
+@in_a_loop
+async def test_a_loss_between_two_reports_is_told_at_the_next() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    await serve(dispatcher, generation, 0)
+    await asked
+    await dispatcher.fail(LANE, LOST, restarting=True)
+    await up(dispatcher)
+    assert await dispatcher.advance(command("a", 2)) == LOST
+
+
+@in_a_loop
+async def test_a_group_that_comes_up_unannounced_fails_the_trial_of_the_old_one() -> None:
+    dispatcher = LaneDispatcher()
+    await up(dispatcher)
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    assert not await settled(asked)
+    await up(dispatcher)
+    answer = await asked
+    assert "brought up again" in str(answer.error)
+
+
+@in_a_loop
+async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
+    dispatcher = LaneDispatcher()
+    waiting = asyncio.create_task(dispatcher.until_ready(1))
+    for _ in range(2):
+        assert await dispatcher.open(LANE, 1) is not None
+        assert await dispatcher.verdict() is None
+        await dispatcher.fail(LANE, LOST, restarting=True)
+    assert await waiting is False
+    assert await dispatcher.verdict() == LOST
+    assert await dispatcher.open(LANE, 1) is None
+
+
+@in_a_loop
+async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> None:
+    dispatcher = LaneDispatcher()
+    for _ in range(4):
+        await up(dispatcher)
+        await dispatcher.fail(LANE, LOST, restarting=True)
+        await dispatcher.open(LANE, 1)
+        await dispatcher.fail(LANE, LOST, restarting=True)
+    assert await dispatcher.verdict() is None
+
+
+@in_a_loop
+async def test_closing_ends_lanes_and_waiting_trials() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    waiting = asyncio.create_task(dispatcher.advance(command("b")))
+    taking = asyncio.create_task(dispatcher.take(LANE, generation, 1))
+    assert not await settled(taking)
+    await dispatcher.close()
+    assert await taking is None
+    for task in (asked, waiting):
+        assert "the sweep was stopped" in str((await task).error)
+    assert await dispatcher.until_ready(1) is False
+    assert await dispatcher.verdict() is None
+
+
+@in_a_loop
+async def test_the_first_verdict_stays() -> None:
+    dispatcher = LaneDispatcher()
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    assert not await settled(asked)
+    await dispatcher.close(LOST)
+    await dispatcher.close(Answer(error=TrialError("something later")))
+    await dispatcher.close()
+    assert await asked == LOST
+    assert await dispatcher.verdict() == LOST
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_as_many_trials_train_at_once_as_there_are_lanes(lanes: int) -> None:
+    async def homes() -> set[str]:
+        dispatcher = LaneDispatcher()
+        for number in range(lanes):
+            await up(dispatcher, f"lane{number}")
+        tasks = [asyncio.create_task(dispatcher.advance(command(name))) for name in "abc"]
+        await settled(tasks[-1])
+        taken = {(await dispatcher.take(f"lane{number}", 1, 0)) for number in range(lanes)}
+        for task in tasks:
+            task.cancel()
+        return {one.trial_id for one in taken if one is not None}
+
+    assert asyncio.run(homes()) == set("ab"[:lanes])
+
+
+async def three_lanes(trials: int) -> LaneDispatcher:
+    dispatcher = LaneDispatcher(trials)
+    await dispatcher.expect(["a", "b", "c"])
+    for lane in "abc":
+        assert await dispatcher.ask(lane, 1)
+    return dispatcher
+
+
+@in_a_loop
+async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still_wait() -> None:
+    dispatcher = await three_lanes(trials=4)
+    for lane in "ab":
+        await dispatcher.placed(lane)
+        await up(dispatcher, lane)
+    assert await dispatcher.census() == LaneCounts(up=2, waiting=1, wanted=3)
+    taking = {lane: asyncio.create_task(dispatcher.take(lane, 1, 0)) for lane in "ab"}
+    running = asyncio.create_task(dispatcher.advance(command("first")))
+    await settled(running)
+    await dispatcher.leave("one", ended=True)
+    assert await dispatcher.ask("c", 1), "three trials are left, for three lanes"
+    await dispatcher.leave("two")
+    assert await dispatcher.ask("c", 1), "it may come back"
+    await dispatcher.leave("two", ended=True)
+    assert not await dispatcher.ask("c", 1)
+    assert await dispatcher.open("c", 1) is None, "its hosts came late"
+    assert await dispatcher.census() == LaneCounts(up=2, waiting=0, wanted=2)
+    await dispatcher.leave("three", ended=True)
+    assert await taking["b"] is None, "the one that has a trial goes on"
+    assert await taking["a"] == command("first")
+    await dispatcher.leave("first", ended=True)
+    assert await dispatcher.census() == LaneCounts(up=1, waiting=0, wanted=1), (
+        "the last one ends with the sweep"
+    )
+    running.cancel()
+
+
+@in_a_loop
+async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
+    dispatcher = await three_lanes(trials=9)
+    await up(dispatcher, "a")
+    asked = asyncio.create_task(dispatcher.advance(command("first")))
+    await settled(asked)
+    await dispatcher.give_up("a", LOST)
+    assert (await asked).lost, "another lane may have more luck with it"
+    for _ in range(2):
+        await dispatcher.open("b", 1)
+        await dispatcher.fail("b", LOST, restarting=True)
+    assert not await dispatcher.ask("b", 1)
+    assert await dispatcher.verdict() is None
+    assert (await dispatcher.census()).given_up == (str(LOST.error),) * 2
+    await dispatcher.give_up("b", Answer(error=TrialError("told again")))
+    assert await dispatcher.verdict() is None
+    await dispatcher.give_up("c", LOST)
+    assert await dispatcher.verdict() == LOST, "it was the last one"

@@ -1,0 +1,54 @@
+"""Moments of parts agree with NumPy on the whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from vibesweep.corpus.shards.statistics import Moments, added_up
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_parts_of_any_size_agree_with_numpy_on_the_whole(pairs: bool) -> None:
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(5_000, 12)) @ rng.normal(size=(12, 12)) + 1e4).astype(
+        np.float32
+    )  # a mean far from nothing
+    edges = [0, 1, 1, 40, 41, 3_000, 5_000]
+    parts = [Moments.of(rows[first:past], pairs=pairs) for first, past in pairwise(edges)]
+    whole = added_up([Moments.none(12, pairs=pairs), *parts])
+    exact = rows.astype(np.float64)
+    expected = np.cov(exact.T, bias=True) if pairs else exact.var(axis=0)
+    assert whole.count == 5_000
+    assert whole.mean == pytest.approx(exact.mean(axis=0), rel=1e-12)
+    assert np.abs(whole.covariance - expected).max() < 1e-9 * np.abs(expected).max()
+
+
+def test_the_order_of_parts_plays_no_part() -> None:
+    rows = np.random.default_rng(1).normal(size=(300, 4))
+    parts = [Moments.of(rows[i : i + 50], pairs=True) for i in range(0, 300, 50)]
+    assert added_up(parts).covariance == pytest.approx(added_up(parts[::-1]).covariance, rel=1e-12)
+
+
+def test_rows_that_are_cut_have_the_moments_of_their_parts() -> None:
+    rows = np.random.default_rng(3).normal(size=(200, 12)) + np.arange(12)
+    cut, expected = Moments.of(rows, pairs=True).folded(3), Moments.of(rows.reshape(-1, 4))
+    assert cut.count == expected.count
+    assert cut.mean == pytest.approx(expected.mean, rel=1e-12)
+    assert cut.products == pytest.approx(expected.products, rel=1e-12)
+
+
+def test_nothing_has_no_spread() -> None:
+    nothing = added_up([Moments.none(3), Moments.of(np.zeros((0, 3)))])
+    assert nothing.count == 0
+    assert nothing.covariance.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_they_are_written_and_read_to_the_bit() -> None:
+    moments = Moments.of(np.random.default_rng(2).normal(size=(20, 5)), pairs=True)
+    found = Moments.from_bytes(moments.to_bytes())
+    assert found.count == 20
+    assert np.array_equal(found.mean, moments.mean)
+    assert np.array_equal(found.products, moments.products)

@@ -1,0 +1,92 @@
+"""Where the driver writes, and what SIGTERM means to it."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from vibesweep.errors import StorageError
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record.record import SweepFolder
+from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
+from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
+
+
+@pytest.fixture
+def away() -> SweepFolder:
+    return SweepFolder(StoragePath.of(f"memory://{secrets.token_hex(4)}/sweeps/mine"))
+
+
+def test_a_sweep_on_a_disk_is_written_there(tmp_path: Path) -> None:
+    with staged_folder_for(SweepFolder(tmp_path / "mine"), pytest.fail) as staged:
+        staged.folder.errors.write_bytes(b"x")
+        staged.push()
+    assert (tmp_path / "mine" / "errors.log").read_text() == "x"
+    assert staged.scratch == tmp_path / "mine" / "ray"
+
+
+def test_what_is_written_for_a_store_is_there_in_the_end_even_after_an_error(
+    away: SweepFolder,
+) -> None:
+    with pytest.raises(FileNotFoundError), staged_folder_for(away, pytest.fail) as staged:
+        write_and_fail(staged)
+    assert away.record.read_bytes() == b"{}"
+    assert not away.scratch.is_dir()
+    assert not Path(str(staged.folder.place)).exists()
+
+
+def write_and_fail(staged: StagedFolder) -> None:
+    staged.folder.record.write_bytes(b"{}")
+    staged.scratch.mkdir()
+    (staged.scratch / "of_tune").write_text("x")
+    (staged.scratch / "none").read_text()
+
+
+def test_a_store_that_is_lost_costs_nothing_that_was_written(
+    away: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: StoragePath, source: Path) -> None:
+        raise StorageError("no answer", where=str(place))
+
+    monkeypatch.setattr(StoragePath, "upload", refuse)
+    with pytest.raises(StorageError) as told, staged_folder_for(away, lambda line: None) as staged:
+        staged.folder.record.write_bytes(b"{}")
+    copy = Path(str(staged.folder.place))
+    assert str(copy) in told.value.fix
+    assert (copy / "sweep.json").read_bytes() == b"{}"
+
+
+def test_sigterm_is_ctrl_c_for_the_time() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with sigterm_is_ctrl_c(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_sigterm_goes_to_whoever_has_taken_ctrl_c_over(blocked: bool) -> None:
+    """Also where SIGINT is blocked, as it is in the jobs of Ray."""
+    heard: list[int] = []
+
+    def tune_would(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if blocked else set())
+    with ctrl_c_given_back(), sigterm_is_ctrl_c():
+        signal.signal(signal.SIGINT, tune_would)
+        signal.raise_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert heard == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is not tune_would
+
+
+def test_sigterm_is_heard_where_ctrl_c_is_ignored() -> None:
+    """As in a job that a shell runs in the background."""
+    with ctrl_c_given_back(), sigterm_is_ctrl_c():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,96 @@
+"""Reads what a corpus is made of, in whichever layout its table has: which recordings there are, who speaks in them, and what is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vibesweep.corpus.ingest.jsonl import read_jsonl
+from vibesweep.corpus.ingest.ljspeech import is_ljspeech, read_ljspeech
+from vibesweep.corpus.ingest.segments import SEGMENTS_FILE
+from vibesweep.corpus.ingest.table import COLUMNS, SPEAKERS_COLUMN, read_table
+from vibesweep.corpus.recordings import Metadata
+from vibesweep.errors import CorpusError
+from vibesweep.storage import StoragePath
+
+__all__ = ["COLUMNS", "METADATA_FILE", "SEGMENTS_FILE", "SPEAKERS_COLUMN", "read_metadata"]
+
+METADATA_FILE = "metadata.csv"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A form that a corpus's table may have: its file's ending, how its text is told from others', and what reads it."""
+
+    ending: str
+    fits: Callable[[str], bool]
+    read: Callable[[StoragePath, str], Metadata]
+
+
+LAYOUTS = (
+    Layout(".csv", is_ljspeech, read_ljspeech),
+    Layout(
+        ".csv", lambda text: True, read_table
+    ),  # after the others: it says what a table should have
+    Layout(".jsonl", lambda text: True, read_jsonl),
+)
+"""Layouts by the order in which they are tried."""
+
+_FIX = (
+    f"write a {METADATA_FILE} with the columns {', '.join(COLUMNS)}, or one of LJSpeech's form (id|text|normalised text, with wavs/), "
+    "or name a .jsonl file of text and audio, or take --corpus demo"
+)
+
+
+def read_metadata(corpus: str | os.PathLike[str]) -> Metadata:
+    """Recordings and rejects of a corpus: as many as its table has rows. Whether their files are there is not looked at.
+
+    Args:
+        corpus: a folder with ``metadata.csv`` or one ``.jsonl`` file, or the path of such a file; local, or the address of an object store.
+
+    Raises:
+        CorpusError: there is no table, or it is of no known layout.
+        StorageError: the store cannot be reached.
+    """
+    table = _table(StoragePath.of(corpus))
+    text = _text(table)
+    for layout in LAYOUTS:
+        if table.name.lower().endswith(layout.ending) and layout.fits(text):
+            return layout.read(table, text)
+    raise CorpusError("its name ends neither in .csv nor in .jsonl", where=str(table), fix=_FIX)
+
+
+def _table(corpus: StoragePath) -> StoragePath:
+    """The file that lists the recordings."""
+    if corpus.is_file():
+        return corpus
+    if (corpus / METADATA_FILE).is_file():
+        return corpus / METADATA_FILE
+    found = [
+        file.name
+        for file in corpus.files()
+        if file.name.lower().endswith(".jsonl") and not file.name.startswith(".")
+    ]
+    if len(found) > 1:
+        raise CorpusError(
+            f"no {METADATA_FILE}, and several .jsonl files ({', '.join(found)})",
+            where=str(corpus),
+            fix="name one of them",
+        )
+    if not found:
+        raise CorpusError(f"no {METADATA_FILE} and no .jsonl file", where=str(corpus), fix=_FIX)
+    return corpus / found[0]
+
+
+def _text(table: StoragePath) -> str:
+    try:
+        return table.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"it cannot be read ({error})", where=str(table), fix="save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise CorpusError(
+            f"it cannot be read ({error})", where=str(table), fix="see that you may read it"
+        ) from error

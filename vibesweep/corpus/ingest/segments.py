@@ -1,0 +1,62 @@
+"""When the turns of recordings are spoken: segments.json beside a corpus's table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from vibesweep.corpus.ingest.rows import parse_json
+from vibesweep.corpus.recordings import Segment
+from vibesweep.corpus.rejects import RecordingError
+from vibesweep.errors import CorpusError
+from vibesweep.storage import StoragePath
+
+SEGMENTS_FILE = "segments.json"
+
+
+def read_segments(file: StoragePath) -> Mapping[str, Any]:
+    """What the file says for each id, not yet checked; nothing where there is none.
+
+    Raises:
+        CorpusError: it cannot be read, or is not a JSON object.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        segments = parse_json(file.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise CorpusError(
+            f"it is not JSON ({error})",
+            where=str(file),
+            fix="mend it, or remove it to have times estimated",
+        ) from error
+    if not isinstance(segments, dict):
+        raise CorpusError(
+            "it is not an object of ids",
+            where=str(file),
+            fix='write {"id": [{"speaker", "start", "end"}, ...]}',
+        )
+    return segments
+
+
+def parse_segments(entries: Any, *, where: str) -> tuple[Segment, ...]:
+    """Segments of one recording.
+
+    Raises:
+        RecordingError: an entry lacks something, or ends before it begins.
+    """
+    try:
+        segments = tuple(
+            Segment(str(e["speaker"]).upper(), float(e["start"]), float(e["end"])) for e in entries
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecordingError(
+            "bad_segments", f"{type(error).__name__}: {error}", where=where
+        ) from error
+    for segment in segments:
+        if not 0 <= segment.start_s < segment.end_s < math.inf:
+            raise RecordingError(
+                "bad_segments", f"from {segment.start_s} to {segment.end_s} s", where=where
+            )
+    return segments

@@ -1,0 +1,1 @@
+"""From recordings to shards: what is to be done, who does it, and how it gets on."""

@@ -1,0 +1,1 @@
+"""A folder of Parquet shards: its columns, its manifest, and what is in it."""

@@ -1,0 +1,1 @@
+"""From a text file to turns, spelled-out words and phonemes."""

@@ -1,0 +1,1 @@
+"""A sweep on a cluster's job server: submitted, followed, stopped."""

@@ -1,0 +1,1 @@
+"""Which settings are tried, and how long each trial trains."""

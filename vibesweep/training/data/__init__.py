@@ -1,0 +1,1 @@
+"""From shards to the clips of each optimizer step."""
