@@ -26,8 +26,8 @@ from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE
 from vibesweep.errors import ResourceError
-from vibesweep.folders import upload_folder
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep import run
 from vibesweep.sweep.record.states import COMPLETE, DONE, PRUNED
 from vibesweep.sweep.run import run_sweep

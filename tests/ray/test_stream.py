@@ -17,8 +17,9 @@ import torch
 
 from tests import corpora, tiny
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.shards.manifest import read_rows, storage_path
+from vibesweep.corpus.shards.manifest import read_rows
 from vibesweep.models.mel.model import MelModel
+from vibesweep.storage import StoragePath
 from vibesweep.training.data.batches import StepPlan
 from vibesweep.training.data.feed import MemoryFeed, Step
 from vibesweep.training.data.index import Index, read_index
@@ -58,7 +59,7 @@ def plan(index: Index) -> StepPlan:
 
 
 def stream(shards: Path, base: MelModel, index: Index, rank: int = 0, size: int = 1) -> StreamFeed:
-    return StreamFeed(index, storage_path(shards), base.encoder(), rank, size)
+    return StreamFeed(index, StoragePath.of(shards), base.encoder(), rank, size)
 
 
 def assert_same(streamed: list[Step], kept: list[Step]) -> None:

@@ -27,8 +27,8 @@ from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_manifest
 from vibesweep.delivery.best import deliver_best
 from vibesweep.delivery.export import export
 from vibesweep.errors import SweepError
-from vibesweep.folders import fetched_folder, upload_folder
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import fetched_folder, upload_folder
 from vibesweep.sweep.record.record import SweepFolder
 from vibesweep.sweep.record.states import DONE, RUNNING
 from vibesweep.sweep.run import run_sweep

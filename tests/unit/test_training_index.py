@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests import corpora, tiny
-from vibesweep.corpus.shards.manifest import read_rows, storage_path
+from vibesweep.corpus.shards.manifest import read_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.family import LossNormalizer
 from vibesweep.models.mel.model import MelModel
+from vibesweep.storage import StoragePath
 from vibesweep.training.data.index import read_index
 
 
@@ -44,7 +45,7 @@ def test_row_groups_follow_each_other(shards: Path) -> None:
 
 
 def test_the_other_split_and_other_kinds_of_address(shards: Path) -> None:
-    assert len(read_index(storage_path(shards), MelModel, "val")) == 12
+    assert len(read_index(StoragePath.of(shards), MelModel, "val")) == 12
     assert len(read_index(str(shards), MelModel, "val").lean()) == 12
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from vibesweep.delivery.export import export
 from vibesweep.delivery.sample import SAMPLE, speak_sample
 from vibesweep.errors import VibesweepError
-from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import CONFIG
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep.record.record import SweepFolder
 
 

@@ -18,13 +18,13 @@ from vibesweep.corpus.sound.audio import griffin_lim, write_wav
 from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.errors import ModelError, SpeechError
-from vibesweep.folders import fetched_folder
 from vibesweep.models.bundle import Bundle, checkpoint_address, load_bundle
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speak import SpeakingSettings, speak
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.speech import GUIDANCE, speak_vibevoice
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import fetched_folder
 
 Waveform = npt.NDArray[np.float32]
 

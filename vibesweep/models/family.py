@@ -13,10 +13,11 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from vibesweep.errors import ModelError
+from vibesweep.storage import StorageAddress
 
 if TYPE_CHECKING:
     from vibesweep.config import TrialSettings
-    from vibesweep.corpus.shards.manifest import Address, Manifest
+    from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.corpus.shards.schema import Clip
 
 Ints = npt.NDArray[np.int64]
@@ -240,7 +241,7 @@ class SpeechModel(nn.Module, ABC):
     def encode(self, row: Clip) -> EncodedClip:
         """Encode one row of the shards."""
 
-    def take_from(self, shards: Address) -> None:
+    def take_from(self, shards: StorageAddress) -> None:
         """Take what the model lacks and its shards hold. Most families lack nothing."""
 
     def encoder(self) -> Callable[[Clip], EncodedClip]:

@@ -14,9 +14,9 @@ from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.preprocess.progress import shown
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
-from vibesweep.folders import upload_folder
 from vibesweep.models.bundle import description_of, encoder_of
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep.record.record import CORPORA, SHARDS
 
 DEMO = "demo"

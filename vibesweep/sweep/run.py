@@ -21,10 +21,10 @@ from vibesweep.cluster.lane_plan import plan_lanes
 from vibesweep.cluster.nodes import check_hosts
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import Sweep, TrialResources
-from vibesweep.corpus.shards.manifest import Address, read_manifest, storage_path
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.bundle import checkpoint_address, located
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, shards_for
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
@@ -51,7 +51,7 @@ def run_sweep(
     sweep: Sweep,
     name: str,
     *,
-    work: Address = ".",
+    work: StorageAddress = ".",
     console: Console | None = None,
     space_file: Path | None = None,
 ) -> SweepFolder:
@@ -68,7 +68,7 @@ def run_sweep(
         SweepError: the name is taken, or no trial could be trained.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
-    console, work = console or Console(), storage_path(work)
+    console, work = console or Console(), StoragePath.of(work)
     folder, progress = SweepFolder(work / SWEEPS / name), Progress(console)
     _refuse_taken(folder)
     located(sweep.model)

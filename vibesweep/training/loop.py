@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from vibesweep.config import Report, StepRecord, TrialSettings
-from vibesweep.corpus.shards.manifest import Address
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.family import Augmentation
+from vibesweep.storage import StorageAddress
 from vibesweep.training.compute import autocast, distributed, eagerly, fit_out, syncing
 from vibesweep.training.data.batches import StepPlan
 from vibesweep.training.data.feed import Step
@@ -117,21 +117,21 @@ class TrialRun:
         self.model.train()
         return loss
 
-    def save(self, folder: Address) -> None:
+    def save(self, folder: StorageAddress) -> None:
         """Write a checkpoint of what was validated (one worker does)."""
         with self._averaging.averaged():
             save_checkpoint(
                 self.model, self.settings, {"step": self.step, "loss_val": self._last_val}, folder
             )
 
-    def save_state(self, folder: Address) -> None:
+    def save_state(self, folder: StorageAddress) -> None:
         """Write all that :meth:`restore` needs. Every worker must call it; one writes."""
         world = self._context.world
         random = random_states(world.device, world.size)
         if world.rank == 0:
             save_state({"random": random, **self._state()}, folder)
 
-    def restore(self, folder: Address) -> None:
+    def restore(self, folder: StorageAddress) -> None:
         """Go on from a state, on any number of workers, as if the trial had never stopped.
 
         Raises:

@@ -13,7 +13,7 @@ import torch.distributed
 from torch import nn
 
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.shards.manifest import Address, read_manifest, storage_path
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import ShardsError
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.family import (
@@ -26,7 +26,7 @@ from vibesweep.models.family import (
     LossNormalizer,
     SpeechModel,
 )
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.data.batches import pack
 from vibesweep.training.data.feed import Feed, MemoryFeed
 from vibesweep.training.data.index import Index, read_clips, read_index, voice_groups
@@ -102,7 +102,7 @@ class WorkerContext:
 
     @classmethod
     def open(
-        cls, model: str, shards: Address, world: World, clips_bytes: float = math.inf
+        cls, model: str, shards: StorageAddress, world: World, clips_bytes: float = math.inf
     ) -> WorkerContext:
         """Load the base, and encode the shards or make ready to stream them, which no trial does again.
 
@@ -126,9 +126,9 @@ class WorkerContext:
             raise ShardsError(
                 found_clips, where=str(shards), fix="add recordings or take fewer workers"
             )
-        feed, voices = _feed_and_voices(base, storage_path(shards), index, world, clips_bytes)
+        feed, voices = _feed_and_voices(base, StoragePath.of(shards), index, world, clips_bytes)
         collator = base.collator(voices)
-        mine = encoded(base, storage_path(shards), held_out, _mine(held_out, world))
+        mine = encoded(base, StoragePath.of(shards), held_out, _mine(held_out, world))
         validation = validation_batches(
             collator, mine, world.device, repeats_of(int(held_out.patches.sum())), base.stop_weights
         )

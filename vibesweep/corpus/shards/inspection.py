@@ -19,23 +19,22 @@ from vibesweep.corpus.rejects import REASONS, WARNINGS
 from vibesweep.corpus.shards.manifest import (
     REJECTS_FILE,
     WARNINGS_FILE,
-    Address,
     FeatureRecord,
     Manifest,
     read_manifest,
     read_rows,
     read_table,
-    storage_path,
 )
 from vibesweep.corpus.shards.schema import Clip, open_parquet
 from vibesweep.corpus.sound import audio
+from vibesweep.storage import StorageAddress, StoragePath
 
 SPEAKERS_SHOWN = 20
 HISTOGRAM_BINS = 8
 BAR_WIDTH = 40
 
 
-def describe(shards: Address) -> RenderableType:
+def describe(shards: StorageAddress) -> RenderableType:
     """Hours, durations, speakers, languages, levels, rejects and warnings of a folder of shards.
 
     Raises:
@@ -61,7 +60,7 @@ def describe(shards: Address) -> RenderableType:
     )
 
 
-def draw_mels(shards: Address, out: Path, count: int) -> list[Path]:
+def draw_mels(shards: StorageAddress, out: Path, count: int) -> list[Path]:
     """Draw the mels of a sample of clips, the same ones on every call, as PNG files in ``out``; returns their paths."""
     ids = read_table(shards, columns=["id"])["id"].to_pylist()
     chosen = set(sorted(ids, key=rank)[:count])
@@ -70,16 +69,16 @@ def draw_mels(shards: Address, out: Path, count: int) -> list[Path]:
     return [_draw(row, manifest, out) for row in read_rows(shards) if row.id in chosen]
 
 
-def _headline(manifest: Manifest, shards: Address) -> str:
+def _headline(manifest: Manifest, shards: StorageAddress) -> str:
     parts = [
         f"{split} {manifest.clips[split]} clips, {manifest.hours[split]:.2f} h"
         for split in manifest.clips
     ]
-    sizes = {stat.name: stat.size for stat in storage_path(shards).files()}
+    sizes = {stat.name: stat.size for stat in StoragePath.of(shards).files()}
     size = sum(sizes[file.name] for file in manifest.shards)
     mel = manifest.mel
     settings = f"{mel.sample_rate_hz} Hz, {mel.n_mels} mels, hop {mel.hop_samples}, voice {manifest.language}"
-    return f"{storage_path(shards)}: {'; '.join(parts)}; {len(manifest.shards)} files, {size / 1e6:.1f} MB; {settings}"
+    return f"{StoragePath.of(shards)}: {'; '.join(parts)}; {len(manifest.shards)} files, {size / 1e6:.1f} MB; {settings}"
 
 
 def _told(features: FeatureRecord) -> str:
@@ -130,12 +129,12 @@ def _counted(what: str, unit: str, counts: Mapping[str, int]) -> Table:
 
 
 def _findings(
-    title: str, counts: Mapping[str, int], meanings: Mapping[str, str], shards: Address, name: str
+    title: str, counts: Mapping[str, int], meanings: Mapping[str, str], shards: StorageAddress, name: str
 ) -> Iterable[RenderableType]:
     """A table of reasons with an example of each; nothing where there are none."""
     if not counts:
         return
-    place = storage_path(shards) / name
+    place = StoragePath.of(shards) / name
     examples: dict[str, str] = {}
     for row in open_parquet(place).read(columns=["id", "reason", "detail"]).to_pylist():
         examples.setdefault(row["reason"], f"{row['id']}: {row['detail']}")

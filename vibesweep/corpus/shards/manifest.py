@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from os import PathLike
 from typing import Any
 
 import pyarrow as pa
@@ -26,15 +25,13 @@ from vibesweep.corpus.shards.schema import (
 )
 from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.errors import ShardsError
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 
 SCHEMA_VERSION = 3
 MANIFEST_FILE = "manifest.json"
 REJECTS_FILE = "rejects.parquet"
 WARNINGS_FILE = "warnings.parquet"
 SPLITS = ("train", "val")
-
-Address = str | PathLike[str] | StoragePath
 
 
 @dataclass(frozen=True)
@@ -115,19 +112,14 @@ class Manifest:
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
-def storage_path(folder: Address) -> StoragePath:
-    """The place of a path, a URI or a place."""
-    return folder if isinstance(folder, StoragePath) else StoragePath.of(folder)
-
-
-def read_manifest(folder: Address) -> Manifest:
+def read_manifest(folder: StorageAddress) -> Manifest:
     """Read ``manifest.json``.
 
     Raises:
         ShardsError: it is missing, broken, or was written for another schema.
         StorageError: the store cannot be reached.
     """
-    path = storage_path(folder) / MANIFEST_FILE
+    path = StoragePath.of(folder) / MANIFEST_FILE
     if not path.is_file():
         raise ShardsError(
             f"no {MANIFEST_FILE}",
@@ -150,25 +142,25 @@ def read_manifest(folder: Address) -> Manifest:
     )
 
 
-def write_manifest(folder: Address, manifest: Manifest) -> None:
+def write_manifest(folder: StorageAddress, manifest: Manifest) -> None:
     """Write ``manifest.json`` in one move, so that no reader sees half of it."""
     text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
-    (storage_path(folder) / MANIFEST_FILE).write_bytes(text.encode())
+    (StoragePath.of(folder) / MANIFEST_FILE).write_bytes(text.encode())
 
 
-def read_patch_statistics(folder: Address) -> Moments:
+def read_patch_statistics(folder: StorageAddress) -> Moments:
     """The moments of pairs of the training split's patches, to which a base's PCA is fitted."""
-    place = storage_path(folder)
+    place = StoragePath.of(folder)
     return Moments.from_bytes((place / read_manifest(place).patch_statistics).read_bytes())
 
 
-def read_silence(folder: Address) -> Features:
+def read_silence(folder: StorageAddress) -> Features:
     """The features of some silence at the beginning of a clip.
 
     Raises:
         ShardsError: the shards hold no features.
     """
-    place = storage_path(folder)
+    place = StoragePath.of(folder)
     features = read_manifest(place).features
     if features is None:
         raise ShardsError(
@@ -180,7 +172,7 @@ def read_silence(folder: Address) -> Features:
 
 
 def read_table(
-    folder: Address, split: str | None = None, columns: Sequence[str] | None = None
+    folder: StorageAddress, split: str | None = None, columns: Sequence[str] | None = None
 ) -> pa.Table:
     """The rows of one split, or of all, as one table of :data:`ROW_SCHEMA`'s columns, in the manifest's order."""
     tables = [open_parquet(place).read(columns=columns) for place in _files(folder, split)]
@@ -190,7 +182,7 @@ def read_table(
 
 
 def read_rows(
-    folder: Address, split: str | None = None, columns: Sequence[str] = SHARD_ROW_COLUMNS
+    folder: StorageAddress, split: str | None = None, columns: Sequence[str] = SHARD_ROW_COLUMNS
 ) -> Iterator[Clip]:
     """The clips of one split, or of all, shard after shard in the manifest's order, a row group in memory at a time."""
     for place in _files(folder, split):
@@ -200,9 +192,9 @@ def read_rows(
                 yield from shard_rows(batch)
 
 
-def _files(folder: Address, split: str | None) -> list[StoragePath]:
+def _files(folder: StorageAddress, split: str | None) -> list[StoragePath]:
     assert split in (None, *SPLITS), split
-    place = storage_path(folder)
+    place = StoragePath.of(folder)
     return [
         place / shard.name for shard in read_manifest(place).shards if split in (None, shard.split)
     ]

@@ -41,9 +41,10 @@ from vibesweep.models.vibevoice.batch import (
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.rows import check_rows, encode_row, silence_of, unit_rules
 from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
+from vibesweep.storage import StorageAddress
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.shards.manifest import Address, Manifest
+    from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.corpus.shards.schema import Clip
 
 INSIDE = "model."
@@ -203,7 +204,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         check_rows(Checkpoint.open(description["checkpoint"]), manifest, where)
         return None
 
-    def take_from(self, shards: Address) -> None:
+    def take_from(self, shards: StorageAddress) -> None:
         """Take the features of silence; and the latents' scale and bias, where the checkpoint was saved before they were known."""
         self._silence = silence_of(shards)
         if self.checkpoint is not None and self.checkpoint.scale_and_bias is None:

@@ -18,9 +18,10 @@ from vibesweep.errors import ShardsError
 from vibesweep.models.prompts import stretches
 from vibesweep.models.vibevoice.batch import PROMPT_PATCHES, EncodedVibeVoiceClip, Silence
 from vibesweep.models.vibevoice.text import MOST_SPEAKERS, TextLayout
+from vibesweep.storage import StorageAddress
 
 if TYPE_CHECKING:
-    from vibesweep.corpus.shards.manifest import Address, Manifest
+    from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.corpus.shards.schema import Clip
     from vibesweep.models.vibevoice.checkpoint import Checkpoint
 
@@ -94,13 +95,13 @@ def _check_clips(where: str, context: int) -> None:
             raise ShardsError(found, where=where, fix=fix)
 
 
-def silence_of(shards: Address) -> Silence:
+def silence_of(shards: StorageAddress) -> Silence:
     """The features of silence that the shards came with."""
     found = read_silence(shards)
     return Silence(_tensor(found.acoustic).float(), _tensor(found.semantic).float())
 
 
-def unit_rules(shards: Address, spread: float) -> tuple[float, float]:
+def unit_rules(shards: StorageAddress, spread: float) -> tuple[float, float]:
     """Scale and bias that bring the training split's latents, with the σ-VAE's noise, to mean 0 and spread 1.
 
     They are what VibeVoice's own trainer takes from its first batch: the bias is minus the mean, the scale one over the spread. Noise

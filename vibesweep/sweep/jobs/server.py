@@ -25,9 +25,9 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 import vibesweep
 from vibesweep.config import Sweep
-from vibesweep.corpus.shards.manifest import storage_path
 from vibesweep.errors import TOKEN_FIX, ClusterError
 from vibesweep.models.bundle import checkpoint_address
+from vibesweep.storage import StoragePath
 from vibesweep.sweep.jobs.shipping import copy_space
 from vibesweep.sweep.prepare import is_demo
 from vibesweep.sweep.record.record import SWEEPS
@@ -112,7 +112,7 @@ def submit(
                 entrypoint=shlex.join(command),
                 submission_id=submission,
                 runtime_env=_runtime_env(Path(folder)),
-                metadata={SWEEP: name, FOLDER: str(storage_path(work) / SWEEPS / name)},
+                metadata={SWEEP: name, FOLDER: str(StoragePath.of(work) / SWEEPS / name)},
             )
     return submission
 

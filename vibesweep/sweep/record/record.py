@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vibesweep.config import Sweep
-from vibesweep.corpus.shards.manifest import Address, storage_path
 from vibesweep.errors import SweepError
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.states import COMPLETE, PRUNED, RUNNING, STOPPED
 
 SCHEMA_VERSION = 1
@@ -112,9 +111,9 @@ class SweepRecord:
 class SweepFolder:
     """The owner of the file names of one sweep."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: StorageAddress) -> None:
         """Take the sweep's folder, on a disk or in a store; nothing is read yet."""
-        self.place = storage_path(address)
+        self.place = StoragePath.of(address)
         self.record = self.place / RECORD
         self.reports = self.place / "trials.parquet"
         self.journal = self.place / "study.journal"
@@ -177,22 +176,22 @@ class SweepFolder:
         return record, record.best, self.checkpoints / record.best.id
 
 
-def find_sweep(name: str, work: Address) -> SweepFolder:
+def find_sweep(name: str, work: StorageAddress) -> SweepFolder:
     """Return the sweep of that name in the folder that sweeps work in, or the one in the folder of that path or URI."""
     by_address = SweepFolder(name)
     return (
         by_address
         if by_address.record.is_file()
-        else SweepFolder(storage_path(work) / SWEEPS / name)
+        else SweepFolder(StoragePath.of(work) / SWEEPS / name)
     )
 
 
-def list_sweeps(work: Address) -> list[SweepRecord]:
+def list_sweeps(work: StorageAddress) -> list[SweepRecord]:
     """The records of all sweeps that worked in a folder, oldest first."""
     with ThreadPoolExecutor(READERS) as readers:
         found = [
             record
-            for record in readers.map(_read_if_any, (storage_path(work) / SWEEPS).folders())
+            for record in readers.map(_read_if_any, (StoragePath.of(work) / SWEEPS).folders())
             if record is not None
         ]
     return sorted(found, key=lambda record: record.started_unix_s)

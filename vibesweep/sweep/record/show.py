@@ -8,16 +8,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vibesweep.corpus.shards.manifest import Address, storage_path
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.progress import format_seconds, summary_of, table_of
 from vibesweep.sweep.record.record import SweepRecord, list_sweeps
 
 
-def sweeps_table(work: Address) -> RenderableType:
+def sweeps_table(work: StorageAddress) -> RenderableType:
     """Every sweep in a folder that sweeps work in: state, trials, best loss, how long it took."""
     records = list_sweeps(work)
     if not records:
-        return Text(f"no sweeps in {storage_path(work)}")
+        return Text(f"no sweeps in {StoragePath.of(work)}")
     table = Table("sweep", "state", "trials", "best loss", "untouched base", "took", "model")
     for record in records:
         best = f"{record.best.best_loss_val:.4f}" if record.best else "-"

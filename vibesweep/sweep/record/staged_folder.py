@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibesweep.errors import StorageError
-from vibesweep.folders import Mirror
 from vibesweep.storage import StoragePath
+from vibesweep.storage.folders import Mirror
 from vibesweep.sweep.record.record import RECORD, SCRATCH, SweepFolder
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vibesweep.corpus.shards.manifest import Address, read_manifest, storage_path
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.corpus.shards.schema import Clip, open_parquet, shard_rows
 from vibesweep.errors import ShardsError
 from vibesweep.models.family import (
@@ -24,7 +24,7 @@ from vibesweep.models.family import (
     LossNormalizer,
     SpeechModel,
 )
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,7 +92,7 @@ class Index:
         return LossNormalizer.of(self.patches[clips].tolist(), self.stop_weights)
 
 
-def read_index(shards: Address, family: type[SpeechModel], split: str = "train") -> Index:
+def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "train") -> Index:
     """Read the small columns of a split, once for all trials of a model of this family.
 
     Raises:
@@ -162,8 +162,8 @@ def read_clips(
             yield from zip(inside.tolist(), rows, strict=True)
 
 
-def _read(shards: Address, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
-    folder = storage_path(shards)
+def _read(shards: StorageAddress, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
+    folder = StoragePath.of(shards)
     for shard in read_manifest(folder).shards:
         if shard.split == split:
             file = open_parquet(folder / shard.name)

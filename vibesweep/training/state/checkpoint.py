@@ -14,17 +14,17 @@ from safetensors import SafetensorError
 from torch import nn
 
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.shards.manifest import Address, storage_path
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.family import SpeechModel
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.state.pair import fetched_pair, read_card, read_pair, write_pair
 
 CARD = "checkpoint.json"
 
 
 def save_checkpoint(
-    model: nn.Module, settings: TrialSettings, facts: dict[str, Any], folder: Address
+    model: nn.Module, settings: TrialSettings, facts: dict[str, Any], folder: StorageAddress
 ) -> None:
     """Write what the model trains, and only that; a checkpoint that is there is replaced.
 
@@ -40,27 +40,27 @@ def save_checkpoint(
         if part.requires_grad
     }
     write_pair(
-        storage_path(folder), CARD, trained, {"settings": dataclasses.asdict(settings), **facts}
+        StoragePath.of(folder), CARD, trained, {"settings": dataclasses.asdict(settings), **facts}
     )
 
 
-def saved_loss(folder: Address) -> float:
+def saved_loss(folder: StorageAddress) -> float:
     """Validation loss of what is saved there; infinite where nothing is."""
     try:
-        return float(read_card(storage_path(folder), CARD)["loss_val"])
+        return float(read_card(StoragePath.of(folder), CARD)["loss_val"])
     except FileNotFoundError:
         return math.inf
 
 
 @contextmanager
-def fetched_checkpoint(folder: Address) -> Iterator[tuple[Path, TrialSettings]]:
+def fetched_checkpoint(folder: StorageAddress) -> Iterator[tuple[Path, TrialSettings]]:
     """A checkpoint's safetensors file, on this machine for as long as the block lasts, and the settings it was trained with.
 
     Raises:
         ModelError: the checkpoint is not there.
     """
     try:
-        with fetched_pair(storage_path(folder), CARD) as (path, facts):
+        with fetched_pair(StoragePath.of(folder), CARD) as (path, facts):
             settings = TrialSettings(**facts["settings"])
             yield path, settings
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -68,7 +68,7 @@ def fetched_checkpoint(folder: Address) -> Iterator[tuple[Path, TrialSettings]]:
 
 
 def load_checkpoint(
-    base: SpeechModel, folder: Address
+    base: SpeechModel, folder: StorageAddress
 ) -> tuple[nn.Module, TrialSettings, dict[str, Any]]:
     """Make the trained model of a checkpoint on top of its base.
 
@@ -79,7 +79,7 @@ def load_checkpoint(
         ModelError: the checkpoint is not there or does not fit the base.
     """
     try:
-        trained, facts = read_pair(storage_path(folder), CARD)
+        trained, facts = read_pair(StoragePath.of(folder), CARD)
         settings = TrialSettings(**facts.pop("settings"))
         model = for_trial(base, settings)
         parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}

@@ -13,15 +13,15 @@ import torch.distributed
 from safetensors import SafetensorError
 from torch import Tensor
 
-from vibesweep.corpus.shards.manifest import Address, storage_path
 from vibesweep.errors import ModelError
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.state.pair import has_pair, read_pair, write_pair
 
 CARD = "state.json"
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def save_state(tree: Any, folder: Address) -> None:
+def save_state(tree: Any, folder: StorageAddress) -> None:
     """Write a state; a former one is replaced.
 
     Args:
@@ -30,22 +30,22 @@ def save_state(tree: Any, folder: Address) -> None:
     """
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(tree, tensors)
-    write_pair(storage_path(folder), CARD, tensors, {"tree": plain})
+    write_pair(StoragePath.of(folder), CARD, tensors, {"tree": plain})
 
 
-def has_state(folder: Address) -> bool:
+def has_state(folder: StorageAddress) -> bool:
     """Whether a state was written there."""
-    return has_pair(storage_path(folder), CARD)
+    return has_pair(StoragePath.of(folder), CARD)
 
 
-def load_state(folder: Address) -> Any:
+def load_state(folder: StorageAddress) -> Any:
     """Read a state; its tensors are on the CPU.
 
     Raises:
         ModelError: it is not there, or broken.
     """
     try:
-        tensors, facts = read_pair(storage_path(folder), CARD)
+        tensors, facts = read_pair(StoragePath.of(folder), CARD)
         return _with_tensors(facts["tree"], tensors)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(

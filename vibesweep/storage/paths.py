@@ -46,12 +46,14 @@ class StoragePath:
     address: str
 
     @classmethod
-    def of(cls, address: str | os.PathLike[str]) -> StoragePath:
-        """A place by its path, taken from the working folder where it is relative, or its URI.
+    def of(cls, address: StorageAddress) -> StoragePath:
+        """Make one of a path (a relative one is taken from the working folder), a URI or a StoragePath.
 
         Raises:
             StorageError: a ``file://`` address that names a host.
         """
+        if isinstance(address, StoragePath):
+            return address
         text = os.fspath(address)
         if text.startswith("file://"):
             text = _path_of_file_uri(text)
@@ -281,6 +283,9 @@ class StoragePath:
         filesystem, base = _remote(root, query)
         return filesystem, base + path if base else path.removeprefix("/")
 
+
+StorageAddress = str | os.PathLike[str] | StoragePath
+"""Whatever names a file or folder: a path, a URI or a StoragePath."""
 
 _BUILT_IN = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 _OBJECT_STORES = (
