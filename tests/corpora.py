@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tests import tiny
 from vibesweep.corpus.shards.manifest import ShardFile, write_manifest
 from vibesweep.corpus.shards.schema import ROW_SCHEMA, Clip
-from vibesweep.corpus.sound.audio import FRAMES_PER_PATCH
+from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.training.data.index import Floats, Index, RowGroup
 
 GROUP_S = 333.0  # of speech in a row group of 4 MB

@@ -21,14 +21,12 @@ from torch import Tensor
 
 from tests.benchmarks.measure import Measure, tell
 from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
-from vibesweep.corpus.sound.audio import (
-    FRAMES_PER_PATCH,
-    griffin_lim,
-    load,
-    log_mel,
-    resample,
-    seconds_of,
-)
+from vibesweep.corpus.ingest.decoding import decode
+from vibesweep.corpus.sound.levels import at_level
+from vibesweep.corpus.sound.mel import log_mel
+from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, seconds_of
+from vibesweep.corpus.sound.resampling import resample
+from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.mel.model import MelModel
@@ -86,7 +84,9 @@ def mel_of(text: str, number: int, model: MelModel) -> Tensor:
 
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         soundfile.write(file.name, speak(text, VOICES[number % len(VOICES)]), ESPEAK_RATE_HZ)
-        return torch.from_numpy(log_mel(load(Path(file.name), model.mel), model.mel))
+        decoded = decode(Path(file.name), model.mel)
+    levelled = at_level(decoded.samples, model.mel.level_dbfs)
+    return torch.from_numpy(log_mel(levelled, model.mel))
 
 
 def main() -> None:

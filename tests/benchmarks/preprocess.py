@@ -30,7 +30,8 @@ from vibesweep.config import MelSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.mel import LOG_FLOOR
+from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MEL = MelSettings()
@@ -90,14 +91,14 @@ def plain(corpus: Path) -> float:
             resamplers[rate_hz] = torchaudio.transforms.Resample(
                 rate_hz,
                 MEL.sample_rate_hz,
-                lowpass_filter_width=audio.SINC_ZEROS,
-                rolloff=audio.SINC_ROLLOFF,
+                lowpass_filter_width=SINC_ZEROS,
+                rolloff=SINC_ROLLOFF,
                 resampling_method="sinc_interp_kaiser",
-                beta=audio.SINC_BETA,
+                beta=SINC_BETA,
             )
         waveform = resamplers[rate_hz](waveform)
         waveform = waveform * 10 ** (MEL.level_dbfs / 20) / waveform.square().mean().sqrt()
-        mel(waveform).clamp_min(audio.LOG_FLOOR).log().T.half()
+        mel(waveform).clamp_min(LOG_FLOOR).log().T.half()
         seconds += len(samples) / rate_hz
     return seconds / 60 / (time.perf_counter() - began)
 

@@ -15,7 +15,7 @@ from vibesweep.config import MelSettings
 from vibesweep.corpus.ingest import decoding
 from vibesweep.corpus.ingest.decoding import decode, envelope, probe
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.levels import at_level
 
 SETTINGS = MelSettings()
 Floats = npt.NDArray[np.float32]
@@ -114,7 +114,7 @@ def test_a_silent_channel_only_halves_the_level(tmp_path: Path) -> None:
         for right in (one, one * 0)
     )
     assert both.level_dbfs - half.level_dbfs == pytest.approx(6.02, abs=0.01)
-    levelled = [audio.at_level(found.samples, SETTINGS.level_dbfs) for found in (both, half)]
+    levelled = [at_level(found.samples, SETTINGS.level_dbfs) for found in (both, half)]
     assert np.abs(levelled[0] - levelled[1]).max() < 1e-4
 
 

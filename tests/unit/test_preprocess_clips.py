@@ -13,6 +13,7 @@ import soundfile
 from tests import tiny
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.clips import share_times
 from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all
@@ -21,7 +22,8 @@ from vibesweep.corpus.preprocess.parts import Tried, make_part, read_part, read_
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.shards.manifest import ShardFile, read_rows, read_table, write_manifest
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.levels import at_level
+from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 
@@ -90,7 +92,8 @@ def test_a_shard_holds_what_was_recorded(corpus: Path, tmp_path: Path) -> None:
     assert {row.id for row in rows} == set(recordings)
     for row in rows:
         recording = recordings[row.id]
-        expected = audio.log_mel(audio.load(Path(recording.audio), MEL), MEL)
+        decoded = decode(Path(recording.audio), MEL)
+        expected = log_mel(at_level(decoded.samples, MEL.level_dbfs), MEL)
         assert row.mel.dtype == np.float16
         assert np.array_equal(row.mel, expected.astype(np.float16))
         assert row.duration_s == pytest.approx(recording.duration_s, abs=1 / 75)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.levels import at_level
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.bundle import encoder_of
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
@@ -73,16 +73,16 @@ def test_the_level_of_the_mels_is_the_extractors_but_for_peaks_and_a_rounding(fo
     soft, spiky = noise(48_000), noise(48_000)
     spiky[100] = 3.0
     levelled, once = (
-        audio.at_level(soft, -25),
+        at_level(soft, -25),
         extractor([soft], sampling_rate=24_000)["input_values"][0, 0].numpy(),
     )
     assert np.abs(levelled - once).max() < 1e-4 * np.abs(levelled).max()
-    assert np.abs(audio.at_level(spiky, -25)).max() > 1.0
+    assert np.abs(at_level(spiky, -25)).max() > 1.0
     assert extractor([spiky], sampling_rate=24_000)["input_values"].abs().max() <= 1.0
     encoder = opened(folder)
     for samples in (soft, spiky):
-        at_level = encoder.encode(audio.at_level(samples, -25)).acoustic.astype(np.float32)
-        assert np.abs(at_level - encoder.encode(samples).acoustic).max() < 2e-2, (
+        at_full_level = encoder.encode(at_level(samples, -25)).acoustic.astype(np.float32)
+        assert np.abs(at_full_level - encoder.encode(samples).acoustic).max() < 2e-2, (
             "the encoder levels what it is given, once or twice"
         )
 

@@ -14,7 +14,7 @@ import torch
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
-from vibesweep.corpus.sound.audio import griffin_lim, write_wav
+from vibesweep.corpus.sound.vocoder import griffin_lim, write_wav
 from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.errors import ModelError, SpeechError

@@ -19,13 +19,9 @@ import numpy.typing as npt
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.audio import (
-    FRAMES_PER_PATCH,
-    SILENCE_DBFS,
-    frames_of,
-    level_dbfs,
-    resample,
-)
+from vibesweep.corpus.sound.levels import SILENCE_DBFS, level_dbfs
+from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, frames_of
+from vibesweep.corpus.sound.resampling import resample
 
 Array = npt.NDArray[np.float32]
 

@@ -18,7 +18,10 @@ from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.stopwatch import Stopwatch
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.arrays import Waveform
+from vibesweep.corpus.sound.levels import at_level
+from vibesweep.corpus.sound.mel import half_precision, log_mel
+from vibesweep.corpus.sound.rates import seconds_of
 from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence
 from vibesweep.corpus.text.phonemes import PAUSES, WORD_BOUNDARY, Phonemes
 from vibesweep.storage import StoragePath
@@ -34,7 +37,7 @@ PROMPT_S = 30.0
 
 Times = list[tuple[float, float]]
 Row = dict[str, Any]
-Sounds = list[audio.Array]
+Sounds = list[Waveform]
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,10 @@ class _Listener:
     def columns(self, waveform: decoding.Waveform) -> Row:
         """``frames``, ``mel`` and, where the samples are kept, ``sound``."""
         with self.watch("mel"):
-            levelled = audio.at_level(
+            levelled = at_level(
                 waveform.samples, self.settings.mel.level_dbfs, found=waveform.level_dbfs
             )
-            mel = audio.half(audio.log_mel(levelled, self.settings.mel))
+            mel = half_precision(log_mel(levelled, self.settings.mel))
         columns = {"frames": len(mel), "mel": mel.tobytes()}
         if self.sounds is not None:
             columns["sound"] = len(self.sounds)
@@ -175,7 +178,7 @@ def _clip(spoken: Spoken, cut: Cut, number: int | None, path: Path, listen: _Lis
         path, cut.start_s, None if number is None else cut.end_s, recording.audio
     )
     columns = listen.columns(waveform)
-    duration_s = audio.seconds_of(columns["frames"], listen.settings.mel)
+    duration_s = seconds_of(columns["frames"], listen.settings.mel)
     said = spoken.phonemes[cut.first_turn : cut.past_turn]
     _check_rate(
         sum(map(sounds if listen.sounds is None else length_of, said)), duration_s, recording

@@ -29,7 +29,7 @@ from vibesweep.corpus.shards.schema import (
     write_parquet,
 )
 from vibesweep.corpus.shards.statistics import Moments, added_up
-from vibesweep.corpus.sound.audio import FRAMES_PER_PATCH
+from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.storage import StoragePath
 
 ROW_GROUP_BYTES = 4_000_000

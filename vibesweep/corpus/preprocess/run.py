@@ -73,7 +73,7 @@ from vibesweep.corpus.shards.manifest import (
     ShardFile,
 )
 from vibesweep.corpus.shards.statistics import added_up
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.rates import seconds_of
 from vibesweep.corpus.text.phonemes import check_language
 from vibesweep.errors import CorpusError, ShardsError, VibesweepError
 from vibesweep.storage import StoragePath
@@ -358,7 +358,7 @@ def _manifest(
         mel_std=tuple(np.sqrt(mel.covariance).tolist()),
         patch_statistics=f"patches-{signature[:12]}.safetensors",
         clips={split: sum(s.rows for s in summaries if s.split == split) for split in SPLITS},
-        hours={split: audio.seconds_of(frames[split], settings.mel) / 3_600 for split in SPLITS},
+        hours={split: seconds_of(frames[split], settings.mel) / 3_600 for split in SPLITS},
         speakers=counts["speakers"],
         languages=counts["languages"],
         symbols=counts["symbols"],

@@ -26,7 +26,7 @@ from vibesweep.corpus.shards.manifest import (
     read_table,
 )
 from vibesweep.corpus.shards.schema import Clip, open_parquet
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.rates import frame_rate_hz
 from vibesweep.storage import StorageAddress, StoragePath
 
 SPEAKERS_SHOWN = 20
@@ -164,7 +164,7 @@ def _draw(row: Clip, manifest: Manifest, out: Path) -> Path:
             turn.start_s, color="white", linewidth=0.8, linestyle="-" if turn.timed else ":"
         )
         axes.text(turn.start_s, manifest.mel.n_mels, label, fontsize=7, verticalalignment="bottom")
-    rate = audio.frame_rate_hz(manifest.mel)
+    rate = frame_rate_hz(manifest.mel)
     axes.set(xlabel=f"{row.id}, s ({row.split}; {rate:g} frames a second)", ylabel="mel bin")
     path = out / f"{_as_file_name(row.id)}.png"
     figure.savefig(path, dpi=100)

@@ -31,7 +31,7 @@ from transformers.models.vibevoice.modeling_vibevoice import (
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.shards.schema import SHARD_ROW_COLUMNS
-from vibesweep.corpus.sound.audio import FRAMES_PER_PATCH, patch_rate_hz
+from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, patch_rate_hz
 from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, ShardsError
 from vibesweep.models.diffusion import diffusion_loss, objective_named

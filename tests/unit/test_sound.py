@@ -15,8 +15,13 @@ import torchaudio
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, speak
+from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound import audio
+from vibesweep.corpus.sound.levels import at_level, level_dbfs
+from vibesweep.corpus.sound.mel import LOG_FLOOR, log_mel
+from vibesweep.corpus.sound.rates import frame_rate_hz, frames_of, patch_rate_hz, seconds_of
+from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS, resample
+from vibesweep.corpus.sound.vocoder import griffin_lim, write_wav
 
 SETTINGS = MelSettings()
 Floats = npt.NDArray[np.float32]
@@ -43,35 +48,36 @@ def spoken() -> Floats:
     samples = speak("The yellow bicycle is by the river.", DEMO_VOICES[0]).astype(
         np.float32
     ) / np.float32(32_768)
-    return audio.resample(samples, ESPEAK_RATE_HZ, SETTINGS.sample_rate_hz)
+    return resample(samples, ESPEAK_RATE_HZ, SETTINGS.sample_rate_hz)
 
 
 def test_a_patch_is_a_latent_of_vibevoice() -> None:
-    assert audio.patch_rate_hz(SETTINGS) == 7.5
-    assert audio.frame_rate_hz(SETTINGS) == 75.0
+    assert patch_rate_hz(SETTINGS) == 7.5
+    assert frame_rate_hz(SETTINGS) == 75.0
 
 
 def test_frames_and_seconds_agree() -> None:
-    assert [audio.frames_of(samples, SETTINGS) for samples in (0, 319, 320, 24_000)] == [
+    assert [frames_of(samples, SETTINGS) for samples in (0, 319, 320, 24_000)] == [
         0,
         0,
         1,
         75,
     ]
-    assert audio.seconds_of(75, SETTINGS) == 1.0
+    assert seconds_of(75, SETTINGS) == 1.0
 
 
 def test_a_recording_is_loaded_at_the_rate_and_level_of_the_settings(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", sine(1.0, 16_000, amplitude=0.01), 16_000)
-    loaded = audio.load(tmp_path / "a.flac", SETTINGS)
+    decoded = decode(tmp_path / "a.flac", SETTINGS)
+    loaded = at_level(decoded.samples, SETTINGS.level_dbfs)
     assert loaded.dtype == np.float32
     assert loaded.shape == (24_000,)
-    assert audio.level_dbfs(loaded) == pytest.approx(-25.0, abs=0.01)
+    assert level_dbfs(loaded) == pytest.approx(-25.0, abs=0.01)
 
 
 def test_silence_is_not_made_louder() -> None:
     with pytest.raises(RecordingError) as caught:
-        audio.at_level(np.full(24_000, 1e-5, np.float32), -25.0, where="a.wav")
+        at_level(np.full(24_000, 1e-5, np.float32), -25.0, where="a.wav")
     assert (caught.value.reason, caught.value.where) == ("silent_audio", "a.wav")
 
 
@@ -81,7 +87,7 @@ def test_resampling_leaves_neither_aliases_nor_images(rate_hz: int) -> None:
     seconds, top_hz, nyquist_hz = 3.0, rate_hz / 2, min(rate_hz, 24_000) / 2
     time_s = np.arange(int(seconds * rate_hz)) / rate_hz
     sweep = (0.5 * np.sin(np.pi * top_hz / seconds * time_s**2)).astype(np.float32)
-    frequency_hz, sounding_hz, spectra = spectrogram(audio.resample(sweep, rate_hz, 24_000))
+    frequency_hz, sounding_hz, spectra = spectrogram(resample(sweep, rate_hz, 24_000))
     swept_hz = sounding_hz * top_hz / seconds
     own = np.abs(frequency_hz - swept_hz[:, None]) < 500
     folded = (np.abs(swept_hz - nyquist_hz) < 500)[:, None] & (
@@ -98,26 +104,26 @@ def test_resampling_leaves_neither_aliases_nor_images(rate_hz: int) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_resampling_keeps_what_lies_below_nyquist(rate_hz: int, share: float) -> None:
     tone = sine(0.5, rate_hz, frequency_hz=share * min(rate_hz, 24_000) / 2)
-    middle = audio.resample(tone, rate_hz, 24_000)[2_000:10_000]
-    assert audio.level_dbfs(middle) == pytest.approx(audio.level_dbfs(tone), abs=0.1)
+    middle = resample(tone, rate_hz, 24_000)[2_000:10_000]
+    assert level_dbfs(middle) == pytest.approx(level_dbfs(tone), abs=0.1)
 
 
 @pytest.mark.parametrize("rate_hz", [48_000, 44_100, 16_000])
 @pytest.mark.parametrize("samples", [1, 2_399, 24_001])
 def test_resampling_is_torchaudios(rate_hz: int, samples: int) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
-    kernel = (audio.SINC_ZEROS, audio.SINC_ROLLOFF, audio.SINC_BETA)
+    kernel = (SINC_ZEROS, SINC_ROLLOFF, SINC_BETA)
     expected = torchaudio.transforms.Resample(rate_hz, 24_000, "sinc_interp_kaiser", *kernel)(
         torch.from_numpy(noise)
     )
-    resampled = audio.resample(noise, rate_hz, 24_000)
+    resampled = resample(noise, rate_hz, 24_000)
     assert len(resampled) == len(expected)
     assert np.abs(resampled - expected.numpy()).max() < 1e-6
 
 
 @pytest.mark.parametrize("samples", [3_200, 24_000, 24_319])
 def test_a_mel_has_one_frame_for_each_whole_hop(samples: int) -> None:
-    mel = audio.log_mel(sine(2, 24_000)[:samples], SETTINGS)
+    mel = log_mel(sine(2, 24_000)[:samples], SETTINGS)
     assert mel.shape == (samples // 320, 80)
     assert mel.dtype == np.float32
 
@@ -125,7 +131,7 @@ def test_a_mel_has_one_frame_for_each_whole_hop(samples: int) -> None:
 @pytest.mark.parametrize("signal", ["noise", "speech", "rumble"])
 def test_the_mel_agrees_with_one_written_in_numpy(signal: str) -> None:
     wave = like_real(signal)
-    assert np.abs(audio.log_mel(wave, SETTINGS) - numpy_log_mel(wave)).max() < 1e-4
+    assert np.abs(log_mel(wave, SETTINGS) - numpy_log_mel(wave)).max() < 1e-4
 
 
 @pytest.mark.parametrize("signal", ["noise", "speech", "rumble"])
@@ -141,8 +147,8 @@ def test_the_mel_agrees_with_librosas(librosa: Any, signal: str) -> None:
         "pad_mode": "reflect",
     }
     mel = librosa.feature.melspectrogram(y=wave.astype(np.float64), sr=24_000, **options)
-    expected = np.log(np.maximum(mel, audio.LOG_FLOOR)).T[: len(wave) // 320]
-    assert np.abs(audio.log_mel(wave, SETTINGS) - expected).max() < 1e-4
+    expected = np.log(np.maximum(mel, LOG_FLOOR)).T[: len(wave) // 320]
+    assert np.abs(log_mel(wave, SETTINGS) - expected).max() < 1e-4
 
 
 def test_the_mel_does_not_depend_on_the_threads() -> None:
@@ -150,35 +156,35 @@ def test_the_mel_does_not_depend_on_the_threads() -> None:
     mels = []
     for count in (1, 2):
         torch.set_num_threads(count)
-        resampled = audio.resample(wave, 22_050, SETTINGS.sample_rate_hz)
-        mels.append(audio.log_mel(resampled, SETTINGS))
+        resampled = resample(wave, 22_050, SETTINGS.sample_rate_hz)
+        mels.append(log_mel(resampled, SETTINGS))
     torch.set_num_threads(threads)
     assert np.array_equal(mels[0], mels[1])
 
 
 def test_silence_lies_on_the_floor() -> None:
-    assert audio.log_mel(np.zeros(24_000, np.float32), SETTINGS) == pytest.approx(
-        math.log(audio.LOG_FLOOR)
+    assert log_mel(np.zeros(24_000, np.float32), SETTINGS) == pytest.approx(
+        math.log(LOG_FLOOR)
     )
 
 
 def test_griffin_lim_gives_back_speech_with_nearly_the_same_mel() -> None:
-    mel = audio.log_mel(spoken(), SETTINGS)
-    wave = audio.griffin_lim(mel, SETTINGS)
+    mel = log_mel(spoken(), SETTINGS)
+    wave = griffin_lim(mel, SETTINGS)
     assert len(wave) == len(mel) * SETTINGS.hop_samples
     assert np.isfinite(wave).all()
     loud = mel > -6  # below lies what nobody hears
-    assert np.abs(audio.log_mel(wave, SETTINGS) - mel)[loud].mean() < 0.25
+    assert np.abs(log_mel(wave, SETTINGS) - mel)[loud].mean() < 0.25
 
 
 def test_griffin_lim_is_the_same_on_every_call() -> None:
-    mel = audio.log_mel(spoken()[:12_000], SETTINGS)
-    first, second = (audio.griffin_lim(mel, SETTINGS, iterations=4) for _ in range(2))
+    mel = log_mel(spoken()[:12_000], SETTINGS)
+    first, second = (griffin_lim(mel, SETTINGS, iterations=4) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_a_wav_is_16_bit_and_cut_at_full_scale(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", np.array([0.0, 0.5, 2.0, -2.0], np.float32), SETTINGS)
+    write_wav(tmp_path / "a.wav", np.array([0.0, 0.5, 2.0, -2.0], np.float32), SETTINGS)
     samples, rate_hz = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate_hz == 24_000
     assert samples.tolist() == pytest.approx([0, 16_384, 32_767, -32_768], abs=1)
@@ -188,9 +194,9 @@ def like_real(signal: str) -> Floats:
     """A second of white noise, of speech, or of noise whose power falls with the square of the frequency."""
     noise = np.random.default_rng(0).normal(0, 0.05, 24_000).astype(np.float32)
     if signal == "speech":
-        return audio.at_level(spoken()[:24_000] + noise * np.float32(0.01), SETTINGS.level_dbfs)
+        return at_level(spoken()[:24_000] + noise * np.float32(0.01), SETTINGS.level_dbfs)
     return (
-        audio.at_level(np.cumsum(noise - noise.mean(), dtype=np.float32), SETTINGS.level_dbfs)
+        at_level(np.cumsum(noise - noise.mean(), dtype=np.float32), SETTINGS.level_dbfs)
         if signal == "rumble"
         else noise
     )

@@ -1,0 +1,12 @@
+"""The types of the arrays that sound is held in."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Waveform = npt.NDArray[np.float32]
+"""Mono samples [S]; full scale is 1."""
+
+LogMel = npt.NDArray[np.float32]
+"""Natural logarithm of mel magnitudes [T, M]: ``T`` frames of ``M`` mel bins."""

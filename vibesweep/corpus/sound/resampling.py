@@ -1,0 +1,103 @@
+"""Resample a waveform with torchaudio's windowed-sinc filters, applied as a matrix product.
+
+torch's convolution, which torchaudio uses, makes a plan for each new length. For clips of some seconds that takes longer than
+the filtering itself.
+
+Shapes: ``S`` samples, ``N`` steps, ``L`` taps of a filter, ``P`` phases: output samples of one step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vibesweep.corpus.sound.arrays import Waveform
+
+if TYPE_CHECKING:
+    import torch
+
+# This window is 82 dB down from Nyquist on, and 0.1 dB down at 0.90 of Nyquist
+SINC_ZEROS = 46
+SINC_ROLLOFF = 0.942
+SINC_BETA = 8.0
+
+LEAST_PHASES = 16  # fewer columns make the matrix product slow
+STEPS_AT_ONCE = 8_192  # steps in one matrix product, which copies some MB
+
+
+class SincFilters(NamedTuple):
+    """Filters for one pair of sample rates.
+
+    Attributes:
+        filters: [L, P].
+        zeros_before: zeros to put in front of the waveform.
+        stride: input samples from one step to the next.
+    """
+
+    filters: torch.Tensor
+    zeros_before: int
+    stride: int
+
+
+def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
+    """Resample [S] to another rate; whatever lies above either Nyquist frequency ends up below -80 dB."""
+    if from_hz == to_hz or not len(waveform):
+        return waveform
+    import torch
+
+    filters, _, stride = _sinc_filters(from_hz, to_hz)
+    taps, phases = filters.shape
+    steps = _divide_up(len(waveform), stride)
+    windows = _padded(waveform, steps, from_hz, to_hz).unfold(0, taps, stride)  # [N, L], a view
+    resampled = torch.empty(steps, phases)
+    for first in range(0, steps, STEPS_AT_ONCE):
+        stretch = slice(first, first + STEPS_AT_ONCE)
+        torch.matmul(windows[stretch], filters, out=resampled[stretch])
+    length = _divide_up(len(waveform) * to_hz, from_hz)
+    samples: Waveform = resampled.view(-1)[:length].numpy()
+    return samples
+
+
+def _padded(waveform: Waveform, steps: int, from_hz: int, to_hz: int) -> torch.Tensor:
+    """Put zeros around [S] so that it has exactly ``steps`` windows."""
+    import torch
+    from torch.nn import functional
+
+    filters, zeros_before, stride = _sinc_filters(from_hz, to_hz)
+    padded_length = stride * (steps - 1) + len(filters)
+    zeros_after = padded_length - zeros_before - len(waveform)
+    samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
+    return functional.pad(samples, (zeros_before, zeros_after))
+
+
+@functools.lru_cache(maxsize=8)
+def _sinc_filters(from_hz: int, to_hz: int) -> SincFilters:
+    """Make the filters for a pair of rates.
+
+    torchaudio has one filter for each phase of the ratio. They are repeated, each time shifted by one period, until there are
+    ``LEAST_PHASES``: 48 to 24 kHz has a single phase, which would make the matrix product one with a vector.
+    """
+    import torch
+    import torchaudio
+
+    sinc = torchaudio.transforms.Resample(
+        from_hz, to_hz, "sinc_interp_kaiser", SINC_ZEROS, SINC_ROLLOFF, SINC_BETA
+    )
+    kernel = sinc.kernel[:, 0].T  # [L of one period, P of one period]
+    taps, phases = kernel.shape
+    period = from_hz // math.gcd(from_hz, to_hz)
+    repeats = _divide_up(LEAST_PHASES, phases)
+    filters = torch.zeros(taps + (repeats - 1) * period, repeats * phases)
+    for i in range(repeats):
+        rows = slice(i * period, i * period + taps)
+        columns = slice(i * phases, (i + 1) * phases)
+        filters[rows, columns] = kernel
+    return SincFilters(filters, int(sinc.width), repeats * period)
+
+
+def _divide_up(number: int, divisor: int) -> int:
+    """Divide and round up."""
+    return -(-number // divisor)
