@@ -18,7 +18,7 @@ from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.stopwatch import Stopwatch
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.arrays import Waveform
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import seconds_of
@@ -37,7 +37,7 @@ PROMPT_S = 30.0
 
 Times = list[tuple[float, float]]
 Row = dict[str, Any]
-Sounds = list[Waveform]
+Sounds = list[Samples]
 
 
 @dataclass(frozen=True)

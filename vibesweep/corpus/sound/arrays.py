@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Waveform = npt.NDArray[np.float32]
+Samples = npt.NDArray[np.float32]
 """Mono samples [S]; full scale is 1."""
 
 LogMel = npt.NDArray[np.float32]

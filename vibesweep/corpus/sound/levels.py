@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.arrays import Waveform
+from vibesweep.corpus.sound.arrays import Samples
 
 SILENCE_DBFS = -70.0  # 16-bit rounding noise alone is at -98, a quiet room at about -60
 LEAST_POWER = 1e-20  # -200 dB: keeps the logarithm of digital silence finite
 
 
-def level_dbfs(waveform: Waveform) -> float:
+def level_dbfs(waveform: Samples) -> float:
     """Measure the RMS of a waveform [S], in dB relative to full scale."""
     exact = waveform.astype(np.float64)
     energy = float(exact @ exact)
@@ -22,8 +22,8 @@ def level_dbfs(waveform: Waveform) -> float:
 
 
 def at_level(
-    waveform: Waveform, level: float, *, found: float | None = None, where: str = ""
-) -> Waveform:
+    waveform: Samples, level: float, *, found: float | None = None, where: str = ""
+) -> Samples:
     """Scale a waveform [S] so that its RMS is ``level``.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.sound.arrays import LogMel, Waveform
+from vibesweep.corpus.sound.arrays import LogMel, Samples
 from vibesweep.corpus.sound.rates import frames_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LOG_FLOOR = 1e-5
 """Mel magnitudes below this are raised to it before the logarithm is taken."""
 
 
-def log_mel(waveform: Waveform, settings: MelSettings) -> LogMel:
+def log_mel(waveform: Samples, settings: MelSettings) -> LogMel:
     """Compute the log-mel [T, M] of a waveform [S] at the settings' rate.
 
     A centred transform has one frame more than S has hops. It is dropped, so that frames and time agree.

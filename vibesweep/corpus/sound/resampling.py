@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vibesweep.corpus.sound.arrays import Waveform
+from vibesweep.corpus.sound.arrays import Samples
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ class SincFilters(NamedTuple):
     stride: int
 
 
-def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
+def resample(waveform: Samples, from_hz: int, to_hz: int) -> Samples:
     """Resample [S] to another rate; whatever lies above either Nyquist frequency ends up below -80 dB."""
     if from_hz == to_hz or not len(waveform):
         return waveform
@@ -57,11 +57,11 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
         stretch = slice(first, first + STEPS_AT_ONCE)
         torch.matmul(windows[stretch], filters, out=resampled[stretch])
     length = _divide_up(len(waveform) * to_hz, from_hz)
-    samples: Waveform = resampled.view(-1)[:length].numpy()
+    samples: Samples = resampled.view(-1)[:length].numpy()
     return samples
 
 
-def _padded(waveform: Waveform, steps: int, from_hz: int, to_hz: int) -> torch.Tensor:
+def _padded(waveform: Samples, steps: int, from_hz: int, to_hz: int) -> torch.Tensor:
     """Put zeros around [S] so that it has exactly ``steps`` windows."""
     import torch
     from torch.nn import functional

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.sound.arrays import Waveform
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.mel import mel_filters
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def griffin_lim(
     settings: MelSettings,
     *,
     iterations: int = GRIFFIN_LIM_ITERATIONS,
-) -> Waveform:
+) -> Samples:
     """Find a waveform [S] whose log-mel is close to the given one [T, M]; every call gives the same one.
 
     Phases are found by Griffin and Lim (1984) with the momentum of Perraudin et al. (2013).
@@ -49,7 +49,7 @@ def griffin_lim(
             momentum=GRIFFIN_LIM_MOMENTUM,
         )
         magnitudes = _linear_magnitudes(mel, settings)
-        waveform: Waveform = vocoder(magnitudes).numpy()
+        waveform: Samples = vocoder(magnitudes).numpy()
     return waveform
 
 
@@ -67,7 +67,7 @@ def _linear_magnitudes(mel: torch.Tensor, settings: MelSettings) -> torch.Tensor
     return linear
 
 
-def write_wav(path: Path, waveform: Waveform, settings: MelSettings) -> None:
+def write_wav(path: Path, waveform: Samples, settings: MelSettings) -> None:
     """Write [S] as 16-bit WAV at the settings' rate; samples beyond full scale are clipped."""
     import soundfile
 
