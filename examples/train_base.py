@@ -174,7 +174,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             losses: Losses = model(batch.to(DEVICE))
-            loss = sizes.weigh(losses, 1.0, 0.2)
+            loss = sizes.weighted_loss(losses, 1.0, 0.2)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

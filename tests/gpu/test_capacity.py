@@ -107,7 +107,7 @@ def peak_of(
         with autocast(settings, DEVICE):
             losses = model(context.collator.training(batch, 0, 0).to(DEVICE))
         torch.autograd.backward(
-            LossNormalizer.of([clip.patches for clip in batch]).weigh(losses, 1.0, 0.2)
+            LossNormalizer.of([clip.patches for clip in batch]).weighted_loss(losses, 1.0, 0.2)
         )
         del losses
     model.zero_grad(set_to_none=True)

@@ -97,7 +97,7 @@ class SpeechModelTestCase(ABC):
         )
         curve = []
         for _ in range(50):
-            loss = sizes.weigh(model(batch), diffusion_weight, stop_weight)
+            loss = sizes.weighted_loss(model(batch), diffusion_weight, stop_weight)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

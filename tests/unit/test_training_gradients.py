@@ -52,7 +52,7 @@ def test_gradients_are_those_of_the_weighed_loss(
         LossNormalizer.of([clip.patches for clip in clips]),
     )
     model = base.requires_grad_(True)
-    rounded = sizes.weigh(model(batch), 1.4, 0.04)
+    rounded = sizes.weighted_loss(model(batch), 1.4, 0.04)
     rounded.backward()
     exact = in_float64(model)
     exact.zero_grad()
@@ -62,7 +62,7 @@ def test_gradients_are_those_of_the_weighed_loss(
     wide = MelBatch(*(part.double() if part.is_floating_point() else part for part in batch))
 
     def loss() -> torch.Tensor:
-        return sizes.weigh(exact(wide), 1.4, 0.04)
+        return sizes.weighted_loss(exact(wide), 1.4, 0.04)
 
     loss().backward()
     assert rounded.item() == pytest.approx(loss().item(), rel=1e-5)
@@ -98,7 +98,7 @@ def gradient(
     model, collator = for_trial(base, TrialSettings(method="full")), base.collator(voices)
     sizes = LossNormalizer.of([clip.patches for part in parts for clip in part])
     for part in parts:
-        sizes.weigh(model(collator.training(part, 3, 1)), 1.0, 0.2).backward()
+        sizes.weighted_loss(model(collator.training(part, 3, 1)), 1.0, 0.2).backward()
     return torch.cat([part.grad.flatten() for part in model.parameters() if part.grad is not None])
 
 

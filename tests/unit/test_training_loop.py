@@ -96,9 +96,9 @@ def test_a_share_for_each_of_two_workers_adds_up_to_the_whole(context: WorkerCon
     clips = context.clips[:5]
     sizes = LossNormalizer.of([clip.patches for clip in clips])
     model = context.base
-    whole = sizes.weigh(model(context.collator.training(clips, 0, 0)), 1.0, 0.2)
+    whole = sizes.weighted_loss(model(context.collator.training(clips, 0, 0)), 1.0, 0.2)
     parts = [
-        sizes.weigh(model(context.collator.training(clips[rank::2], 0, 0)), 1.0, 0.2)
+        sizes.weighted_loss(model(context.collator.training(clips[rank::2], 0, 0)), 1.0, 0.2)
         for rank in range(2)
     ]
     assert torch.stack(parts).sum().item() == pytest.approx(whole.item(), rel=1e-5)

@@ -60,11 +60,11 @@ class LossNormalizer:
         patches = sum(patch_counts)
         return cls(patches, patches * stop_weights[0] + len(patch_counts) * stop_weights[1])
 
-    def longer(self, patches: int, stop_weights: tuple[float, float]) -> LossNormalizer:
+    def with_more_patches(self, patches: int, stop_weights: tuple[float, float]) -> LossNormalizer:
         """LossNormalizer of the same clips with so many patches more in all."""
         return LossNormalizer(self.patches + patches, self.stop_mass + patches * stop_weights[0])
 
-    def weigh(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
+    def weighted_loss(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
         """Both losses as means, weighted and added: a scalar."""
         return (
             diffusion_weight * losses.diffusion / self.patches

@@ -218,7 +218,7 @@ class TrialRun:
         """Add up the gradient of a whole step, as if it were one batch on one worker, and return the step's loss."""
         world, settings = self._context.world, self.settings
         total = torch.zeros((), device=world.device)
-        sizes = step.sizes.longer(
+        sizes = step.sizes.with_more_patches(
             self._augmentation.silence_patches * len(step.clips), self._context.base.stop_weights
         )
         for number, clips in enumerate(step.micro_batches, 1):
@@ -229,7 +229,7 @@ class TrialRun:
                 with self._autocast:
                     losses = self._network(batch)
                 loss = (
-                    sizes.weigh(losses, settings.diffusion_weight, settings.stop_weight)
+                    sizes.weighted_loss(losses, settings.diffusion_weight, settings.stop_weight)
                     * step.counts
                 )
                 torch.autograd.backward(

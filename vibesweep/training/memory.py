@@ -154,6 +154,6 @@ def _peak(
         with autocast:
             losses = model(batch)
         torch.autograd.backward(
-            LossNormalizer.of([clip.patches for clip in clips]).weigh(losses, 1.0, 1.0)
+            LossNormalizer.of([clip.patches for clip in clips]).weighted_loss(losses, 1.0, 1.0)
         )
     return len(clips) * _taken(clips[0]), torch.cuda.max_memory_allocated(device) - before
