@@ -1,6 +1,6 @@
-"""vibesweep finds the best fine-tuning of a VibeVoice-like model on your recordings for the fewest GPU-hours.
+"""Find the best fine-tuning of a VibeVoice-like model on your recordings for the fewest GPU-hours.
 
-The way of the data, one folder a stretch::
+The way of the data, one folder for each stretch::
 
     recordings -> corpus -> Parquet shards -> models + training -> sweep -> delivery -> speech
 """

@@ -1,0 +1,36 @@
+"""The vocabulary of a sweep: frozen dataclasses that refuse values nobody can use.
+
+corpus.py says how recordings become shards, trial.py what one trial trains with, sweep.py what a
+search tries and for how long, reports.py what a trial reports; checks.py holds shared checks.
+"""
+
+from vibesweep.config.corpus import SPLIT_BY, CorpusSettings, MelSettings
+from vibesweep.config.reports import Report, StepRecord
+from vibesweep.config.sweep import Budget, Sweep, TrialResources
+from vibesweep.config.trial import (
+    AVERAGED_PARTS,
+    LORA_PARTS,
+    METHODS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    TrialSettings,
+)
+
+__all__ = [
+    "AVERAGED_PARTS",
+    "LORA_PARTS",
+    "METHODS",
+    "OPTIMIZERS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "SPLIT_BY",
+    "Budget",
+    "CorpusSettings",
+    "MelSettings",
+    "Report",
+    "StepRecord",
+    "Sweep",
+    "TrialResources",
+    "TrialSettings",
+]

@@ -1,0 +1,62 @@
+"""How recordings become shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vibesweep.errors import CorpusError
+
+SPLIT_BY = ("recording", "speaker")
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """How recordings become log-mels.
+
+    The defaults give 75 frames a second, ten for each of VibeVoice's 7.5 latents a second.
+    """
+
+    sample_rate_hz: int = 24_000
+    n_fft: int = 1_024
+    hop_samples: int = 320
+    n_mels: int = 80
+    level_dbfs: float = -25.0
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """How a corpus becomes shards.
+
+    Attributes:
+        mel: how recordings become log-mels.
+        language: the eSpeak NG voice that reads everything but Han characters, which are read as
+            Mandarin.
+        max_duration_s: longer recordings are cut between turns.
+        split_by: ``recording`` or ``speaker``: the unit that is never on both sides of the split.
+        val_fraction: share of the recordings, or speakers, that is held out for validation.
+        val_ids: recordings, or speakers, to hold out instead of a share.
+        seed: seed of the choice of that share.
+        max_reject_fraction: a larger share of unusable recordings is an error.
+    """
+
+    mel: MelSettings = field(default_factory=MelSettings)
+    language: str = "en-us"
+    max_duration_s: float = 300.0
+    split_by: str = "recording"
+    val_fraction: float = 0.1
+    val_ids: tuple[str, ...] = ()
+    seed: int = 0
+    max_reject_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse values that no corpus can be made with."""
+        if self.split_by not in SPLIT_BY:
+            fix = f"choose one of {', '.join(SPLIT_BY)}"
+            raise CorpusError(f"there is no split by {self.split_by!r}", where="split_by", fix=fix)
+        if not self.max_duration_s > 0:
+            found = f"max_duration_s is {self.max_duration_s}"
+            raise CorpusError(found, where="max_duration_s", fix="choose more than 0 s")
+        for name in ("val_fraction", "max_reject_fraction"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise CorpusError(f"{name} is {share}", where=name, fix="choose 0 to 1")

@@ -1,0 +1,48 @@
+"""What a trial reports while it trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step, as the logs show it."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial reports each time it has been validated, or has ended early.
+
+    Attributes:
+        step: optimizer steps taken so far.
+        loss_val: validation loss in canonical weights; ``inf`` if the trial diverged.
+        loss_train: mean training loss since the last report.
+        steps_per_s: optimizer steps per second since the last report, without validation.
+        curve: the steps since the last report.
+        diverged: why the trial is given up as diverged, or ``None``.
+        early_stopped: whether the trial has run out of patience.
+        first_step_unix_s: Unix time at which the trial's first optimizer step ended.
+        trained_parameters: number of parameters that the trial trains and its checkpoint holds.
+        best_loss_val: the smallest validation loss so far, whose weights the checkpoint holds;
+            ``inf`` before there is one. The lane's trial runner decides it, and fills it in.
+        best_step: step of ``best_loss_val``; 0 before there is one.
+    """
+
+    step: int
+    loss_val: float
+    loss_train: float
+    steps_per_s: float
+    curve: tuple[StepRecord, ...]
+    diverged: str | None = None
+    early_stopped: bool = False
+    first_step_unix_s: float = 0.0
+    trained_parameters: int = 0
+    best_loss_val: float = math.inf
+    best_step: int = 0

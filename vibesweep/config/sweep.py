@@ -1,0 +1,152 @@
+"""What a search tries, on what, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vibesweep.config.checks import AT_LEAST_ONE, AT_LEAST_ZERO, check_ranges, refuse
+from vibesweep.config.trial import TrialSettings
+
+if TYPE_CHECKING:
+    import optuna
+
+    DefineByRun = Callable[[optuna.Trial], Mapping[str, Any] | None]
+    Space = DefineByRun | Mapping[str, optuna.distributions.BaseDistribution]
+
+WORKER_RANGES = (
+    (AT_LEAST_ONE, ("workers",)),
+    (AT_LEAST_ZERO, ("cpus_per_worker", "gpus_per_worker")),
+)
+SWEEP_RANGES = (
+    (AT_LEAST_ONE, ("trials", "lanes")),
+    (AT_LEAST_ZERO, ("seed",)),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a trial may train, in optimizer steps, and where ASHA's rungs lie.
+
+    The rungs are at grace, grace x factor, grace x factor², ... below the maximum.
+    """
+
+    max_steps: int = 90
+    grace_steps: int = 10
+    reduction_factor: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that have no rung."""
+        grace, most = self.grace_steps, self.max_steps
+        if not 1 <= grace <= most:
+            found = f"grace_steps is {grace} and max_steps is {most}"
+            fix = "choose 1 <= grace_steps <= max_steps"
+            raise refuse(self, "grace_steps", found, fix)
+        if self.reduction_factor < 2:
+            found = f"reduction_factor is {self.reduction_factor}"
+            raise refuse(self, "reduction_factor", found, "choose 2 or more")
+
+    @property
+    def report_steps(self) -> tuple[int, ...]:
+        """Steps at which a trial is validated: every grace period, each rung, and the end."""
+        periods = range(self.grace_steps, self.max_steps, self.grace_steps)
+        return tuple(sorted({*periods, *self.rung_steps, self.max_steps}))
+
+    @property
+    def rung_steps(self) -> tuple[int, ...]:
+        """Steps at which ASHA decides whether a trial goes on."""
+        rungs = []
+        step = self.grace_steps
+        while step < self.max_steps:
+            rungs.append(step)
+            step *= self.reduction_factor
+        return tuple(rungs)
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """What one trial occupies while it trains: a number of DDP workers, each with its share.
+
+    Attributes:
+        workers: processes that train one trial together.
+        cpus_per_worker: CPUs of each worker.
+        gpus_per_worker: 1 for a GPU each; a fraction such as 0.5 lets several one-worker trials
+            share a GPU.
+        accelerator_type: the GPU model, as Ray names it (``L4``, ``A100``, ``H100``); ``None``
+            takes any, but the same for all workers of a trial.
+    """
+
+    workers: int = 1
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0
+    accelerator_type: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse workers that could never start."""
+        check_ranges(self, WORKER_RANGES)
+        if not (self.cpus_per_worker or self.gpus_per_worker):
+            found = "a worker holds neither CPUs nor GPUs"
+            raise refuse(self, "cpus_per_worker", found, "give it one of them")
+        self._check_one_gpu_a_worker()
+        self._check_accelerator_type()
+
+    def _check_one_gpu_a_worker(self) -> None:
+        """Refuse workers that PyTorch or NCCL could not run."""
+        gpus = self.gpus_per_worker
+        found = f"gpus_per_worker is {gpus:g}"
+        if gpus > 1:
+            total = round(self.workers * gpus)
+            choice = f"choose gpus_per_worker=1 and workers={total}"
+            fix = f"a worker computes on one GPU: {choice}"
+            raise refuse(self, "gpus_per_worker", found, fix)
+        if self.workers > 1 and 0 < gpus < 1:
+            found = f"{found} with {self.workers} workers"
+            choice = "choose workers=1, or gpus_per_worker=1"
+            fix = f"NCCL takes no two workers of a trial on one GPU: {choice}"
+            raise refuse(self, "gpus_per_worker", found, fix)
+
+    def _check_accelerator_type(self) -> None:
+        if not self.accelerator_type or self.gpus_per_worker:
+            return
+        found = f"accelerator_type is {self.accelerator_type} and gpus_per_worker is 0"
+        fix = "choose gpus_per_worker=1, or leave accelerator_type out"
+        raise refuse(self, "accelerator_type", found, fix)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A search over fine-tunings of one base on one corpus. A space file defines ``sweep``.
+
+    Attributes:
+        space: a function of an ``optuna.Trial`` that suggests :class:`TrialSettings` fields by name
+            and may return further fixed ones, or a dict of ``optuna.distributions``.
+        corpus: a corpus folder, a folder of shards, or ``demo`` for the corpus that vibesweep
+            speaks itself.
+        model: the base to fine-tune: the name of one that comes with vibesweep, a base's folder, or
+            ``vibevoice:<folder or hub id>``.
+        settings: the settings that the space does not suggest.
+        budget: how long a trial may train, and when ASHA decides.
+        trials: how many settings are tried.
+        try_first: settings to try before the sampler chooses any.
+        resources: what one trial occupies.
+        lanes: trials that train at the same time; ``None`` takes as many as the cluster holds, or
+            may grow to hold.
+        seed: seed of the sampler, and of every trial's data order and noise, so that trials can be
+            compared pair by pair.
+    """
+
+    space: Space
+    corpus: str = "demo"
+    model: str = "mel-tiny"
+    settings: TrialSettings = field(default_factory=TrialSettings)
+    budget: Budget = field(default_factory=Budget)
+    trials: int = 12
+    try_first: tuple[Mapping[str, Any], ...] = ()
+    resources: TrialResources = field(default_factory=TrialResources)
+    lanes: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a sweep without trials, which would wait for a lane that nobody brings up."""
+        check_ranges(self, SWEEP_RANGES)
