@@ -347,7 +347,9 @@ def test_a_server_that_is_not_there_is_named(
     store = S3FileSystem(
         endpoint_override="127.0.0.1:9", scheme="http", region="us-east-1", retry_strategy=once
     )
-    monkeypatch.setattr("vibesweep.storage._remote", lambda root, query: (store, "bucket"))
+    monkeypatch.setattr(
+        "vibesweep.storage.paths.remote_filesystem", lambda root, query: (store, "bucket")
+    )
     place = StoragePath.of(f"s3://bucket/a{QUERY}")
     for ask in (
         place.is_file,

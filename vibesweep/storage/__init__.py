@@ -1,5 +1,13 @@
-"""Paths, on this machine or in a store that pyarrow.fs or fsspec can reach, and folders copied between the two."""
+"""Files and folders, on this machine or in a store that pyarrow.fs or fsspec can reach.
 
-from vibesweep.storage.paths import Stat, StorageAddress, StoragePath
+paths.py has StoragePath, folders.py copies whole folders, and mirror.py keeps a copy of a folder in
+a store up to date. Below them lie addresses.py (how an address is written), filesystems.py (who
+speaks its scheme), listing.py and writing.py.
+"""
 
-__all__ = ["Stat", "StorageAddress", "StoragePath"]
+from vibesweep.storage.folders import fetched_folder, upload_folder
+from vibesweep.storage.listing import Stat
+from vibesweep.storage.mirror import Mirror
+from vibesweep.storage.paths import StorageAddress, StoragePath
+
+__all__ = ["Mirror", "Stat", "StorageAddress", "StoragePath", "fetched_folder", "upload_folder"]

@@ -1,53 +1,43 @@
-"""Where files lie: a local path, an object store's address or any other that fsspec knows, spoken to through pyarrow.fs.
-
-pyarrow has S3, GCS, Azure and HDFS built in, so that nothing more need be installed for them; every other scheme goes through fsspec.
-
-A store on another server than Amazon's is named in the address, ``s3://bucket/folder?endpoint_override=host:port&scheme=http``, or
-for all addresses by the variable ``AWS_ENDPOINT_URL``; credentials come from where Amazon's own tools look for them
-(``AWS_ACCESS_KEY_ID`` and the rest). What follows the bucket is the key as it stands: ``%20``, ``#`` and ``?`` stand for themselves.
-"""
+"""StoragePath: a file or folder, used in the same way on this machine and in a store."""
 
 from __future__ import annotations
 
-import functools
 import os
 import posixpath
-import re
-import secrets
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from vibesweep.errors import StorageError
-
-
-@dataclass(frozen=True)
-class Stat:
-    """A file's name in its folder, its size in bytes, and when it last changed (Unix time, ns; 0 where the store does not say)."""
-
-    name: str
-    size: int
-    mtime_ns: int
+from vibesweep.storage import listing
+from vibesweep.storage.addresses import is_uri, join_path, path_of_file_uri, split_address
+from vibesweep.storage.filesystems import local_filesystem, remote_filesystem, store_errors
+from vibesweep.storage.listing import Stat
+from vibesweep.storage.writing import COPY_BYTES, draft_name, upload_file, written_whole
 
 
 @dataclass(frozen=True, order=True)
 class StoragePath:
-    """A file or folder. ``address`` is an absolute local path or a URI; two places are equal where their addresses are.
+    """A file or folder.
 
-    Whatever asks a store raises a ``StorageError`` where it cannot be reached, or where nothing here speaks the address's scheme.
+    Every method that asks a store raises a ``StorageError`` if the store cannot be reached, or if
+    nothing installed speaks the scheme of the address.
+
+    Attributes:
+        address: an absolute local path or a URI; paths are equal if their addresses are. Made
+            by :meth:`of`, not by hand.
     """
 
     address: str
 
     @classmethod
     def of(cls, address: StorageAddress) -> StoragePath:
-        """Make one of a path (a relative one is taken from the working folder), a URI or a StoragePath.
+        """Make one of a path, a URI or a StoragePath.
+
+        A relative path starts from the working folder.
 
         Raises:
             StorageError: a ``file://`` address that names a host.
@@ -56,103 +46,104 @@ class StoragePath:
             return address
         text = os.fspath(address)
         if text.startswith("file://"):
-            text = _path_of_file_uri(text)
-        if not _is_uri(text):
+            text = path_of_file_uri(text)
+        if not is_uri(text):
             return cls(os.path.abspath(text))
-        root, path, query = _split(text)
-        return cls(root + path.rstrip("/") + query)
+        parts = split_address(text)
+        return cls(parts.with_path(parts.path.rstrip("/")))
 
     def __truediv__(self, name: str) -> StoragePath:
-        """A place inside this folder; an absolute path or a URI stands for itself."""
-        if name.startswith("/") or _is_uri(name):
+        """Return a path inside this folder; an absolute path or a URI stands for itself."""
+        if name.startswith("/") or is_uri(name):
             return StoragePath.of(name)
-        root, path, query = _split(self.address)
-        joined = f"{path}/{name}" if path != "/" else f"/{name}"
-        if not _UNTIDY.search(joined):
-            return StoragePath(root + joined + query)
-        return StoragePath.of(
-            root + posixpath.normpath(joined).replace("//", "/") + query
-        )  # a store would take .. for a name
+        parts = split_address(self.address)
+        path = join_path(parts.path, name)
+        if parts.root:
+            path = path.rstrip("/")  # a store's root has no slash
+        return StoragePath(parts.with_path(path))
 
     def __str__(self) -> str:
-        """The address."""
+        """Return the address."""
         return self.address
 
     @property
     def name(self) -> str:
-        """The last part of the address; a bucket's where there is nothing below it."""
-        root, path, _ = _split(self.address)
-        return path.rpartition("/")[2] or root.rpartition("/")[2]
+        """The last part of the address; the bucket's name if there is nothing below it."""
+        parts = split_address(self.address)
+        return posixpath.basename(parts.path) or posixpath.basename(parts.root)
 
     @property
     def parent(self) -> StoragePath:
-        """The folder it lies in; a store's root lies in itself."""
-        root, path, query = _split(self.address)
-        return StoragePath(root + (path.rpartition("/")[0] or ("" if root else "/")) + query)
+        """The folder that contains it; the parent of a store's root is the root itself."""
+        parts = split_address(self.address)
+        folder = parts.path.rpartition("/")[0]
+        if not folder and not parts.root:
+            folder = "/"
+        return StoragePath(parts.with_path(folder))
 
     @property
     def local(self) -> Path | None:
-        """The path, where the place is on this machine's file system."""
-        return None if _is_uri(self.address) else Path(self.address)
+        """The path if this is on this machine's file system, or ``None``."""
+        return None if is_uri(self.address) else Path(self.address)
 
     @property
     def filesystem(self) -> Any:
-        """The ``pyarrow.fs.FileSystem`` it lies on."""
+        """The ``pyarrow.fs.FileSystem`` that has it."""
         return self._resolve()[0]
 
     @property
     def path(self) -> str:
-        """Its path on that file system."""
+        """The path on :attr:`filesystem`."""
         return self._resolve()[1]
 
     def relative_to(self, folder: StoragePath) -> str:
-        """Its path inside a folder, or its whole address where it lies elsewhere."""
-        root, path, query = _split(folder.address)
-        own_root, own, own_query = _split(self.address)
-        base = path.rstrip("/") + "/"
-        return (
-            own.removeprefix(base)
-            if (own_root, own_query) == (root, query) and own.startswith(base)
-            else self.address
-        )
+        """Return the path inside a folder, or the whole address if it is not in that folder."""
+        own = split_address(self.address)
+        other = split_address(folder.address)
+        prefix = other.path.rstrip("/") + "/"
+        same_store = (own.root, own.query) == (other.root, other.query)
+        if same_store and own.path.startswith(prefix):
+            return own.path.removeprefix(prefix)
+        return self.address
 
     def is_file(self) -> bool:
-        """Whether it is there and a file."""
-        return self._kind() == "File"
+        """Tell whether it exists and is a file."""
+        return self._type() == "File"
 
     def is_dir(self) -> bool:
-        """Whether it is there and a folder."""
-        return self._kind() == "Directory"
+        """Tell whether it exists and is a folder."""
+        return self._type() == "Directory"
 
     def stat(self) -> Stat | None:
-        """Size and time of change of a file; ``None`` where there is none."""
+        """Look up size and time of change of a file; ``None`` if there is no such file."""
         if self.local is not None:
-            return _local_stat(self.local)
-        with _naming(self):
-            info = self.filesystem.get_file_info(self.path)
-        return (
-            Stat(self.name, info.size or 0, info.mtime_ns or 0)
-            if info.type.name == "File"
-            else None
-        )
+            return listing.local_stat(self.local)
+        with store_errors(self.address):
+            return listing.remote_stat(self.filesystem, self.path)
 
     def files(self) -> list[Stat]:
-        """The files right inside this folder, by name; none where there is no such folder."""
-        with _naming(self):
-            found = _local_files(self.local) if self.local is not None else self._remote_files()
+        """List the files right inside this folder, by name; none if there is no such folder."""
+        with store_errors(self.address):
+            if self.local is not None:
+                found = listing.local_files(self.local)
+            else:
+                found = listing.remote_files(self.filesystem, self.path)
         return sorted(found, key=lambda file: file.name)
 
     def folders(self) -> list[StoragePath]:
-        """The folders right inside this one, by name; none where there is no such folder."""
-        with _naming(self):
-            found = _local_folders(self.local) if self.local is not None else self._remote_folders()
-        return [self / name for name in sorted(found)]
+        """List the folders right inside this one, by name; none if there is no such folder."""
+        with store_errors(self.address):
+            if self.local is not None:
+                names = listing.local_folders(self.local)
+            else:
+                names = listing.remote_folders(self.filesystem, self.path)
+        return [self / name for name in sorted(names)]
 
     def read_bytes(self) -> bytes:
-        """The whole file.
+        """Read the whole file.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: there is no such file.
             OSError: it cannot be read.
         """
         if self.local is not None:
@@ -162,77 +153,56 @@ class StoragePath:
         return content
 
     def write_bytes(self, content: bytes) -> None:
-        """Write the whole file at once: a reader sees all of it or what was there before."""
+        """Write the whole file at once: a reader sees all of it, or what was there before."""
         with self.writing() as stream:
             stream.write(content)
 
     @contextmanager
     def writing(self) -> Iterator[Any]:
-        """A binary stream to a file that is there, whole, when the block ends, and is not when the block fails or is killed.
+        """Give a binary stream whose content becomes the file, whole, when the block ends.
 
-        What was there before stays until then.
+        What was there before stays until then, and for good if the block fails or is killed.
         """
-        with _naming(self):
+        with store_errors(self.address):
             filesystem = self.filesystem
-        with _uploaded(self) if filesystem.type_name in _OBJECT_STORES else _moved(self) as stream:
+        with written_whole(filesystem, self.path, self.address) as stream:
             yield stream
-
-    def upload(self, source: Path) -> None:
-        """Copy a file of this machine here; it is whole or not there."""
-        import pyarrow
-
-        with _naming(self):
-            filesystem = self.filesystem
-        if filesystem.type_name in _OBJECT_STORES:
-            with (
-                _naming(self),
-                pyarrow.memory_map(str(source)) as whole,
-                filesystem.open_output_stream(self.path) as stream,
-            ):
-                stream.write(whole.read_buffer())
-        else:
-            with source.open("rb") as content, _moved(self) as stream:
-                shutil.copyfileobj(content, stream, 1 << 20)
 
     @contextmanager
     def drafted(self) -> Iterator[Path]:
-        """A local path to write to, for what writes to paths alone; what is there when the block ends becomes this file, whole."""
-        if self.local is None:
-            with tempfile.TemporaryDirectory() as folder:
-                yield Path(folder) / self.name
-                self.upload(Path(folder) / self.name)
-            return
-        with _naming(self):
-            self.local.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.local.with_name(f".{secrets.token_hex(8)}.writing")
-        try:
-            yield aside
-            aside.replace(self.local)
-        finally:
-            aside.unlink(missing_ok=True)
+        """Give a local path to write to, for libraries that cannot write to a stream.
 
-    def remove(self) -> None:
-        """Remove a file or a folder with all in it; nothing happens where there is none."""
-        kind = self._kind()
-        with _naming(self):
-            if kind == "File":
-                self.filesystem.delete_file(self.path)
-            elif kind == "Directory":
-                self.filesystem.delete_dir(self.path)
+        What is there when the block ends becomes this file, whole.
+        """
+        if self.local is not None:
+            with _local_draft(self.local, self.address) as draft:
+                yield draft
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / self.name
+            yield draft
+            self.upload(draft)
+
+    def upload(self, source: Path) -> None:
+        """Copy a file of this machine here; a reader sees all of it or nothing."""
+        with store_errors(self.address):
+            filesystem = self.filesystem
+        upload_file(filesystem, self.path, self.address, source)
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
-        """A local path of the file: its own, or that of a copy that goes when the block ends.
+        """Give a local path of the file: its own, or that of a copy that lasts as long as the block.
 
         Raises:
-            FileNotFoundError: it lies elsewhere and is not there.
+            FileNotFoundError: it is in a store and there is no such file.
             OSError: it cannot be copied.
         """
         if self.local is not None:
             yield self.local
             return
-        # The ending alone: readers go by it, and a whole name of 255 bytes would be too long
-        with tempfile.NamedTemporaryFile(suffix=posixpath.splitext(self.name)[1]) as copy:
+        # Readers go by the extension. The whole name may have 255 bytes, with no room for a suffix.
+        extension = posixpath.splitext(self.name)[1]
+        with tempfile.NamedTemporaryFile(suffix=extension) as copy:
             self.download(Path(copy.name))
             yield Path(copy.name)
 
@@ -240,197 +210,53 @@ class StoragePath:
         """Copy the file to a path of this machine.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: there is no such file.
             OSError: it cannot be copied.
         """
         with self.filesystem.open_input_stream(self.path) as stream, target.open("wb") as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
+            shutil.copyfileobj(stream, copy, COPY_BYTES)
 
-    def _kind(self) -> str:
-        with _naming(self):
-            if self.local is not None:
-                return (
-                    "Directory"
-                    if self.local.is_dir()
-                    else "File"
-                    if self.local.is_file()
-                    else "NotFound"
-                )
-            return str(self.filesystem.get_file_info(self.path).type.name)
+    def remove(self) -> None:
+        """Remove a file, or a folder with everything in it; do nothing if there is neither."""
+        found = self._type()
+        with store_errors(self.address):
+            if found == "File":
+                self.filesystem.delete_file(self.path)
+            elif found == "Directory":
+                self.filesystem.delete_dir(self.path)
 
-    def _remote_files(self) -> list[Stat]:
-        return [
-            Stat(info.base_name, info.size or 0, info.mtime_ns or 0)
-            for info in self._remote_entries()
-            if info.type.name == "File"
-        ]
-
-    def _remote_folders(self) -> list[str]:
-        return [info.base_name for info in self._remote_entries() if info.type.name == "Directory"]
-
-    def _remote_entries(self) -> list[Any]:
-        from pyarrow.fs import FileSelector
-
-        entries: list[Any] = self.filesystem.get_file_info(
-            FileSelector(self.path, allow_not_found=True)
-        )
-        return entries
+    def _type(self) -> str:
+        """Return pyarrow's name of what is here: ``File``, ``Directory`` or ``NotFound``."""
+        with store_errors(self.address):
+            if self.local is None:
+                return listing.remote_type(self.filesystem, self.path)
+            if self.local.is_dir():
+                return "Directory"
+            return "File" if self.local.is_file() else "NotFound"
 
     def _resolve(self) -> tuple[Any, str]:
-        root, path, query = _split(self.address)
-        if not root:
-            return _local(), path
-        filesystem, base = _remote(root, query)
-        return filesystem, base + path if base else path.removeprefix("/")
+        """Return the file system and the path on it."""
+        parts = split_address(self.address)
+        if not parts.root:
+            return local_filesystem(), parts.path
+        filesystem, base = remote_filesystem(parts.root, parts.query)
+        if base:
+            return filesystem, base + parts.path
+        return filesystem, parts.path.removeprefix("/")
 
 
 StorageAddress = str | os.PathLike[str] | StoragePath
 """Whatever names a file or folder: a path, a URI or a StoragePath."""
 
-_BUILT_IN = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
-_OBJECT_STORES = (
-    "s3",
-    "gcs",
-    "abfs",
-)  # pyarrow's names of their file systems: an object is seen when its upload is complete
-_URI = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]*://[^/?]*)(.*?)(\?\w+=.*)?", re.DOTALL
-)  # root, path, query
-_UNTIDY = re.compile(r"//|/\.{0,2}(?:/|$)")  # an empty part, . or ..
-
-
-def _is_uri(address: str) -> bool:
-    return "://" in address and _URI.match(address) is not None
-
-
-def _split(address: str) -> tuple[str, str, str]:
-    """Root (scheme and host), path and query; a local path is all path. A ``?`` begins a query only before ``name=value``."""
-    found = _URI.fullmatch(address) if "://" in address else None
-    return (found[1], found[2], found[3] or "") if found else ("", address, "")
-
-
-def _path_of_file_uri(uri: str) -> str:
-    host, slash, path = uri.removeprefix("file://").partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise StorageError(
-            "it names a host, not a path",
-            where=uri,
-            fix="write three slashes, as in file:///data/corpus",
-        )
-    return unquote(slash + path)
-
-
-def _local_stat(path: Path) -> Stat | None:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # ValueError: a NUL in the path
-        return None
-    return (
-        Stat(path.name, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
-    )
-
-
-def _local_files(folder: Path) -> list[Stat]:
-    """By the operating system, not pyarrow, which stops at a name that is not UTF-8."""
-    if not folder.exists():
-        return []
-    with os.scandir(folder) as entries:
-        return [
-            Stat(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns)
-            for entry in entries
-            if entry.is_file()
-        ]
-
-
-def _local_folders(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-
 
 @contextmanager
-def _uploaded(place: StoragePath) -> Iterator[Any]:
-    """Write on this machine, then upload in one call.
-
-    pyarrow offers no way to give up a stream to an object store: one that is dropped is closed, and half an object is there.
-    """
-    with tempfile.NamedTemporaryFile() as copy:
-        yield copy
-        copy.flush()
-        place.upload(Path(copy.name))
-
-
-@contextmanager
-def _moved(place: StoragePath) -> Iterator[Any]:
-    """Write beside it, then move into place."""
-    filesystem, folder = place.filesystem, place.parent
-    # Named at random: another process, thread or host may be writing the same file
-    aside = (folder / f".{secrets.token_hex(8)}.writing").path
-    with _naming(place):
-        filesystem.create_dir(folder.path, recursive=True)
-        stream = filesystem.open_output_stream(aside)
+def _local_draft(target: Path, address: str) -> Iterator[Path]:
+    """Give a hidden path in the target's folder, and move it to the target when the block ends."""
+    with store_errors(address):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(draft_name())
     try:
-        yield stream
-        with _naming(place):
-            stream.close()
-            filesystem.move(aside, place.path)
-    except BaseException:
-        stream.close()
-        filesystem.delete_file(aside)
-        raise
-
-
-@contextmanager
-def _naming(place: StoragePath) -> Iterator[None]:
-    """Say which store it was that did not answer."""
-    try:
-        yield
-    except (
-        OSError,
-        NotImplementedError,
-    ) as error:  # NotImplementedError: writing to a store that is for reading alone
-        message = " ".join(str(error).split()) or type(error).__name__
-        fix = "see that the address is right, the store can be reached and its credentials are set"
-        raise StorageError(message, where=place.address, fix=fix) from error
-
-
-@functools.lru_cache(maxsize=1)
-def _local() -> Any:
-    from pyarrow.fs import LocalFileSystem
-
-    return LocalFileSystem()
-
-
-@functools.lru_cache(maxsize=16)
-def _remote(root: str, query: str) -> tuple[Any, str]:
-    """The file system of a URI and the root's path on it; one for each store and process, since each opens connections of its own."""
-    import pyarrow
-    from pyarrow.fs import FileSystem
-
-    if root.partition("://")[0].lower() not in _BUILT_IN:
-        return _by_fsspec(root, query)
-    try:
-        filesystem, base = FileSystem.from_uri(f"{root}/{query}")
-    except pyarrow.ArrowNotImplementedError:  # a pyarrow that was built without this store
-        return _by_fsspec(root, query)
-    except (OSError, ValueError) as error:
-        fix = "see that the address is right and the store can be reached"
-        raise StorageError(
-            " ".join(str(error).split()), where=f"{root}/{query}", fix=fix
-        ) from error
-    return filesystem, base.rstrip("/")
-
-
-def _by_fsspec(root: str, query: str) -> tuple[Any, str]:
-    import fsspec
-    from pyarrow.fs import FSSpecHandler, PyFileSystem
-
-    try:
-        filesystem, base = fsspec.core.url_to_fs(f"{root}/{query}")
-    except (
-        ImportError,
-        OSError,
-        TypeError,
-        ValueError,
-    ) as error:  # TypeError: the address lacks what the store needs, such as a host
-        fix = "see that the address is right, the store can be reached and the package that speaks this scheme is installed"
-        raise StorageError(str(error), where=f"{root}/{query}", fix=fix) from error
-    return PyFileSystem(FSSpecHandler(filesystem)), base.removesuffix(query).rstrip("/")
+        yield draft
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

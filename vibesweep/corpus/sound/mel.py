@@ -1,6 +1,6 @@
 """Log-mel spectrograms.
 
-Shapes: ``S`` samples, ``T`` frames (= S // hop), ``M`` mel bins, ``F`` = n_fft // 2 + 1 linear bins.
+Shapes: ``S`` samples, ``T`` = S // hop frames, ``M`` mel bins, ``F`` = n_fft // 2 + 1 linear bins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LOG_FLOOR = 1e-5
 def log_mel(waveform: Samples, settings: MelSettings) -> LogMel:
     """Compute the log-mel [T, M] of a waveform [S] at the settings' rate.
 
-    A centred transform has one frame more than S has hops. It is dropped, so that frames and time agree.
+    A centred transform has one frame more than S has hops. It is dropped, so that frames and time
+    agree.
     """
     import torch
 
@@ -45,7 +46,7 @@ def log_mel(waveform: Samples, settings: MelSettings) -> LogMel:
 
 
 def half_precision(mel: LogMel) -> npt.NDArray[np.float16]:
-    """Round [T, M] to half precision, to nearest even; torch does it five times as fast as NumPy."""
+    """Round [T, M] to half precision. torch does it five times as fast as NumPy."""
     import torch
 
     halved: npt.NDArray[np.float16] = torch.from_numpy(mel).half().numpy()
@@ -59,7 +60,7 @@ def mel_filters(settings: MelSettings) -> torch.Tensor:
 
 
 def _magnitudes(spectrum: torch.Tensor) -> torch.Tensor:
-    """Compute the absolute values of complex numbers; takes a third of the time of torch's ``abs``."""
+    """Compute absolute values of complex numbers, in a third of the time that ``abs`` takes."""
     import torch
 
     real, imaginary = torch.view_as_real(spectrum).unbind(-1)

@@ -1,4 +1,4 @@
-"""How samples, frames, patches and seconds relate: the one place where sample rates and hops are divided."""
+"""The arithmetic of sample rates and hops: samples, frames, patches and seconds."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Resample a waveform with torchaudio's windowed-sinc filters, applied as a matrix product.
 
-torch's convolution, which torchaudio uses, makes a plan for each new length. For clips of some seconds that takes longer than
-the filtering itself.
+torch's convolution, which torchaudio uses, makes a plan for each new length. For clips of some
+seconds that takes longer than the filtering itself.
 
-Shapes: ``S`` samples, ``N`` steps, ``L`` taps of a filter, ``P`` phases: output samples of one step.
+Shapes: ``S`` samples, ``N`` steps, ``L`` taps of a filter, ``P`` phases (output samples of a step).
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class SincFilters(NamedTuple):
 
 
 def resample(waveform: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resample [S] to another rate; whatever lies above either Nyquist frequency ends up below -80 dB."""
+    """Resample [S] to another rate.
+
+    Whatever lies above either Nyquist frequency ends up below -80 dB.
+    """
     if from_hz == to_hz or not len(waveform):
         return waveform
     import torch
@@ -77,8 +80,9 @@ def _padded(waveform: Samples, steps: int, from_hz: int, to_hz: int) -> torch.Te
 def _sinc_filters(from_hz: int, to_hz: int) -> SincFilters:
     """Make the filters for a pair of rates.
 
-    torchaudio has one filter for each phase of the ratio. They are repeated, each time shifted by one period, until there are
-    ``LEAST_PHASES``: 48 to 24 kHz has a single phase, which would make the matrix product one with a vector.
+    torchaudio has one filter for each phase of the ratio. They are repeated, each time shifted by
+    one period, until there are ``LEAST_PHASES``: 48 to 24 kHz has a single phase, which would make
+    the matrix product one with a vector.
     """
     import torch
     import torchaudio

@@ -29,9 +29,10 @@ def griffin_lim(
     *,
     iterations: int = GRIFFIN_LIM_ITERATIONS,
 ) -> Samples:
-    """Find a waveform [S] whose log-mel is close to the given one [T, M]; every call gives the same one.
+    """Find a waveform [S] whose log-mel is close to the given one [T, M].
 
-    Phases are found by Griffin and Lim (1984) with the momentum of Perraudin et al. (2013).
+    Every call gives the same one. Phases are found by Griffin and Lim (1984) with the momentum of
+    Perraudin et al. (2013).
     """
     import torch
     import torchaudio

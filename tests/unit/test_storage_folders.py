@@ -9,8 +9,7 @@ import pytest
 
 from tests.waiting import wait_until
 from vibesweep.errors import StorageError
-from vibesweep.storage import StoragePath
-from vibesweep.storage.folders import Mirror, fetched_folder, upload_folder
+from vibesweep.storage import Mirror, StoragePath, fetched_folder, upload_folder
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def test_it_follows_until_it_is_closed(source: Path, store: StoragePath) -> None
 def test_a_store_that_does_not_answer_is_told_of_once_and_tried_again(
     source: Path, store: StoragePath, stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vibesweep.storage.folders.RETRY_S", 0.01)
+    monkeypatch.setattr("vibesweep.storage.mirror.RETRY_S", 0.01)
     told: list[str] = []
     mirror = Mirror(source, store, "last", tell=told.append)
     stubborn.refuses = True
