@@ -1,9 +1,11 @@
-"""What the docs and the search spaces say is true: their code is run."""
+"""What the docs and the search spaces say is true: their code is run, their paths are looked up."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import cast
 
@@ -16,18 +18,36 @@ from vibesweep.config import TrialSettings
 from vibesweep.sweep.search.space import load_space
 
 ROOT = Path(__file__).parents[2]
+SPACES = sorted((ROOT / "search_spaces").glob("*.py"))
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "examples/clusters/README.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
+]
+HISTORY = "CHANGELOG.md"
+"""Its paths are those of their time."""
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(page: str, language: str) -> list[str]:
     """Return the code blocks of one language."""
-    return re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
-    )
+    return re.findall(rf"^```{language}\n(.*?)^```", read(page), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "search_spaces").glob("*.py")), ids=lambda path: path.stem
-)
+def without_blocks(page: str) -> str:
+    """Return a page's running text."""
+    return re.sub(r"^```.*?^```", "", read(page), flags=re.MULTILINE | re.DOTALL)
+
+
+# Search spaces
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
 def test_every_search_space_loads(path: Path) -> None:
     assert load_space(path).trials > 0
 
@@ -39,46 +59,98 @@ def test_the_spaces_in_the_docs_load(page: str, tmp_path: Path) -> None:
     for number, code in enumerate(found):
         path = tmp_path / f"block_{number}.py"
         path.write_text(code)
-        load_space(path)
+        assert load_space(path).trials > 0
 
 
-def test_the_readme_shows_the_space_that_it_names(tmp_path: Path) -> None:
-    shown = tmp_path / "shown.py"
-    shown.write_text(blocks("README.md", "python")[0])
-    ours, theirs = load_space(shown), load_space(ROOT / "search_spaces" / "lr_opt.py")
-    for name in ("corpus", "model", "settings", "budget", "trials", "seed"):
-        assert getattr(ours, name) == getattr(theirs, name)
+def code_without_docstrings(source: str) -> str:
+    """Return a program as ast prints it, less its docstrings and comments."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree)
 
 
-def test_the_file_map_is_whole() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [
-        f.name
-        for f in sorted((ROOT / "vibesweep").iterdir())
-        if f.is_dir() and f.name[0] != "_" and f"`vibesweep/{f.name}/`" not in readme
-    ] == []
+def test_the_readme_shows_the_space_that_it_names() -> None:
+    (shown,) = blocks("README.md", "python")
+    shipped = read("search_spaces/lr_opt.py")
+    assert code_without_docstrings(shown) == code_without_docstrings(shipped)
 
 
 def test_every_setting_is_described() -> None:
-    page = (ROOT / "docs" / "spaces.md").read_text()
-    assert [name for name in TrialSettings.names() if f"`{name}`" not in page] == []
+    page = read("docs/spaces.md")
+    missing = [name for name in TrialSettings.names() if f"`{name}`" not in page]
+    assert missing == []
 
 
-PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
+# Paths
+
+
+def ignored_by_git(name: str) -> bool:
+    """Return whether a file or folder at the top is built, downloaded or written by a run."""
+    patterns = [line.strip("/") for line in read(".gitignore").splitlines()]
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def places_that_need_a_line() -> set[str]:
+    """Return the packages, the files beside them, and everything at the top of the project."""
+    package = ROOT / "vibesweep"
+    folders = {f"{path.parent.relative_to(ROOT)}/" for path in package.rglob("*/__init__.py")}
+    files = {str(path.relative_to(ROOT)) for path in package.glob("[a-z]*.py")}
+    tests = {f"{path.parent.relative_to(ROOT)}/" for path in (ROOT / "tests").glob("*/__init__.py")}
+    top = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in ROOT.iterdir()
+        if path.name != ".git" and not ignored_by_git(path.name)
+    }
+    return folders | files | tests | top - {"README.md", "shared/"}
+
+
+def test_the_file_map_is_whole() -> None:
+    table = read("README.md").partition("## File map")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    mapped = [path for cell in first_cells for path in re.findall(r"`(.+?)`", cell)]
+    assert len(mapped) == len(set(mapped))
+    assert places_that_need_a_line() - set(mapped) == set()
+    assert [path for path in mapped if not (ROOT / path).exists()] == []
+
+
+def paths_in(page: str) -> set[str]:
+    """Return the files and folders of the project that a page names between backticks."""
+    quoted = re.findall(r"`([^`\n]+)`", without_blocks(page))
+    tops = (
+        "vibesweep|tests|examples|search_spaces|docs|cluster|corpus|models|training|sweep|delivery"
+    )
+    return {text for text in quoted if re.fullmatch(rf"(?:{tops})/[\w/.-]+", text)}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != HISTORY])
+def test_paths_that_a_page_names_exist(page: str) -> None:
+    roots = (ROOT, ROOT / "vibesweep")
+    missing = [path for path in paths_in(page) if not any((r / path).exists() for r in roots)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", read(page))
+    here = (ROOT / page).parent
+    broken = [target for target in targets if "://" not in target and not (here / target).exists()]
+    assert broken == []
+
+
+# Commands
 
 
 def commands(page: str) -> list[str]:
-    """Return what is typed after ``vibesweep``, with or without ``python -m``, in shell blocks and in the middle of the text."""
+    """Return what is typed after ``vibesweep``, in shell blocks and in the middle of the text."""
     shown = "".join(blocks(page, "sh")).splitlines()
-    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
-    quoted = [
-        code
-        for code in re.findall(r"`([^`]+)`", text)
-        if code.startswith(("vibesweep ", "python -m vibesweep "))
-    ]
+    starts = ("vibesweep ", "python -m vibesweep ")
+    quoted = re.findall(r"`([^`]+)`", without_blocks(page))
+    lines = [*shown, *(code for code in quoted if code.startswith(starts))]
     return [
         typed
-        for line in [*shown, *quoted]
+        for line in lines
         for typed in re.findall(r"(?<![\w/.~-])vibesweep (\w[^'#&|]*)", line)
     ]
 
@@ -91,7 +163,6 @@ def test_commands_have_the_verbs_and_options_that_are_shown(page: str) -> None:
         verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page: str) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
-    assert [t for t in targets if "://" not in t and not ((ROOT / page).parent / t).exists()] == []
+def test_commands_are_found_in_blocks_and_in_text() -> None:
+    assert "run search_spaces/lr_opt.py" in commands("README.md")
+    assert any(typed.startswith("show ") for typed in commands("docs/watching.md"))
