@@ -32,14 +32,6 @@ def test_the_order_of_parts_plays_no_part() -> None:
     assert added_up(parts).covariance == pytest.approx(added_up(parts[::-1]).covariance, rel=1e-12)
 
 
-def test_rows_that_are_cut_have_the_moments_of_their_parts() -> None:
-    rows = np.random.default_rng(3).normal(size=(200, 12)) + np.arange(12)
-    cut, expected = Moments.of(rows, pairs=True).folded(3), Moments.of(rows.reshape(-1, 4))
-    assert cut.count == expected.count
-    assert cut.mean == pytest.approx(expected.mean, rel=1e-12)
-    assert cut.products == pytest.approx(expected.products, rel=1e-12)
-
-
 def test_nothing_has_no_spread() -> None:
     nothing = added_up([Moments.none(3), Moments.of(np.zeros((0, 3)))])
     assert nothing.count == 0

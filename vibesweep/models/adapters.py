@@ -1,112 +1,146 @@
-"""What a trial trains of a model: LoRA through peft, everything, or everything above the lowest layers."""
+"""What a trial trains of its base: LoRA adapters (peft), all weights, or the upper layers only."""
 
 from __future__ import annotations
 
 import copy
 import re
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
+from torch import Tensor, nn
 
-from vibesweep.config import LORA_PARTS, METHODS, TrialSettings
+from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 
 if TYPE_CHECKING:
-    from vibesweep.models.family import SpeechModel
+    from vibesweep.models.speech_model import SpeechModel
 
 LORA_TARGETS = ("attention", "attention+mlp")
-"""What a model family knows by name; anything else is read as a regular expression."""
+"""Targets that every model family has a pattern for; any other is read as a regular expression."""
 
 LAYERS_SHOWN = 6
-"""Names that an error shows of the layers a pattern could have matched."""
+"""Number of layer names in the error about a pattern that matches none."""
 
 
 def for_trial(base: SpeechModel, settings: TrialSettings) -> nn.Module:
-    """Make a trial's own model of a base that stays as it is.
+    """Make a trial's own model; the base itself is left as it is.
 
-    Weights that the trial does not train are shared with the base, so a LoRA trial costs no more memory than its adapters.
+    With ``lora`` the model shares with the base all weights that it does not train, so that it
+    needs memory for little more than its adapters. ``full`` and ``freeze`` copy the whole base.
 
     Raises:
-        ModelError: the method is unknown or its settings do not fit the model.
+        ModelError: the settings do not fit the model.
     """
     if settings.method == "lora":
         return _with_lora(base, settings)
-    if settings.method == "full":
-        return _copied(base)
+    model = copy.deepcopy(base)
+    model.requires_grad_(True)
     if settings.method == "freeze":
-        model = _copied(base)
         model.freeze_lowest(settings.freeze_layers)
-        return model
-    raise ModelError(
-        f"there is no method {settings.method!r}",
-        where="method",
-        fix=f"choose one of {', '.join(METHODS)}",
-    )
+    return model
+
+
+def load_trained(
+    base: SpeechModel, settings: TrialSettings, tensors: Mapping[str, Tensor], where: str
+) -> nn.Module:
+    """Make a trial's model and copy the tensors into it that the trial has trained.
+
+    Args:
+        base: the base that the trial fine-tuned.
+        settings: what the trial was trained with.
+        tensors: the trained parameters by their names in the trial's model, and no others.
+        where: where the tensors come from, for errors.
+
+    Raises:
+        ModelError: the settings do not fit the base, or the tensors do not fit both.
+    """
+    model = for_trial(base, settings)
+    parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
+    if tensors.keys() != parameters.keys():
+        found = "the checkpoint holds other parameters than its settings train"
+        raise ModelError(found, where=where)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            _check_shape(name, tensors[name], parameter, where)
+            parameter.copy_(tensors[name])
+    return model
+
+
+def _check_shape(name: str, tensor: Tensor, parameter: Tensor, where: str) -> None:
+    if tensor.shape != parameter.shape:
+        shapes = f"{list(tensor.shape)}, and {list(parameter.shape)} in the base's model"
+        raise ModelError(f"the checkpoint's {name} has shape {shapes}", where=where)
 
 
 def merged(model: nn.Module) -> SpeechModel:
-    """Return the plain model with any LoRA added into its weights."""
+    """Return the plain speech model of a trial's model, with any LoRA added into its weights."""
     if isinstance(model, PeftModel):
-        # peft merges in place, and these weights are shared with the base
-        return cast("SpeechModel", copy.deepcopy(model).merge_and_unload())
+        # peft merges in place, but the base shares these weights
+        own = copy.deepcopy(model)
+        return cast("SpeechModel", own.merge_and_unload())
     return cast("SpeechModel", model)
 
 
 def plain_model(model: nn.Module) -> SpeechModel:
-    """Return the speech model in a trial's model: its own modules, LoRA inside them, nothing merged."""
-    return cast("SpeechModel", model.get_base_model() if isinstance(model, PeftModel) else model)
+    """Return the speech model inside a trial's model; LoRA stays in its layers, unmerged."""
+    if isinstance(model, PeftModel):
+        return cast("SpeechModel", model.get_base_model())
+    return cast("SpeechModel", model)
 
 
 def trained_parameters(model: nn.Module) -> tuple[int, int]:
-    """How many parameters are trained, and how many there are."""
-    sizes = [(part.numel(), part.requires_grad) for part in model.parameters()]
-    return sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
-
-
-def _copied(base: SpeechModel) -> SpeechModel:
-    model = copy.deepcopy(base)
-    model.requires_grad_(True)
-    return model
+    """Return how many parameters are trained, and how many the model has."""
+    parameters = list(model.parameters())
+    trained = sum(part.numel() for part in parameters if part.requires_grad)
+    total = sum(part.numel() for part in parameters)
+    return trained, total
 
 
 def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
-    if settings.lora_rank < 1:
-        raise ModelError(
-            f"lora_rank is {settings.lora_rank}", where="lora_rank", fix="choose 1 or more"
-        )
-    in_full = _parts(base, settings, "full")
-    own = {id(tensor) for part in in_full for tensor in base.get_submodule(part).parameters()}
-    shared = {
-        id(tensor): tensor
-        for tensor in (*base.parameters(), *base.buffers())
-        if id(tensor) not in own
-    }
-    config = lora_config(
-        settings, "|".join(re.escape(name) for name in adapted_layers(base, settings))
-    )
+    """Make a model with adapters, which shares the base's frozen weights."""
+    full_parts = _parts(base, settings, "full")
+    layers = adapted_layers(base, settings)
+    pattern = "|".join(map(re.escape, layers))
+    config = lora_config(settings, pattern)
+    unadapted = _copy_sharing_weights(base, full_parts)
     with warnings.catch_warnings():
-        # peft looks for the base's name on the hub to write it into the adapter's card; ours has none
+        # peft looks for the base on the hub, to name it on the adapter's card; ours is not there
         warnings.simplefilter("ignore", UserWarning)
-        model = cast(PeftModel, get_peft_model(copy.deepcopy(base, memo=dict(shared)), config))
-    for part in (
-        in_full
-    ):  # not by peft's modules_to_save, which would keep the frozen ones beside their copies
+        model = cast(PeftModel, get_peft_model(unadapted, config))
+    # peft's modules_to_save would keep the frozen weights of these parts beside their copies
+    for part in full_parts:
         plain_model(model).get_submodule(part).requires_grad_(True)
     return model
 
 
+def _copy_sharing_weights(base: SpeechModel, copied_parts: Iterable[str]) -> SpeechModel:
+    """Copy a base's modules and the weights of ``copied_parts``; share all its other weights."""
+    shared: dict[int, object] = {}
+    for tensor in (*base.parameters(), *base.buffers()):
+        shared[id(tensor)] = tensor
+    for name in copied_parts:
+        part = base.get_submodule(name)
+        for parameter in part.parameters():
+            shared.pop(id(parameter), None)
+    return copy.deepcopy(base, memo=shared)
+
+
 def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
-    """What peft is told of a trial's adapters, on the layers of these names or of this regular expression."""
-    alpha = (
-        settings.lora_rank * settings.lora_alpha_ratio
-        if settings.lora_alpha is None
-        else settings.lora_alpha
-    )
+    """Return peft's configuration of a trial's adapters.
+
+    Args:
+        settings: what the trial trains with.
+        layers: names of the adapted layers, or a regular expression of them.
+    """
+    alpha = settings.lora_alpha
+    if alpha is None:
+        alpha = settings.lora_rank * settings.lora_alpha_ratio
     return LoraConfig(
         r=settings.lora_rank,
-        lora_alpha=cast(int, alpha),  # peft divides it by the rank, or by its root; whole or not
+        lora_alpha=cast(int, alpha),  # peft only divides it by the rank or the rank's root
         lora_dropout=settings.lora_dropout,
         target_modules=layers,
         use_rslora=settings.lora_rslora,
@@ -115,52 +149,56 @@ def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
 
 
 def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:
-    """Names of the linear layers that LoRA adapts: what the targets match, less the heads and connectors where those are not LoRA's.
+    """Return the names of the linear layers that LoRA adapts.
+
+    They are those that the targets match, except in heads and connectors that are trained in full
+    or frozen.
 
     Raises:
-        ModelError: the pattern is none, or matches no linear layer; ``lora_head`` or ``lora_connectors`` is unknown.
+        ModelError: the targets match no linear layer, or the family lacks the heads or connectors
+            that ``lora_head`` or ``lora_connectors`` is set for.
     """
-    named = settings.lora_targets in LORA_TARGETS
-    try:
-        pattern = re.compile(
-            base.lora_pattern(settings.lora_targets) if named else settings.lora_targets
-        )
-    except re.error as error:
-        found = f"{settings.lora_targets!r} is no regular expression: {error}"
-        raise ModelError(
-            found, where="lora_targets", fix=f"mend it, or choose one of {', '.join(LORA_TARGETS)}"
-        ) from error
-    closed = tuple(f"{part}." for how in ("full", "frozen") for part in _parts(base, settings, how))
-    layers = [
-        name
-        for name, module in base.named_modules()
-        if isinstance(module, nn.Linear) and not f"{name}.".startswith(closed)
-    ]
-    matched = [name for name in layers if pattern.fullmatch(name)]
+    targets = settings.lora_targets
+    pattern = base.lora_pattern(targets) if targets in LORA_TARGETS else targets
+    layers = _layers_open_to_lora(base, settings)
+    matched = [name for name in layers if re.fullmatch(pattern, name)]
     if not matched:
-        shown = ", ".join(layers[:: max(len(layers) // LAYERS_SHOWN, 1)][:LAYERS_SHOWN])
-        found = (
-            f"there are no LoRA targets {settings.lora_targets!r}: no linear layer has such a name"
-        )
-        fix = f"choose {', '.join(LORA_TARGETS)} or an expression for whole names such as {shown}"
-        raise ModelError(found, where="lora_targets", fix=fix)
+        raise _nothing_matched(targets, layers)
     return matched
 
 
+def _layers_open_to_lora(base: SpeechModel, settings: TrialSettings) -> list[str]:
+    """Return the names of all linear layers outside of the parts in full and the frozen parts."""
+    closed_parts = _parts(base, settings, "full") + _parts(base, settings, "frozen")
+    prefixes = tuple(f"{part}." for part in closed_parts)
+    linear = [name for name, module in base.named_modules() if isinstance(module, nn.Linear)]
+    return [name for name in linear if not f"{name}.".startswith(prefixes)]
+
+
+def _nothing_matched(targets: str, layers: Sequence[str]) -> ModelError:
+    stride = max(len(layers) // LAYERS_SHOWN, 1)
+    examples = ", ".join(layers[::stride][:LAYERS_SHOWN])
+    return ModelError(
+        f"there are no LoRA targets {targets!r}: no linear layer has such a name",
+        where="lora_targets",
+        fix=f"choose {', '.join(LORA_TARGETS)} or an expression for whole names such as {examples}",
+    )
+
+
 def _parts(base: SpeechModel, settings: TrialSettings, how: str) -> list[str]:
-    """The heads and connectors that are trained in this way."""
+    """Return the names of the heads and connectors that are trained in this way.
+
+    Raises:
+        ModelError: a setting is about parts that the family does not have.
+    """
     chosen: list[str] = []
-    for name, parts in (("lora_head", base.heads), ("lora_connectors", base.connectors)):
-        setting = getattr(settings, name)
-        if setting not in LORA_PARTS:
-            raise ModelError(
-                f"there is no {name} {setting!r}",
-                where=name,
-                fix=f"choose one of {', '.join(LORA_PARTS)}",
-            )
-        if not parts and setting != "lora":
-            raise ModelError(
-                f"the family {base.family!r} has none", where=name, fix="choose 'lora'"
-            )
-        chosen += parts if setting == how else ()
+    for name, choice, parts in (
+        ("lora_head", settings.lora_head, base.heads),
+        ("lora_connectors", settings.lora_connectors, base.connectors),
+    ):
+        if not parts and choice != "lora":
+            found = f"the family {base.family!r} has none"
+            raise ModelError(found, where=name, fix="choose 'lora'")
+        if choice == how:
+            chosen += parts
     return chosen

@@ -1,17 +1,18 @@
-"""The diffusion objective: how latents are noised, what the head must predict, and how it is run backwards to sample.
+"""The diffusion objective: how latents are noised, what the head predicts, and how to sample.
 
 Shapes: ``N`` noised latents (patches x noise repeats), ``D`` latent size, ``H`` hidden size.
 
-Both objectives take *levels* in (0, 1), uniform where training draws them and a stratified grid where validation does, and turn them
-into the times that the head sees. One place for both keeps the direction of time and its range right: transformers' own VibeVoice
-loss draws from the first ten of a thousand steps, and a fresh diffusers scheduler runs backwards until told otherwise.
+Both objectives take *levels* in (0, 1) and map them to the times that the head sees. Training draws
+uniform levels, validation takes a stratified grid. Doing this in one place keeps the direction and
+the range of time right: transformers' own VibeVoice loss draws from the first ten of a thousand
+steps only, and a fresh diffusers scheduler runs backwards until ``set_timesteps`` is called.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -20,10 +21,27 @@ from torch import Tensor
 from vibesweep.errors import ModelError
 
 HEAD_TIME_SCALE = 1_000
-"""The head's sinusoidal embedding is made for times from 0 to 1,000 (VibeVoice's number of diffusion steps)."""
+"""The head's sinusoidal embedding expects times from 0 to 1,000 (VibeVoice's diffusion steps)."""
+
+LAST_STEP = HEAD_TIME_SCALE - 1
+"""The noisiest of VibeVoice's steps, which are numbered from 0."""
+
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+
+LEVEL_MARGIN = 1e-4
+"""Levels keep this distance from 0 and 1, where a logit-normal time has an infinite logit."""
+
+COSINE_OFFSET = 0.008
+"""Keeps the first betas of the cosine schedule from vanishing (Nichol and Dhariwal 2021)."""
+
+LARGEST_BETA = 0.999
+"""Cap on each beta, as in diffusers' ``squaredcos_cap_v2``."""
 
 Predict = Callable[[Tensor, Tensor], Tensor]
-"""(noisy [N, D], times [N]) to the head's prediction [N, D]."""
+"""(noisy latents [N, D], times [N]) to the head's prediction [N, D]."""
+
+Head = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(noisy latents [N, D], times [N], conditions [N, H]) to the head's prediction [N, D]."""
 
 
 class Objective(Protocol):
@@ -33,68 +51,110 @@ class Objective(Protocol):
         """Map levels [N] in (0, 1) to the head's times [N]."""
 
     def corrupt(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix latents [N, D] with noise [N, D] at times [N]; return what the head sees and what it must say, both [N, D]."""
+        """Mix latents [N, D] with noise [N, D] at times [N].
+
+        Returns:
+            The head's input [N, D] and its target [N, D].
+        """
 
     def sample(self, predict: Predict, noise: Tensor, steps: int) -> Tensor:
-        """Run the head from pure noise [N, D] to latents [N, D] in so many evaluations."""
+        """Turn pure noise [N, D] into latents [N, D] with ``steps`` evaluations of the head."""
 
 
 class Flow:
-    """Rectified flow: a straight line from noise at 0 to data at 1; the head says its velocity (Liu et al. 2022, eq. 1)."""
+    """Rectified flow: a straight line from noise at time 0 to data at the last time.
+
+    The head predicts the velocity along it (Liu et al. 2022, eq. 1).
+    """
 
     def times(self, levels: Tensor) -> Tensor:
-        """Logit-normal times, which dwell where the velocity is hard to tell (Esser et al. 2024, section 3.1)."""
-        return torch.sigmoid(torch.special.ndtri(levels)) * HEAD_TIME_SCALE
+        """Map levels [N] to logit-normal times [N] (Esser et al. 2024, section 3.1).
+
+        They are densest in the middle, where the velocity is hardest to predict.
+        """
+        logits = torch.special.ndtri(levels)
+        return torch.sigmoid(logits) * HEAD_TIME_SCALE
 
     def corrupt(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """x_t = (1 - t) noise + t latents, and the velocity latents - noise."""
-        share = (times / HEAD_TIME_SCALE)[:, None]
-        return (1 - share) * noise + share * latents, latents - noise
+        """Return x_t = (1 - t) noise + t latents and the velocity latents - noise, both [N, D]."""
+        data_share = times[:, None] / HEAD_TIME_SCALE
+        noise_share = 1 - data_share
+        noisy = noise_share * noise + data_share * latents
+        velocity = latents - noise
+        return noisy, velocity
 
     def sample(self, predict: Predict, noise: Tensor, steps: int) -> Tensor:
-        """Euler steps, each with the velocity at its middle time."""
+        """Integrate from noise [N, D] by Euler steps, each with the velocity at its middle time."""
+        count = len(noise)
         current = noise
         for step in range(steps):
-            times = torch.full(
-                (len(noise),), (step + 0.5) / steps * HEAD_TIME_SCALE, device=noise.device
-            )
-            current = current + predict(current, times) / steps
+            middle = (step + 0.5) / steps
+            time = middle * HEAD_TIME_SCALE
+            times = torch.full((count,), time, device=noise.device)
+            velocity = predict(current, times)
+            current = current + velocity / steps
         return current
 
 
 class VPrediction:
-    """VibeVoice's own: 1,000 cosine steps, v-prediction (Salimans and Ho 2022, appendix D; Nichol and Dhariwal 2021, eq. 17)."""
+    """VibeVoice's own objective: v-prediction over 1,000 steps of the cosine schedule.
+
+    Salimans and Ho 2022, appendix D, for v; Nichol and Dhariwal 2021, eq. 17, for the schedule.
+    """
 
     def __init__(self) -> None:
-        """Tabulate the cumulative signal shares, with every beta capped at 0.999 as diffusers' ``squaredcos_cap_v2`` has it."""
-        grid = torch.arange(HEAD_TIME_SCALE + 1, dtype=torch.float64) / HEAD_TIME_SCALE
-        curve = torch.cos((grid + 0.008) / 1.008 * math.pi / 2) ** 2
-        betas = (1 - curve[1:] / curve[:-1]).clamp_max(0.999)
-        self._signal_shares = torch.cumprod(1 - betas, 0).float()
-
-    def _mix(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        share = self._signal_shares.to(times.device)[times.long()][:, None]
-        return share.sqrt(), (1 - share).sqrt()
+        steps = torch.arange(HEAD_TIME_SCALE + 1, dtype=torch.float64)
+        grid = steps / HEAD_TIME_SCALE
+        shifted = (grid + COSINE_OFFSET) / (1 + COSINE_OFFSET)
+        angles = shifted * math.pi / 2
+        signal_power = torch.cos(angles) ** 2
+        alphas = signal_power[1:] / signal_power[:-1]
+        betas = (1 - alphas).clamp_max(LARGEST_BETA)
+        signal_power = torch.cumprod(1 - betas, 0)
+        self._signal_power = signal_power.float()
 
     def times(self, levels: Tensor) -> Tensor:
-        """Every one of the steps 0 to 999, equally likely."""
-        return (levels * HEAD_TIME_SCALE).floor().clamp(0, HEAD_TIME_SCALE - 1)
+        """Map levels [N] to the steps 0 to 999 [N], each equally likely."""
+        steps = (levels * HEAD_TIME_SCALE).floor()
+        return steps.clamp(0, LAST_STEP)
+
+    def amplitudes(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the factors a of the signal and b of the noise, both [N, 1], at times [N].
+
+        Everywhere a² + b² = 1.
+        """
+        table = self._signal_power.to(times.device)
+        steps = times.long()
+        signal_power = table[steps].unsqueeze(1)
+        noise_power = 1 - signal_power
+        return signal_power.sqrt(), noise_power.sqrt()
 
     def corrupt(self, latents: Tensor, noise: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """x_t = a latents + b noise, and v = a noise - b latents, where a² + b² = 1; time 0 is almost clean."""
-        signal, spread = self._mix(times)
-        return signal * latents + spread * noise, signal * noise - spread * latents
+        """Return x_t = a latents + b noise and v = a noise - b latents, both [N, D].
+
+        ``a`` and ``b`` are the :meth:`amplitudes`. Time 0 is almost clean.
+        """
+        signal, spread = self.amplitudes(times)
+        noisy = signal * latents + spread * noise
+        v = signal * noise - spread * latents
+        return noisy, v
 
     def sample(self, predict: Predict, noise: Tensor, steps: int) -> Tensor:
-        """Deterministic DDIM from the last step to the first (Song et al. 2021, eq. 12 with no added noise)."""
-        grid = torch.linspace(HEAD_TIME_SCALE - 1, 0, steps + 1, device=noise.device).round()
+        """Run deterministic DDIM from noise [N, D] (Song et al. 2021, eq. 12, no noise added)."""
+        count = len(noise)
+        grid = torch.linspace(LAST_STEP, 0, steps + 1, device=noise.device)
         current = noise
-        for now, after in itertools.pairwise(grid):
-            signal, spread = self._mix(now.expand(len(noise)))
-            v = predict(current, now.expand(len(noise)))
-            latents, implied_noise = signal * current - spread * v, spread * current + signal * v
-            next_signal, next_spread = self._mix(after.expand(len(noise)))
-            current = next_signal * latents + next_spread * implied_noise
+        for time, next_time in pairwise(grid.round()):
+            times = time.expand(count)
+            v = predict(current, times)
+            # v implies both the clean latents and the noise ...
+            signal, spread = self.amplitudes(times)
+            latents = signal * current - spread * v
+            implied_noise = spread * current + signal * v
+            # ... which the next step mixes again, with less noise
+            next_times = next_time.expand(count)
+            signal, spread = self.amplitudes(next_times)
+            current = signal * latents + spread * implied_noise
         return latents
 
 
@@ -102,57 +162,62 @@ OBJECTIVES: dict[str, type[Flow] | type[VPrediction]] = {"flow": Flow, "v": VPre
 
 
 def objective_named(name: str) -> Objective:
-    """Return the objective of that name.
+    """Return the objective of this name.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such objective.
     """
     if name not in OBJECTIVES:
-        raise ModelError(
-            f"there is no objective {name!r}", fix=f"choose one of {', '.join(OBJECTIVES)}"
-        )
+        known = ", ".join(OBJECTIVES)
+        raise ModelError(f"there is no objective {name!r}", fix=f"choose one of {known}")
     return OBJECTIVES[name]()
 
 
 def stratified_levels(count: int, offset: float) -> Tensor:
     """Spread ``count`` levels evenly over (0, 1) in a fixed, scattered order.
 
-    The golden ratio's multiples fill the interval evenly for every count, so neighbouring patches get unlike times and a short clip
-    covers the range as well as a long one.
+    Multiples of the golden ratio fill the interval evenly for every count. Neighbouring patches
+    therefore get different times, and a short clip covers the range as well as a long one.
 
     Args:
-        count: how many levels.
+        count: number of levels.
         offset: where the sequence starts, in [0, 1).
 
     Returns:
-        levels [count], float32, strictly between 0 and 1.
+        Levels [count], float32, strictly between 0 and 1.
     """
-    golden = (math.sqrt(5) - 1) / 2
-    levels = (torch.arange(count, dtype=torch.float64) * golden + offset) % 1.0
-    return levels.clamp(1e-4, 1 - 1e-4).float()
+    numbers = torch.arange(count, dtype=torch.float64)
+    positions = numbers * GOLDEN_RATIO + offset
+    levels = positions % 1.0
+    levels = levels.clamp(LEVEL_MARGIN, 1 - LEVEL_MARGIN)
+    return levels.float()
 
 
 def diffusion_loss(
-    head: Callable[[Tensor, Tensor, Tensor], Tensor],
+    head: Head,
     objective: Objective,
     latents: Tensor,
     conditions: Tensor,
     noise: Tensor,
     levels: Tensor,
 ) -> Tensor:
-    """Sum over the noised latents of the mean squared error of the head's prediction.
+    """Return the mean squared error of each prediction, summed over the noised latents.
 
     Args:
-        head: (noisy [N, D], times [N], conditions [N, H]) to predictions [N, D].
+        head: the diffusion head.
         objective: what the head predicts.
         latents: clean latents [N, D].
-        conditions: the backbone's hidden state *before* each latent [N, H]; the state at its own position has seen it.
+        conditions: the backbone's hidden state *before* each latent [N, H]. The state at the
+            latent's own position has already seen it.
         noise: standard normal [N, D].
-        levels: in (0, 1) [N].
+        levels: noise levels in (0, 1) [N].
 
     Returns:
         A scalar.
     """
     times = objective.times(levels)
     noisy, target = objective.corrupt(latents, noise, times)
-    return (head(noisy, times, conditions) - target).float().square().mean(-1).sum()
+    prediction = head(noisy, times, conditions)
+    errors = (prediction - target).float()
+    mean_squared_errors = errors.square().mean(-1)
+    return mean_squared_errors.sum()

@@ -1,4 +1,6 @@
-"""The random draws of a clip's batch, clip by clip: they depend neither on how clips are batched nor on how they are dealt out.
+"""The random draws of a clip's batch, each clip from a generator of its own.
+
+They depend neither on how clips are batched nor on which worker gets them.
 
 Shapes: ``P`` patches, ``N`` noised latents, ``D`` latent size.
 """
@@ -8,45 +10,81 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vibesweep.models.family import Augmentation
+from vibesweep.models.clips import Augmentation
+from vibesweep.models.diffusion import LEVEL_MARGIN
 
 LONGEST_SPAN_PATCHES = 6
-"""0.8 s: the longest stretch that masking hides at once is a long word (Park et al. 2019 hide 0.7 to 1 s)."""
+"""0.8 s, about one long word: the longest stretch masked at once (Park et al. 2019: 0.7 to 1 s)."""
 
 
 def clip_rng(clip: str, *numbers: int) -> np.random.Generator:
-    """A generator of one clip's own, seeded by its id after these numbers (a seed and an epoch, or which draw)."""
-    own = zlib.crc32(clip.encode())
-    return np.random.default_rng([*numbers, own] if numbers else own)
+    """Return a generator seeded by some numbers and a clip's id.
+
+    Args:
+        clip: the clip's id.
+        numbers: a seed and an epoch, or the number of a validation draw; none for draws that
+            depend on the clip alone.
+    """
+    clip_seed = zlib.crc32(clip.encode())
+    if not numbers:
+        return np.random.default_rng(clip_seed)
+    seeds = [*numbers, clip_seed]
+    return np.random.default_rng(seeds)
 
 
 def normal(rng: np.random.Generator, rows: int, columns: int) -> Tensor:
-    """Standard normal numbers [rows, columns]."""
-    return torch.from_numpy(rng.standard_normal((rows, columns), dtype=np.float32))
+    """Draw standard normal numbers [rows, columns], float32."""
+    values = rng.standard_normal((rows, columns), dtype=np.float32)
+    return torch.from_numpy(values)
 
 
 def training_levels(rng: np.random.Generator, count: int) -> Tensor:
-    """Uniform levels [N], strictly between 0 and 1."""
-    return torch.from_numpy(rng.random(count, dtype=np.float32)).clamp(1e-4, 1 - 1e-4)
+    """Draw uniform noise levels [N], float32, strictly between 0 and 1."""
+    values = rng.random(count, dtype=np.float32)
+    levels = torch.from_numpy(values)
+    return levels.clamp(LEVEL_MARGIN, 1 - LEVEL_MARGIN)
 
 
 def keep_mask(
     rng: np.random.Generator, patches: int, latent_size: int, augmentation: Augmentation
 ) -> Tensor:
-    """Draw what is left of a clip's latents [P, D]: 0 where one is hidden, which is the latents' mean, else 1.
+    """Draw a mask [P, D] of a clip's latents: 0 where a latent is hidden, else 1.
 
-    Spans of 1 to :data:`LONGEST_SPAN_PATCHES` are laid until the share of time is hidden, rounded to whole patches; the dimensions are
-    hidden in all of the clip.
+    A hidden latent becomes 0, which is the mean of the latents. Spans of 1 to
+    :data:`LONGEST_SPAN_PATCHES` patches are hidden until they cover the share of time, rounded to
+    whole patches. Dimensions are hidden throughout the clip.
     """
     kept = np.ones((patches, latent_size), dtype=np.float32)
-    wanted = round(augmentation.time_share * patches)
-    while (left := wanted - int((kept[:, 0] == 0).sum())) > 0:
-        span = min(int(rng.integers(1, LONGEST_SPAN_PATCHES + 1)), left)
-        start = int(rng.integers(patches - span + 1))
-        kept[start : start + span] = 0
-    if hidden := round(augmentation.dims_share * latent_size):
-        kept[:, rng.choice(latent_size, hidden, replace=False)] = 0
+    _hide_spans(kept, rng, augmentation.time_share)
+    _hide_dimensions(kept, rng, augmentation.dims_share)
     return torch.from_numpy(kept)
+
+
+def _hide_spans(kept: npt.NDArray[np.float32], rng: np.random.Generator, share: float) -> None:
+    """Set whole patches of a mask [P, D] to 0, in spans that may overlap."""
+    patches = len(kept)
+    wanted = round(share * patches)
+    missing = wanted
+    while missing > 0:
+        drawn_length = rng.integers(1, LONGEST_SPAN_PATCHES, endpoint=True)
+        length = min(int(drawn_length), missing)
+        last_start = patches - length
+        start = int(rng.integers(last_start + 1))
+        end = start + length
+        kept[start:end] = 0
+        hidden = int((kept[:, 0] == 0).sum())
+        missing = wanted - hidden
+
+
+def _hide_dimensions(kept: npt.NDArray[np.float32], rng: np.random.Generator, share: float) -> None:
+    """Set whole columns of a mask [P, D] to 0."""
+    latent_size = kept.shape[1]
+    count = round(share * latent_size)
+    if count == 0:
+        return
+    hidden = rng.choice(latent_size, count, replace=False)
+    kept[:, hidden] = 0

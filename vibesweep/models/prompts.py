@@ -1,4 +1,4 @@
-"""Voice prompts: who speaks where, so that a clip's prompt can come from another clip of the same person.
+"""Voice prompts: who speaks where, so that a prompt can come from another clip of the same person.
 
 Shapes: ``P`` patches, ``D`` latent size.
 """
@@ -6,98 +6,130 @@ Shapes: ``P`` patches, ``D`` latent size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from vibesweep.models.family import EncodedClip
+from vibesweep.models.clips import EncodedClip
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.schema import ClipTurn
 
 SHORTEST_PROMPT_PATCHES = 4
-"""Half a second: less says nothing about a voice."""
+"""Half a second; a shorter stretch says nothing about a voice."""
 
 
 def stretches(
     turns: Sequence[ClipTurn], people: Sequence[str], rate_hz: float, patches: int
 ) -> tuple[tuple[int, int, int], ...]:
-    """(slot, first patch, one past the last patch) of each turn.
+    """Return (slot, first patch, one past the last patch) of each turn.
 
-    Where a corpus does not tell the times, those of a dialogue were shared out by the texts' lengths, and the turn before or after
-    reaches into them. Of such a turn the middle half is taken, which is that person's far more often.
+    Where a corpus gives no times, a dialogue's turns got theirs from the lengths of their texts,
+    and the neighbouring speaker may reach into them. Of such a turn only the middle half is taken.
 
     Args:
-        turns: of a clip.
-        people: who speak in it, by slot.
+        turns: the clip's turns.
+        people: its speakers, by slot.
         rate_hz: patches a second.
-        patches: of the whole clip.
+        patches: patches of the whole clip.
     """
+    single_speaker = len(people) == 1
     found = []
     for turn in turns:
-        start, end = (
-            min(round(time_s * rate_hz), patches)
-            for time_s in _certain(turn, alone=len(people) == 1)
-        )
+        start_s, end_s = _reliable_span_s(turn, single_speaker)
+        start = min(round(start_s * rate_hz), patches)
+        end = min(round(end_s * rate_hz), patches)
         found.append((people.index(turn.speaker), start, end))
     return tuple(found)
 
 
-def _certain(turn: ClipTurn, alone: bool) -> tuple[float, float]:
-    """Start and end in seconds of what is likely to be that person's."""
-    margin_s = 0.0 if turn.timed or alone else (turn.end_s - turn.start_s) / 4
+def _reliable_span_s(turn: ClipTurn, single_speaker: bool) -> tuple[float, float]:
+    """Return start and end, in seconds, of the part of a turn that is most likely its speaker's."""
+    if turn.timed or single_speaker:
+        return turn.start_s, turn.end_s
+    margin_s = (turn.end_s - turn.start_s) / 4
     return turn.start_s + margin_s, turn.end_s - margin_s
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """A person's latents [P, D] in one turn of a clip."""
+
+    clip_id: str
+    latents: Tensor
+
+
 class PromptBank:
-    """Who speaks where, so that a clip's voice prompt can come from another clip of the same person, never from the clip itself."""
+    """The stretches of each person, from which voice prompts are drawn.
+
+    A clip's prompt comes from another clip of the same person, never from the clip itself.
+    """
 
     def __init__(self, examples: Sequence[EncodedClip], longest_patches: int) -> None:
-        """Collect the stretches of every person that are long enough to show a voice."""
+        """Collect each person's stretches that are long enough to show a voice.
+
+        Args:
+            examples: the clips that prompts may come from.
+            longest_patches: largest length of a prompt.
+        """
         self._longest_patches = longest_patches
-        self._stretches: dict[str, list[tuple[str, Tensor]]] = {}
-        for example in examples:
-            for slot, start, end in example.stretches:
-                if end - start >= SHORTEST_PROMPT_PATCHES:
-                    self._stretches.setdefault(example.people[slot], []).append(
-                        (example.id, example.latents[start:end])
-                    )
+        self._stretches: dict[str, list[_Stretch]] = {}
+        for clip in examples:
+            for slot, start, end in clip.stretches:
+                if end - start < SHORTEST_PROMPT_PATCHES:
+                    continue
+                person = clip.people[slot]
+                stretch = _Stretch(clip.id, clip.latents[start:end])
+                self._stretches.setdefault(person, []).append(stretch)
 
     def draw(self, example: EncodedClip, slot: int, rng: np.random.Generator) -> Tensor | None:
-        """Draw a prompt [<= prompt_patches, D] of a clip's speaker: of the recording that the corpus names, or from another clip.
+        """Draw a prompt [P, D] for one of a clip's speakers.
 
-        None where there is neither.
+        It is cut at random from the recording that the corpus names as that speaker's prompt, or
+        else from a stretch of another clip.
+
+        Returns:
+            At most ``longest_patches`` latents, or ``None`` where the speaker has neither.
         """
-        stretch = (
-            example.prompts[slot]
-            if slot in example.prompts
-            else self._elsewhere(example.people[slot], example.id, rng)
-        )
-        if stretch is None:
+        latents = example.prompts.get(slot)
+        if latents is None:
+            person = example.people[slot]
+            latents = self._from_another_clip(person, example.id, rng)
+        if latents is None:
             return None
-        start = int(rng.integers(max(len(stretch) - self._longest_patches, 0) + 1))
-        return stretch[start : start + self._longest_patches]
+        spare = max(len(latents) - self._longest_patches, 0)
+        start = int(rng.integers(spare + 1))
+        end = start + self._longest_patches
+        return latents[start:end]
 
-    def _elsewhere(self, person: str, clip: str, rng: np.random.Generator) -> Tensor | None:
-        """A stretch of that person in another clip; None where there is no other."""
-        others = self._stretches.get(person, [])
-        if all(owner == clip for owner, _ in others):
+    def _from_another_clip(
+        self, person: str, clip_id: str, rng: np.random.Generator
+    ) -> Tensor | None:
+        """Draw a stretch [P, D] of this person in another clip; ``None`` where there is none."""
+        candidates = self._stretches.get(person, [])
+        if all(stretch.clip_id == clip_id for stretch in candidates):
             return None
-        owner, stretch = others[rng.integers(len(others))]
-        while owner == clip:
-            owner, stretch = others[rng.integers(len(others))]
-        return stretch
+        while True:
+            index = rng.integers(len(candidates))
+            stretch = candidates[index]
+            if stretch.clip_id != clip_id:
+                return stretch.latents
 
     def longest(self) -> dict[str, Tensor]:
-        """Each person's longest stretch, cut to a prompt; people in order of how much they speak."""
-        spoken = {
-            person: sum(len(part) for _, part in parts) for person, parts in self._stretches.items()
-        }
-        ranked = sorted(spoken, key=lambda person: (-spoken[person], person))
-        return {
-            person: max((part for _, part in self._stretches[person]), key=len)[
-                : self._longest_patches
-            ]
-            for person in ranked
-        }
+        """Return each person's longest stretch, cut to a prompt; who speaks most comes first."""
+        longest = {}
+        for person in self._by_spoken_patches():
+            latents = [stretch.latents for stretch in self._stretches[person]]
+            prompt = max(latents, key=len)
+            longest[person] = prompt[: self._longest_patches]
+        return longest
+
+    def _by_spoken_patches(self) -> list[str]:
+        """Return the people, those with the most patches first, equals by name."""
+        spoken = {}
+        for person, stretches_of_person in self._stretches.items():
+            spoken[person] = sum(len(stretch.latents) for stretch in stretches_of_person)
+        by_name = sorted(spoken)
+        return sorted(by_name, key=lambda person: spoken[person], reverse=True)

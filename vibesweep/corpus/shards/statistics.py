@@ -1,4 +1,6 @@
-"""Means and covariances of what does not fit into memory: one pass, part by part, in any order of the parts.
+"""Means and covariances of data that does not fit into memory, in one pass over its parts.
+
+The order of the parts plays no role.
 
 Shapes: ``N`` rows, ``W`` columns.
 """
@@ -16,14 +18,21 @@ import numpy.typing as npt
 from safetensors.numpy import load, save
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """How many rows were seen, their mean [W], and the sum of their products about it: of each column [W], or of all pairs [W, W].
+    """Number of rows, their mean, and the sum of products of their deviations from it.
 
-    Parts are added by the update of Chan, Golub and LeVeque (1983), which unlike plain sums of squares loses no digits where the mean
-    is large against the spread.
+    Two of them are added by the update of Chan, Golub and LeVeque (1983). Unlike plain sums of
+    squares it loses no digits where the mean is large against the spread.
+
+    Attributes:
+        count: number of rows seen, N.
+        mean: mean of each column [W].
+        products: sum over the rows of the squared deviations of each column [W], or of the
+            products of deviations of all pairs of columns [W, W].
     """
 
     count: int
@@ -32,59 +41,70 @@ class Moments:
 
     @classmethod
     def none(cls, width: int, *, pairs: bool = False) -> Moments:
-        """Of no rows at all."""
-        return cls(0, np.zeros(width), np.zeros((width, width) if pairs else width))
+        """Return the moments of no rows, with products [W], or [W, W] where ``pairs`` is set."""
+        mean = np.zeros(width)
+        products = np.zeros((width, width) if pairs else width)
+        return cls(0, mean, products)
 
     @classmethod
-    def of(cls, rows: npt.NDArray[np.floating[Any]], *, pairs: bool = False) -> Moments:
-        """Of rows [N, W]; those of one clip or one row group, which fit into memory as float64."""
-        if not len(rows):
-            return cls.none(rows.shape[1], pairs=pairs)
-        exact = rows.astype(np.float64)
-        mean = exact.mean(axis=0)
-        exact -= mean
-        return cls(len(rows), mean, exact.T @ exact if pairs else np.square(exact).sum(axis=0))
+    def of(cls, rows: Rows, *, pairs: bool = False) -> Moments:
+        """Return the moments of rows [N, W], with products [W], or [W, W] where ``pairs`` is set.
+
+        The rows are copied as float64, so pass those of one clip or one row group at a time.
+        """
+        count, width = rows.shape
+        if not count:
+            return cls.none(width, pairs=pairs)
+        deviations = rows.astype(np.float64)
+        mean = deviations.mean(axis=0)
+        deviations -= mean
+        if pairs:
+            return cls(count, mean, deviations.T @ deviations)
+        squares = np.square(deviations)
+        return cls(count, mean, squares.sum(axis=0))
 
     def __add__(self, other: Moments) -> Moments:
-        """Of the rows of both."""
+        """Return the moments of the rows of both; both must have products of the same shape."""
+        if not other.count:
+            return self
+        if not self.count:
+            return other
         count = self.count + other.count
-        if not self.count or not other.count:
-            return self if self.count else other
-        apart = other.mean - self.mean
-        between = np.outer(apart, apart) if self.products.ndim == 2 else np.square(apart)
-        mean = self.mean + apart * (other.count / count)
-        return Moments(
-            count,
-            mean,
-            self.products + other.products + between * (self.count * other.count / count),
-        )
-
-    def folded(self, parts: int) -> Moments:
-        """Of the rows that come of cutting each row into so many equal parts; of pairs only these moments know enough."""
-        means, spreads = self.mean.reshape(parts, -1), np.diagonal(self.products).reshape(parts, -1)
-        mean = means.mean(axis=0)
-        return Moments(
-            self.count * parts,
-            mean,
-            spreads.sum(axis=0) + self.count * np.square(means - mean).sum(axis=0),
-        )
+        shift = other.mean - self.mean
+        other_share = other.count / count
+        mean = self.mean + shift * other_share
+        if self.products.ndim == 2:
+            between = np.outer(shift, shift)
+        else:
+            between = np.square(shift)
+        weight = self.count * other.count / count
+        products = self.products + other.products
+        products += between * weight
+        return Moments(count, mean, products)
 
     def to_bytes(self) -> bytes:
-        """As safetensors, in double precision."""
-        return save({"count": np.array([self.count]), "mean": self.mean, "products": self.products})
+        """Write them as safetensors, in double precision."""
+        arrays = {
+            "count": np.array([self.count]),
+            "mean": self.mean,
+            "products": self.products,
+        }
+        return save(arrays)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Moments:
-        """The moments of such bytes."""
-        found = load(content)
-        return cls(int(found["count"][0]), found["mean"], found["products"])
+        """Read what :meth:`to_bytes` wrote."""
+        arrays = load(content)
+        (count,) = arrays["count"]
+        return cls(int(count), arrays["mean"], arrays["products"])
 
     @property
     def covariance(self) -> Array:
-        """The variance of each column [W], or the covariance matrix [W, W], of all rows seen (divided by their number)."""
-        return self.products / max(self.count, 1)
+        """Population variance of each column [W], or covariance matrix [W, W] of all rows seen."""
+        divisor = max(self.count, 1)
+        return self.products / divisor
 
 
 def added_up(parts: Iterable[Moments]) -> Moments:
-    """The moments of one or more parts together."""
+    """Return the moments of one or more parts together."""
     return functools.reduce(operator.add, parts)

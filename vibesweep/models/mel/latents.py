@@ -1,11 +1,9 @@
-"""Log-mel patches to latents and back, by a principal component analysis that is fitted once, with its base.
+"""Log-mel patches to latents and back, by a principal component analysis fitted once with its base.
 
 Shapes: ``T`` frames, ``P`` patches, ``F`` frames a patch, ``M`` mel bins, ``D`` latent size.
 """
 
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +12,15 @@ from vibesweep.corpus.shards.statistics import Moments
 
 
 class PatchCodec(nn.Module):
-    """Projects patches of ``F`` frames x ``M`` bins to ``D`` latents of unit overall spread, and back.
+    """Project patches of ``F`` frames x ``M`` bins to ``D`` latents of unit spread, and back.
 
-    It takes the place of VibeVoice's learned acoustic tokenizer: same rate (7.5 Hz), same latent size, no weights to download.
+    It takes the place of VibeVoice's learned acoustic tokenizer: the same rate (7.5 Hz) and the
+    same latent size, but no weights to download.
+
+    Attributes:
+        mean: mean of the training patches [F*M].
+        basis: principal axes of the training patches [F*M, D], the largest variance first.
+        scale: root mean square of the kept components (a scalar).
     """
 
     mean: Tensor
@@ -24,7 +28,7 @@ class PatchCodec(nn.Module):
     scale: Tensor
 
     def __init__(self, frames_per_patch: int, n_mels: int, latent_size: int) -> None:
-        """Make an unfitted codec of these sizes; :meth:`fit` or ``load_state_dict`` fills it."""
+        """Make an unfitted codec; :meth:`fit` or ``load_state_dict`` fills it."""
         super().__init__()
         self.frames_per_patch = frames_per_patch
         self.n_mels = n_mels
@@ -34,27 +38,44 @@ class PatchCodec(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def patches(self, log_mel: Tensor) -> Tensor:
-        """Cut a log-mel [T, M] into whole patches [P, F*M]; up to F - 1 last frames are left out."""
+        """Cut a log-mel [T, M] into whole patches [P, F*M]; drop the up to F - 1 frames left."""
         count = len(log_mel) // self.frames_per_patch
-        return log_mel[: count * self.frames_per_patch].reshape(count, -1)
+        frames = count * self.frames_per_patch
+        whole = log_mel[:frames]
+        return whole.reshape(count, -1)
 
     def encode(self, log_mel: Tensor) -> Tensor:
-        """Log-mel [T, M] to latents [P, D]."""
-        return (self.patches(log_mel.float()) - self.mean) @ self.basis / self.scale
+        """Encode a log-mel [T, M] as latents [P, D]."""
+        patches = self.patches(log_mel.float())
+        centred = patches - self.mean
+        components = centred @ self.basis
+        return components / self.scale
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [P, D] to a log-mel [P*F, M]."""
-        return (latents * self.scale @ self.basis.T + self.mean).reshape(-1, self.n_mels)
+        """Decode latents [P, D] to a log-mel [P*F, M]."""
+        components = latents * self.scale
+        patches = components @ self.basis.T
+        patches += self.mean
+        return patches.reshape(-1, self.n_mels)
 
-    def fit(self, patches: Moments) -> float:
-        """Fit mean, principal axes and the one scale to the moments of pairs of training patches [P, F*M].
+    def fit(self, moments: Moments) -> float:
+        """Fit mean, principal axes and scale to the moments of training patches [P, F*M].
+
+        Args:
+            moments: count, mean [F*M] and covariance [F*M, F*M] of the patches (``pairs=True``).
 
         Returns:
             The share of the patches' variance that the latents keep.
         """
-        variances, axes = torch.linalg.eigh(torch.from_numpy(patches.covariance))
-        kept = self.basis.shape[1]
-        self.mean.copy_(torch.from_numpy(patches.mean))
-        self.basis.copy_(axes[:, -kept:].flip(1))
-        self.scale.copy_(variances[-kept:].mean().sqrt())
-        return cast(float, (variances[-kept:].sum() / variances.sum()).item())
+        covariance = torch.from_numpy(moments.covariance)
+        variances, axes = torch.linalg.eigh(covariance)  # the smallest variance first
+        latent_size = self.basis.shape[1]
+        kept_variances = variances[-latent_size:]
+        kept_axes = axes[:, -latent_size:]
+        mean_variance = kept_variances.mean()
+        mean = torch.from_numpy(moments.mean)
+        self.mean.copy_(mean)
+        self.basis.copy_(kept_axes.flip(1))
+        self.scale.copy_(mean_variance.sqrt())
+        share = kept_variances.sum() / variances.sum()
+        return float(share)

@@ -1,4 +1,4 @@
-"""A trial's checkpoint: what it trained, as safetensors, and how, as JSON. No pickle is written or read."""
+"""A trial's checkpoint: the weights it trained, as safetensors, and how, as JSON. No pickle."""
 
 from __future__ import annotations
 
@@ -9,62 +9,65 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import for_trial
-from vibesweep.models.family import SpeechModel
+from vibesweep.models.adapters import load_trained
+from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.training.state.pair import fetched_pair, read_card, read_pair, write_pair
+from vibesweep.training.parameters import trained_by_name
+from vibesweep.training.state.tensor_folder import (
+    fetched_tensors,
+    read_facts,
+    read_tensor_folder,
+    write_tensor_folder,
+)
 
-CARD = "checkpoint.json"
+CHECKPOINT_JSON = "checkpoint.json"
 
 
 def save_checkpoint(
     model: nn.Module, settings: TrialSettings, facts: dict[str, Any], folder: StorageAddress
 ) -> None:
-    """Write what the model trains, and only that; a checkpoint that is there is replaced.
+    """Write what the model trains, and only that, in place of an earlier checkpoint.
 
     Args:
-        model: of :func:`vibesweep.models.adapters.for_trial`.
-        settings: that it was made with.
-        facts: JSON that says where it stands (step, losses).
-        folder: of this checkpoint alone.
+        model: a model of :func:`vibesweep.models.adapters.for_trial`.
+        settings: the settings that it was made with.
+        facts: where the trial stands (step, losses), as JSON.
+        folder: a folder for this checkpoint alone.
     """
     trained = {
-        name: part.detach().cpu().contiguous()
-        for name, part in model.named_parameters()
-        if part.requires_grad
+        name: part.detach().cpu().contiguous() for name, part in trained_by_name(model).items()
     }
-    write_pair(
-        StoragePath.of(folder), CARD, trained, {"settings": dataclasses.asdict(settings), **facts}
-    )
+    content = {"settings": dataclasses.asdict(settings), **facts}
+    write_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON, trained, content)
 
 
-def saved_loss(folder: StorageAddress) -> float:
-    """Validation loss of what is saved there; infinite where nothing is."""
+def saved_best(folder: StorageAddress) -> tuple[float, int]:
+    """Return the validation loss and the step of the checkpoint there; ``(inf, 0)`` without one."""
     try:
-        return float(read_card(StoragePath.of(folder), CARD)["loss_val"])
+        facts = read_facts(StoragePath.of(folder), CHECKPOINT_JSON)
     except FileNotFoundError:
-        return math.inf
+        return math.inf, 0
+    return float(facts["loss_val"]), int(facts["step"])
 
 
 @contextmanager
 def fetched_checkpoint(folder: StorageAddress) -> Iterator[tuple[Path, TrialSettings]]:
-    """A checkpoint's safetensors file, on this machine for as long as the block lasts, and the settings it was trained with.
+    """Yield a checkpoint's safetensors file, on this machine while the block lasts, and settings.
 
     Raises:
-        ModelError: the checkpoint is not there.
+        ModelError: the checkpoint is missing or broken.
     """
     try:
-        with fetched_pair(StoragePath.of(folder), CARD) as (path, facts):
+        with fetched_tensors(StoragePath.of(folder), CHECKPOINT_JSON) as (path, facts):
             settings = TrialSettings(**facts["settings"])
             yield path, settings
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"the checkpoint cannot be read: {error}", where=str(folder)) from error
+        raise _unreadable(folder, error) from error
 
 
 def load_checkpoint(
@@ -76,20 +79,16 @@ def load_checkpoint(
         The model, the settings it was trained with, and the facts saved beside it.
 
     Raises:
-        ModelError: the checkpoint is not there or does not fit the base.
+        ModelError: the checkpoint is missing or broken, or does not fit the base.
     """
     try:
-        trained, facts = read_pair(StoragePath.of(folder), CARD)
+        trained, facts = read_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON)
         settings = TrialSettings(**facts.pop("settings"))
-        model = for_trial(base, settings)
-        parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
-        if trained.keys() != parameters.keys():
-            raise ModelError(
-                "the checkpoint holds other parameters than its settings train", where=str(folder)
-            )
-        with torch.no_grad():
-            for name, part in parameters.items():
-                part.copy_(trained[name])
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the checkpoint cannot be read: {error}", where=str(folder)) from error
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    model = load_trained(base, settings, trained, str(folder))
     return model, settings, facts
+
+
+def _unreadable(folder: StorageAddress, error: Exception) -> ModelError:
+    return ModelError(f"the checkpoint cannot be read: {error}", where=str(folder))
