@@ -295,7 +295,7 @@ def show(
     work: Work = ".",
 ) -> None:
     """Show a sweep's trials, best first."""
-    from vibesweep.sweep.record.record import find_sweep
+    from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.record.show import sweep_table
 
     record = find_sweep(sweep, work).read()
@@ -324,7 +324,7 @@ def export(
 ) -> None:
     """Write the best trial as a model folder, with its provenance, to be spoken with, tuned further or handed on."""
     from vibesweep.delivery.export import export as export_best
-    from vibesweep.sweep.record.record import find_sweep
+    from vibesweep.sweep.record import find_sweep
 
     export_best(find_sweep(sweep, work), out, layout)
     say(f"exported to {out}")
@@ -347,7 +347,7 @@ def convert(
     ] = None,
 ) -> None:
     """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take; weights stay the same to the bit."""
-    from vibesweep.models.vibevoice.convert import convert as write_again
+    from vibesweep.models.vibevoice.checkpoint.convert import convert as write_again
 
     write_again(checkpoint, out, tokenizer)
     say(f"converted to {out}")

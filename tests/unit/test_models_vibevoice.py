@@ -27,7 +27,8 @@ from vibesweep.models.bundle import located
 from vibesweep.models.family import Augmentation, EncodedClip, SpeechModel
 from vibesweep.models.vibevoice.batch import EncodedVibeVoiceClip, VibeVoiceBatch
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.models.vibevoice.model import VibeVoiceModel, transformers_name
+from vibesweep.models.vibevoice.checkpoint import transformers_name
+from vibesweep.models.vibevoice.model import VibeVoiceModel
 
 
 @pytest.fixture(scope="module", autouse=True)

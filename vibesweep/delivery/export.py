@@ -20,11 +20,11 @@ from vibesweep.models.adapters import merged
 from vibesweep.models.bundle import checkpoint_address, load_bundle, save_bundle
 from vibesweep.models.family import SpeechModel
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.models.vibevoice.layouts import LAYOUTS, write_layout
+from vibesweep.models.vibevoice.export.layouts import LAYOUTS, write_layout
 from vibesweep.models.vibevoice.rows import unit_rules
-from vibesweep.models.vibevoice.trained import Trained
+from vibesweep.models.vibevoice.export.trained import TrainedTensors
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.training.state.checkpoint import fetched_checkpoint, load_checkpoint
 
 ADAPTER, PROVENANCE = "adapter", "provenance.json"
@@ -34,7 +34,7 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     """Write the best trial of a sweep.
 
     For ``mel``, ``out`` then holds what :mod:`vibesweep.models.bundle` says and for LoRA ``adapter/``, which
-    ``PeftModel.from_pretrained(base, out / "adapter")`` loads; for VibeVoice, what :mod:`vibesweep.models.vibevoice.layouts` says.
+    ``PeftModel.from_pretrained(base, out / "adapter")`` loads; for VibeVoice, what :mod:`vibesweep.models.vibevoice.export.layouts` says.
     ``provenance.json`` is always there. An earlier export is replaced; any other folder with files is left alone.
 
     Args:
@@ -104,7 +104,7 @@ def _write_vibevoice(
         rules = unit_rules(record.shards, cast(Any, base.config).audio_config.vae_std)
     with fetched_checkpoint(checkpoint) as (file, settings):
         write_layout(
-            layout or next(iter(LAYOUTS)), Trained.read(base, file, settings, rules), out, address
+            layout or next(iter(LAYOUTS)), TrainedTensors.read(base, file, settings, rules), out, address
         )
 
 

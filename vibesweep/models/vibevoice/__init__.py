@@ -1,6 +1,7 @@
-"""Microsoft's VibeVoice, in transformers' layout.
+"""Microsoft's VibeVoice, on checkpoints in transformers' layout.
 
-``checkpoint`` finds one and reads its tensors, ``text`` renders scripts; ``encoder`` hears a corpus once, ``rows`` takes what the shards
-keep of it, ``batch`` makes sequences of it, ``model`` has the losses. ``trained`` reads what a trial leaves. ``names``, ``original``
-and ``convert`` are about the original repository's layout.
+``checkpoint`` opens a checkpoint and converts the original repository's; ``text`` turns scripts
+into token ids. ``encoder`` computes a corpus's features once, ``rows`` reads them from the shards,
+``batch`` makes sequences and ``model`` has the losses. ``speech`` synthesizes, ``export`` writes a
+trial's model in the layouts that others load.
 """

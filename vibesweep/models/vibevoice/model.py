@@ -38,7 +38,7 @@ from vibesweep.models.vibevoice.batch import (
     VibeVoiceBatch,
     VibeVoiceCollator,
 )
-from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.checkpoint import Checkpoint, transformers_name
 from vibesweep.models.vibevoice.rows import check_rows, encode_row, silence_of, unit_rules
 from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
 from vibesweep.storage import StorageAddress
@@ -46,10 +46,6 @@ from vibesweep.storage import StorageAddress
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.corpus.shards.schema import Clip
-
-INSIDE = "model."
-"""What transformers' names of all modules here begin with, but for ``lm_head``'s."""
-
 
 class VibeVoiceModel(Qwen2SpeechModel):
     """The language model, both connectors and the diffusion head of a checkpoint: all of it but the tokenizers of sound.
@@ -239,11 +235,6 @@ class VibeVoiceModel(Qwen2SpeechModel):
     def voice_prompts(self, examples: Sequence[EncodedClip]) -> dict[str, Tensor]:
         """None: VibeVoice is spoken with from recordings, and latents cannot be handed to its processor."""
         return {}
-
-
-def transformers_name(name: str) -> str:
-    """A parameter's name in transformers' ``VibeVoiceForConditionalGeneration``."""
-    return name if name.startswith("lm_head.") else INSIDE + name
 
 
 def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -1,9 +1,11 @@
-"""A script to token ids, by a VibeVoice checkpoint's own tokenizer and chat template.
+"""A script as token ids, by a VibeVoice checkpoint's own tokenizer and chat template.
 
-The sequence that the template renders, and every id before the first latent::
+The sequence that the template renders, up to the first latent of the speech::
 
-    system prompt   Voice input: Speaker 0: ⟨start⟩ ▒ ⟨end⟩ …   Text input: Speaker 0: …   Speech output: ⟨start⟩
-                    one ▒ for each latent of a voice prompt       the turns
+    system prompt
+    Voice input: Speaker 0: ⟨begin⟩ ▒ ⟨end⟩ …    one ▒ stands for a whole voice prompt
+    Text input: Speaker 0: …                     the turns
+    Speech output: ⟨begin⟩
 """
 
 from __future__ import annotations
@@ -16,19 +18,24 @@ from typing import Any, cast
 from transformers import AutoTokenizer
 
 from vibesweep.errors import ModelError
+from vibesweep.models.vibevoice.checkpoint.locate import reason_of
 
 MOST_SPEAKERS = 4
-"""What VibeVoice was trained for (Peng et al. 2025, section 1)."""
+"""The number of speakers that VibeVoice was trained for (Peng et al. 2025, section 1)."""
 
 TEMPLATE_SAMPLE = ((0, "One."), (1, "Two."))
+"""Two turns with which a checkpoint's template is tried."""
+
+_DOWNLOAD_AGAIN = "download the checkpoint again"
+_TAKE_ITS_TOKENIZER = "take the tokenizer that belongs to the checkpoint"
 
 Turns = Sequence[tuple[int, str]]
-"""(slot, text) of each turn; slots count from 0 in the order in which people first speak."""
+"""(speaker, text) of each turn; speakers count from 0 in the order in which they first speak."""
 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Token ids that are no text.
+    """Ids of the tokens that are not text.
 
     Attributes:
         begin: before the first latent of a stretch of sound.
@@ -44,89 +51,99 @@ class SpecialIds:
 
     @classmethod
     def of(cls, config: Any) -> SpecialIds:
-        """Those of a checkpoint."""
+        """Take the ids from a checkpoint's configuration."""
         return cls(
-            config.audio_bos_token_id,
-            config.audio_token_id,
-            config.audio_eos_token_id,
-            config.eos_token_id,
+            begin=config.audio_bos_token_id,
+            latent=config.audio_token_id,
+            end=config.audio_eos_token_id,
+            close=config.eos_token_id,
         )
 
 
 class TextLayout:
-    """Renders scripts; light enough to be sent to other processes."""
+    """Renders scripts as token ids; small enough to be sent to other processes."""
 
     def __init__(self, tokenizer: Any, special: SpecialIds) -> None:
-        self._tokenizer, self._special = tokenizer, special
+        self._tokenizer = tokenizer
+        self._special = special
 
     @classmethod
     def load(cls, folder: Path, config: Any) -> TextLayout:
-        """Load the tokenizer and the template of a checkpoint.
+        """Load the tokenizer and the chat template of a checkpoint.
 
         Raises:
-            ModelError: they cannot be read, there is no template, or the ids of the special tokens are not the configuration's.
+            ModelError: the tokenizer cannot be read, there is no template, or the ids do not
+                fit the configuration.
         """
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise ModelError(
-                f"its tokenizer cannot be read: {reason}",
+                f"its tokenizer cannot be read: {reason_of(error)}",
                 where=str(folder),
-                fix="download the checkpoint again",
+                fix=_DOWNLOAD_AGAIN,
             ) from error
-        tokenizer.chat_template = tokenizer.chat_template or _template(folder)
-        layout = cls(tokenizer, SpecialIds.of(config))
-        layout._check(folder, config)
-        return layout
-
-    def ids(self, turns: Turns, voiced: bool) -> list[int]:
-        """Every id before the first latent, with one latent's id for each slot's whole voice prompt, or with no voice prompts."""
-        heard: set[int] = set()
-        messages = []
-        for slot, text in turns:
-            content: list[dict[str, str]] = [{"type": "text", "text": text.strip()}]
-            if voiced and slot not in heard:
-                content.append({"type": "audio"})
-            heard.add(slot)
-            messages.append({"role": str(slot), "content": content})
-        # What looks like a control token in a transcript is text
-        rendered = self._tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=False, sanitize_control_tokens=True
-        )
-        return cast(list[int], rendered)
-
-    def bare(self, turns: Turns) -> list[int]:
-        """The ids with no voice prompts."""
-        return self.ids(turns, voiced=False)
-
-    def _check(self, folder: Path, config: Any) -> None:
-        if not self._tokenizer.chat_template:
+        if not tokenizer.chat_template:
+            tokenizer.chat_template = _read_template(folder)
+        if not tokenizer.chat_template:
             raise ModelError(
                 "it has no chat template",
                 where=str(folder),
-                fix="download the checkpoint again, with its chat_template.jinja",
+                fix=f"{_DOWNLOAD_AGAIN}, with its chat_template.jinja",
             )
-        special = self._special
+        layout = cls(tokenizer, SpecialIds.of(config))
+        layout._check_ids(folder, config)
+        return layout
+
+    def ids(self, turns: Turns, voiced: bool) -> list[int]:
+        """Return every id before the first latent of the speech.
+
+        Args:
+            turns: the script.
+            voiced: whether each speaker has a voice prompt, for which one ``latent`` id stands.
+        """
+        prompted: set[int] = set()
+        messages = []
+        for speaker, text in turns:
+            content: list[dict[str, str]] = [{"type": "text", "text": text.strip()}]
+            if voiced and speaker not in prompted:
+                content.append({"type": "audio"})
+                prompted.add(speaker)
+            messages.append({"role": str(speaker), "content": content})
+        # Control tokens that are spelt out in a transcript are encoded as ordinary text
+        ids = self._tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, sanitize_control_tokens=True
+        )
+        return cast(list[int], ids)
+
+    def bare(self, turns: Turns) -> list[int]:
+        """Return the ids of a script without voice prompts."""
+        return self.ids(turns, voiced=False)
+
+    def _check_ids(self, folder: Path, config: Any) -> None:
+        """Check that the tokenizer and the configuration agree on the special ids."""
+        begin, latent, end = self._special.begin, self._special.latent, self._special.end
         ids = self.ids(TEMPLATE_SAMPLE, voiced=True)
-        wanted = [special.begin, special.latent, special.end] * 2 + [special.begin]
-        found = [token for token in ids if token in (special.begin, special.latent, special.end)]
-        if found != wanted or ids[-1] != special.begin:
+        expected = [begin, latent, end] * len(TEMPLATE_SAMPLE) + [begin]
+        found = [token for token in ids if token in (begin, latent, end)]
+        if found != expected or ids[-1] != begin:
             raise ModelError(
-                f"the tokenizer's special ids differ: two voices and a speech's begin came out as {found}, the configuration says {wanted}",
+                "the tokenizer's special ids differ: two voices and the begin of the speech "
+                f"came out as {found}, the configuration says {expected}",
                 where=str(folder),
-                fix="take the tokenizer that belongs to the checkpoint",
+                fix=_TAKE_ITS_TOKENIZER,
             )
-        if max(ids) >= config.text_config.vocab_size:
-            found_ids = f"the tokenizer's id {max(ids)} is beyond the model's vocabulary of {config.text_config.vocab_size}"
+        vocabulary_size = config.text_config.vocab_size
+        if max(ids) >= vocabulary_size:
             raise ModelError(
-                found_ids,
+                f"the tokenizer's id {max(ids)} is beyond the model's vocabulary "
+                f"of {vocabulary_size}",
                 where=str(folder),
-                fix="take the tokenizer that belongs to the checkpoint",
+                fix=_TAKE_ITS_TOKENIZER,
             )
 
 
-def _template(folder: Path) -> str | None:
-    """The processor's template: a tokenizer that is loaded alone does not always bring it."""
+def _read_template(folder: Path) -> str | None:
+    """Read the processor's template, which a tokenizer that is loaded alone may not bring."""
     path = folder / "chat_template.jinja"
     return path.read_text(encoding="utf-8") if path.is_file() else None
