@@ -10,3 +10,6 @@ Samples = npt.NDArray[np.float32]
 
 LogMel = npt.NDArray[np.float32]
 """Natural logarithm of mel magnitudes [T, M]: ``T`` frames of ``M`` mel bins."""
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]

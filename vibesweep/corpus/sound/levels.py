@@ -17,8 +17,9 @@ def level_dbfs(waveform: Samples) -> float:
     """Measure the RMS of a waveform [S], in dB relative to full scale."""
     exact = waveform.astype(np.float64)
     energy = float(exact @ exact)
-    power = energy / max(len(exact), 1)
-    return 10 * math.log10(max(power, LEAST_POWER))
+    samples = max(len(exact), 1)
+    power = max(energy / samples, LEAST_POWER)
+    return 10 * math.log10(power)
 
 
 def at_level(
@@ -39,5 +40,6 @@ def at_level(
         found = level_dbfs(waveform)
     if found < SILENCE_DBFS:
         raise RecordingError("silent_audio", f"{found:.1f} dBFS", where=where)
-    gain = np.float32(10 ** ((level - found) / 20))
+    gain_db = level - found
+    gain = np.float32(10 ** (gain_db / 20))
     return (waveform * gain).astype(np.float32)

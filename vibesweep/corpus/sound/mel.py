@@ -30,7 +30,8 @@ def log_mel(waveform: Samples, settings: MelSettings) -> LogMel:
     """
     import torch
 
-    samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
+    contiguous = np.ascontiguousarray(waveform, dtype=np.float32)
+    samples = torch.from_numpy(contiguous)
     spectrum = torch.stft(
         samples,
         settings.n_fft,

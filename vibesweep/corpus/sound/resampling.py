@@ -51,29 +51,32 @@ def resample(waveform: Samples, from_hz: int, to_hz: int) -> Samples:
         return waveform
     import torch
 
-    filters, _, stride = _sinc_filters(from_hz, to_hz)
-    taps, phases = filters.shape
-    steps = _divide_up(len(waveform), stride)
-    windows = _padded(waveform, steps, from_hz, to_hz).unfold(0, taps, stride)  # [N, L], a view
+    sinc = _sinc_filters(from_hz, to_hz)
+    windows = _windows(waveform, sinc)
+    steps = len(windows)
+    phases = sinc.filters.shape[1]
     resampled = torch.empty(steps, phases)
     for first in range(0, steps, STEPS_AT_ONCE):
-        stretch = slice(first, first + STEPS_AT_ONCE)
-        torch.matmul(windows[stretch], filters, out=resampled[stretch])
+        some = slice(first, first + STEPS_AT_ONCE)
+        torch.matmul(windows[some], sinc.filters, out=resampled[some])
     length = _divide_up(len(waveform) * to_hz, from_hz)
-    samples: Samples = resampled.view(-1)[:length].numpy()
-    return samples
+    samples: Samples = resampled.flatten().numpy()
+    return samples[:length]
 
 
-def _padded(waveform: Samples, steps: int, from_hz: int, to_hz: int) -> torch.Tensor:
-    """Put zeros around [S] so that it has exactly ``steps`` windows."""
+def _windows(waveform: Samples, sinc: SincFilters) -> torch.Tensor:
+    """Return the samples that each step looks at [N, L], as a view of [S] with zeros around it."""
     import torch
     from torch.nn import functional
 
-    filters, zeros_before, stride = _sinc_filters(from_hz, to_hz)
-    padded_length = stride * (steps - 1) + len(filters)
-    zeros_after = padded_length - zeros_before - len(waveform)
-    samples = torch.from_numpy(np.ascontiguousarray(waveform, dtype=np.float32))
-    return functional.pad(samples, (zeros_before, zeros_after))
+    taps = len(sinc.filters)
+    steps = _divide_up(len(waveform), sinc.stride)
+    padded_length = sinc.stride * (steps - 1) + taps
+    zeros_after = padded_length - sinc.zeros_before - len(waveform)
+    contiguous = np.ascontiguousarray(waveform, dtype=np.float32)
+    samples = torch.from_numpy(contiguous)
+    padded = functional.pad(samples, (sinc.zeros_before, zeros_after))
+    return padded.unfold(0, taps, sinc.stride)
 
 
 @functools.lru_cache(maxsize=8)
@@ -94,12 +97,13 @@ def _sinc_filters(from_hz: int, to_hz: int) -> SincFilters:
     taps, phases = kernel.shape
     period = from_hz // math.gcd(from_hz, to_hz)
     repeats = _divide_up(LEAST_PHASES, phases)
-    filters = torch.zeros(taps + (repeats - 1) * period, repeats * phases)
-    for i in range(repeats):
-        rows = slice(i * period, i * period + taps)
-        columns = slice(i * phases, (i + 1) * phases)
-        filters[rows, columns] = kernel
-    return SincFilters(filters, int(sinc.width), repeats * period)
+    stride = repeats * period
+    filters = torch.zeros(stride - period + taps, repeats * phases)
+    for repeat in range(repeats):
+        top = repeat * period
+        left = repeat * phases
+        filters[top : top + taps, left : left + phases] = kernel
+    return SincFilters(filters, int(sinc.width), stride)
 
 
 def _divide_up(number: int, divisor: int) -> int:
