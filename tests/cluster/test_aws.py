@@ -244,7 +244,7 @@ def test_the_head_is_set_up(cluster: Up) -> None:
     home = cluster.hosts.home(head["PublicIpAddress"])
     assert cluster.hosts.calls(head["PublicIpAddress"]) == [
         f"uv venv --seed --python 3.11 {home}/venv",
-        "pip install -q -e . in ~/vibesweep under requirements.lock",
+        "pip install -q -e .[mel] in ~/vibesweep under requirements.lock",
         f"pip install -q -c {home}/vibesweep/requirements.lock boto3 in ~ under nothing",
         "ray stop with token auth token, head here",
         "ray start --head --port=6379 --object-manager-port=8076 --autoscaling-config=~/ray_bootstrap_config.yaml"

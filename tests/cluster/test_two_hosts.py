@@ -17,8 +17,8 @@ import yaml  # type: ignore[import-untyped]
 from tests.cluster.namespaces import Host, hosts_up, nothing_left, what_is_missing
 from tests.waiting import wait_until
 from vibesweep.models.bundle import load_bundle
-from vibesweep.sweep.record.record import SWEEPS, SweepFolder
-from vibesweep.sweep.record.states import DONE
+from vibesweep.sweep.record import SweepFolder, SweepState
+from vibesweep.sweep.record.folder import SWEEPS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "clusters" / "on_premises.yaml"
@@ -114,9 +114,9 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def filled_in(hosts: list[Host], key: Path, work: Path) -> dict[str, Any]:
     """The example as its user would fill it in, but that hosts get this virtual environment in place of pip's, and two CPUs each."""
     text = EXAMPLE.read_text()
-    assert text.count("pip install -q -e .") == 1
+    assert text.count('pip install -q -e ".[mel]"') == 1
     assert text.count("ray start ") == 2
-    text = re.sub(r"cd ~/vibesweep && .*pip install -q -e \.", "'true'", text).replace(
+    text = re.sub(r'cd ~/vibesweep && .*pip install -q -e "\.\[mel\]"', "'true'", text).replace(
         "/shared/vibesweep", str(work)
     )
     text = text.replace("export PATH=", "export PYTHONPATH=~/vibesweep PATH=")
@@ -174,7 +174,7 @@ def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Clus
         addresses
     )  # one lane of two workers, on a host each
     record = SweepFolder(cluster.work / SWEEPS / "both").read()
-    assert (record.state, len(record.trials), record.lanes) == (DONE, 3, 1)
+    assert (record.state, len(record.trials), record.lanes) == (SweepState.DONE, 3, 1)
 
     assert "done: " in cluster.ray(
         "exec", f"{on_the_head} show both && python -m vibesweep export both --out tuned"

@@ -22,8 +22,7 @@ from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply, NodeStatus 
 from tests import tiny
 from tests.ray.cloud import SOLD_OUT, cluster_file
 from tests.waiting import wait_until
-from vibesweep.sweep.record.record import SweepFolder
-from vibesweep.sweep.record.states import COMPLETE, DONE
+from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 5
@@ -135,10 +134,10 @@ def test_a_sweep_brings_hosts_up_and_leaves_none(
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     record = SweepFolder(tmp_path / "sweeps" / "grown").read()
-    assert record.state == DONE
+    assert record.state == SweepState.DONE
     assert record.lanes == 3, "two hosts of one type and one of another may come"
     assert len(record.trials) == TRIALS
-    assert {trial.state for trial in record.trials} == {COMPLETE}
+    assert {trial.state for trial in record.trials} == {TrialState.COMPLETE}
     alone = [
         line
         for line in ran.stdout.splitlines()

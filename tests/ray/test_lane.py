@@ -23,11 +23,12 @@ from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, TrialError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.trial import LaneTrial
-from vibesweep.training.lanes.dispatcher import Answer, Command
-from vibesweep.training.lanes.lane import Lanes, dispatcher_up
+from vibesweep.training.lanes.lane import Lanes, running_dispatcher
+from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -64,7 +65,7 @@ class Post:
         self.dispatcher, self.checkpoints = dispatcher, checkpoints
 
     def ready(self, lanes: int = 1) -> bool:
-        return bool(ray.get(self.dispatcher.until_ready.remote(lanes), timeout=COMING_UP_S))
+        return bool(ray.get(self.dispatcher.wait_until_ready.remote(lanes), timeout=COMING_UP_S))
 
     def pids(self) -> dict[int, int]:
         """Of the one lane's workers, by rank."""
@@ -88,7 +89,7 @@ class Post:
             reports.append(answer.report)
             if answer.report.diverged:
                 break
-        ray.get(self.dispatcher.leave.remote(trial_id))
+        ray.get(self.dispatcher.release.remote(trial_id))
         return reports
 
 
@@ -114,7 +115,7 @@ def lane_over(
         max_steps,
         resources,
     )
-    with dispatcher_up() as dispatcher:
+    with running_dispatcher() as dispatcher:
         lanes = Lanes(dispatcher, [spec], restarts=5)
         lanes.start()
         try:
@@ -185,9 +186,9 @@ class TestOneWorker:
         assert rest.report is not None
         assert curve_of([held.report, rest.report]) == pytest.approx(first, rel=1e-6)
         assert ray.wait([waiting], timeout=0)[0] == []
-        ray.get(post.dispatcher.leave.remote("holder"))
+        ray.get(post.dispatcher.release.remote("holder"))
         assert ray.get(waiting, timeout=COMING_UP_S).report.step == 2
-        ray.get(post.dispatcher.leave.remote("waiter"))
+        ray.get(post.dispatcher.release.remote("waiter"))
 
     def test_settings_that_the_model_cannot_take_cost_the_trial_not_the_lane(
         self, post: Post, first: list[float]
@@ -196,7 +197,7 @@ class TestOneWorker:
         answer = post.answer("wrong", dataclasses.replace(SETTINGS, lora_targets="all"), 2)
         assert isinstance(answer.error, ModelError)
         assert "no LoRA targets 'all'" in str(answer.error)
-        ray.get(post.dispatcher.leave.remote("wrong"))
+        ray.get(post.dispatcher.release.remote("wrong"))
         assert curve_of(post.train("after_wrong", SETTINGS)) == pytest.approx(first, rel=1e-6)
         assert post.pids() == before
 
@@ -220,7 +221,7 @@ class TestOneWorker:
         answer = ray.get(doomed, timeout=COMING_UP_S)
         assert isinstance(answer.error, TrialError)
         assert "its process died" in str(answer.error)
-        ray.get(post.dispatcher.leave.remote("doomed"))
+        ray.get(post.dispatcher.release.remote("doomed"))
         assert post.ready()
         assert curve_of(post.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
         assert set(post.pids().values()).isdisjoint(before.values())

@@ -29,7 +29,7 @@ from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep import run
-from vibesweep.sweep.record.states import COMPLETE, DONE, PRUNED
+from vibesweep.sweep.record import SweepState, TrialState
 from vibesweep.sweep.run import run_sweep
 
 pytestmark = [
@@ -117,8 +117,8 @@ def test_a_lane_on_a_host_that_came_later_and_does_not_see_the_shards_leaves_the
         sweep, corpus=str(shards), resources=TrialResources(workers=1), lanes=3, trials=6
     )
     record = run_sweep(three, "late", work=tmp_path, console=Console(file=said, width=1_000)).read()
-    assert record.state == DONE
-    assert {trial.state for trial in record.trials} <= {COMPLETE, PRUNED}
+    assert record.state == SweepState.DONE
+    assert {trial.state for trial in record.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert f"this host does not see {shards}" in said.getvalue()
     assert said.getvalue().count("a lane is given up, the others go on") == 1
 
@@ -140,7 +140,7 @@ def test_hosts_that_share_a_store_alone_train_together(
         stored, "shared", work=bucket.format("work"), console=Console(file=io.StringIO())
     )
     record, _, checkpoint = folder.best_checkpoint()
-    assert record.state == DONE
+    assert record.state == SweepState.DONE
     assert (record.lanes, len(record.trials)) == (1, 2)
     assert checkpoint.files()
     assert not [path for path in hidden.iterdir() if path.name.startswith("vibesweep-")], (

@@ -1,4 +1,4 @@
-"""The post between trials and lanes, in one event loop: no ray."""
+"""How the dispatcher joins trials and lanes, in one event loop. No Ray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
-from vibesweep.training.lanes.dispatcher import Answer, Command, LaneCounts, LaneDispatcher
+from vibesweep.training.lanes.dispatcher import LaneDispatcher
+from vibesweep.training.lanes.messages import Answer, Command, LaneCounts
 
 LANE = "lane"
 LOST = Answer(error=TrialError("its process died"))
@@ -26,25 +27,25 @@ def report(step: int) -> Answer:
 
 async def up(dispatcher: LaneDispatcher, lane: str = LANE, size: int = 1) -> int:
     """Bring up a worker group."""
-    generation = await dispatcher.open(lane, size)
+    generation = await dispatcher.open_generation(lane, size)
     assert generation is not None
     for rank in range(size):
-        await dispatcher.ready(lane, generation, rank, 100 * generation + rank, 2.0)
+        await dispatcher.report_ready(lane, generation, rank, 2.0)
     return generation
 
 
 async def settled(task: asyncio.Task[Any]) -> bool:
-    """Let everything that can happen happen."""
+    """Let every task run until all of them wait; return whether this one is done."""
     for _ in range(20):
         await asyncio.sleep(0)
     return task.done()
 
 
 async def serve(dispatcher: LaneDispatcher, generation: int, number: int) -> Command | None:
-    """One command, as a lane's only rank does it."""
-    taken = await dispatcher.take(LANE, generation, number)
+    """Run one command, as the only rank of a lane."""
+    taken = await dispatcher.next_command(LANE, generation, number)
     if taken is not None:
-        await dispatcher.answer(LANE, generation, number, report(taken.until_step))
+        await dispatcher.record_answer(LANE, generation, number, report(taken.until_step))
     return taken
 
 
@@ -76,7 +77,7 @@ async def test_a_trial_waits_for_a_lane_and_gets_its_answers_in_order() -> None:
 
 
 @in_a_loop
-async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
+async def test_a_second_trial_gets_the_lane_when_the_first_is_released() -> None:
     dispatcher = LaneDispatcher()
     generation = await up(dispatcher)
     first = asyncio.create_task(dispatcher.advance(command("a")))
@@ -84,9 +85,9 @@ async def test_a_second_trial_takes_its_turn_when_the_first_has_left() -> None:
     await first
     second = asyncio.create_task(dispatcher.advance(command("b")))
     assert not await settled(second)
-    await dispatcher.leave("a")
-    await dispatcher.leave("a")
-    await dispatcher.leave("never came")
+    await dispatcher.release("a")
+    await dispatcher.release("a")
+    await dispatcher.release("never came")
     assert await serve(dispatcher, generation, 1) == command("b")
     assert await second == report(1)
 
@@ -101,7 +102,7 @@ async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(asked)
     assert await dispatcher.busy_lanes() == {LANE: True}
-    await dispatcher.fail(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
     assert await asked == LOST
     assert await dispatcher.busy_lanes() == {}
 
@@ -109,18 +110,22 @@ async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
 @in_a_loop
 async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all_are() -> None:
     dispatcher = LaneDispatcher()
-    generation = await dispatcher.open(LANE, 2)
+    generation = await dispatcher.open_generation(LANE, 2)
     assert generation == 1
-    ready = asyncio.create_task(dispatcher.until_ready(1))
+    ready = asyncio.create_task(dispatcher.wait_until_ready(1))
     asked = asyncio.create_task(dispatcher.advance(command("a")))
-    await dispatcher.ready(LANE, 1, 0, 10, 2.0)
+    await dispatcher.report_ready(LANE, 1, 0, 2.0)
     assert not await settled(ready)
-    assert await dispatcher.worker_pids() == {}
-    await dispatcher.ready(LANE, 1, 1, 11, 2.0)
+    assert await dispatcher.busy_lanes() == {}
+    await dispatcher.report_ready(LANE, 1, 1, 2.0)
     assert await ready
-    assert await dispatcher.worker_pids() == {LANE: {0: 10, 1: 11}}
+    assert await dispatcher.busy_lanes() == {LANE: True}
     assert await dispatcher.base_loss() == 2.0
-    assert await dispatcher.take(LANE, 1, 0) == await dispatcher.take(LANE, 1, 0) == command("a")
+    assert (
+        await dispatcher.next_command(LANE, 1, 0)
+        == await dispatcher.next_command(LANE, 1, 0)
+        == command("a")
+    )
     asked.cancel()
 
 
@@ -130,30 +135,30 @@ async def test_a_lost_worker_group_costs_the_trial_and_the_next_waits_for_the_ne
     generation = await up(dispatcher)
     doomed = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(doomed)
-    await dispatcher.fail(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
     assert await doomed == LOST
     assert await dispatcher.advance(command("a")) == LOST, "it stays lost until it leaves"
-    await dispatcher.leave("a")
+    await dispatcher.release("a")
     following = asyncio.create_task(dispatcher.advance(command("b")))
     assert not await settled(following), "no lane is up"
     second = await up(dispatcher)
     assert second == generation + 1
-    assert await dispatcher.take(LANE, generation, 0) is None, (
-        "what is left of the old group goes home"
+    assert await dispatcher.next_command(LANE, generation, 0) is None, (
+        "what is left of the old group ends"
     )
-    await dispatcher.answer(LANE, generation, 0, report(99))
+    await dispatcher.record_answer(LANE, generation, 0, report(99))
     assert await serve(dispatcher, second, 0) == command("b")
     assert await following == report(1)
 
 
 @in_a_loop
-async def test_a_loss_between_two_reports_is_told_at_the_next() -> None:
+async def test_a_loss_between_two_reports_is_reported_at_the_next() -> None:
     dispatcher = LaneDispatcher()
     generation = await up(dispatcher)
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     await serve(dispatcher, generation, 0)
     await asked
-    await dispatcher.fail(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
     await up(dispatcher)
     assert await dispatcher.advance(command("a", 2)) == LOST
 
@@ -172,14 +177,14 @@ async def test_a_group_that_comes_up_unannounced_fails_the_trial_of_the_old_one(
 @in_a_loop
 async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
     dispatcher = LaneDispatcher()
-    waiting = asyncio.create_task(dispatcher.until_ready(1))
+    waiting = asyncio.create_task(dispatcher.wait_until_ready(1))
     for _ in range(2):
-        assert await dispatcher.open(LANE, 1) is not None
-        assert await dispatcher.verdict() is None
-        await dispatcher.fail(LANE, LOST, restarting=True)
+        assert await dispatcher.open_generation(LANE, 1) is not None
+        assert await dispatcher.sweep_failure() is None
+        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
     assert await waiting is False
-    assert await dispatcher.verdict() == LOST
-    assert await dispatcher.open(LANE, 1) is None
+    assert await dispatcher.sweep_failure() == LOST
+    assert await dispatcher.open_generation(LANE, 1) is None
 
 
 @in_a_loop
@@ -187,10 +192,10 @@ async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> Non
     dispatcher = LaneDispatcher()
     for _ in range(4):
         await up(dispatcher)
-        await dispatcher.fail(LANE, LOST, restarting=True)
-        await dispatcher.open(LANE, 1)
-        await dispatcher.fail(LANE, LOST, restarting=True)
-    assert await dispatcher.verdict() is None
+        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+        await dispatcher.open_generation(LANE, 1)
+        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+    assert await dispatcher.sweep_failure() is None
 
 
 @in_a_loop
@@ -199,18 +204,18 @@ async def test_closing_ends_lanes_and_waiting_trials() -> None:
     generation = await up(dispatcher)
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     waiting = asyncio.create_task(dispatcher.advance(command("b")))
-    taking = asyncio.create_task(dispatcher.take(LANE, generation, 1))
+    taking = asyncio.create_task(dispatcher.next_command(LANE, generation, 1))
     assert not await settled(taking)
     await dispatcher.close()
     assert await taking is None
     for task in (asked, waiting):
         assert "the sweep was stopped" in str((await task).error)
-    assert await dispatcher.until_ready(1) is False
-    assert await dispatcher.verdict() is None
+    assert await dispatcher.wait_until_ready(1) is False
+    assert await dispatcher.sweep_failure() is None
 
 
 @in_a_loop
-async def test_the_first_verdict_stays() -> None:
+async def test_the_first_failure_of_the_sweep_stays() -> None:
     dispatcher = LaneDispatcher()
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(asked)
@@ -218,30 +223,30 @@ async def test_the_first_verdict_stays() -> None:
     await dispatcher.close(Answer(error=TrialError("something later")))
     await dispatcher.close()
     assert await asked == LOST
-    assert await dispatcher.verdict() == LOST
+    assert await dispatcher.sweep_failure() == LOST
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_as_many_trials_train_at_once_as_there_are_lanes(lanes: int) -> None:
-    async def homes() -> set[str]:
+    async def trials_on_lanes() -> set[str]:
         dispatcher = LaneDispatcher()
         for number in range(lanes):
             await up(dispatcher, f"lane{number}")
         tasks = [asyncio.create_task(dispatcher.advance(command(name))) for name in "abc"]
         await settled(tasks[-1])
-        taken = {(await dispatcher.take(f"lane{number}", 1, 0)) for number in range(lanes)}
+        taken = {(await dispatcher.next_command(f"lane{number}", 1, 0)) for number in range(lanes)}
         for task in tasks:
             task.cancel()
         return {one.trial_id for one in taken if one is not None}
 
-    assert asyncio.run(homes()) == set("ab"[:lanes])
+    assert asyncio.run(trials_on_lanes()) == set("ab"[:lanes])
 
 
 async def three_lanes(trials: int) -> LaneDispatcher:
     dispatcher = LaneDispatcher(trials)
-    await dispatcher.expect(["a", "b", "c"])
+    await dispatcher.register(["a", "b", "c"])
     for lane in "abc":
-        assert await dispatcher.ask(lane, 1)
+        assert await dispatcher.request_start(lane, 1)
     return dispatcher
 
 
@@ -249,25 +254,25 @@ async def three_lanes(trials: int) -> LaneDispatcher:
 async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still_wait() -> None:
     dispatcher = await three_lanes(trials=4)
     for lane in "ab":
-        await dispatcher.placed(lane)
+        await dispatcher.mark_placed(lane)
         await up(dispatcher, lane)
-    assert await dispatcher.census() == LaneCounts(up=2, waiting=1, wanted=3)
-    taking = {lane: asyncio.create_task(dispatcher.take(lane, 1, 0)) for lane in "ab"}
+    assert await dispatcher.lane_counts() == LaneCounts(up=2, waiting=1, wanted=3)
+    taking = {lane: asyncio.create_task(dispatcher.next_command(lane, 1, 0)) for lane in "ab"}
     running = asyncio.create_task(dispatcher.advance(command("first")))
     await settled(running)
-    await dispatcher.leave("one", ended=True)
-    assert await dispatcher.ask("c", 1), "three trials are left, for three lanes"
-    await dispatcher.leave("two")
-    assert await dispatcher.ask("c", 1), "it may come back"
-    await dispatcher.leave("two", ended=True)
-    assert not await dispatcher.ask("c", 1)
-    assert await dispatcher.open("c", 1) is None, "its hosts came late"
-    assert await dispatcher.census() == LaneCounts(up=2, waiting=0, wanted=2)
-    await dispatcher.leave("three", ended=True)
+    await dispatcher.release("one", ended=True)
+    assert await dispatcher.request_start("c", 1), "three trials are left, for three lanes"
+    await dispatcher.release("two")
+    assert await dispatcher.request_start("c", 1), "it may come back"
+    await dispatcher.release("two", ended=True)
+    assert not await dispatcher.request_start("c", 1)
+    assert await dispatcher.open_generation("c", 1) is None, "its hosts came late"
+    assert await dispatcher.lane_counts() == LaneCounts(up=2, waiting=0, wanted=2)
+    await dispatcher.release("three", ended=True)
     assert await taking["b"] is None, "the one that has a trial goes on"
     assert await taking["a"] == command("first")
-    await dispatcher.leave("first", ended=True)
-    assert await dispatcher.census() == LaneCounts(up=1, waiting=0, wanted=1), (
+    await dispatcher.release("first", ended=True)
+    assert await dispatcher.lane_counts() == LaneCounts(up=1, waiting=0, wanted=1), (
         "the last one ends with the sweep"
     )
     running.cancel()
@@ -280,14 +285,14 @@ async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
     asked = asyncio.create_task(dispatcher.advance(command("first")))
     await settled(asked)
     await dispatcher.give_up("a", LOST)
-    assert (await asked).lost, "another lane may have more luck with it"
+    assert (await asked).lost, "another lane may do better with it"
     for _ in range(2):
-        await dispatcher.open("b", 1)
-        await dispatcher.fail("b", LOST, restarting=True)
-    assert not await dispatcher.ask("b", 1)
-    assert await dispatcher.verdict() is None
-    assert (await dispatcher.census()).given_up == (str(LOST.error),) * 2
+        await dispatcher.open_generation("b", 1)
+        await dispatcher.fail_worker_group("b", LOST, restarting=True)
+    assert not await dispatcher.request_start("b", 1)
+    assert await dispatcher.sweep_failure() is None
+    assert (await dispatcher.lane_counts()).given_up == (str(LOST.error),) * 2
     await dispatcher.give_up("b", Answer(error=TrialError("told again")))
-    assert await dispatcher.verdict() is None
+    assert await dispatcher.sweep_failure() is None
     await dispatcher.give_up("c", LOST)
-    assert await dispatcher.verdict() == LOST, "it was the last one"
+    assert await dispatcher.sweep_failure() == LOST, "it was the last one"

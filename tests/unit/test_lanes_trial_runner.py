@@ -1,4 +1,7 @@
-"""A trial's runner on a lane: what it saves, what it leaves, and how a trial is taken up whose lane was lost. No Ray."""
+"""A lane's trial runner: what it saves and removes, and how it resumes a trial whose lane was lost.
+
+No Ray.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,20 @@ import pytest
 from tests import tiny
 from vibesweep.config import Report, TrialSettings
 from vibesweep.storage import StoragePath
-from vibesweep.training.lanes import trial_runner as runner
-from vibesweep.training.lanes.dispatcher import Command
+from vibesweep.training.lanes import trial_runner
+from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.state.checkpoint import saved_loss
+from vibesweep.training.state.checkpoint import saved_best
 from vibesweep.training.state.full_state import has_state
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 STEPS = 12
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
+TOO_SMALL_TO_MATTER = 1e-30
+"""A learning rate at which float32 weights stay as they are, to the bit."""
 
 
 @pytest.fixture(scope="module")
@@ -42,31 +48,26 @@ def spec(tmp_path: Path) -> LaneSpec:
 
 
 @pytest.fixture
-def at_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole states are written whenever they may be."""
-    monkeypatch.setattr(runner, "STATE_EVERY_S", 0.0)
-    monkeypatch.setattr(runner, "STATE_SHARE", math.inf)
+def state_at_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save the full state whenever it may be saved."""
+    monkeypatch.setattr(trial_runner, "STATE_EVERY_S", 0.0)
+    monkeypatch.setattr(trial_runner, "STATE_SHARE", math.inf)
 
 
-def report(of: TrialRunner, trial: str, settings: TrialSettings, until_step: int) -> Report:
-    answer = of.run(Command(trial, settings, until_step))
+def report(runner: TrialRunner, trial: str, settings: TrialSettings, until_step: int) -> Report:
+    answer = runner.run(Command(trial, settings, until_step))
     assert answer.error is None
     assert answer.report is not None
     return answer.report
 
 
-@pytest.mark.usefixtures("at_every_report")
-def test_a_trial_is_taken_up_where_its_state_was_written(
-    context: WorkerContext, spec: LaneSpec
-) -> None:
+@pytest.mark.usefixtures("state_at_every_report")
+def test_a_trial_resumes_where_its_state_was_saved(context: WorkerContext, spec: LaneSpec) -> None:
     expected = TrialRun(context, SETTINGS, STEPS).advance(STEPS).curve
-    first, second = (
-        report(TrialRunner(spec, context, 0), "moved", SETTINGS, 3),
-        report(TrialRunner(spec, context, 0), "moved", SETTINGS, STEPS),
-    )
-    assert [record.loss for record in (*first.curve, *second.curve)] == [
-        record.loss for record in expected
-    ]
+    first = report(TrialRunner(spec, context, 0), "moved", SETTINGS, 3)
+    second = report(TrialRunner(spec, context, 0), "moved", SETTINGS, STEPS)
+    losses = [record.loss for record in (*first.curve, *second.curve)]
+    assert losses == [record.loss for record in expected]
     assert second.curve[0].step == 4
 
 
@@ -79,75 +80,81 @@ def test_after_a_lost_lane_the_best_checkpoint_stays(
     )
     lost = TrialRunner(spec, context, 0)
     if states:
-        monkeypatch.setattr(runner, "STATE_EVERY_S", 0.0)
+        monkeypatch.setattr(trial_runner, "STATE_EVERY_S", 0.0)
     first = report(lost, "trial", worsens, 1)
     later = report(TrialRunner(spec, context, 0), "trial", worsens, STEPS)
     assert later.loss_val > first.loss_val, "or this shows nothing"
-    assert saved_loss(spec.checkpoints / "trial") == first.loss_val
+    assert saved_best(spec.checkpoints / "trial") == (first.loss_val, 1)
+    assert (later.best_loss_val, later.best_step) == (first.loss_val, 1)
 
 
-@pytest.mark.usefixtures("at_every_report")
+def test_each_report_carries_the_best_so_far(context: WorkerContext, spec: LaneSpec) -> None:
+    runner = TrialRunner(spec, context, 0)
+    reports = [report(runner, "trial", SETTINGS, step) for step in (2, 4, 6)]
+    for number, told in enumerate(reports, start=1):
+        best = min(reports[:number], key=lambda earlier: earlier.loss_val)
+        assert (told.best_loss_val, told.best_step) == (best.loss_val, best.step)
+    another = report(runner, "another", SETTINGS, 2)
+    assert (another.best_loss_val, another.best_step) == (another.loss_val, 2)
+
+
+@pytest.mark.usefixtures("state_at_every_report")
 def test_a_report_that_was_lost_with_its_lane_does_not_count_twice(
     context: WorkerContext, spec: LaneSpec
 ) -> None:
-    settings = dataclasses.replace(SETTINGS, patience_reports=1)
-    alone = TrialRunner(spec, context, 0)
-    assert not report(alone, "trial", settings, 4).early_stopped
-    told = report(alone, "trial", settings, 8)
-    again = report(TrialRunner(spec, context, 0), "trial", settings, 8)
-    assert again.loss_val == told.loss_val
-    assert (told.early_stopped, again.early_stopped) == (False, False)
-    still = dataclasses.replace(settings, learning_rate=1e-12)
-    alone = TrialRunner(spec, context, 0)
-    report(alone, "still", still, 4)
-    assert (
-        report(alone, "still", still, 8).early_stopped
-        or report(alone, "still", still, STEPS).early_stopped
-    )
+    settings = dataclasses.replace(SETTINGS, learning_rate=TOO_SMALL_TO_MATTER, patience_reports=2)
+    lost = TrialRunner(spec, context, 0)
+    reports = [report(lost, "trial", settings, 3), report(lost, "trial", settings, 6)]
+    runner = TrialRunner(spec, context, 0)
+    reports += [report(runner, "trial", settings, step) for step in (6, 9)]
+    assert len({told.loss_val for told in reports}) == 1, "no report is better than the first"
+    assert [told.early_stopped for told in reports] == [False, False, False, True]
 
 
-@pytest.mark.usefixtures("at_every_report")
-def test_a_trials_state_goes_when_the_next_one_comes(
+@pytest.mark.usefixtures("state_at_every_report")
+def test_a_trials_state_is_removed_when_the_next_trial_comes(
     context: WorkerContext, spec: LaneSpec
 ) -> None:
-    own = TrialRunner(spec, context, 0)
-    report(own, "first", SETTINGS, 2)
+    runner = TrialRunner(spec, context, 0)
+    report(runner, "first", SETTINGS, 2)
     assert has_state(spec.states / "first")
-    report(own, "second", SETTINGS, 2)
+    report(runner, "second", SETTINGS, 2)
     assert not has_state(spec.states / "first")
     assert has_state(spec.states / "second")
 
 
-def test_a_state_that_takes_long_is_written_less_often(
+def test_a_state_that_takes_long_is_saved_less_often(
     context: WorkerContext, spec: LaneSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, wrote = 0.0, []
+    now_s = 0.0
+    saved_at_s: list[float] = []
 
     class SlowRun(TrialRun):
         def save_state(self, folder: object) -> None:
-            nonlocal now
-            wrote.append(now)
-            now += 100.0
+            nonlocal now_s
+            saved_at_s.append(now_s)
+            now_s += 100.0
 
         def advance(self, until_step: int) -> Report:
-            nonlocal now
-            now += 150.0
+            nonlocal now_s
+            now_s += 150.0
             return super().advance(until_step)
 
-    monkeypatch.setattr(runner, "TrialRun", SlowRun)
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    own = TrialRunner(spec, context, 0)
+    monkeypatch.setattr(trial_runner, "TrialRun", SlowRun)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    runner = TrialRunner(spec, context, 0)
     for step in range(40):
-        report(own, "slow", SETTINGS, step // 4)
-    assert wrote[0] == 300.0
-    assert wrote[1] - wrote[0] >= 2_000.0
+        report(runner, "slow", SETTINGS, step // 4)
+    assert saved_at_s[0] == 300.0
+    assert saved_at_s[1] - saved_at_s[0] >= 2_000.0
 
 
-def test_settings_that_do_not_fit_cost_the_trial_and_not_the_seat(
+def test_settings_that_the_model_refuses_cost_the_trial_and_not_the_runner(
     context: WorkerContext, spec: LaneSpec
 ) -> None:
-    own = TrialRunner(spec, context, 0)
-    answer = own.run(Command("odd", dataclasses.replace(SETTINGS, silence_after_s=1.0), 2))
+    runner = TrialRunner(spec, context, 0)
+    refused = dataclasses.replace(SETTINGS, silence_after_s=1.0)
+    answer = runner.run(Command("refused", refused, 2))
     assert answer.report is None
     assert "does not take it" in str(answer.error)
-    assert report(own, "even", SETTINGS, 2).step == 2
+    assert report(runner, "taken", SETTINGS, 2).step == 2

@@ -1,1 +1,6 @@
-"""Where work runs: the Ray session, its nodes, how many lanes fit, what an autoscaler adds, and the network between workers."""
+"""Where work runs: Ray, its hosts, and how many lanes they have room for.
+
+``session`` finds or starts Ray, ``nodes`` lists its hosts, ``lane_capacity`` counts the lanes that
+fit, ``autoscaler`` tells which hosts may come, ``network`` chooses the interface between workers,
+and ``ray_internals`` is the one file that imports Ray's private names.
+"""

@@ -1,64 +1,56 @@
-"""The network interface that a process group of several hosts should use: the one that carries the host's address in the cluster.
+"""Chooses the network interface that a process group over several hosts uses.
 
-Left to itself, Gloo takes the address that the host's own name resolves to, which on Debian is a loopback: groups over hosts then time
-out. NCCL takes the first interface that looks good. The names differ from host to host, so each process looks for its own.
+The right one carries the host's address in the cluster. Left to itself, Gloo takes the address that
+the host's own name resolves to, which on Debian is a loopback, so groups over several hosts time
+out. NCCL takes the first interface that looks good. Names of interfaces differ from host to host,
+so each process looks for its own.
 """
 
 from __future__ import annotations
 
-import array
-import fcntl
 import ipaddress
 import os
 import socket
-import struct
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Any
 
-SIOCGIFCONF = 0x8912  # <linux/sockios.h>: all IPv4 addresses, with the names of their interfaces
-IFREQ_BYTES, NAME_BYTES = 40, 16  # <linux/if.h>: a name, a struct sockaddr_in and padding
-MOST_ADDRESSES = 512
-IPV6_ADDRESSES = Path("/proc/net/if_inet6")
+import psutil
+
+IP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
 def use_interface_of(address: str) -> None:
-    """Have Gloo and NCCL use the interface of this address, in process groups to come, unless the user has chosen one.
+    """Have Gloo and NCCL use the interface of this address, unless the user has chosen one.
 
-    Where the address is a loopback's, or no interface has it, as behind a network address translation, all is left as it is.
+    This holds for process groups that are made later. Nothing changes where the address is a
+    loopback's, or where no interface has it, as behind a network address translation.
     """
     name = interface_of(address)
-    if name is not None and not ipaddress.ip_address(address).is_loopback:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
-        os.environ.setdefault(
-            "NCCL_SOCKET_IFNAME", f"={name}"
-        )  # NCCL takes a bare name as the beginning of one
+    is_loopback = ipaddress.ip_address(address).is_loopback
+    if name is None or is_loopback:
+        return
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+    # NCCL reads a bare name as the beginning of one: eth1 would be eth10 too
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={name}")
 
 
 def interface_of(address: str) -> str | None:
-    """The name of the interface of this host that has this IP address."""
+    """Return the name of this host's interface that has this IP address."""
     wanted = ipaddress.ip_address(address)
-    return next((name for name, found in _addresses() if found == wanted), None)
+    for name, entries in psutil.net_if_addrs().items():
+        addresses = _ip_addresses(entries)
+        if wanted in addresses:
+            interface: str = name.partition(":")[0]  # an alias, eth0:1, is the interface eth0
+            return interface
+    return None
 
 
-def _addresses() -> Iterator[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
-    for request in _ipv4_requests():
-        # An alias, eth0:1, is the interface eth0
-        yield (
-            request[:NAME_BYTES].split(b"\0")[0].decode().split(":")[0],
-            ipaddress.IPv4Address(request[20:24]),
-        )
-    if IPV6_ADDRESSES.exists():
-        for line in IPV6_ADDRESSES.read_text().splitlines():
-            digits, *_, name = line.split()
-            yield name, ipaddress.IPv6Address(int(digits, 16))
-
-
-def _ipv4_requests() -> Iterator[bytes]:
-    """One struct ifreq for each IPv4 address."""
-    room = array.array("B", bytes(IFREQ_BYTES * MOST_ADDRESSES))
-    pointer, _ = room.buffer_info()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        answer = fcntl.ioctl(asked.fileno(), SIOCGIFCONF, struct.pack("iL", len(room), pointer))
-    filled = room.tobytes()[: struct.unpack("iL", answer)[0]]
-    for start in range(0, len(filled), IFREQ_BYTES):
-        yield filled[start : start + IFREQ_BYTES]
+def _ip_addresses(entries: Iterable[Any]) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the IP addresses among an interface's entries, which have its hardware's too."""
+    found = []
+    for entry in entries:
+        if entry.family in IP_FAMILIES:
+            # A link-local address of IPv6 ends with its interface: fe80::1%eth0
+            text = entry.address.partition("%")[0]
+            found.append(ipaddress.ip_address(text))
+    return found

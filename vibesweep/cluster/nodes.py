@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,100 +16,134 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 
-SHARED = "name folders that all hosts see: a shared disk's path, or an object store, as in --work s3://bucket/folder"
+Node = dict[str, Any]
+"""A host as ``ray.nodes()`` lists it."""
+
+SHARED_FOLDERS_FIX = (
+    "name folders that all hosts see: a shared disk's path, or an object store, "
+    "as in --work s3://bucket/folder"
+)
+INSTALL_FIX = (
+    "see that vibesweep is installed on each host, in the same version, "
+    "or take the host out of the cluster"
+)
+REASON_CHARACTERS = 300
+"""Characters, from its end, that a line quotes of why a host could not look."""
 LOOKING_S = 120.0
-"""How long a host may take to start a process that looks; it imports nothing heavy."""
+"""Seconds that a host may take to start a process that looks; it imports nothing heavy."""
 
 
-def check_hosts(work: StoragePath, others: list[StoragePath]) -> None:
-    """Refuse a cluster of which some host does not see a folder that the driver sees. Where there is one host it is not looked at.
+def live_nodes() -> list[Node]:
+    """List the hosts that are up."""
+    return [node for node in ray.nodes() if node["Alive"]]
 
-    Every host is asked: lanes take those with room, and tasks that read shards take any.
+
+def own_node() -> Node:
+    """Return the host that this process runs on."""
+    own_id = ray.get_runtime_context().get_node_id()
+    return next(node for node in live_nodes() if node["NodeID"] == own_id)
+
+
+def check_hosts(work: StoragePath, others: Sequence[StoragePath]) -> None:
+    """Check that every host sees the folders that the driver sees.
+
+    Every host is asked: lanes take those with room, and tasks that read shards take any. Where the
+    driver's host is the only one, nothing is asked.
 
     Args:
-        work: the folder that all hosts write to; for sure the same one, not another at the same path.
-        others: what they read, which may be a copy on each.
+        work: the folder that all hosts write to. It has to be the same folder everywhere, not
+            another one at the same path.
+        others: folders that all hosts read, which may be a copy on each.
 
     Raises:
         ResourceError: a host does not see one of them, or cannot run vibesweep.
     """
-    away = [node for node in live_nodes() if node["NodeID"] != own_node()["NodeID"]]
-    wanted = [str(place) for place in others if place.local is not None]
-    if not away or not (wanted or work.local):
+    other_nodes = _other_nodes()
+    if not other_nodes:
         return
-    marker = _put_marker(work.local) if work.local else None
-    try:
-        asked = [_ask(node, [*wanted, *([str(marker)] if marker else [])]) for node in away]
-        for node, answer in zip(away, asked, strict=True):
-            missing = [str(work) if path == str(marker) else path for path in _answer(node, answer)]
-            if missing:
-                raise _refusal(node, missing)
-    finally:
-        if marker:
-            marker.unlink(missing_ok=True)
+    read_paths = [str(place) for place in others if place.local is not None]
+    if work.local is not None:
+        with _marker_in(work.local) as marker:
+            paths = [*read_paths, marker]
+            _check_nodes(other_nodes, paths, shown_as={marker: str(work)})
+    elif read_paths:
+        _check_nodes(other_nodes, read_paths, shown_as={})
 
 
-def _put_marker(folder: Path) -> Path:
+def check_own_host(folders: Sequence[StoragePath]) -> None:
+    """Check that this host sees these folders; it may have come after the others were asked.
+
+    Raises:
+        ResourceError: it does not.
+    """
+    local = [folder.local for folder in folders if folder.local is not None]
+    missing = [str(folder) for folder in local if not folder.exists()]
+    if missing:
+        raise _not_seen(own_node(), missing)
+
+
+def _other_nodes() -> list[Node]:
+    own_id = own_node()["NodeID"]
+    return [node for node in live_nodes() if node["NodeID"] != own_id]
+
+
+@contextmanager
+def _marker_in(folder: Path) -> Iterator[str]:
+    """Put a file into the folder for as long as the block lasts, by which others recognize it."""
     folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / f".{secrets.token_hex(8)}.seen"
+    name = secrets.token_hex(8)
+    marker = folder / f".{name}.seen"
     marker.touch()
-    return marker
+    try:
+        yield str(marker)
+    finally:
+        marker.unlink(missing_ok=True)
 
 
-def _ask(node: dict[str, Any], paths: list[str]) -> Any:
-    here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    return (
-        ray.remote(_missing)
-        .options(num_cpus=0, scheduling_strategy=here, max_retries=0)
-        .remote(paths)
-    )
+def _check_nodes(nodes: Sequence[Node], paths: list[str], shown_as: dict[str, str]) -> None:
+    """Check that every node sees every path.
+
+    Args:
+        nodes: the hosts to ask, all at the same time.
+        paths: what they should see.
+        shown_as: what the user is told in place of a path.
+    """
+    requests = [_ask(node, paths) for node in nodes]
+    for node, request in zip(nodes, requests, strict=True):
+        missing = _answer(node, request)
+        if missing:
+            shown = [shown_as.get(path, path) for path in missing]
+            raise _not_seen(node, shown)
+
+
+def _ask(node: Node, paths: list[str]) -> Any:
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    task: Any = ray.remote(_missing)
+    look = task.options(num_cpus=0, scheduling_strategy=there, max_retries=0)
+    return look.remote(paths)
 
 
 def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not os.path.exists(path)]
 
 
-def _answer(node: dict[str, Any], answer: Any) -> list[str]:
+def _answer(node: Node, request: Any) -> list[str]:
     try:
-        missing: list[str] = ray.get(answer, timeout=LOOKING_S)
+        missing: list[str] = ray.get(request, timeout=LOOKING_S)
     except (RayError, GetTimeoutError, ImportError) as error:
-        reason = " ".join(str(error).split())[-300:]
-        fix = "see that vibesweep is installed on each host, in the same version, or take the host out of the cluster"
-        raise ResourceError(
-            f"it cannot run vibesweep: {reason}", where=_name(node), fix=fix
-        ) from error
+        text = " ".join(str(error).split())
+        found = f"it cannot run vibesweep: {text[-REASON_CHARACTERS:]}"
+        raise ResourceError(found, where=_name(node), fix=INSTALL_FIX) from error
     return missing
 
 
-def _refusal(node: dict[str, Any], missing: list[str]) -> ResourceError:
-    return ResourceError(
-        f"this host does not see {' and '.join(missing)}", where=_name(node), fix=SHARED
-    )
+def _not_seen(node: Node, missing: Sequence[str]) -> ResourceError:
+    folders = " and ".join(missing)
+    found = f"this host does not see {folders}"
+    return ResourceError(found, where=_name(node), fix=SHARED_FOLDERS_FIX)
 
 
-def check_own(paths: Sequence[StoragePath]) -> None:
-    """Refuse to go on on this host where it does not see one of these: it may have come after the others were asked.
-
-    Raises:
-        ResourceError: it does not.
-    """
-    missing = [
-        str(place) for place in paths if place.local is not None and not place.local.exists()
-    ]
-    if missing:
-        raise _refusal(own_node(), missing)
-
-
-def _name(node: dict[str, Any]) -> str:
-    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-
-
-def live_nodes() -> list[dict[str, Any]]:
-    """The hosts that are up, as Ray lists them."""
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def own_node() -> dict[str, Any]:
-    """The host that this process runs on, as Ray lists it."""
-    own = ray.get_runtime_context().get_node_id()
-    return next(node for node in live_nodes() if node["NodeID"] == own)
+def _name(node: Node) -> str:
+    name = node["NodeManagerHostname"]
+    address = node["NodeManagerAddress"]
+    return f"{name} ({address})"

@@ -1,4 +1,8 @@
-"""The Ray that a process uses: the one it has, the one it is told of, the one of this host, or one that it starts and stops."""
+"""Finds the Ray that a process uses, or starts one and stops it at the end.
+
+It is the one that runs in this process, or that RAY_ADDRESS names, or that runs on this host, in
+this order; only where there is none is one started.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,24 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
+from vibesweep.cluster.ray_internals import find_bootstrap_address, find_gcs_addresses
 from vibesweep.errors import TOKEN_FIX, ClusterError
 
-OWN_CLUSTER = "see that it is up, or set RAY_ADDRESS=local to start one on this machine"
+OWN_CLUSTER_FIX = "see that it is up, or set RAY_ADDRESS=local to start one on this machine"
 CONNECT_S = 10.0
 
 
 @contextmanager
 def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
-    """Use the Ray that runs in this process, join that of RAY_ADDRESS or of this host, or start one here and stop it at the end.
+    """Use a Ray that runs, or start one here and stop it when the block ends.
 
     Args:
-        dashboard: whether one that is started here has a dashboard, which costs some seconds of CPU time.
+        dashboard: whether one that is started here has a dashboard, which costs some seconds of CPU
+            time.
 
     Yields:
-        The dashboard's address, or ``None`` where there is none or it was up before.
+        The dashboard's address, or ``None`` where there is none, or where Ray ran in this process
+        before.
 
     Raises:
         ClusterError: the cluster does not answer, or not without its token.
@@ -34,9 +41,8 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
     if ray.is_initialized():
         yield None
         return
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # Ray's future default; it warns until told
+    # Ray's future default; Ray warns until it is set
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # before init, which warns of its own defaults
     address = _address()
     context = _init(address, dashboard if address == "local" else None)
@@ -47,25 +53,40 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
 
 
 def _address() -> str:
-    """What RAY_ADDRESS asks for, looked at first: Ray itself would ask a cluster that is not there for a quarter of an hour."""
+    """Return the address that RAY_ADDRESS asks for, once it is known to answer.
+
+    Ray itself would ask a cluster that is not there for a quarter of an hour.
+    """
     asked = os.environ.get("RAY_ADDRESS") or ""
     if asked in ("", "auto"):
-        found = _cluster_of_this_host()
-        if found is None and asked:
-            raise ClusterError(
-                "no Ray cluster runs on this host", where="RAY_ADDRESS=auto", fix=OWN_CLUSTER
-            )
-        return found or "local"
+        return _address_on_this_host(required=asked == "auto")
+    if asked.startswith(("http://", "https://")):
+        found = (
+            "a job server's address, which takes sweeps (`run`, `submit`); "
+            "this command needs a cluster's"
+        )
+        fix = "run it on the cluster's head, or unset RAY_ADDRESS"
+        raise ClusterError(found, where=f"RAY_ADDRESS={asked}", fix=fix)
     if "://" not in asked and asked != "local":
         _check_answers(asked)
-    elif asked.startswith("http"):
-        found_server = "a job server's address, which takes sweeps (`run`, `submit`); this command needs a cluster's"
-        raise ClusterError(
-            found_server,
-            where=f"RAY_ADDRESS={asked}",
-            fix="run it on the cluster's head, or unset RAY_ADDRESS",
-        )
     return asked
+
+
+def _address_on_this_host(*, required: bool) -> str:
+    """Return this host's cluster; where there is none, ``local``, which starts one."""
+    found = _cluster_of_this_host()
+    if found is None and required:
+        message = "no Ray cluster runs on this host"
+        raise ClusterError(message, where="RAY_ADDRESS=auto", fix=OWN_CLUSTER_FIX)
+    return found or "local"
+
+
+def _cluster_of_this_host() -> str | None:
+    """Return the cluster that ``ray start`` made this host a part of, if it is up."""
+    # What the last `ray start` wrote down, which a crash leaves behind
+    written_down: str | None = find_bootstrap_address(None)
+    running = find_gcs_addresses()
+    return written_down if written_down in running else None
 
 
 def _check_answers(address: str) -> None:
@@ -73,9 +94,8 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
     except (OSError, ValueError) as error:
-        raise ClusterError(
-            f"no Ray cluster: {error}", where=f"RAY_ADDRESS={address}", fix=OWN_CLUSTER
-        ) from error
+        where = f"RAY_ADDRESS={address}"
+        raise ClusterError(f"no Ray cluster: {error}", where=where, fix=OWN_CLUSTER_FIX) from error
 
 
 def _init(address: str, dashboard: bool | None) -> Any:
@@ -87,18 +107,8 @@ def _init(address: str, dashboard: bool | None) -> Any:
             logging_level=logging.ERROR,
         )
     except ConnectionError as error:
-        if AuthenticationError.__name__ in str(error.__cause__):  # Ray tells its causes as text
-            raise ClusterError(
-                "the cluster asks for its token", where=address, fix=TOKEN_FIX
-            ) from error
-        raise ClusterError(f"no Ray cluster: {error}", where=address, fix=OWN_CLUSTER) from error
-
-
-def _cluster_of_this_host() -> str | None:
-    """The cluster that ``ray start`` made this host a part of, if it is up: ``ray.init`` alone would also try to join a dead one."""
-    from ray._private.services import find_bootstrap_address, find_gcs_addresses
-
-    left: str | None = find_bootstrap_address(
-        None
-    )  # what the last `ray start` wrote down; a crash leaves it there
-    return left if left in find_gcs_addresses() else None  # type: ignore[no-untyped-call]  # those that a raylet of this host belongs to
+        if AuthenticationError.__name__ in str(error.__cause__):  # Ray gives its causes as text
+            found = "the cluster asks for its token"
+            raise ClusterError(found, where=address, fix=TOKEN_FIX) from error
+        found = f"no Ray cluster: {error}"
+        raise ClusterError(found, where=address, fix=OWN_CLUSTER_FIX) from error

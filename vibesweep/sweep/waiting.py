@@ -1,4 +1,4 @@
-"""Tells of lanes that wait for hosts or were given up, while a sweep waits or goes on without them."""
+"""Tells the user of lanes that wait for hosts or were given up, while a sweep goes on."""
 
 from __future__ import annotations
 
@@ -11,75 +11,98 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from vibesweep.cluster.autoscaler import outlook
+from vibesweep.cluster.autoscaler import why_lanes_wait
 from vibesweep.config import TrialResources
-from vibesweep.training.lanes.dispatcher import LaneCounts
+from vibesweep.training.lanes.messages import LaneCounts
 
 LOOK_S = 2.0
 PATIENCE_S = 10.0
-"""A lane that has waited for less is not told of: on hosts that are up and free it takes a second or two."""
+"""A lane is reported once it has waited this long: on hosts that are up and free it takes a second
+or two."""
 
 
 @contextmanager
-def told_of_waiting(
+def report_waiting_lanes(
     dispatcher: Any, one: TrialResources, note: Callable[[str], None], say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Look at the lanes from time to time; note why some of them wait, the empty text where none does, and say why one was given up."""
-    ended = threading.Event()
-    thread = threading.Thread(
-        target=_watch, args=(dispatcher, one, note, say, ended), name="waiting-lanes", daemon=True
-    )
+    """Look at the lanes every few seconds, in a thread, until the block ends.
+
+    Args:
+        dispatcher: the sweep's dispatcher.
+        one: what each lane asks for.
+        note: is given why some lanes wait, or the empty text where none does, after each look.
+        say: is given the reason for each lane that was given up.
+    """
+    watcher = _Watcher(dispatcher, one, note, say)
+    thread = threading.Thread(target=watcher.run, name="waiting-lanes", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        ended.set()
-        thread.join()  # or it might ask Ray something after Ray's end
+        watcher.ended.set()
+        thread.join()  # or it might call Ray after Ray's end
 
 
-def _watch(
-    dispatcher: Any,
-    one: TrialResources,
-    note: Callable[[str], None],
-    say: Callable[[str], None],
-    ended: threading.Event,
-) -> None:
-    since, told = time.monotonic(), 0
-    while not ended.wait(LOOK_S):
-        try:
-            census = ray.get(dispatcher.census.remote())
-            for reason in (
-                census.given_up[told:] if census.wanted else ()
-            ):  # the last one's is the sweep's own error
-                say(f"a lane is given up, the others go on: {reason}")
-            told = len(census.given_up)
-            since = since if census.waiting else time.monotonic()
-            note(
-                waiting_line(census, one, outlook())
-                if time.monotonic() - since >= PATIENCE_S
-                else ""
-            )
-        except RayError:  # Ray is gone, and the sweep with it, which says so itself
-            return
+class _Watcher:
+    """Looks at the lanes until ``ended`` is set."""
+
+    def __init__(
+        self,
+        dispatcher: Any,
+        one: TrialResources,
+        note: Callable[[str], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.ended = threading.Event()
+        self._dispatcher = dispatcher
+        self._one = one
+        self._note = note
+        self._say = say
+        self._waiting_since_s = time.monotonic()
+        self._given_up_told = 0
+
+    def run(self) -> None:
+        while not self.ended.wait(LOOK_S):
+            try:
+                self._look()
+            except RayError:  # Ray is gone, and the sweep with it, which says so itself
+                return
+
+    def _look(self) -> None:
+        counts: LaneCounts = ray.get(self._dispatcher.lane_counts.remote())
+        self._say_given_up(counts)
+        now_s = time.monotonic()
+        if not counts.waiting:
+            self._waiting_since_s = now_s
+        if now_s - self._waiting_since_s >= PATIENCE_S:
+            self._note(waiting_line(counts, self._one, why_lanes_wait()))
+        else:
+            self._note("")
+
+    def _say_given_up(self, counts: LaneCounts) -> None:
+        """Say why lanes were given up; the last lane's reason is the sweep's own error."""
+        if counts.wanted:
+            for reason in counts.given_up[self._given_up_told :]:
+                self._say(f"a lane is given up, the others go on: {reason}")
+        self._given_up_told = len(counts.given_up)
 
 
-def waiting_line(census: LaneCounts, one: TrialResources, why: str) -> str:
-    """One line: how many lanes are up, how many wait, for what, and why."""
-    up = f"{census.up} of {census.wanted} lanes {'is' if census.up == 1 else 'are'} up"
-    wait = (
-        f"1 waits for {_needs(one)}"
-        if census.waiting == 1
-        else f"{census.waiting} wait for {_needs(one)} each"
-    )
-    return f"{up}; {wait}: {why}"
+def waiting_line(counts: LaneCounts, one: TrialResources, why: str) -> str:
+    """Say in one line how many lanes are up, how many wait, for what, and why."""
+    verb = "is" if counts.up == 1 else "are"
+    up = f"{counts.up} of {counts.wanted} lanes {verb} up"
+    needs = _needs(one)
+    if counts.waiting == 1:
+        return f"{up}; 1 waits for {needs}: {why}"
+    return f"{up}; {counts.waiting} wait for {needs} each: {why}"
 
 
 def _needs(one: TrialResources) -> str:
-    gpu = f"{one.gpus_per_worker:g} {one.accelerator_type or 'GPU'}" if one.gpus_per_worker else ""
-    cpu = (
-        f"{one.cpus_per_worker} CPU{'s' if one.cpus_per_worker > 1 else ''}"
-        if one.cpus_per_worker
-        else ""
-    )
-    worker = " and ".join(filter(None, (gpu, cpu)))
+    parts = []
+    if one.gpus_per_worker:
+        parts.append(f"{one.gpus_per_worker:g} {one.accelerator_type or 'GPU'}")
+    if one.cpus_per_worker:
+        plural = "s" if one.cpus_per_worker > 1 else ""
+        parts.append(f"{one.cpus_per_worker} CPU{plural}")
+    worker = " and ".join(parts)
     return worker if one.workers == 1 else f"{one.workers} workers with {worker}"

@@ -1,1 +1,6 @@
-"""One trial after another on a Ray Train worker group that stays up."""
+"""One trial after another on a Ray Train worker group that stays up, a lane.
+
+``lane`` brings worker groups up and ends them, ``worker`` is what each of their processes runs, and
+``trial_runner`` is one trial in it. ``dispatcher`` joins trials and lanes (``messages``,
+``lane_state``); ``admission``, ``failures`` and ``network_callback`` are what Ray Train calls.
+"""

@@ -1,4 +1,4 @@
-"""What a lane is told when it is brought up."""
+"""What a lane is given when it is brought up."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vibesweep.storage import StoragePath
 
 @dataclass(frozen=True)
 class LaneSpec:
-    """What a lane works on, and where it keeps what it makes.
+    """What a lane works on, and where it writes.
 
     Attributes:
-        name: the lane's, one of its sweep.
-        model: a base's name or absolute folder.
+        name: name of the lane, unique in its sweep.
+        model: name or absolute folder of a base.
         shards: address of the folder of Parquet shards.
-        checkpoints: in which each trial's best checkpoint gets a folder of its own; the same for all hosts.
-        states: in which each trial's state gets a folder of its own; the same for all hosts.
+        checkpoints: folder of one folder a trial, for its best checkpoint; the same for all hosts.
+        states: folder of one folder a trial, for its full state; the same for all hosts.
         scratch: absolute folder for Ray Train's own files, on the driver's host.
-        max_steps: the budget's.
-        resources: what the worker group holds.
+        max_steps: optimizer steps of a trial's whole budget.
+        resources: what the lane's worker group holds.
     """
 
     name: str

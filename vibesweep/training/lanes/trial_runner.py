@@ -1,89 +1,132 @@
-"""The place at a lane's context where one trial sits, in each of its workers. Everything that it changed leaves with it."""
+"""Runs one trial after another on a worker of a lane, and saves what a lost lane would cost."""
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import math
 import time
 
+from vibesweep.config import Report
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
-from vibesweep.training.lanes.dispatcher import Answer, Command
+from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.state.checkpoint import saved_loss
+from vibesweep.training.state.checkpoint import saved_best
 from vibesweep.training.state.full_state import has_state
+from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 
-STATE_EVERY_S, STATE_SHARE = 300.0, 0.05
-"""A trial's whole state is written this often, at a report, or less often where that would take more than such a share of the time: what a
-lost lane costs. A shorter trial starts over."""
+STATE_EVERY_S = 300.0
+"""Seconds between two saves of a trial's full state, which is what a lost lane costs.
+
+The state is saved at a report. A trial that is shorter than this starts over on another lane.
+"""
+STATE_SHARE = 0.05
+"""Largest share of the time that saving may take: a slow save is made less often."""
 
 
 class TrialRunner:
-    """One worker's side of the trial in hand."""
+    """Holds the current trial of one worker: its run, its best loss and its saved state."""
 
     def __init__(self, spec: LaneSpec, context: WorkerContext, rank: int) -> None:
-        self._spec, self._context, self._rank = spec, context, rank
+        self._spec = spec
+        self._context = context
+        self._rank = rank
         self._trial_id: str | None = None
         self._run: TrialRun | None = None
-        self._best = math.inf
-        self._state_due_s, self._has_state = math.inf, False
+        self._best_loss_val = math.inf
+        self._best_step = 0
+        self._state_due_s = math.inf
+        self._has_state = False
 
     def run(self, command: Command) -> Answer:
-        """Train the command's trial to its step; a new trial takes the runner."""
-        if command.trial_id != self._trial_id and (error := self._take_in(command)) is not None:
-            return Answer(error=error)
+        """Train the command's trial to its step; a new trial replaces the last one."""
+        if command.trial_id != self._trial_id:
+            error = self._begin_trial(command)
+            if error is not None:
+                return Answer(error=error)
         assert self._run is not None
         report = self._run.advance(command.until_step)
-        if math.isfinite(report.loss_val) and report.loss_val < self._best:
-            self._best = report.loss_val
-            if self._rank == 0:
-                self._run.save(self._spec.checkpoints / command.trial_id)
-        if self._context.world.any(self._rank == 0 and time.monotonic() >= self._state_due_s):
-            self._save_state(self._run, command.trial_id)
+        self._save_if_best(self._run, report, command.trial_id)
+        self._save_state_if_due(self._run, command.trial_id)
+        report = dataclasses.replace(
+            report, best_loss_val=self._best_loss_val, best_step=self._best_step
+        )
         return Answer(report=report)
 
-    def _state_of(self, trial_id: str) -> StoragePath:
-        return self._spec.states / trial_id
+    def _save_if_best(self, run: TrialRun, report: Report, trial_id: str) -> None:
+        """Write the trial's checkpoint after a report with a new best validation loss."""
+        improved = math.isfinite(report.loss_val) and report.loss_val < self._best_loss_val
+        if not improved:
+            return
+        self._best_loss_val = report.loss_val
+        self._best_step = report.step
+        if self._rank == 0:
+            run.save(self._spec.checkpoints / trial_id)
 
-    def _save_state(self, run: TrialRun, trial_id: str) -> None:
-        began = time.monotonic()
+    def _save_state_if_due(self, run: TrialRun, trial_id: str) -> None:
+        """Save the full state on every worker when the first worker's clock says so."""
+        due_here = self._rank == 0 and time.monotonic() >= self._state_due_s
+        if not self._context.world.any(due_here):
+            return
+        began_s = time.monotonic()
         run.save_state(self._state_of(trial_id))
-        ended, self._has_state = time.monotonic(), True
-        self._state_due_s = ended + max(STATE_EVERY_S, (ended - began) / STATE_SHARE)
+        ended_s = time.monotonic()
+        self._has_state = True
+        self._state_due_s = ended_s + max(STATE_EVERY_S, (ended_s - began_s) / STATE_SHARE)
 
-    def _take_in(self, command: Command) -> VibesweepError | None:
-        """Make a trial's run, or say why it cannot be made: on all workers or on none, for they compute together."""
-        self._send_away()
+    def _begin_trial(self, command: Command) -> VibesweepError | None:
+        """Make a trial's run, or return why it cannot be made.
+
+        All workers make it or none does, because they train together.
+        """
+        self._drop_finished_trial()
+        run = None
         error = None
         try:
-            run = self._run_of(command)
+            run = self._new_run(command)
         except VibesweepError as raised:
             error = raised
-        world = self._context.world
-        if world.any(error is not None):
-            return next(found for found in world.gathered(error) if found is not None)
-        self._trial_id, self._run = command.trial_id, run
-        # A trial whose lane was lost may have saved a better one than its last state knows
-        self._best = min(run.best_val, saved_loss(self._spec.checkpoints / command.trial_id))
+        error = self._first_error(error)
+        if error is not None:
+            return error
+        assert run is not None
+        self._trial_id = command.trial_id
+        self._run = run
+        # The checkpoint knows the best report: it is written before the state, which may be older
+        checkpoint = self._spec.checkpoints / command.trial_id
+        self._best_loss_val, self._best_step = saved_best(checkpoint)
         self._state_due_s = time.monotonic() + STATE_EVERY_S
         return None
 
-    def _send_away(self) -> None:
-        """Let the last trial go, which has ended: nobody will ask for its state."""
+    def _first_error(self, error: VibesweepError | None) -> VibesweepError | None:
+        """Return the error of the first worker that has one, the same on every worker."""
+        world = self._context.world
+        if not world.any(error is not None):
+            return None
+        errors = [found for found in world.gather(error) if found is not None]
+        return errors[0]
+
+    def _drop_finished_trial(self) -> None:
+        """Free the finished trial's model and delete its saved state."""
         if self._run is not None:
             self._run.close()
         if self._has_state and self._trial_id is not None and self._rank == 0:
             self._state_of(self._trial_id).remove()
-        self._trial_id, self._run, self._has_state = None, None, False
-        gc.collect()  # the old model and its optimizer refer to each other; do not wait for the collector to notice
+        self._trial_id = None
+        self._run = None
+        self._has_state = False
+        gc.collect()  # the old model and its optimizer refer to each other: free both at once
 
-    def _run_of(self, command: Command) -> TrialRun:
-        """From the beginning, or from the state that a lost lane has left."""
+    def _new_run(self, command: Command) -> TrialRun:
+        """Make the trial's run, from the state that a lost lane left where there is one."""
         run = TrialRun(self._context, command.settings, self._spec.max_steps)
         state = self._state_of(command.trial_id)
         self._has_state = self._context.world.any(self._rank == 0 and has_state(state))
         if self._has_state:
             run.restore(state)
         return run
+
+    def _state_of(self, trial_id: str) -> StoragePath:
+        return self._spec.states / trial_id

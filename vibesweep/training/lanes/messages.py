@@ -1,0 +1,57 @@
+"""What trials, lanes and the dispatcher say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vibesweep.config import Report, TrialSettings
+from vibesweep.errors import VibesweepError
+
+
+@dataclass(frozen=True)
+class Command:
+    """Train this trial to this step.
+
+    Attributes:
+        trial_id: Tune's id of the trial.
+        settings: what the trial trains with.
+        until_step: optimizer step at which the lane validates and answers.
+    """
+
+    trial_id: str
+    settings: TrialSettings
+    until_step: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a command: a report, or the reason why the trial failed.
+
+    Attributes:
+        report: what the trial reached, where it did not fail.
+        error: why it failed.
+        traceback: of the exception behind the error, where there was one.
+        lost: whether a process died under the trial, which may do better on another lane.
+    """
+
+    report: Report | None = None
+    error: VibesweepError | None = None
+    traceback: str = ""
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class LaneCounts:
+    """How the lanes of a sweep are doing.
+
+    Attributes:
+        up: lanes that can take a trial or have one.
+        waiting: lanes that wait for hosts with room for them.
+        wanted: lanes that the sweep still wants in all.
+        given_up: why other lanes were given up, one reason a lane.
+    """
+
+    up: int
+    waiting: int
+    wanted: int
+    given_up: tuple[str, ...] = ()
