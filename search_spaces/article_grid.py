@@ -1,4 +1,4 @@
-"""The grid of the article: three learning rates x two optimizers, each trained to the end of its budget.
+"""The grid of the article: three learning rates x two optimizers, all trained for the whole budget.
 
 python -m vibesweep run search_spaces/article_grid.py
 """

@@ -10,7 +10,10 @@ from vibesweep import Budget, Sweep, TrialSettings
 
 
 def space(trial: optuna.Trial) -> None:
-    """Suggest one trial. Lion's good rates lie some ten times lower than AdamW's; one wide range holds both."""
+    """Suggest one trial.
+
+    Lion's good learning rates are some ten times lower than AdamW's; one wide range holds both.
+    """
     trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
     trial.suggest_categorical("optimizer", ["adamw", "lion"])
     trial.suggest_categorical("lora_rank", [4, 8, 16, 32])

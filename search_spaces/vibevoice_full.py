@@ -2,7 +2,8 @@
 
 python -m vibesweep run search_spaces/vibevoice_full.py --corpus my_recordings
 
-A worker of the 1.5B takes some 35 GB: where a cluster has smaller GPUs too, name the large ones below, as in accelerator_type="H100".
+A worker of the 1.5B takes some 35 GB: where a cluster has smaller GPUs too, name the large ones
+below, as in accelerator_type="H100".
 """
 
 import optuna
@@ -11,7 +12,10 @@ from vibesweep import Budget, Sweep, TrialResources, TrialSettings
 
 
 def space(trial: optuna.Trial) -> None:
-    """Suggest one trial. The layers left alone are the lowest of 28; silence after the clips keeps last words whole."""
+    """Suggest one trial.
+
+    The frozen layers are the lowest of 28. Silence after the clips keeps last words whole.
+    """
     trial.suggest_float("learning_rate", 3e-7, 5e-5, log=True)
     trial.suggest_categorical("optimizer", ["adamw", "adafactor", "lion"])
     if trial.suggest_categorical("method", ["full", "freeze"]) == "freeze":

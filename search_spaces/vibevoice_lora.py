@@ -1,4 +1,6 @@
-"""LoRA on VibeVoice: which rate, which rank, how the diffusion head is trained, and what each loss weighs. Known recipes come first.
+"""LoRA on VibeVoice: the learning rate, the rank, how the head is trained and what each loss weighs.
+
+The community's recipes are tried first.
 
 python -m vibesweep run search_spaces/vibevoice_lora.py --corpus my_recordings
 """
@@ -9,7 +11,10 @@ from vibesweep import Budget, Sweep, TrialResources, TrialSettings
 
 
 def space(trial: optuna.Trial) -> None:
-    """Suggest one trial. A diffusion head that is trained in full wants a lower rate than LoRA alone; one wide range holds both."""
+    """Suggest one trial.
+
+    A diffusion head trained in full needs a lower rate than LoRA alone; one wide range holds both.
+    """
     trial.suggest_float("learning_rate", 1e-6, 3e-4, log=True)
     trial.suggest_categorical("lora_rank", [4, 8, 16, 32, 64])
     trial.suggest_categorical("lora_alpha_ratio", [1.0, 2.0, 4.0])

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tests.benchmarks.measure import Measure, tell
+from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.sound.levels import at_level
@@ -84,7 +84,7 @@ def mel_of(text: str, number: int, model: MelModel) -> Tensor:
 
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         soundfile.write(file.name, speak(text, VOICES[number % len(VOICES)]), ESPEAK_RATE_HZ)
-        decoded = decode(Path(file.name), model.mel)
+        decoded = decode(Path(file.name), model.mel.sample_rate_hz)
     levelled = at_level(decoded.samples, model.mel.level_dbfs)
     return torch.from_numpy(log_mel(levelled, model.mel))
 
@@ -122,7 +122,7 @@ def main() -> None:
         ):
             heard[kind].append(listener.choose(audio, rate_hz) == number)
     rates = {kind: statistics.fmean(right) for kind, right in heard.items()}
-    tell(
+    print_measures(
         "the base speaks",
         [
             Measure("identified, recordings", rates["recording"]),

@@ -24,14 +24,15 @@ import numpy.typing as npt
 import torch
 
 from tests import vibe
-from tests.benchmarks.measure import Measure, tell
+from tests.benchmarks.measure import Measure, print_measures
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.encoder import OpenVibeVoiceEncoder
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 RATE_HZ, CLIPS, BATCH = 24_000, 10, 4
 SECONDS = 10 if torch.cuda.is_available() else 2
@@ -89,7 +90,7 @@ def timed_steps(run: TrialRun, beforehand: Any, device: str) -> list[float]:
     for _ in range(WARM_UP + STEPS):
         began = time.perf_counter()
         beforehand()
-        run._train_step()
+        run.train(run.step + 1)
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
@@ -146,7 +147,7 @@ def main() -> None:
         else "a small checkpoint"
     )
     with_features, with_encoders = median(sides["features"]), median(sides["encoders"])
-    tell(
+    print_measures(
         f"A LoRA step of {BATCH} clips of {SECONDS} s on {size}, features from the shards and encoders in the step",
         [
             Measure("encoders' parameters that no trial loads, millions", parameters / 1e6),

@@ -1,4 +1,7 @@
-"""How a benchmark says what it found: the machine, a table, then one JSON line a measure, the headline last."""
+"""How a benchmark prints what it measured: the machine, a table, then one JSON line a measure.
+
+The headline comes last.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure and what it should reach.
+    """One figure and its goal.
 
     Attributes:
         name: what is measured, with its unit.
         value: the figure.
-        goal: what it should reach, or ``None`` where it is only told.
+        goal: the value to reach, or ``None`` where there is no goal.
         at_least: whether more is better.
     """
 
@@ -31,32 +34,39 @@ class Measure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met."""
+        """Whether the goal is met; ``None`` without a goal."""
         if self.goal is None:
             return None
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
+    def row(self) -> tuple[str, str, str, str]:
+        """Return the measure's cells in the table."""
+        if self.goal is None:
+            return self.name, f"{self.value:.4g}", "", ""
+        sign = ">=" if self.at_least else "<="
+        return self.name, f"{self.value:.4g}", f"{sign} {self.goal:g}", "yes" if self.met else "no"
 
-def tell(title: str, measures: Sequence[Measure]) -> None:
-    """Print machine, table and JSON lines."""
-    console = Console(width=120)
+    def json_line(self) -> str:
+        """Return the measure as one line of JSON."""
+        return json.dumps(
+            {"name": self.name, "value": self.value, "goal": self.goal, "met": self.met}
+        )
+
+
+def machine() -> str:
+    """Return what the benchmark runs on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    console.print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, {versions}"
+
+
+def print_measures(title: str, measures: Sequence[Measure]) -> None:
+    """Print the machine, the table and the JSON lines."""
+    console = Console(width=120)
+    console.print(machine())
     table = Table("measure", "value", "goal", "met", title=title)
     for measure in measures:
-        sign = (
-            "" if measure.goal is None else f"{'>=' if measure.at_least else '<='} {measure.goal:g}"
-        )
-        met = "" if measure.met is None else "yes" if measure.met else "no"
-        table.add_row(measure.name, f"{measure.value:.4g}", sign, met)
+        table.add_row(*measure.row())
     console.print(table)
     for measure in measures:
-        line = {
-            "name": measure.name,
-            "value": measure.value,
-            "goal": measure.goal,
-            "met": measure.met,
-        }
-        print(json.dumps(line))
+        print(measure.json_line())

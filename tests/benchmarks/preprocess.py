@@ -1,9 +1,10 @@
-"""How fast a corpus becomes shards, against a plain loop in one process; how much memory that takes; where the time goes.
+"""How fast a corpus becomes shards, against a plain loop in one process, and how much memory it takes.
 
     python -m tests.benchmarks.preprocess [--hours 8]
 
-Speech is the real speech beside the project where it is there, otherwise the demo corpus, under as many names as the hours need. The plain
-loop does the torchaudio work and no more: decode, mix down, resample, level, mel. It speaks no phonemes and writes nothing.
+The speech is the real speech beside the project where it is there, otherwise the demo corpus,
+linked under as many names as the hours need. The plain loop does the work of torchaudio and no
+more: decode, mix down, resample, level, mel. It makes no phonemes and writes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import soundfile
 import torch
 import torchaudio
 
-from tests.benchmarks.measure import Measure, tell
+from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import MelSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
@@ -35,24 +36,36 @@ from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZERO
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MEL = MelSettings()
-SPEECH_STAGES = ("audio", "mel", "phonemes")
-CORES = len(os.sched_getaffinity(0))
 SAMPLE_EVERY_S = 0.2
+WARM_UP_HOURS = 0.2
+LEAST_GAIN = 1.6
+MOST_MEMORY_GROWTH = 1.25
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took: seconds, speech, seconds of work by stage, and the most memory of the driver and of any worker."""
+    """One preprocessing run.
+
+    Attributes:
+        hours: hours of speech in the shards.
+        seconds: wall time.
+        driver_mb: the driver's peak memory, shared pages left out.
+        worker_mb: the peak memory of the largest Ray worker, shared pages left out.
+    """
 
     hours: float
     seconds: float
-    worked_s: dict[str, float]
     driver_mb: float
     worker_mb: float
 
+    @property
+    def hours_a_minute(self) -> float:
+        """Hours of speech a minute of wall time."""
+        return self.hours / self.seconds * 60
 
-def copies(corpus: Path, out: Path, hours: float) -> Path:
-    """A corpus of so many hours: the same files under many names."""
+
+def repeated_corpus(corpus: Path, out: Path, hours: float) -> Path:
+    """Write a corpus of so many hours: the same files linked under many names."""
     with (corpus / "metadata.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     (out / "audio").mkdir(parents=True)
@@ -60,97 +73,113 @@ def copies(corpus: Path, out: Path, hours: float) -> Path:
     with (out / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
-        left_s, number = hours * 3_600, 0
-        while left_s > 0:
-            row, copy = rows[number % len(rows)], f"c{number:06d}"
-            names = {
-                "audio_path": f"audio/{copy}{Path(row['audio_path']).suffix}",
-                "text_path": f"text/{copy}.txt",
-            }
-            for column, name in names.items():
-                os.link(corpus / row[column], out / name)
-            table.writerow({**row, "id": copy, **names})
-            left_s, number = left_s - float(row["duration_sec"]), number + 1
+        written_s = 0.0
+        number = 0
+        while written_s < hours * 3_600:
+            row = rows[number % len(rows)]
+            table.writerow(linked_row(row, f"c{number:06d}", corpus, out))
+            written_s += float(row["duration_sec"])
+            number += 1
     return out
 
 
-def plain(corpus: Path) -> float:
-    """Hours of speech a minute of a plain loop, all cores open to torch, by the time that the second half of the files takes."""
+def linked_row(row: dict[str, str], name: str, corpus: Path, out: Path) -> dict[str, str]:
+    """Link a row's files under a new name and return the row of the copy."""
+    copies = {
+        "audio_path": f"audio/{name}{Path(row['audio_path']).suffix}",
+        "text_path": f"text/{name}.txt",
+    }
+    for column, path in copies.items():
+        os.link(corpus / row[column], out / path)
+    return {**row, "id": name, **copies}
+
+
+def resampler_from(rate_hz: int) -> torch.nn.Module:
+    """Return the resampler that preprocessing uses too."""
+    return torchaudio.transforms.Resample(
+        rate_hz,
+        MEL.sample_rate_hz,
+        lowpass_filter_width=SINC_ZEROS,
+        rolloff=SINC_ROLLOFF,
+        resampling_method="sinc_interp_kaiser",
+        beta=SINC_BETA,
+    )
+
+
+def plain_loop(corpus: Path) -> float:
+    """Return hours of speech a minute of a plain loop, timed over the second half of the files."""
     mel = torchaudio.transforms.MelSpectrogram(
         MEL.sample_rate_hz, MEL.n_fft, hop_length=MEL.hop_samples, n_mels=MEL.n_mels, power=1.0
     )
     resamplers: dict[int, torch.nn.Module] = {}
     files = sorted((corpus / "audio").iterdir())
-    seconds = began = 0.0
+    level = 10 ** (MEL.level_dbfs / 20)
+    seconds = 0.0
+    began = 0.0
     for number, path in enumerate(files):
         if number == len(files) // 2:
-            seconds, began = 0.0, time.perf_counter()
+            seconds = 0.0
+            began = time.perf_counter()
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-        waveform = torch.from_numpy(samples).mean(1)
         if rate_hz not in resamplers:
-            resamplers[rate_hz] = torchaudio.transforms.Resample(
-                rate_hz,
-                MEL.sample_rate_hz,
-                lowpass_filter_width=SINC_ZEROS,
-                rolloff=SINC_ROLLOFF,
-                resampling_method="sinc_interp_kaiser",
-                beta=SINC_BETA,
-            )
-        waveform = resamplers[rate_hz](waveform)
-        waveform = waveform * 10 ** (MEL.level_dbfs / 20) / waveform.square().mean().sqrt()
-        mel(waveform).clamp_min(LOG_FLOOR).log().T.half()
+            resamplers[rate_hz] = resampler_from(rate_hz)
+        waveform = resamplers[rate_hz](torch.from_numpy(samples).mean(1))
+        levelled = waveform * level / waveform.square().mean().sqrt()
+        mel(levelled).clamp_min(LOG_FLOOR).log().T.half()
         seconds += len(samples) / rate_hz
     return seconds / 60 / (time.perf_counter() - began)
 
 
-class Memory(threading.Thread):
-    """Watches the most resident memory of this process, and of any of its descendants that is a Ray worker."""
+class MemoryWatch(threading.Thread):
+    """Records the peak memory of this process and of its largest Ray worker."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.driver_mb = self.worker_mb = 0.0
+        self.driver_mb = 0.0
+        self.worker_mb = 0.0
         self.done = threading.Event()
 
     def run(self) -> None:
-        """Look every so often until told to end."""
-        me = psutil.Process()
+        """Look every so often until the event is set."""
+        driver = psutil.Process()
         while not self.done.wait(SAMPLE_EVERY_S):
-            self.driver_mb = max(self.driver_mb, _own_mb(me))
-            for child in me.children(recursive=True):
+            self.driver_mb = max(self.driver_mb, own_mb(driver))
+            for child in driver.children(recursive=True):
                 try:
-                    if "ray::" in " ".join(child.cmdline()[:1]):
-                        self.worker_mb = max(self.worker_mb, _own_mb(child))
+                    if is_ray_worker(child):
+                        self.worker_mb = max(self.worker_mb, own_mb(child))
                 except psutil.Error:
                     continue  # it has just ended
 
 
-def _own_mb(process: psutil.Process) -> float:
-    found = process.memory_info()
-    return float(found.rss - found.shared) / 1e6  # the object store's pages are shared
+def is_ray_worker(process: psutil.Process) -> bool:
+    """Return whether a process runs Ray's tasks or actors."""
+    return "ray::" in " ".join(process.cmdline()[:1])
 
 
-def measured(corpus: Path, out: Path, hours: float) -> Run:
-    """Make shards of so many hours."""
+def own_mb(process: psutil.Process) -> float:
+    """Return a process's memory in MB without shared pages: the object store is shared."""
+    memory = process.memory_info()
+    return float(memory.rss - memory.shared) / 1e6
+
+
+def timed_preprocess(corpus: Path, out: Path) -> Run:
+    """Make shards of a corpus and return what it took."""
     shutil.rmtree(out, ignore_errors=True)
-    told: list[Encoded] = []
-    memory = Memory()
-    memory.start()
+    progress: list[Encoded] = []
+    watch = MemoryWatch()
+    watch.start()
     began = time.perf_counter()
-    preprocess(corpus, out, tell=told.append)
+    preprocess(corpus, out, tell=progress.append)
     seconds = time.perf_counter() - began
-    memory.done.set()
-    memory.join()
-    return Run(
-        told[-1].speech_s / 3_600,
-        seconds,
-        dict(told[-1].worked_s),
-        memory.driver_mb,
-        memory.worker_mb,
-    )
+    watch.done.set()
+    watch.join()
+    hours = progress[-1].speech_s / 3_600
+    return Run(hours, seconds, watch.driver_mb, watch.worker_mb)
 
 
 def main() -> None:
-    """Make the corpora, run the plain loop before and after, and tell."""
+    """Make the corpora, run the plain loop before and after, and print the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -163,54 +192,37 @@ def main() -> None:
             shutil.copytree(SHARED_SPEECH, source)
         else:
             write_demo_corpus(source)
-        small, large = copies(source, work / "small", 1.0), copies(source, work / "large", hours)
-        loops = [plain(small)]
+        warm_up = repeated_corpus(source, work / "warm_up", WARM_UP_HOURS)
+        small = repeated_corpus(source, work / "small", 1.0)
+        large = repeated_corpus(source, work / "large", hours)
+        loops = [plain_loop(small)]
         with running_ray():
-            measured(
-                copies(source, work / "warm", 0.2), work / "out", 0.2
-            )  # the workers import torch
-            one, many = measured(small, work / "out", 1.0), measured(large, work / "out", hours)
-        loops.append(plain(small))
+            timed_preprocess(warm_up, work / "out")  # the workers import torch
+            one_hour = timed_preprocess(small, work / "out")
+            all_hours = timed_preprocess(large, work / "out")
+        loops.append(plain_loop(small))
         torch.set_num_threads(1)
-        single = plain(small)
-    report(statistics.median(loops), single, one, many)
+        one_core = plain_loop(small)
+    report(statistics.median(loops), one_core, one_hour, all_hours)
 
 
-def report(loop: float, single: float, one: Run, many: Run) -> None:
-    """Tell all figures, the headline last."""
-    speed = many.hours / many.seconds * 60
-    other = 1 - sum(many.worked_s[stage] for stage in SPEECH_STAGES) / (CORES * many.seconds)
-    stages = [
-        Measure(f"{stage}, core seconds an hour of speech", worked / many.hours)
-        for stage, worked in many.worked_s.items()
-    ]
-    tell(
-        f"{many.hours:.1f} h of speech to shards, Ray up before",
+def report(all_cores: float, one_core: float, one_hour: Run, all_hours: Run) -> None:
+    """Print the figures; the first two are the plain loop's hours of speech a minute."""
+    against = f"{all_hours.hours:.0f} h against 1 h"
+    driver_growth = all_hours.driver_mb / one_hour.driver_mb
+    worker_growth = all_hours.worker_mb / one_hour.worker_mb
+    speed = all_hours.hours_a_minute
+    most = MOST_MEMORY_GROWTH
+    print_measures(
+        f"{all_hours.hours:.1f} h of speech to shards, with Ray already up",
         [
-            *stages,
-            Measure("plain loop, torch on all cores, hours of speech a minute", loop),
-            Measure("plain loop, torch on one core, hours of speech a minute", single),
+            Measure("plain loop, torch on all cores, hours of speech a minute", all_cores),
+            Measure("plain loop, torch on one core, hours of speech a minute", one_core),
             Measure("shards, hours of speech a minute", speed),
-            Measure(
-                f"driver's peak memory, {many.hours:.0f} h against 1 h",
-                many.driver_mb / one.driver_mb,
-                1.25,
-                at_least=False,
-            ),
-            Measure(
-                f"a worker's peak memory, {many.hours:.0f} h against 1 h",
-                many.worker_mb / one.worker_mb,
-                1.25,
-                at_least=False,
-            ),
-            Measure(
-                "share of the cores' time that is not decode, resample, mel or phonemes",
-                other,
-                0.2,
-                at_least=False,
-            ),
-            Measure("shards against the plain loop on one core", speed / single),
-            Measure("shards against the plain loop", speed / loop, 1.6),
+            Measure(f"driver's peak memory, {against}", driver_growth, most, at_least=False),
+            Measure(f"a worker's peak memory, {against}", worker_growth, most, at_least=False),
+            Measure("shards against the plain loop on one core", speed / one_core),
+            Measure("shards against the plain loop", speed / all_cores, LEAST_GAIN),
         ],
     )
 

@@ -1,12 +1,14 @@
-"""From a trial's start to its first optimizer step: a warm lane against a ``TorchTrainer`` nested in each Tune trial.
+"""From a trial's start to its first optimizer step: warm lane or a ``TorchTrainer`` in each trial.
 
     python -m tests.benchmarks.trial_turnaround
 
-Same work in both: the base mel-tiny, a small demo corpus, LoRA, one optimizer step and its validation, one trial at a time on one
-worker of one core. A trial starts when Tune hands it its config (``setup`` or ``reset_config``, in an actor that is reused in both)
-and its first step ends where :class:`vibesweep.config.Report` says so. The step's own computing is in both figures, and is nearly
-all of the warm one; so the headline takes the smallest step (one clip), the same is told for four clips, and the time before the
-step begins is told too. The warm side is ``run_sweep`` itself. Its first trial is not counted: it is the first to use each kernel.
+Both do the same work: the base mel-tiny, a small demo corpus, LoRA, one optimizer step and its
+validation, one trial at a time on one worker of one core. A trial starts when Tune hands it its
+config (``setup`` or ``reset_config``, in an actor that is reused in both), and its first step ends
+where :class:`vibesweep.config.Report` says so. Both figures contain the step's own computing, which
+is nearly all of the warm one: the headline therefore takes the smallest step, of one clip. Steps of
+four clips and the time before the step begins are printed too. The warm side is ``run_sweep``
+itself; its first trial is left out, since it is the first to use each kernel.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from unittest import mock
 
 import pandas as pd
 import ray
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from ray import train, tune
 from rich.console import Console
 
-from tests.benchmarks.measure import Measure, tell
+from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.config import Budget, Report, Sweep, TrialSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
@@ -39,25 +42,25 @@ GOAL = 40.0
 SETTINGS = TrialSettings(method="lora")
 BATCHES = (1, 4)
 POINTS = [{"batch_clips": clips, "seed": number} for number in range(TRIALS) for clips in BATCHES]
+NOTES = "TURNAROUND_NOTES"
+WARM = "warm lane"
+NESTED = "nested TorchTrainer"
 
 
 class TimedLaneTrial(LaneTrial):
-    """The sweep's own trial, which also notes when it was handed its config and when its first step was done."""
+    """The sweep's own trial, which also records when it got its config and when its step ended."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Note the start."""
+        """Record the start."""
         self._began_unix_s = time.time()
         return super().reset_config(new_config)
 
     def step(self) -> dict[str, Any]:
-        """Note the first step."""
+        """Record the first step."""
         result = super().step()
-        _note(
-            Path(os.environ["TURNAROUND_NOTES"]),
-            self._settings.batch_clips,
-            self._began_unix_s,
-            Report(**result["report"]),
-        )
+        report = Report(**result["report"])
+        notes = Path(os.environ[NOTES])
+        record_trial(notes, self._settings.batch_clips, self._began_unix_s, report)
         return result
 
 
@@ -70,14 +73,15 @@ class NestedTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
-        self._began_unix_s, self._config = time.time(), new_config
+        self._began_unix_s = time.time()
+        self._config = new_config
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing."""
 
     def step(self) -> dict[str, Any]:
-        """Train in a worker group of this trial's own, which notes the first step itself."""
+        """Train in a worker group of this trial's own, which records the first step itself."""
         from ray.train.torch import TorchTrainer
 
         trainer = TorchTrainer(
@@ -91,30 +95,24 @@ class NestedTrial(tune.Trainable):
 
 
 def nested_worker(config: dict[str, Any]) -> None:
-    """What a lane's worker and the loop do for one trial, from nothing."""
+    """Do for one trial, from nothing, what a lane's worker and the loop do."""
     import torch
     from ray.train.torch import get_device
 
-    from vibesweep.training.loop import TrialRun
-    from vibesweep.training.worker_context import WorkerContext, World
+    from vibesweep.training.trial_run import TrialRun
+    from vibesweep.training.worker_context import WorkerContext
+    from vibesweep.training.workers import World
 
     torch.set_num_threads(1)
-    context = WorkerContext.open(
-        "mel-tiny", Path(config["shards"]), World(device=str(get_device()))
-    )
+    world = World(device=str(get_device()))
+    context = WorkerContext.open("mel-tiny", Path(config["shards"]), world)
     settings = settings_with(SETTINGS, config["point"])
-    _note(
-        Path(config["notes"]),
-        settings.batch_clips,
-        config["began_unix_s"],
-        TrialRun(context, settings, 1).advance(1),
-    )
+    report = TrialRun(context, settings, 1).advance(1)
+    record_trial(Path(config["notes"]), settings.batch_clips, config["began_unix_s"], report)
 
 
-def warm(shards: Path, work: Path) -> pd.DataFrame:
-    """Each trial but the first of a sweep as users run it."""
-    from optuna.distributions import CategoricalDistribution, IntDistribution
-
+def warm_trials(shards: Path, work: Path) -> pd.DataFrame:
+    """Return the times of all trials but the first of a sweep as users run it."""
     first = {"batch_clips": BATCHES[-1], "seed": TRIALS}
     sweep = Sweep(
         space={"batch_clips": CategoricalDistribution(BATCHES), "seed": IntDistribution(0, TRIALS)},
@@ -130,79 +128,75 @@ def warm(shards: Path, work: Path) -> pd.DataFrame:
     return pd.read_json(work / "warm.jsonl", lines=True).iloc[1:]
 
 
-def nested(shards: Path, work: Path) -> pd.DataFrame:
-    """Each trial where a trial starts a TorchTrainer."""
+def nested_trials(shards: Path, work: Path) -> pd.DataFrame:
+    """Return the times of trials that each start a TorchTrainer."""
     notes = work / "nested.jsonl"
     fixed = {"shards": str(shards), "notes": str(notes), "scratch": str(work / "train")}
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(NestedTrial, beside_the_driver()),
         param_space={**fixed, "point": tune.grid_search(POINTS)},
         tune_config=tune.TuneConfig(
             metric="loss_val", mode="min", max_concurrent_trials=1, reuse_actors=True
         ),
         run_config=tune.RunConfig(name="nested", storage_path=str(work / "tune"), verbose=0),
-    ).fit()
+    )
+    tuner.fit()
     return pd.read_json(notes, lines=True)
 
 
-def _note(notes: Path, batch_clips: int, began_unix_s: float, report: Report) -> None:
-    """Enter one trial; the step's own length follows from its rate, for there is one step."""
+def record_trial(notes: Path, batch_clips: int, began_unix_s: float, report: Report) -> None:
+    """Append one trial's times; there is one step, so its length follows from the rate."""
     done_s = report.first_step_unix_s - began_unix_s
+    begun_s = done_s - 1 / report.steps_per_s
+    line = {"batch_clips": batch_clips, "done_s": done_s, "begun_s": begun_s}
     with notes.open("a", encoding="utf-8") as file:
-        file.write(
-            json.dumps(
-                {
-                    "batch_clips": batch_clips,
-                    "done_s": done_s,
-                    "begun_s": done_s - 1 / report.steps_per_s,
-                }
-            )
-            + "\n"
-        )
+        file.write(json.dumps(line) + "\n")
 
 
-def measures(warm_trials: pd.DataFrame, nested_trials: pd.DataFrame) -> list[Measure]:
-    """Medians of both sides for each size of step, the headline last."""
+def measures(sides: dict[str, pd.DataFrame]) -> list[Measure]:
+    """Return the medians of both sides for each size of step, the headline last."""
     found = []
+    columns = {
+        "begun_s": "before the first step begins",
+        "done_s": "until the first step is done",
+    }
     for clips in sorted(BATCHES, reverse=True):
-        sides = {"nested TorchTrainer": nested_trials, "warm lane": warm_trials}
-        medians = {
-            name: side[side["batch_clips"] == clips].median() for name, side in sides.items()
-        }
-        assert all(len(side[side["batch_clips"] == clips]) == TRIALS for side in sides.values())
-        for what, column in (
-            ("before the first step begins", "begun_s"),
-            ("until the first step is done", "done_s"),
-        ):
-            values = {name: float(row[column]) for name, row in medians.items()}
-            found += [
-                Measure(f"{name}, {what}, {clips} clips a step, s", value)
-                for name, value in values.items()
-            ]
-            goal = GOAL if (clips, column) == (BATCHES[0], "done_s") else None
-            found.append(
-                Measure(
-                    f"times less {what}, {clips} clips a step",
-                    values["nested TorchTrainer"] / values["warm lane"],
-                    goal,
-                )
-            )
+        medians = {side: median_times(times, clips) for side, times in sides.items()}
+        for column, what in columns.items():
+            for side, times in medians.items():
+                name = f"{side}, {what}, {clips} clips a step, s"
+                found.append(Measure(name, float(times[column])))
+            ratio = float(medians[NESTED][column] / medians[WARM][column])
+            is_headline = clips == BATCHES[0] and column == "done_s"
+            goal = GOAL if is_headline else None
+            found.append(Measure(f"times less {what}, {clips} clips a step", ratio, goal))
     return found
 
 
+def median_times(times: pd.DataFrame, clips: int) -> pd.Series:
+    """Return the median times of the trials with steps of so many clips."""
+    chosen = times[times["batch_clips"] == clips]
+    assert len(chosen) == TRIALS
+    return chosen.median()
+
+
 def main() -> None:
-    """Measure and tell."""
+    """Run both sides and print the figures."""
     with tempfile.TemporaryDirectory(prefix="turnaround") as folder:
         work = Path(folder)
-        # For the nested side too: Train's controller looks at its workers as often as a lane's does, not every 2 s.
-        os.environ.update(
-            RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=str(POLL_S), TURNAROUND_NOTES=str(work / "warm.jsonl")
-        )
+        os.environ[NOTES] = str(work / "warm.jsonl")
+        # For the nested side too: Train's controller polls its workers as often as a lane's does,
+        # not every 2 s.
+        os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = str(POLL_S)
         ray.init(address="local", include_dashboard=True, log_to_driver=False)
-        preprocess(write_demo_corpus(work / "corpus", recordings=RECORDINGS), work / "shards")
-        found = measures(warm(work / "shards", work), nested(work / "shards", work))
+        corpus = write_demo_corpus(work / "corpus", recordings=RECORDINGS)
+        shards = work / "shards"
+        preprocess(corpus, shards)
+        warm = warm_trials(shards, work)
+        nested = nested_trials(shards, work)
         ray.shutdown()
-    tell(f"From a trial's start to its first optimizer step (medians of {TRIALS})", found)
+    title = f"From a trial's start to its first optimizer step (medians of {TRIALS})"
+    print_measures(title, measures({NESTED: nested, WARM: warm}))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""How much of the validation loss is chance: the loss of trials of lr_opt under many draws of the validation's noise and times.
+"""How much of the validation loss is chance: lr_opt's trials under many draws of noise and times.
 
     python -m tests.benchmarks.validation_noise [--sweep sweeps/lr_opt]
 
-A sweep's trials are all validated under one and the same draw. Under another one all losses would shift together; what could change the
-order of two trials is how unlike they shift. Both spreads are told, against the difference between the best and the median trial.
+All trials of a sweep are validated under one and the same draw. Under another draw all losses would
+shift together; the order of two trials could change only as far as they shift differently. Both
+spreads are printed as shares of the difference between the best and the median trial.
 """
 
 from __future__ import annotations
@@ -16,89 +17,90 @@ from pathlib import Path
 
 from torch import nn
 
-from tests.benchmarks.measure import Measure, tell
+from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.models.bundle import load_bundle
-from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.sweep.run import run_sweep
 from vibesweep.sweep.search.space import load_space
 from vibesweep.training.state.checkpoint import load_checkpoint
-from vibesweep.training.worker_context import (
-    VALIDATION_REPEATS,
-    WorkerContext,
-    World,
-    validation_batches,
-)
+from vibesweep.training.validation import LEAST_REPEATS, MOST_REPEATS, validation_batches
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "lr_opt.py"
 DRAWS = 16
+MOST_SPREAD_OF_THE_DIFFERENCE = 0.01
 
 
-def losses(context: WorkerContext, model: nn.Module, repeats: int) -> list[float]:
-    """The validation loss under each draw."""
-    found = []
-    clips = context.held_out
+def losses_by_draw(context: WorkerContext, model: nn.Module, repeats: int) -> list[float]:
+    """Return the validation loss under each draw."""
+    losses = []
+    clips = context.validation_clips
     for draw in range(DRAWS):
         batches = validation_batches(context.collator, clips, "cpu", repeats, draw=draw)
-        found.append(dataclasses.replace(context, validation=batches).validate(model))
-    return found
+        with_draw = dataclasses.replace(context, validation_batches=batches)
+        losses.append(with_draw.validate(model))
+    return losses
 
 
-def ranked(record: SweepRecord) -> tuple[TrialRecord, TrialRecord]:
-    """The best trial and the median one of those that have a loss."""
-    done = sorted(
-        (t for t in record.trials if t.best_loss_val is not None),
-        key=lambda trial: trial.best_loss_val or 0.0,
-    )
-    return done[0], done[len(done) // 2]
+def best_and_median(record: SweepRecord) -> tuple[TrialRecord, TrialRecord]:
+    """Return the best trial and the median one of those that have a loss."""
+    losses = {trial.id: trial.best_loss_val for trial in record.trials}
+    finished = [(loss, trial_id) for trial_id, loss in losses.items() if loss is not None]
+    ordered = [trial_id for _, trial_id in sorted(finished)]
+    trials = {trial.id: trial for trial in record.trials}
+    return trials[ordered[0]], trials[ordered[len(ordered) // 2]]
+
+
+def trained_model(record: SweepRecord, folder: SweepFolder, trial: TrialRecord) -> nn.Module:
+    """Return the model of a trial's best checkpoint."""
+    base = load_bundle(record.model).model
+    model, _ = load_checkpoint(base, folder.checkpoints / trial.id)
+    return model.eval()
 
 
 def main() -> None:
-    """Run the sweep unless one is given, and validate its best and its median trial again and again."""
+    """Run the sweep unless one is given, and validate its best and its median trial many times."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sweep", type=Path, help="a sweep that is there already")
-    given = parser.parse_args().sweep
+    parser.add_argument("--sweep", type=Path, help="a sweep that has run already")
+    sweep = parser.parse_args().sweep
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (
-            SweepFolder(given)
-            if given
-            else run_sweep(load_space(SPACE), "lr_opt", work=Path(scratch))
-        )
+        if sweep:
+            folder = SweepFolder(sweep)
+        else:
+            folder = run_sweep(load_space(SPACE), "lr_opt", work=Path(scratch))
         record = folder.read()
         context = WorkerContext.open(record.model, record.shards, World())
-        best, median = (
-            load_checkpoint(load_bundle(record.model).model, folder.checkpoints / t.id)[0].eval()
-            for t in ranked(record)
-        )
+        best, median = (trained_model(record, folder, trial) for trial in best_and_median(record))
         measures = []
-        for repeats in (4, VALIDATION_REPEATS[1]):
-            measures += measured(
-                losses(context, best, repeats), losses(context, median, repeats), repeats
-            )
-    tell(
-        f"validation of lr_opt's best and median trial under {DRAWS} draws, {len(context.held_out)} clips",
-        measures,
-    )
+        for repeats in (LEAST_REPEATS, MOST_REPEATS):
+            of_best = losses_by_draw(context, best, repeats)
+            of_median = losses_by_draw(context, median, repeats)
+            measures += spreads(of_best, of_median, repeats)
+    clips = len(context.validation_clips)
+    title = f"validation of lr_opt's best and median trial, {DRAWS} draws, {clips} clips"
+    print_measures(title, measures)
 
 
-def measured(best: list[float], median: list[float], repeats: int) -> list[Measure]:
-    """Spreads with so many noised copies of each latent, as shares of the difference between the two trials."""
+def spreads(best: list[float], median: list[float], repeats: int) -> list[Measure]:
+    """Return the spreads with so many noised copies of each latent.
+
+    They are shares of the difference between the two trials' mean losses.
+    """
     apart = statistics.fmean(median) - statistics.fmean(best)
-    shifts = statistics.stdev(m - b for m, b in zip(median, best, strict=True))
-    alone = statistics.stdev(best)
+    differences = [m - b for m, b in zip(median, best, strict=True)]
+    of_difference = statistics.stdev(differences) / apart
+    of_best = statistics.stdev(best) / apart
+    copies = f"{repeats} copies"
+    most = MOST_SPREAD_OF_THE_DIFFERENCE
     return [
-        Measure(f"{repeats} copies: best", statistics.fmean(best)),
-        Measure(f"{repeats} copies: median less best", apart),
+        Measure(f"{copies}: best", statistics.fmean(best)),
+        Measure(f"{copies}: median less best", apart),
+        Measure(f"{copies}: spread of the best's loss from draw to draw, share of that", of_best),
         Measure(
-            f"{repeats} copies: spread of the best's loss from draw to draw, share of that",
-            alone / apart,
-        ),
-        Measure(
-            f"{repeats} copies: spread of the difference itself, share of it",
-            shifts / apart,
-            0.01,
-            at_least=False,
+            f"{copies}: spread of the difference itself, share of it", of_difference, most, False
         ),
     ]
 

@@ -252,7 +252,7 @@ def test_the_head_is_set_up(cluster: Up) -> None:
     ]
     assert (home / ".ray" / "auth_token").read_text() == "a" * 32
     for needed in (
-        "vibesweep/cli.py",
+        "vibesweep/cli/application.py",
         "search_spaces/lr_opt.py",
         "pyproject.toml",
         "requirements.lock",
