@@ -10,8 +10,9 @@ import pytest
 from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 SETTINGS = TrialSettings(learning_rate=3e-3, batch_clips=5, lora_dropout=0.1)
 MAX_STEPS = 14  # 24 clips: an epoch has 4 steps
@@ -77,7 +78,7 @@ def test_patience_and_the_running_median_come_back(context: WorkerContext, tmp_p
     resumed = TrialRun(context, settings, MAX_STEPS)
     resumed.restore(tmp_path / "state")
     assert [resumed.advance(step).early_stopped for step in (6, 8, 10)] == unbroken
-    assert resumed._guard.state_dict() == run._guard.state_dict()
+    assert resumed._loop.state_dict()["guard"] == run._loop.state_dict()["guard"]
 
 
 def test_another_trials_state_is_refused(context: WorkerContext, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import torch
 from vibesweep.errors import ModelError
 from vibesweep.training.state.full_state import (
     load_state,
-    random_states,
+    gather_random_states,
     save_state,
-    take_random_state,
+    set_random_state,
 )
+from vibesweep.training.workers import World
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -46,11 +47,11 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_dropout_goes_on_where_it_was() -> None:
-    states = random_states("cpu", 1)
+    states = gather_random_states(World())
     first = torch.rand(4)
-    take_random_state(states, 0, "cpu")
+    set_random_state(states, World())
     assert torch.equal(torch.rand(4), first)
-    take_random_state(states, 1, "cpu")
+    set_random_state(states, World(rank=1, size=2))
     assert not torch.equal(torch.rand(4), first), "a worker more draws its own"
 
 

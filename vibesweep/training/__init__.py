@@ -1,1 +1,7 @@
-"""One trial: batches -> loop -> checkpoint. The loop is plain PyTorch with no Ray in it; ``lane`` brings it to a Ray Train worker group."""
+"""How one trial trains, or K of them side by side.
+
+``loop`` is the training loop in plain PyTorch. ``trial_run`` makes a trial's model, runs the loop
+over its clips and reports; ``worker_context`` holds what stays loaded between trials. ``workers``,
+``compute``, ``memory`` and ``validation`` each hold one part of that. ``data`` brings the clips of
+each step, ``optim`` updates the weights, ``state`` saves them, and ``lanes`` runs trials on Ray.
+"""

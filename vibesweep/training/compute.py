@@ -1,7 +1,8 @@
-"""How a trial's network computes: over several workers, in what precision, with its layers recomputed or compiled."""
+"""How a trial's network computes: its precision, compiled or not, and over how many workers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,21 +11,23 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vibesweep.config import PRECISIONS, TrialSettings
+from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
+from vibesweep.training.workers import World
 
 COMPILE_BACKEND = "inductor"
 
 GRAPHS_A_LAYER = 64
-"""Graphs that torch may keep of a layer's code, which all layers of all kinds share; it gives up compiling at 8 unless told."""
+"""Graphs that torch may keep of a layer's code, which all layers of all kinds share. By default it
+gives up compiling at 8."""
 
 
-def fit_out(model: nn.Module, settings: TrialSettings) -> None:
-    """Give a trial's own model its attention dropout, recomputed layers and compiled layers.
+def configure_model(model: nn.Module, settings: TrialSettings) -> None:
+    """Set a trial's own model to drop attention weights, recompute layers or compile them.
 
     Raises:
-        ModelError: the model's family does not take one of them.
+        ModelError: the model's family does not support one of the settings.
     """
     plain = plain_model(model)
     if (settings.silence_before_s or settings.silence_after_s) and not plain.takes_silence:
@@ -41,34 +44,36 @@ def fit_out(model: nn.Module, settings: TrialSettings) -> None:
         _compile(plain.layers())
 
 
-def _compile(layers: Any) -> None:
+def _compile(layers: Iterable[nn.Module]) -> None:
     """Compile layer by layer: all layers of a kind share one graph, and it is small.
 
-    ``dynamic=True`` on one layer makes graphs for any shape at once; on backbone and head as a whole it had not ended after minutes,
-    and ``None`` first makes some for the shapes it meets. docs/design/training.md has the figures.
+    ``dynamic=True`` on one layer makes graphs for any shape at once. On backbone and head as a
+    whole it had not ended after minutes, and ``None`` first makes graphs for the shapes that it
+    meets. docs/design/training.md has the figures.
     """
-    torch.compiler.reset()  # the last trial's graphs, which another rank or method would count against the limit
+    # The last trial's graphs may be of another rank or method and would count against the limit
+    torch.compiler.reset()
     torch._dynamo.config.recompile_limit = GRAPHS_A_LAYER
     for layer in layers:
         layer.compile(backend=COMPILE_BACKEND, dynamic=True)
 
 
-def eagerly(settings: TrialSettings) -> AbstractContextManager[Any]:
-    """Context in which nothing is compiled: for validation, whose batches would need graphs of their own."""
-    return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()
+def without_compilation(settings: TrialSettings) -> AbstractContextManager[Any]:
+    """Return a context in which nothing is compiled.
+
+    It is meant for validation, whose batches would need graphs of their own.
+    """
+    if settings.compile:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 def autocast(settings: TrialSettings, device: str) -> AbstractContextManager[Any]:
-    """Context for the forward pass of training, which may be entered again and again.
+    """Return the context of a training forward pass; it may be entered again and again.
 
     Raises:
-        ModelError: there is no such precision, or the device lacks it.
+        ModelError: the device lacks the precision.
     """
-    if settings.precision not in PRECISIONS:
-        fix = f"choose one of {', '.join(PRECISIONS)}"
-        raise ModelError(
-            f"there is no precision {settings.precision!r}", where="precision", fix=fix
-        )
     if settings.precision == "float32":
         return nullcontext()
     kind = torch.device(device).type
@@ -85,25 +90,26 @@ def _has_bf16(kind: str) -> bool:
     return kind == "cpu"
 
 
-def distributed(model: nn.Module, workers: int, device: str) -> nn.Module:
-    """Wrap the model so that gradients are averaged over the workers, if there are several."""
-    if workers == 1:
+def wrap_distributed(model: nn.Module, world: World) -> nn.Module:
+    """Wrap the model so that gradients are averaged over the workers, where there are several."""
+    if world.size == 1:
         return model
-    place = torch.device(device)
-    # LoRA's first weights are drawn. The base is the same on all: to send it round, as DDP would, takes seconds that a warm lane saves
+    # LoRA's first weights are drawn, so rank 0's are sent. The base is the same on all workers:
+    # sending it too, as DDP would, takes seconds.
     for part in model.parameters():
         if part.requires_grad:
             torch.distributed.broadcast(part.detach(), 0)
+    device = torch.device(world.device)
     return DistributedDataParallel(
         model,
-        device_ids=[place] if place.type == "cuda" else None,
+        device_ids=[device] if device.type == "cuda" else None,
         init_sync=False,
         broadcast_buffers=False,
     )
 
 
-def syncing(network: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Context of a micro-batch's backward pass: workers exchange their gradients in the last one alone."""
+def gradient_sync(network: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+    """Return the context of a micro-batch: workers exchange gradients in a step's last one only."""
     if last or not isinstance(network, DistributedDataParallel):
         return nullcontext()
     return network.no_sync()

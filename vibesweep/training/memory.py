@@ -1,7 +1,7 @@
-"""How many positions a worker computes at once: what fits its device, found by measuring, never by running out of memory.
+"""How many tokens a worker computes at once: what fits its device, found by measuring.
 
-A worker may find less room than another. That is no harm: micro-batches only cut a worker's own share, gradients are exchanged once a
-step, and the sums come out the same.
+A worker may find less room than another. That does no harm: micro-batches only cut a worker's own
+share of a step, gradients are exchanged once a step, and the sums come out the same.
 """
 
 from __future__ import annotations
@@ -17,126 +17,156 @@ from torch import nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.models.family import Collator, EncodedClip, LossNormalizer
-from vibesweep.training.data.batches import BESIDE_TOKENS
+from vibesweep.training.data.batches import PROMPT_TOKENS
 
 CPU_TOKENS = 4_096
-"""About 1 GB for the shipped base; a core gains nothing from more."""
-PROBES = (512, 2_048)
-"""Positions that are tried. The larger takes 10 GiB with VibeVoice's 1.5B."""
+"""Takes about 1 GB with the shipped base; a core gains nothing from more."""
+SMALL_PROBE_TOKENS = 512
+LARGE_PROBE_TOKENS = 2_048
+"""Tokens of the two batches that are measured. The larger takes 10 GiB with VibeVoice's 1.5B."""
 HEADROOM = 0.2
+"""Share of the free memory that is left alone."""
 COPIES = 5
-"""Of the trained weights, that come beside them: the gradient, two moments, an average, and one for DDP's buckets or a larger optimizer."""
+"""Copies of the trained weights that training adds: the gradient, two moments, an average, and one
+for DDP's buckets or a larger optimizer."""
 
-Key = tuple[object, ...]
+MemoryKey = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """Bytes that a forward and a backward pass take beside the weights and their gradient: ``fixed + slope * positions``."""
+    """Bytes that a forward and a backward pass take besides the weights and their gradient.
 
-    fixed: float
-    slope: float
+    They are ``fixed_bytes + bytes_per_token * tokens``.
+    """
 
-    def positions(self, free_bytes: float) -> int:
-        """What fits into so many bytes: a power of two, so that it is the same from trial to trial, and no less than was tried."""
-        fits = ((1 - HEADROOM) * free_bytes - self.fixed) / self.slope
-        return 1 << (max(int(fits), PROBES[0]).bit_length() - 1)
+    fixed_bytes: float
+    bytes_per_token: float
+
+    def tokens_that_fit(self, free_bytes: float) -> int:
+        """Return how many tokens fit into the free memory, headroom left aside.
+
+        It is a power of two, so that it is the same from trial to trial, and at least as many as
+        the smaller probe, which has been computed already.
+        """
+        usable = (1 - HEADROOM) * free_bytes
+        fitting = int((usable - self.fixed_bytes) / self.bytes_per_token)
+        tokens = max(fitting, SMALL_PROBE_TOKENS)
+        return 1 << (tokens.bit_length() - 1)
 
 
-def key_of(settings: TrialSettings) -> Key:
-    """What decides how much memory a position takes. Dropout of any share does: each adapted layer then keeps an input of its own."""
-    names = (
-        "method",
-        "precision",
-        "gradient_checkpointing",
-        "freeze_layers",
-        "lora_targets",
-        "lora_head",
-        "lora_connectors",
-        "lora_dora",
+def memory_key(settings: TrialSettings) -> MemoryKey:
+    """Return what decides how much memory a token takes: trials of one key are measured once.
+
+    Whether there is dropout counts, its rate does not: with any dropout each adapted layer keeps an
+    input of its own.
+    """
+    return (
+        settings.method,
+        settings.precision,
+        settings.gradient_checkpointing,
+        settings.freeze_layers,
+        settings.lora_targets,
+        settings.lora_head,
+        settings.lora_connectors,
+        settings.lora_dora,
+        settings.lora_dropout > 0,
+        settings.attention_dropout > 0,
     )
-    drops = (settings.lora_dropout > 0, settings.attention_dropout > 0)
-    return (*(getattr(settings, name) for name in names), *drops)
 
 
-def measure(
+def measure_memory(
     model: nn.Module,
     collator: Collator,
     clips: Sequence[EncodedClip],
     device: str,
     autocast: AbstractContextManager[Any],
 ) -> MemoryModel:
-    """Compute two batches on a CUDA device and see what they took; weights and random numbers stay as they are.
+    """Compute two batches on a CUDA device and measure the memory they take.
+
+    Weights and random states are the same afterwards.
 
     Args:
-        model: a trial's own, not wrapped yet.
-        collator: of its batches.
-        clips: some to compute, as often as it takes.
-        device: that it is on.
-        autocast: of its forward pass.
+        model: a trial's own model, before DDP wraps it.
+        collator: makes the batches.
+        clips: clips to compute; they are repeated where there are too few.
+        device: the CUDA device that the model is on.
+        autocast: context of the forward pass.
     """
-    few, many = _probes(clips)
+    few, many = _probe_batches(clips)
     with torch.random.fork_rng([torch.device(device)]):
-        # The first pass is not looked at: libraries set their workspaces aside in it. It leaves its gradient, as the micro-batches
-        # before the last do: where there is none, a small pass is largest at its end and a large one at its beginning, on no line.
-        _, (small, first), (large, second) = [
-            _peak(model, collator, batch, device, autocast) for batch in (few, few, many)
-        ]
+        # The first pass is not counted, because libraries allocate their workspaces in it. It
+        # leaves its gradient, as all micro-batches before the last do: without one, a small pass
+        # would peak at its end and a large one at its beginning, and the two would lie on no line.
+        _peak(model, collator, few, device, autocast)
+        small_tokens, small_bytes = _peak(model, collator, few, device, autocast)
+        large_tokens, large_bytes = _peak(model, collator, many, device, autocast)
     model.zero_grad(set_to_none=True)
-    slope = max((second - first) / (large - small), 1.0)
-    return MemoryModel(max(first - slope * small, 0.0), slope)
+    slope = (large_bytes - small_bytes) / (large_tokens - small_tokens)
+    bytes_per_token = max(slope, 1.0)
+    fixed_bytes = max(small_bytes - bytes_per_token * small_tokens, 0.0)
+    return MemoryModel(fixed_bytes, bytes_per_token)
 
 
-def free_bytes(model: nn.Module, device: str, share: float = 1.0) -> float:
-    """What a CUDA device has left for a trial's passes: of this process' share, and of all of it, less what comes with training."""
-    copies = COPIES * sum(part.nbytes for part in model.parameters() if part.requires_grad)
+def free_bytes(model: nn.Module, device: str, device_share: float = 1.0) -> float:
+    """Return what a CUDA device has left for a trial's forward and backward passes.
+
+    What training adds besides them (:data:`COPIES`) is taken off.
+
+    Args:
+        model: a trial's own model.
+        device: the CUDA device that the model is on.
+        device_share: this process's share of the device.
+    """
+    trained = [part.nbytes for part in model.parameters() if part.requires_grad]
     free, total = torch.cuda.mem_get_info(device)
-    return (
-        room(
-            free,
-            total,
-            torch.cuda.memory_reserved(device),
-            torch.cuda.memory_allocated(device),
-            share,
-        )
-        - copies
-    )
+    reserved = torch.cuda.memory_reserved(device)
+    allocated = torch.cuda.memory_allocated(device)
+    available = available_bytes(free, total, reserved, allocated, device_share)
+    return available - COPIES * sum(trained)
 
 
-def room(free: float, total: float, reserved: float, allocated: float, share: float) -> float:
-    """Bytes that a process may still take of a device.
+def available_bytes(
+    free: float, total: float, reserved: float, allocated: float, device_share: float
+) -> float:
+    """Compute the bytes of a device that a process may still take.
 
-    What others hold at the moment says little where several share the device: the first to look would take all of it, and the last find
-    nothing. So a process goes by its own share, and by what is free only where that is less.
+    What other processes hold at the moment says little where several share the device: the first to
+    look would take all of it and the last would find nothing. So a process goes by its own share,
+    and by the free bytes only where those are fewer.
 
     Args:
         free: bytes that no process holds.
         total: bytes of the device.
         reserved: bytes that this process holds.
-        allocated: bytes of them that are in use.
-        share: of the device, that is this process'.
+        allocated: bytes of those that are in use.
+        device_share: this process's share of the device.
     """
-    return float(min(free + reserved - allocated, share * total - allocated))
+    free_to_torch = free + reserved - allocated
+    own_share_left = device_share * total - allocated
+    return float(min(free_to_torch, own_share_left))
 
 
-def _probes(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], list[EncodedClip]]:
-    """Two batches: as many of the longest clips as the smaller probe has room for, and the same over and over for the larger.
+def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], list[EncodedClip]]:
+    """Make a small batch of the longest clips that fit the smaller probe, and a large one of them.
 
-    Long clips take the most for each position that is counted, and a batch of several is as wide as any of their drawn prompts makes
-    it. One clip over and over has one draw: it measured 0.6 to 0.95 of what was counted for it.
+    Long clips take the most memory for each token that is counted. A batch of several is as wide as
+    its widest drawn prompt makes it, so one clip repeated would have one draw only: it measured 0.6
+    to 0.95 of what was counted for it.
     """
-    ordered = sorted(clips, key=_taken, reverse=True)
-    longest = [clip for clip in ordered if _taken(clip) <= PROBES[0]] or ordered[-1:]
-    few, many = (
-        max(positions // _taken(longest[0]), least)
-        for positions, least in zip(PROBES, (1, 2), strict=True)
-    )
-    return list(islice(cycle(longest), few)), list(islice(cycle(longest[:few]), many))
+    ordered = sorted(clips, key=_tokens, reverse=True)
+    fitting = [clip for clip in ordered if _tokens(clip) <= SMALL_PROBE_TOKENS]
+    longest = fitting or ordered[-1:]
+    few = max(SMALL_PROBE_TOKENS // _tokens(longest[0]), 1)
+    many = max(LARGE_PROBE_TOKENS // _tokens(longest[0]), 2)
+    small_batch = list(islice(cycle(longest), few))
+    large_batch = list(islice(cycle(longest[:few]), many))
+    return small_batch, large_batch
 
 
-def _taken(clip: EncodedClip) -> int:
-    """Positions, as :func:`vibesweep.training.data.batches.pack` counts them."""
-    return clip.length + BESIDE_TOKENS
+def _tokens(clip: EncodedClip) -> int:
+    """Count a clip's tokens as :func:`vibesweep.training.data.batches.pack` does."""
+    return clip.length + PROMPT_TOKENS
 
 
 def _peak(
@@ -146,14 +176,14 @@ def _peak(
     device: str,
     autocast: AbstractContextManager[Any],
 ) -> tuple[int, int]:
-    """Positions of a batch, longest clip first, and bytes that its passes took at most."""
+    """Return a batch's tokens, longest clip first, and the most bytes that its passes took."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     batch = collator.training(clips, 0, 0).to(device)
+    normalizer = LossNormalizer.of([clip.patches for clip in clips])
     with torch.compiler.set_stance("force_eager"):
         with autocast:
             losses = model(batch)
-        torch.autograd.backward(
-            LossNormalizer.of([clip.patches for clip in clips]).weighted_loss(losses, 1.0, 1.0)
-        )
-    return len(clips) * _taken(clips[0]), torch.cuda.max_memory_allocated(device) - before
+        torch.autograd.backward(normalizer.weighted_loss(losses, 1.0, 1.0))
+    tokens = len(clips) * _tokens(clips[0])
+    return tokens, torch.cuda.max_memory_allocated(device) - before

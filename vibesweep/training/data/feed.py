@@ -1,40 +1,42 @@
-"""How steps reach the loop: whose clips are read where is a feed's business, which clips they are is the plan's.
+"""How steps reach the training loop: the plan says which clips they are, a feed brings them.
 
-A feed yields, from any step on, this worker's share of each step as encoded clips, already cut into micro-batches.
+A feed yields this worker's share of each step, from any step on, as encoded clips that are already
+cut into micro-batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice
 from typing import Protocol
 
 from vibesweep.models.family import EncodedClip, Ints, LossNormalizer
-from vibesweep.training.data.batches import StepPlan, deal, pack
+from vibesweep.training.data.batches import deal, pack
 from vibesweep.training.data.index import Index
+from vibesweep.training.data.step_plan import StepPlan
 
 Steps = Generator["Step", None, None]
-"""Close it where it is not read to its end: it may hold processes and memory."""
+"""Close it unless it is read to its end: it may hold processes and memory."""
 
 
 @dataclass(frozen=True, eq=False)
-class Share:
-    """What a worker takes of a step, by number.
+class StepShare:
+    """A worker's part of a step, as clip numbers.
 
     Attributes:
-        step: counted from the trial's first.
+        step: number of the step, counted from the trial's first.
         epoch: counted from 0.
-        clips: of the whole step.
-        mine: of this worker, longest first.
-        counts: 1.0, or 0.0 where the worker computes a borrowed clip because the step has fewer clips than there are workers.
+        clips: clip numbers of the whole step.
+        own_clips: clip numbers of this worker, longest first.
+        loss_scale: 1.0, or 0.0 where the worker computes a borrowed clip.
     """
 
     step: int
     epoch: int
     clips: Ints
-    mine: Ints
-    counts: float
+    own_clips: Ints
+    loss_scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +46,19 @@ class Step:
     Attributes:
         number: counted from the trial's first.
         epoch: counted from 0.
-        clips: numbers of the clips of the whole step, over all workers.
-        sizes: of the whole step.
-        micro_batches: this worker's clips; there is at least one, and none is empty.
-        counts: what this worker's losses are multiplied by: 1.0, or 0.0 where its clip is borrowed.
+        clips: clip numbers of the whole step, over all workers.
+        normalizer: normalizer of the whole step, over all workers.
+        micro_batches: this worker's clips; there is at least one micro-batch, and none is empty.
+        loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 where its clip is
+            borrowed because the step has fewer clips than there are workers.
     """
 
     number: int
     epoch: int
     clips: Ints
-    sizes: LossNormalizer
+    normalizer: LossNormalizer
     micro_batches: tuple[tuple[EncodedClip, ...], ...]
-    counts: float
+    loss_scale: float
 
 
 class Feed(Protocol):
@@ -63,21 +66,22 @@ class Feed(Protocol):
 
     @property
     def index(self) -> Index:
-        """Of all training clips."""
+        """Index of all training clips."""
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, positions: int) -> Steps:
-        """Yield the steps from ``first_step`` to before ``past_step``, of any number of epochs.
+    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
+        """Yield the steps from ``first_step`` to before ``past_step``, over any number of epochs.
 
         Args:
-            plan: over this feed's index.
-            first_step: nothing before it is read, but for what lies in the same window.
-            past_step: the end of what may be asked for; a feed reads ahead up to there.
-            positions: of one micro-batch, padding included.
+            plan: a plan over this feed's index.
+            first_step: the first step to yield. Nothing before it is read, except what lies in the
+                same window.
+            past_step: end of the steps that may be asked for; a feed reads ahead up to there.
+            tokens: most tokens of a micro-batch, padding included.
         """
 
 
 class MemoryFeed:
-    """All clips are here already."""
+    """A feed whose clips are all in memory."""
 
     def __init__(
         self, index: Index, clips: Sequence[EncodedClip], rank: int = 0, size: int = 1
@@ -85,25 +89,56 @@ class MemoryFeed:
         """Feed one of ``size`` workers with these clips, which come in the index's order."""
         assert len(clips) == len(index)
         self.index = index
-        self._clips, self._rank, self._size = clips, rank, size
+        self._clips = clips
+        self._rank = rank
+        self._size = size
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, positions: int) -> Steps:
+    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
         """Yield the steps."""
-        for part in shares(plan, first_step, past_step, self._rank, self._size):
-            yield cut(part, [self._clips[clip] for clip in part.mine], plan, positions)
+        for share in step_shares(plan, first_step, past_step, self._rank, self._size):
+            own_clips = [self._clips[number] for number in share.own_clips]
+            yield make_step(share, own_clips, plan, tokens)
 
 
-def shares(
+def endless_steps(
+    feed: Feed, plan: StepPlan, first_step: int, budget_steps: int, tokens: int
+) -> Steps:
+    """Yield steps from ``first_step`` on; beyond the budget too, for callers that train further.
+
+    A feed reads ahead up to the end that it is told. It is told the budget's end first, and that of
+    a further budget each time steps beyond are asked for.
+    """
+    past_step = max(budget_steps, first_step + 1)
+    while True:
+        yield from feed.steps(plan, first_step, past_step, tokens)
+        first_step = past_step
+        past_step += budget_steps
+
+
+def step_shares(
     plan: StepPlan, first_step: int, past_step: int, rank: int, size: int
-) -> Iterator[Share]:
-    """What a worker takes of each of these steps."""
-    for number, epoch, clips in takewhile(lambda step: step[0] < past_step, plan.steps(first_step)):
-        yield Share(number, epoch, clips, *deal(clips, plan.index.lengths, rank, size))
+) -> Iterator[StepShare]:
+    """Yield a worker's share of each step from ``first_step`` to before ``past_step``."""
+    count = max(past_step - first_step, 0)
+    for number, epoch, clips in islice(plan.steps(first_step), count):
+        own_clips, loss_scale = deal(clips, plan.index.lengths, rank, size)
+        yield StepShare(number, epoch, clips, own_clips, loss_scale)
 
 
-def cut(part: Share, examples: Sequence[EncodedClip], plan: StepPlan, positions: int) -> Step:
-    """Make the step of a share and its clips, which come in the share's order."""
-    of = dict(zip(part.mine.tolist(), examples, strict=True))
-    parts = pack(part.mine, plan.index.lengths, positions, plan.beside)
-    micro = tuple(tuple(of[clip] for clip in numbers.tolist()) for numbers in parts)
-    return Step(part.step, part.epoch, part.clips, plan.index.sizes(part.clips), micro, part.counts)
+def make_step(
+    share: StepShare, own_clips: Sequence[EncodedClip], plan: StepPlan, tokens: int
+) -> Step:
+    """Make the step of a share from its encoded clips, which come in the share's order."""
+    by_number = dict(zip(share.own_clips.tolist(), own_clips, strict=True))
+    micro_batches = []
+    for numbers in pack(share.own_clips, plan.index.lengths, tokens, plan.extra_tokens):
+        micro_batch = tuple(by_number[number] for number in numbers.tolist())
+        micro_batches.append(micro_batch)
+    return Step(
+        number=share.step,
+        epoch=share.epoch,
+        clips=share.clips,
+        normalizer=plan.index.normalizer(share.clips),
+        micro_batches=tuple(micro_batches),
+        loss_scale=share.loss_scale,
+    )

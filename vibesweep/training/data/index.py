@@ -1,4 +1,4 @@
-"""The training split's small columns: all that a plan of steps needs to know of clips whose mels are read later, or never at once.
+"""The small columns of a split: what a step plan needs to know of clips that are read later.
 
 Shapes: ``N`` clips in the order of the manifest's files and their rows, ``G`` row groups.
 """
@@ -27,6 +27,8 @@ from vibesweep.models.family import (
 from vibesweep.storage import StorageAddress, StoragePath
 
 Floats = npt.NDArray[np.float64]
+People = tuple[tuple[str, ...], ...]
+"""The names of who speaks in each clip."""
 
 COLUMNS = [
     "id",
@@ -38,12 +40,13 @@ COLUMNS = [
     "turns.list.element.phonemes",
 ]
 VOICE_GROUPS = 128
-"""Row groups that voice prompts are drawn from at most: 12 hours of speech, 80 MB encoded, in each worker's memory."""
+"""Most row groups that voice prompts are drawn from: 12 hours of speech, which take 80 MB encoded
+in each worker's memory."""
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """What is read at once: a row group of a file."""
+    """A row group of a file: what is read at once."""
 
     file: str
     number: int
@@ -51,44 +54,44 @@ class RowGroup:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """The clips of a split, by number. A clip's row is its number less its group's first.
+    """The clips of a split, by number. A clip's row is its number less its row group's first.
 
     Attributes:
-        ids: of the clips [N].
+        ids: clip ids [N].
         patches: latents to be spoken [N].
-        lengths: positions, as :attr:`vibesweep.models.family.EncodedClip.length` counts them [N].
-        seconds: of speech [N].
+        lengths: tokens, as :attr:`vibesweep.models.family.EncodedClip.length` counts them [N].
+        seconds: duration of the speech [N].
         people: who speaks in each clip [N].
         groups: the row groups [G].
-        starts: number of each group's first clip, and one past the last clip [G + 1].
-        columns: of a row that the model's family encodes.
-        stop_weights: of the model's family.
+        starts: number of each row group's first clip, and one past the last clip [G + 1].
+        columns: columns that the model's family reads to encode a row.
+        stop_weights: class weights of the model family's stop loss.
     """
 
     ids: tuple[str, ...]
     patches: Ints
     lengths: Ints
     seconds: Floats
-    people: tuple[tuple[str, ...], ...]
+    people: People
     groups: tuple[RowGroup, ...]
     starts: Ints
     columns: tuple[str, ...] = ()
     stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
 
     def __len__(self) -> int:
-        """How many clips there are."""
+        """Return the number of clips."""
         return len(self.patches)
 
-    def lean(self) -> Index:
-        """Without ids and people, which cost most: all that a plan of steps reads."""
+    def without_names(self) -> Index:
+        """Drop ids and people: they take the most memory, and a step plan does not read them."""
         return replace(self, ids=(), people=())
 
     def clips_of(self, group: int) -> Ints:
-        """The numbers of a row group's clips."""
+        """Return the numbers of a row group's clips."""
         return np.arange(self.starts[group], self.starts[group + 1])
 
-    def sizes(self, clips: Ints) -> LossNormalizer:
-        """What the losses of a step of these clips are divided by."""
+    def normalizer(self, clips: Ints) -> LossNormalizer:
+        """Return what the losses of a step of these clips are divided by."""
         return LossNormalizer.of(self.patches[clips].tolist(), self.stop_weights)
 
 
@@ -98,20 +101,15 @@ def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "
     Raises:
         ShardsError: the shards cannot be read, or the split is empty.
     """
-    groups, tables = (
-        zip(*_read(shards, split), strict=True)
-        if read_manifest(shards).clips.get(split)
-        else ((), ())
-    )
-    if not sum(map(len, tables)):
+    row_groups = list(_read_row_groups(shards, split))
+    clip_counts = [len(table) for _, table in row_groups]
+    if not sum(clip_counts):
         raise ShardsError(
             f"the {split} split is empty", where=str(shards), fix="preprocess more recordings"
         )
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables([table for _, table in row_groups])
     turns = table["turns"].combine_chunks()
-    people = tuple(
-        tuple(dict.fromkeys(turn["speaker"] for turn in clip)) for clip in turns.to_pylist()
-    )
+    people = _people_of(turns)
     patches, lengths = family.lengths(_counts(table, turns, people))
     return Index(
         ids=tuple(table["id"].to_pylist()),
@@ -119,89 +117,117 @@ def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "
         lengths=lengths,
         seconds=table["duration_s"].to_numpy(),
         people=people,
-        groups=groups,
-        starts=np.cumsum([0, *map(len, tables)]),
+        groups=tuple(group for group, _ in row_groups),
+        starts=np.cumsum([0, *clip_counts]),
         columns=family.columns,
         stop_weights=family.stop_weights,
     )
 
 
 def voice_groups(index: Index) -> Ints:
-    """Row groups whose clips voice prompts are drawn from: all, or so many that take in as many people as can be.
+    """Choose row groups to draw voice prompts from, for as many people as possible.
 
-    A prompt comes from another clip of the same person, so each is wanted twice; who is in none of the groups is heard without one.
+    A prompt comes from another clip of the same person, so two clips of each person are wanted. Who
+    is in none of the chosen row groups is trained without a prompt.
+
+    Returns:
+        Numbers of all row groups, or of :data:`VOICE_GROUPS` of them where there are more.
     """
     if len(index.groups) <= VOICE_GROUPS:
         return np.arange(len(index.groups))
-    heard: Counter[str] = Counter()
+    clips_heard: Counter[str] = Counter()
     chosen: list[int] = []
     spare: list[int] = []
     for group in np.random.default_rng(0).permutation(len(index.groups)).tolist():
-        people = Counter(
-            person for clip in index.clips_of(group).tolist() for person in index.people[clip]
-        )
-        wanted = any(heard[person] < 2 for person in people)
-        (chosen if wanted else spare).append(group)
-        heard += people if wanted else Counter()
+        people: Counter[str] = Counter()
+        for clip in index.clips_of(group).tolist():
+            people.update(index.people[clip])
+        if any(clips_heard[person] < 2 for person in people):
+            chosen.append(group)
+            clips_heard.update(people)
+        else:
+            spare.append(group)
     return np.sort([*chosen, *spare][:VOICE_GROUPS])
 
 
 def read_clips(
     index: Index, shards: StoragePath, groups: Ints, wanted: Ints
 ) -> Iterator[tuple[int, Clip]]:
-    """Read each of these row groups once, one in memory at a time, and yield (number, row) of the wanted clips."""
+    """Yield (number, row) of the wanted clips, with one row group in memory at a time.
+
+    Args:
+        index: index of the split.
+        shards: the folder of shards.
+        groups: numbers of the row groups to look into; each is read once.
+        wanted: clip numbers.
+    """
     for group in groups.tolist():
         inside = np.intersect1d(index.clips_of(group), wanted)
-        if len(inside):
-            where = index.groups[group]
-            table = open_parquet(shards / where.file).read_row_group(
-                where.number, columns=list(index.columns)
-            )
-            taken = table.take(pa.array(inside - index.starts[group])).combine_chunks()
-            rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
-            yield from zip(inside.tolist(), rows, strict=True)
+        if not len(inside):
+            continue
+        row_group = index.groups[group]
+        file = open_parquet(shards / row_group.file)
+        table = file.read_row_group(row_group.number, columns=list(index.columns))
+        places = pa.array(inside - index.starts[group])
+        taken = table.take(places).combine_chunks()
+        rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
+        yield from zip(inside.tolist(), rows, strict=True)
 
 
-def _read(shards: StorageAddress, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
+def _read_row_groups(shards: StorageAddress, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
+    """Yield each row group of a split with its small columns."""
     folder = StoragePath.of(shards)
     for shard in read_manifest(folder).shards:
-        if shard.split == split:
-            file = open_parquet(folder / shard.name)
-            for number in range(file.num_row_groups):
-                yield (
-                    RowGroup(shard.name, number),
-                    _lean(file.read_row_group(number, columns=COLUMNS)),
-                )
+        if shard.split != split:
+            continue
+        file = open_parquet(folder / shard.name)
+        for number in range(file.num_row_groups):
+            table = file.read_row_group(number, columns=COLUMNS)
+            yield RowGroup(shard.name, number), _with_phoneme_counts(table)
 
 
-def _lean(table: pa.Table) -> pa.Table:
-    """Phonemes become their count, so that no text of a large corpus is kept."""
+def _with_phoneme_counts(table: pa.Table) -> pa.Table:
+    """Replace each turn's phonemes by their count, so that a large corpus's text is not kept."""
     turns = table["turns"].combine_chunks()
-    speakers, phonemes = (
-        turns.values.field("speaker"),
-        pc.list_value_length(turns.values.field("phonemes")),
-    )
-    slim = pa.ListArray.from_arrays(
-        turns.offsets, pa.StructArray.from_arrays([speakers, phonemes], ["speaker", "phonemes"])
-    )
+    speakers = turns.values.field("speaker")
+    counts = pc.list_value_length(turns.values.field("phonemes"))
+    values = pa.StructArray.from_arrays([speakers, counts], ["speaker", "phonemes"])
+    slim = pa.ListArray.from_arrays(turns.offsets, values)
     return table.set_column(table.schema.get_field_index("turns"), "turns", slim)
 
 
-def _counts(
-    table: pa.Table, turns: pa.ListArray, people: tuple[tuple[str, ...], ...]
-) -> ClipCounts:
-    counts, phonemes = _turns_and_phonemes(turns)
-    frames, latents, tokens = (
-        pc.fill_null(table[name], 0).to_numpy().astype(np.int64)
-        for name in ("frames", "latents", "tokens")
-    )
+def _people_of(turns: pa.ListArray) -> People:
+    """List who speaks in each clip, in order of first appearance."""
+    people = []
+    for clip_turns in turns.to_pylist():
+        speakers = dict.fromkeys(turn["speaker"] for turn in clip_turns)
+        people.append(tuple(speakers))
+    return tuple(people)
+
+
+def _counts(table: pa.Table, turns: pa.ListArray, people: People) -> ClipCounts:
+    """Count what each clip holds: all that a family needs to tell its clips' lengths."""
+    turn_counts, phonemes = _turns_and_phonemes(turns)
     return ClipCounts(
-        frames, counts, np.array([len(clip) for clip in people]), phonemes, latents, tokens
+        frames=_whole_numbers(table, "frames"),
+        turns=turn_counts,
+        people=np.array([len(clip) for clip in people]),
+        phonemes=phonemes,
+        latents=_whole_numbers(table, "latents"),
+        tokens=_whole_numbers(table, "tokens"),
     )
+
+
+def _whole_numbers(table: pa.Table, column: str) -> Ints:
+    """Read a column of whole numbers [N]; a null is 0."""
+    filled = pc.fill_null(table[column], 0)
+    numbers: Ints = filled.to_numpy().astype(np.int64)
+    return numbers
 
 
 def _turns_and_phonemes(turns: pa.ListArray) -> tuple[Ints, Ints]:
-    """How many turns each clip has, and how many phonemes they hold together."""
+    """Count each clip's turns [N] and the phonemes of all its turns [N]."""
     offsets = turns.offsets.to_numpy()
-    summed = np.concatenate([[0], np.cumsum(turns.values.field("phonemes").to_numpy())])
-    return np.diff(offsets).astype(np.int64), np.diff(summed[offsets])
+    turn_counts = np.diff(offsets).astype(np.int64)
+    phonemes_before = np.concatenate([[0], np.cumsum(turns.values.field("phonemes").to_numpy())])
+    return turn_counts, np.diff(phonemes_before[offsets])

@@ -2,11 +2,12 @@
 
 ::
 
-    window of the plan ──▶ task: read its row groups, keep and encode this worker's clips ──▶ a row a step ──▶ object store ──▶ loop
+    window of the plan ──▶ task: read its row groups, keep and encode this worker's clips
+                       ──▶ one row for each step ──▶ object store ──▶ training loop
 
-Each worker runs an execution of its own over the windows of its whole trial, so an epoch's border is no border to it. Two tasks work
-ahead; what they may keep in the object store is bounded, and beyond that they wait. docs/design/feed.md says why it is not
-``streaming_split``.
+Each worker runs a Ray Data execution of its own over the windows of its whole trial, so the stream
+does not stop between epochs. Two tasks work ahead. What they may keep in the object store is
+bounded, and beyond that they wait. docs/design/feed.md says why it is not ``streaming_split``.
 """
 
 from __future__ import annotations
@@ -28,27 +29,29 @@ from ray.data import ExecutionResources
 from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.family import EncodedClip
 from vibesweep.storage import StoragePath
-from vibesweep.training.data.batches import StepPlan, Window
-from vibesweep.training.data.feed import Share, Steps, cut, shares
+from vibesweep.training.data.feed import Steps, StepShare, make_step, step_shares
 from vibesweep.training.data.index import Index, read_clips
+from vibesweep.training.data.step_plan import StepPlan, Window
 
 Encode = Callable[[Clip], EncodedClip]
 
 TASKS_AHEAD = 2
-"""One window is handed over while the next is read."""
+"""One window is handed over while the next one is read."""
 BLOCK_BYTES = 500_000
-"""Steps that travel together: few enough to come early, enough to be worth a block."""
+"""Size of the blocks that steps travel in: small enough to come early, large enough to be worth a
+block."""
 MOST_TASKS = 256
-"""Ray Data takes 1.6 ms to set a task down before any begins: in a long trial a task reads several windows, one after the other."""
+"""Ray Data takes 1.6 ms to set up each task before any begins. In a long trial a task therefore
+reads several windows in turn."""
 STORE_SHARE = 0.25
-"""Of the object store, for the streams of all workers together; the rest is other work's."""
+"""Share of the object store for the streams of all workers together; the rest is for other work."""
 STREAM_BYTES = 128_000_000
 """What one stream keeps in the object store at most: minutes of training."""
 PREFETCHED_BLOCKS = 2
 
 
 class StreamFeed:
-    """Reads shards as a trial goes on."""
+    """A feed that reads shards as a trial goes on."""
 
     def __init__(
         self, index: Index, shards: StoragePath, encode: Encode, rank: int = 0, size: int = 1
@@ -56,59 +59,111 @@ class StreamFeed:
         """Feed one of ``size`` workers.
 
         Args:
-            index: of the clips.
+            index: index of the clips.
             shards: the folder they are read from, the same for all hosts.
-            encode: what makes a row an example. It is sent to Ray once, so it should hold no more than it needs.
-            rank: of the worker.
-            size: how many workers there are.
+            encode: encodes a row. It is sent to Ray once, so it should hold no more than it needs.
+            rank: the worker's rank.
+            size: number of workers.
         """
         self.index = index
-        self._shards, self._rank, self._size = shards, rank, size
-        self._lean, self._encode = ray.put(index.lean()), ray.put(encode)
+        self._shards = shards
+        self._rank = rank
+        self._size = size
+        self._sent_index = ray.put(index.without_names())
+        self._sent_encode = ray.put(encode)
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, positions: int) -> Steps:
+    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
         """Yield the steps."""
         if first_step >= past_step:
             return
-        with closing(self._examples(plan, first_step, past_step)) as streamed:
-            for part, (number, examples) in zip(
-                self._shares(plan, first_step, past_step), streamed, strict=True
-            ):
-                assert number == part.step, f"step {number} came in place of {part.step}"
-                yield cut(part, examples, plan, positions)
+        shares = step_shares(plan, first_step, past_step, self._rank, self._size)
+        with closing(self._stream_clips(plan, first_step, past_step)) as streamed:
+            for share, (number, own_clips) in zip(shares, streamed, strict=True):
+                assert number == share.step, f"step {number} came in place of {share.step}"
+                yield make_step(share, own_clips, plan, tokens)
 
-    def _shares(self, plan: StepPlan, first_step: int, past_step: int) -> Iterator[Share]:
-        return shares(plan, first_step, past_step, self._rank, self._size)
-
-    def _examples(
+    def _stream_clips(
         self, plan: StepPlan, first_step: int, past_step: int
     ) -> Generator[tuple[int, list[EncodedClip]], None, None]:
-        """Number and examples of each of this worker's shares."""
-        recipe = partial(
-            StepPlan, seed=plan.seed, batch_clips=plan.batch_clips, batch_seconds=plan.batch_seconds
+        """Yield (step number, encoded clips) of each of this worker's shares."""
+        make_plan = partial(
+            StepPlan,
+            seed=plan.seed,
+            batch_clips=plan.batch_clips,
+            batch_seconds=plan.batch_seconds,
         )
-        worker, span = (self._rank, self._size), (first_step, past_step)
-        reader = _Reader(self._lean, self._encode, self._shards, recipe, span, worker)
-        windows = [
-            {"epoch": epoch, "window": window}
-            for epoch, window in plan.places(first_step, past_step)
-        ]
-        blocks = _stream(windows, reader)
-        for block in blocks.iter_batches(
+        reader = _WindowReader(
+            index=self._sent_index,
+            encode=self._sent_encode,
+            shards=self._shards,
+            make_plan=make_plan,
+            first_step=first_step,
+            past_step=past_step,
+            rank=self._rank,
+            size=self._size,
+        )
+        dataset = _dataset(list(plan.window_numbers(first_step, past_step)), reader)
+        blocks = dataset.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=PREFETCHED_BLOCKS
-        ):
-            for number, examples in zip(block["step"].to_pylist(), block["examples"], strict=True):
-                yield (
-                    number,
-                    pickle.loads(examples.as_buffer()),
-                )  # of our own task, through Ray's memory: no file is unpickled
+        )
+        for block in blocks:
+            numbers = block["step"].to_pylist()
+            for number, pickled in zip(numbers, block["clips"], strict=True):
+                # Pickled by our own task and passed through Ray's memory: no file is unpickled
+                yield number, pickle.loads(pickled.as_buffer())
 
 
-def _stream(windows: list[dict[str, int]], reader: _Reader) -> Any:
-    """The dataset: one task for each window, in order, and never more of it in memory than is allowed."""
-    logging.getLogger("ray.data").setLevel(
-        logging.ERROR
-    )  # each trial would tell its execution plan
+@dataclass(frozen=True)
+class _WindowReader:
+    """Reads windows in Ray Data's tasks.
+
+    Attributes:
+        index: index without names.
+        encode: encodes a row.
+        shards: the folder of shards.
+        make_plan: makes the step plan over the index.
+        first_step: first step of the trial that is wanted.
+        past_step: one past the last step that is wanted.
+        rank: the worker's rank.
+        size: number of workers.
+    """
+
+    index: ray.ObjectRef[Index]
+    encode: ray.ObjectRef[Encode]
+    shards: StoragePath
+    make_plan: Callable[[Index], StepPlan]
+    first_step: int
+    past_step: int
+    rank: int
+    size: int
+
+    def read(self, batch: Any) -> Iterator[Any]:
+        """Read a window and yield the worker's share of each of its steps, one row each."""
+        torch.set_num_threads(1)  # encoding is light work; training needs the cores
+        index, encode = ray.get([self.index, self.encode])
+        plan = self.make_plan(index)
+        window = plan.window(int(batch["epoch"][0]), int(batch["window"][0]))
+        shares = list(self._wanted_shares(plan, window))
+        wanted = np.unique(np.concatenate([share.own_clips for share in shares]))
+        rows = read_clips(index, self.shards, window.groups, wanted)
+        encoded_clips = {number: encode(row) for number, row in rows}
+        for share in shares:
+            own_clips = [encoded_clips[number] for number in share.own_clips.tolist()]
+            pickled = pickle.dumps(own_clips, protocol=5)
+            yield {"step": np.array([share.step]), "clips": np.array([pickled], dtype=object)}
+
+    def _wanted_shares(self, plan: StepPlan, window: Window) -> Iterator[StepShare]:
+        """Yield the worker's shares of those steps of a window that are wanted."""
+        first_step = max(self.first_step, window.first_step)
+        past_step = min(self.past_step, window.first_step + len(window.steps))
+        return step_shares(plan, first_step, past_step, self.rank, self.size)
+
+
+def _dataset(window_numbers: list[tuple[int, int]], reader: _WindowReader) -> Any:
+    """Make the dataset: windows are read in order, and only so far ahead as memory allows."""
+    # Each trial would log its execution plan
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    windows = [{"epoch": epoch, "window": number} for epoch, number in window_numbers]
     source = ray.data.from_items(windows, override_num_blocks=min(len(windows), MOST_TASKS))
     context = source.context
     context.enable_progress_bars = False
@@ -117,61 +172,15 @@ def _stream(windows: list[dict[str, int]], reader: _Reader) -> Any:
     context.execution_options.resource_limits = ExecutionResources.for_limits(
         object_store_memory=_store_bytes()
     )
-    # No CPU of Ray's accounts: lanes hold them all, and the tasks would wait for ever
+    # The tasks ask Ray for no CPU: lanes hold them all, and the tasks would wait forever
     return source.map_batches(
         reader.read, batch_size=1, num_cpus=0, concurrency=min(TASKS_AHEAD, len(windows))
     )
 
 
 def _store_bytes() -> int:
-    """A stream's part of the object store, as if each CPU of the cluster had a worker with a stream."""
+    """Compute a stream's part of the object store, as if each CPU of the cluster had a stream."""
     cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return int(
-        min(
-            STREAM_BYTES,
-            STORE_SHARE * cluster["object_store_memory"] / max(cluster.get("CPU", 1), 1),
-        )
-    )
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Runs in Ray Data's tasks.
-
-    Attributes:
-        index: lean.
-        encode: makes a row an example.
-        shards: the folder.
-        recipe: makes the plan over the index.
-        span: the first step of the trial, and the one past its last.
-        worker: its rank, and how many there are.
-    """
-
-    index: ray.ObjectRef[Index]
-    encode: ray.ObjectRef[Encode]
-    shards: StoragePath
-    recipe: Callable[[Index], StepPlan]
-    span: tuple[int, int]
-    worker: tuple[int, int]
-
-    def read(self, batch: Any) -> Iterator[Any]:
-        """Read a window, and yield the worker's share of each of its steps."""
-        torch.set_num_threads(1)  # encoding is light work beside training, which has the cores
-        index, encode = ray.get([self.index, self.encode])
-        plan = self.recipe(index)
-        window = plan.window(int(batch["epoch"][0]), int(batch["window"][0]))
-        wanted = list(self._wanted(plan, window))
-        mine = np.unique(np.concatenate([part.mine for part in wanted]))
-        examples = {
-            clip: encode(row) for clip, row in read_clips(index, self.shards, window.groups, mine)
-        }
-        for part in wanted:
-            packed = pickle.dumps([examples[clip] for clip in part.mine.tolist()], protocol=5)
-            yield {"step": np.array([part.step]), "examples": np.array([packed], dtype=object)}
-
-    def _wanted(self, plan: StepPlan, window: Window) -> Iterator[Share]:
-        first, past = (
-            max(self.span[0], window.first_step),
-            min(self.span[1], window.first_step + len(window.steps)),
-        )
-        return shares(plan, first, past, *self.worker)
+    streams = max(cluster.get("CPU", 1), 1)
+    store_bytes = STORE_SHARE * cluster["object_store_memory"] / streams
+    return int(min(STREAM_BYTES, store_bytes))

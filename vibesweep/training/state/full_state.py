@@ -1,7 +1,8 @@
-"""All that a trial needs to go on as if it had never stopped, as safetensors and JSON: nobody has to unpickle a file.
+"""All that a trial needs to resume as if it had never stopped, as safetensors and JSON. No pickle.
 
-The state of a trial is a tree of dicts, lists and plain values with tensors for leaves. The tensors go into one file under numbered
-names; the tree, with those names in their places, into the card beside it.
+A trial's state is a tree of dicts, lists and plain values with tensors for leaves. The tensors go
+into one file under numbered names. The tree goes into the JSON file beside it, with those names in
+place of the tensors.
 """
 
 from __future__ import annotations
@@ -15,38 +16,43 @@ from torch import Tensor
 
 from vibesweep.errors import ModelError
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.training.state.pair import has_pair, read_pair, write_pair
+from vibesweep.training.state.tensor_folder import (
+    is_tensor_folder,
+    read_tensor_folder,
+    write_tensor_folder,
+)
+from vibesweep.training.workers import World
 
-CARD = "state.json"
-_PLAIN = (str, int, float, bool, type(None))
+STATE_JSON = "state.json"
+PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 def save_state(tree: Any, folder: StorageAddress) -> None:
-    """Write a state; a former one is replaced.
+    """Write a state in place of an earlier one.
 
     Args:
         tree: dicts, lists, tuples, numbers, strings and tensors.
-        folder: of this state alone.
+        folder: a folder for this state alone.
     """
     tensors: dict[str, Tensor] = {}
-    plain = _without_tensors(tree, tensors)
-    write_pair(StoragePath.of(folder), CARD, tensors, {"tree": plain})
+    plain = _take_out_tensors(tree, tensors)
+    write_tensor_folder(StoragePath.of(folder), STATE_JSON, tensors, {"tree": plain})
 
 
 def has_state(folder: StorageAddress) -> bool:
-    """Whether a state was written there."""
-    return has_pair(StoragePath.of(folder), CARD)
+    """Return whether a state was written there."""
+    return is_tensor_folder(StoragePath.of(folder), STATE_JSON)
 
 
 def load_state(folder: StorageAddress) -> Any:
     """Read a state; its tensors are on the CPU.
 
     Raises:
-        ModelError: it is not there, or broken.
+        ModelError: the state is missing or broken.
     """
     try:
-        tensors, facts = read_pair(StoragePath.of(folder), CARD)
-        return _with_tensors(facts["tree"], tensors)
+        tensors, facts = read_tensor_folder(StoragePath.of(folder), STATE_JSON)
+        return _put_back_tensors(facts["tree"], tensors)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"the trial's state cannot be read: {error}",
@@ -55,57 +61,72 @@ def load_state(folder: StorageAddress) -> Any:
         ) from error
 
 
-def random_states(device: str, size: int) -> list[Tensor]:
-    """Torch's random states of all workers, [bytes] each, in the order of their ranks; every worker must ask."""
-    own = _own_random_state(device)
-    if size == 1:
+def gather_random_states(world: World) -> list[Tensor]:
+    """Return torch's random state [bytes] of each worker, by rank; every worker must call."""
+    own = _random_state(world.device)
+    if world.size == 1:
         return [own]
-    found = [torch.empty_like(own, device=device) for _ in range(size)]
-    torch.distributed.all_gather(found, own.to(device))
-    return [state.cpu() for state in found]
+    states = [torch.empty_like(own, device=world.device) for _ in range(world.size)]
+    torch.distributed.all_gather(states, own.to(world.device))
+    return [state.cpu() for state in states]
 
 
-def take_random_state(states: list[Tensor], rank: int, device: str) -> None:
-    """Go on with a worker's random state; one that there was none of draws anew."""
-    if rank < len(states):
-        if torch.device(device).type == "cuda":
-            torch.cuda.set_rng_state(states[rank], device)
-        else:
-            torch.set_rng_state(states[rank])
+def set_random_state(states: list[Tensor], world: World) -> None:
+    """Set torch's random state to this worker's; a worker that had none draws afresh.
+
+    Args:
+        states: states [bytes] of the workers that there were, by rank.
+        world: this process among the workers.
+    """
+    if world.rank >= len(states):
+        return
+    state = states[world.rank]
+    if _is_cuda(world.device):
+        torch.cuda.set_rng_state(state, world.device)
+    else:
+        torch.set_rng_state(state)
 
 
-def _own_random_state(device: str) -> Tensor:
-    """Of the generator that dropout draws from on that device."""
-    return (
-        torch.cuda.get_rng_state(device)
-        if torch.device(device).type == "cuda"
-        else torch.get_rng_state()
-    )
+def _random_state(device: str) -> Tensor:
+    """Return the state of the generator that dropout draws from on a device."""
+    if _is_cuda(device):
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
 
 
-def _without_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """The tree as JSON. What JSON has no form for is an object of one key: its kind."""
+def _is_cuda(device: str) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+def _take_out_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turn the tree into JSON and collect its tensors.
+
+    JSON has no tensors, no tuples and no dicts with numbers for keys. Each of these, and each list,
+    becomes an object with one key, its kind.
+    """
     if isinstance(tree, Tensor):
         name = str(len(tensors))
-        tensors[name] = (
-            tree.detach().cpu().contiguous().clone()
-        )  # two leaves may share memory, which safetensors refuses
+        # Cloned, because two leaves may share memory, which safetensors refuses
+        tensors[name] = tree.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(tree, dict):
-        return {"dict": [[key, _without_tensors(value, tensors)] for key, value in tree.items()]}
+        items = [[key, _take_out_tensors(value, tensors)] for key, value in tree.items()]
+        return {"dict": items}
     if isinstance(tree, list | tuple):
-        return {type(tree).__name__: [_without_tensors(value, tensors) for value in tree]}
-    assert isinstance(tree, _PLAIN), f"a {type(tree).__name__} in a trial's state"
+        kind = type(tree).__name__
+        return {kind: [_take_out_tensors(value, tensors) for value in tree]}
+    assert isinstance(tree, PLAIN_TYPES), f"a {type(tree).__name__} in a trial's state"
     return tree
 
 
-def _with_tensors(plain: Any, tensors: dict[str, Tensor]) -> Any:
+def _put_back_tensors(plain: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo :func:`_take_out_tensors`."""
     if not isinstance(plain, dict):
         return plain
     ((kind, content),) = plain.items()
     if kind == "tensor":
         return tensors[content]
     if kind == "dict":
-        return {key: _with_tensors(value, tensors) for key, value in content}
-    values = [_with_tensors(value, tensors) for value in content]
+        return {key: _put_back_tensors(value, tensors) for key, value in content}
+    values = [_put_back_tensors(value, tensors) for value in content]
     return tuple(values) if kind == "tuple" else values

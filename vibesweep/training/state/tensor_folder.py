@@ -1,0 +1,84 @@
+"""A folder of one safetensors file and one JSON file that describes it, replaced as one.
+
+This works on a disk and in an object store, which has no rename. The JSON file has a fixed name. It
+names the tensors' file, whose name is new each time, and is written after it. So a reader always
+finds the tensors that its JSON was written for, and tensors that no JSON names do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vibesweep.storage import StoragePath
+
+TENSORS_KEY = "tensors"
+
+
+def write_tensor_folder(
+    folder: StoragePath, json_name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> None:
+    """Write tensors and facts, then remove the files that they replace.
+
+    Args:
+        folder: the folder, with nothing else in it; it is made if it is not there.
+        json_name: the JSON file's name.
+        tensors: tensors on the CPU, contiguous, that share no memory.
+        facts: what to write beside them, as JSON.
+    """
+    stem = json_name.removesuffix(".json")
+    tensors_name = f"{stem}-{secrets.token_hex(4)}.safetensors"
+    with (folder / tensors_name).drafted() as path:
+        save_file(dict(tensors), path)
+    content = json.dumps({TENSORS_KEY: tensors_name, **facts}, indent=1)
+    (folder / json_name).write_bytes(content.encode() + b"\n")
+    for file in folder.files():
+        if file.name not in (tensors_name, json_name):
+            (folder / file.name).remove()
+
+
+def is_tensor_folder(folder: StoragePath, json_name: str) -> bool:
+    """Return whether tensors and facts have been written there, both whole."""
+    return (folder / json_name).is_file()
+
+
+def read_facts(folder: StoragePath, json_name: str) -> dict[str, Any]:
+    """Read the facts alone.
+
+    Raises:
+        OSError, ValueError: the JSON file is missing or broken.
+    """
+    facts: dict[str, Any] = json.loads((folder / json_name).read_bytes())
+    return facts
+
+
+@contextmanager
+def fetched_tensors(folder: StoragePath, json_name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the safetensors file, on this machine while the block lasts, and the facts.
+
+    Raises:
+        OSError, KeyError, ValueError: a file is missing or broken.
+    """
+    facts = read_facts(folder, json_name)
+    tensors_name = str(facts.pop(TENSORS_KEY))
+    with (folder / tensors_name).fetched() as path:
+        yield path, facts
+
+
+def read_tensor_folder(
+    folder: StoragePath, json_name: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors, on the CPU, and the facts.
+
+    Raises:
+        OSError, KeyError, ValueError, SafetensorError: a file is missing or broken.
+    """
+    with fetched_tensors(folder, json_name) as (path, facts):
+        return load_file(path), facts

@@ -1,0 +1,185 @@
+"""One trial on one worker: its own model, trained over clips that other trials use too."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import time
+from typing import Any
+
+import torch
+
+from vibesweep.config import Report, StepRecord, TrialSettings
+from vibesweep.errors import ModelError
+from vibesweep.models.adapters import for_trial, trained_parameters
+from vibesweep.models.family import Augmentation
+from vibesweep.storage import StorageAddress
+from vibesweep.training.compute import configure_model, without_compilation
+from vibesweep.training.data.feed import Step, Steps, endless_steps
+from vibesweep.training.data.step_plan import StepPlan
+from vibesweep.training.loop import StepBatches, TrainingLoop
+from vibesweep.training.optim.early_stopping import EarlyStopping
+from vibesweep.training.parameters import trained_by_name
+from vibesweep.training.state.checkpoint import save_checkpoint
+from vibesweep.training.state.full_state import (
+    gather_random_states,
+    load_state,
+    save_state,
+    set_random_state,
+)
+from vibesweep.training.worker_context import WorkerContext
+
+
+class TrialRun:
+    """One trial on this worker. Every worker must call each method at the same point.
+
+    Attributes:
+        settings: what the trial trains with.
+        model: the trial's own model.
+        micro_batch_tokens: most tokens of a micro-batch, padding included.
+    """
+
+    def __init__(self, context: WorkerContext, settings: TrialSettings, max_steps: int) -> None:
+        """Make everything that belongs to this trial alone.
+
+        Args:
+            context: the base and the clips.
+            settings: what to train with.
+            max_steps: the whole budget, over which the learning rate falls.
+
+        Raises:
+            ModelError: the model does not support the settings; on every worker alike.
+        """
+        # LoRA's first weights and dropout are drawn from torch's own generator
+        torch.manual_seed(settings.seed * 1_000 + context.world.rank)
+        self._context = context
+        self._max_steps = max_steps
+        self._augmentation = Augmentation.of(settings)
+        self.settings = settings
+        self.model = for_trial(context.base, settings)
+        self.model.train()
+        configure_model(self.model, settings)
+        self.micro_batch_tokens = context.micro_batch_tokens(self.model, settings)
+        self._loop = TrainingLoop(self.model, settings, max_steps, context.world)
+        self._early_stopping = EarlyStopping()
+        self._steps = self._read_steps(first_step=0)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken so far."""
+        return self._loop.step
+
+    def close(self) -> None:
+        """Stop reading clips ahead. Dropping the trial does so too, once Python collects it."""
+        self._steps.close()
+
+    def advance(self, until_step: int) -> Report:
+        """Train to this step, or until the trial diverges, and validate.
+
+        The report is the same on every worker.
+        """
+        began = time.perf_counter()
+        records, diverged = self.train(until_step)
+        seconds = time.perf_counter() - began
+        loss_val = math.inf if diverged else self.validate()
+        if diverged is None and not math.isfinite(loss_val):
+            loss_val = math.inf
+            diverged = f"the validation loss was not finite after step {self.step}"
+        self._early_stopping.add(self.step, loss_val)
+        losses = [record.loss for record in records]
+        return Report(
+            step=self.step,
+            loss_val=loss_val,
+            loss_train=statistics.fmean(losses) if losses else math.nan,
+            steps_per_s=len(records) / seconds,
+            curve=tuple(records),
+            diverged=diverged,
+            early_stopped=self._early_stopping.is_due(self.settings.patience_reports),
+            first_step_unix_s=self._loop.first_step_unix_s,
+            trained_parameters=trained_parameters(self.model)[0],
+        )
+
+    def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
+        """Train to this step, or until the trial diverges: records, and why it has diverged."""
+        return self._loop.train(map(self._collate, self._steps), until_step)
+
+    def validate(self) -> float:
+        """Compute the validation loss of the model, or of its averaged weights, in float32."""
+        self.model.eval()
+        with self._loop.averaging.averaged(), without_compilation(self.settings):
+            loss = self._context.validate(self.model)
+        self.model.train()
+        return loss
+
+    def save(self, folder: StorageAddress) -> None:
+        """Write a checkpoint of what was validated. Only one worker calls this."""
+        facts = {"step": self.step, "loss_val": self._early_stopping.last_loss}
+        with self._loop.averaging.averaged():
+            save_checkpoint(self.model, self.settings, facts, folder)
+
+    def save_state(self, folder: StorageAddress) -> None:
+        """Write all that :meth:`restore` needs. Rank 0 writes."""
+        world = self._context.world
+        random_states = gather_random_states(world)
+        if world.rank == 0:
+            save_state({"random": random_states, **self._state()}, folder)
+
+    def restore(self, folder: StorageAddress) -> None:
+        """Resume from a state, on any number of workers, as if the trial had never stopped.
+
+        Raises:
+            ModelError: the state cannot be read, or is another trial's.
+        """
+        state = load_state(folder)
+        self._check_same_trial(state, folder)
+        with torch.no_grad():
+            for name, part in trained_by_name(self.model).items():
+                part.copy_(state["live"][name])
+        self._loop.load_state_dict(state)
+        step, *history = state["progress"]
+        self._loop.step = step
+        self._early_stopping = EarlyStopping(*history)
+        self._steps.close()
+        self._steps = self._read_steps(first_step=step)
+        set_random_state(state["random"], self._context.world)
+
+    def _state(self) -> dict[str, Any]:
+        """Collect the state of this trial. The place in the data is the number of the step."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "live": trained_by_name(self.model),
+            "progress": [self.step, *dataclasses.astuple(self._early_stopping)],
+            **self._loop.state_dict(),
+        }
+
+    def _check_same_trial(self, state: dict[str, Any], folder: StorageAddress) -> None:
+        same_settings = state["settings"] == dataclasses.asdict(self.settings)
+        same_parameters = state["live"].keys() == trained_by_name(self.model).keys()
+        if not (same_settings and same_parameters):
+            raise ModelError(
+                "the state is of a trial with other settings",
+                where=str(folder),
+                fix="start the trial anew",
+            )
+
+    def _read_steps(self, first_step: int) -> Steps:
+        """Read the plan's steps from this one on, without end."""
+        feed = self._context.feed
+        plan = StepPlan.of(feed.index, self.settings)
+        return endless_steps(feed, plan, first_step, self._max_steps, self.micro_batch_tokens)
+
+    def _collate(self, step: Step) -> StepBatches:
+        """Make a step's batches, one at a time as they are asked for."""
+        context = self._context
+        seed = self.settings.seed
+        augmentation = self._augmentation
+        silence = augmentation.silence_patches * len(step.clips)
+        normalizer = step.normalizer.with_more_patches(silence, context.base.stop_weights)
+        batches = (
+            context.collator.training(clips, seed, step.epoch, augmentation).to(
+                context.world.device
+            )
+            for clips in step.micro_batches
+        )
+        return StepBatches(batches, len(step.micro_batches), normalizer, step.loss_scale)

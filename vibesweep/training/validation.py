@@ -1,0 +1,111 @@
+"""Validation: fixed batches of held-out clips, and a loss that trials can be compared by.
+
+Prompts, noise and time-steps of a clip are drawn once and are the same for all trials. The loss
+uses weights that no trial sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from vibesweep.models.family import (
+    STOP_CLASS_WEIGHTS,
+    VALIDATION_STOP_WEIGHT,
+    Collator,
+    EncodedClip,
+    Losses,
+    LossNormalizer,
+)
+from vibesweep.training.data.batches import pack
+from vibesweep.training.workers import World
+
+VALIDATION_TOKENS = 4_096
+"""Most tokens of a validation batch, padding included; a longer clip is a batch of its own. Without
+gradients and in float32 this takes under 4 GB with VibeVoice's 7B."""
+VALIDATION_DRAWS = 8_192
+"""Noised latents in a validation; tests/benchmarks/validation_noise.py measures what this leaves to
+chance."""
+LEAST_REPEATS = 4
+MOST_REPEATS = 32
+"""Bounds on the noised copies of each held-out latent."""
+
+
+class ValidationBatch(NamedTuple):
+    """A batch of held-out clips, on the worker's device.
+
+    Attributes:
+        batch: what the model's ``forward`` takes.
+        normalizer: normalizer of its clips.
+    """
+
+    batch: Any
+    normalizer: LossNormalizer
+
+
+def validation_batches(
+    collator: Collator,
+    clips: Sequence[EncodedClip],
+    device: str,
+    repeats: int,
+    stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS,
+    draw: int = 0,
+) -> list[ValidationBatch]:
+    """Make the batches of a worker's held-out clips.
+
+    Args:
+        collator: makes the batches.
+        clips: the worker's held-out clips.
+        device: where the batches go.
+        repeats: noised copies of each latent.
+        stop_weights: class weights of the model family's stop loss.
+        draw: which of many possible noises; trials are compared on one and the same.
+    """
+    lengths = np.array([clip.length for clip in clips])
+    batches = []
+    for numbers in pack(np.arange(len(clips)), lengths, VALIDATION_TOKENS):
+        part = [clips[number] for number in numbers]
+        batch = collator.validation(part, repeats, draw).to(device)
+        normalizer = LossNormalizer.of([clip.patches for clip in part], stop_weights)
+        batches.append(ValidationBatch(batch, normalizer))
+    return batches
+
+
+def noise_repeats(patches: int) -> int:
+    """Choose the noised copies of each of ``patches`` held-out latents.
+
+    The fewer latents, the more copies, so that the loss depends little on the noise.
+    """
+    wanted = -(-VALIDATION_DRAWS // max(patches, 1))
+    return min(max(wanted, LEAST_REPEATS), MOST_REPEATS)
+
+
+@torch.no_grad()
+def validation_loss(model: nn.Module, batches: Sequence[ValidationBatch], world: World) -> float:
+    """Compute a model's loss over the held-out clips of all workers.
+
+    Sums are added up over the workers before they are divided, so the mean is exact although
+    workers hold different numbers of clips.
+
+    Args:
+        model: the model, in eval mode.
+        batches: this worker's batches.
+        world: this process among the workers; every worker must call.
+    """
+    sums = torch.zeros(4, dtype=torch.float64)
+    for batch, normalizer in batches:
+        losses: Losses = model(batch)
+        parts = [
+            losses.diffusion.item(),
+            losses.stop.item(),
+            normalizer.patches,
+            normalizer.stop_mass,
+        ]
+        sums += torch.tensor(parts, dtype=torch.float64)
+    totals = world.sum(sums.to(world.device))
+    diffusion, stop, patches, stop_mass = totals.tolist()
+    return float(diffusion / patches + VALIDATION_STOP_WEIGHT * stop / stop_mass)

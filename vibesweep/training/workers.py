@@ -1,0 +1,48 @@
+"""The workers of one trial: who this process is among them, and what they exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among a trial's workers.
+
+    Every worker must call each method at the same point.
+
+    Attributes:
+        rank: this worker's number.
+        size: number of workers.
+        device: the device it computes on, as torch names it.
+        device_share: its share of the device's memory, where several processes use the device.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: str = "cpu"
+    device_share: float = 1.0
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any worker."""
+        raised = torch.tensor(float(flag), device=self.device)
+        return bool(self.sum(raised).item())
+
+    def gather(self, item: T) -> list[T]:
+        """Return every worker's item, in the order of their ranks."""
+        items = [item] * self.size
+        if self.size > 1:
+            torch.distributed.all_gather_object(items, item)
+        return items
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum a tensor over the workers, in place, and return it."""
+        if self.size > 1:
+            torch.distributed.all_reduce(values)
+        return values
