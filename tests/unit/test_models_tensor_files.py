@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vibesweep.errors import ModelError
-from vibesweep.models.tensor_files import copy_companions, rewrite
+from vibesweep.models.tensor_files import copy_companions, rewrite, save_tensors
 
 
 def raw_bytes(tensor: Tensor) -> bytes:
@@ -68,6 +68,15 @@ def test_tensors_that_stay_keep_every_bit_of_every_type(tmp_path: Path) -> None:
         assert raw_bytes(found[name]) == raw_bytes(tensor)
     with safe_open(tmp_path / "out.safetensors", framework="pt") as stored:
         assert not stored.metadata()
+
+
+def test_a_saved_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").touch()
+    save_tensors({"a": torch.zeros(3)}, tmp_path / "saved.safetensors", {"format": "pt"})
+    rewrite(tmp_path / "saved.safetensors", tmp_path / "rewritten.safetensors")
+    modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 3
+    assert len(set(modes.values())) == 1
 
 
 def test_a_tensor_of_another_shape_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Safetensors files written again with some tensors changed, renamed or added."""
+"""Safetensors files: saving them, and writing one again with tensors changed or renamed."""
 
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,20 @@ Change = Callable[[str, ReadTensor], Tensor | None]
 """Called with a tensor's name and a function that reads it; returns its replacement or ``None``."""
 
 
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Save tensors as safetensors, with the permissions that any new file gets.
+
+    safetensors 0.8 gives its files to their owner alone, whatever the umask is (its issue 782),
+    so that an exported model could not be read by anybody else.
+    """
+    path.touch()
+    permissions = stat.S_IMODE(path.stat().st_mode)
+    save_file(dict(tensors), path, metadata=metadata)
+    path.chmod(permissions)
+
+
 def rewrite(
     source: Path,
     target: Path,
@@ -28,10 +43,11 @@ def rewrite(
 ) -> int:
     """Write a file again with tensors changed, renamed or added.
 
-    A tensor that is not changed keeps its bits, a changed one its type; the metadata stays. The
-    source is mapped, so unchanged tensors are read from disk as they are written. The changed
-    ones are held in memory until the file is complete, in the source's type: at most one shard
-    file, which in released checkpoints is 2 to 5 GB.
+    A tensor that is not changed keeps its bits, a changed one its type; the metadata stays.
+
+    Memory: the source is mapped, so unchanged tensors are read from disk as they are written, and
+    the system can take their pages back. Changed tensors stay in memory, in the source's type,
+    until the file is complete: at most one shard file, 2 to 5 GB in released checkpoints.
 
     Args:
         source: a safetensors file.
@@ -54,7 +70,7 @@ def rewrite(
                 tensor = stored.get_tensor(name)
                 replacement = _replacement(name, tensor, change)
                 tensors[rename(name)] = tensor if replacement is None else replacement
-            save_file(tensors, target, metadata=stored.metadata())
+            save_tensors(tensors, target, stored.metadata())
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"it cannot be copied: {error}",

@@ -21,11 +21,10 @@ from typing import Any, cast
 
 import torch
 from peft import LoraConfig
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vibesweep.errors import ModelError
-from vibesweep.models.tensor_files import copy_companions, rewrite
+from vibesweep.models.tensor_files import copy_companions, rewrite, save_tensors
 from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS_INDEX
 from vibesweep.models.vibevoice.checkpoint.original_config import (
     original_config,
@@ -130,7 +129,7 @@ def _write_peft(trained: TrainedTensors, out: Path, base_name: str) -> None:
     full_weights = {name: trained.merged(name) for name in trained.full}
     full_weights.update(trained.latent_rules)
     if full_weights:
-        save_file(full_weights, out / FULL_WEIGHTS, metadata=SAFETENSORS_METADATA)
+        save_tensors(full_weights, out / FULL_WEIGHTS, SAFETENSORS_METADATA)
     card = peft_card(base_name, has_full_weights=bool(full_weights))
     (out / CARD).write_text(card, encoding="utf-8")
 
@@ -187,7 +186,7 @@ def _write_whole_module(trained: TrainedTensors, module: WholeModule, out: Path)
         path = out / file
         path.parent.mkdir(exist_ok=True)
         if path.suffix == ".safetensors":
-            save_file(state, path, metadata=SAFETENSORS_METADATA)
+            save_tensors(state, path, SAFETENSORS_METADATA)
         else:
             torch.save(state, path)
 
@@ -197,7 +196,7 @@ def _write_adapter(trained: TrainedTensors, out: Path, module: str, base_name: s
     config["base_model_name_or_path"] = base_name
     _write_json(out / ADAPTER_CONFIG, config)
     state = trained.adapter_state(module)
-    save_file(state, out / ADAPTER_WEIGHTS, metadata=SAFETENSORS_METADATA)
+    save_tensors(state, out / ADAPTER_WEIGHTS, SAFETENSORS_METADATA)
 
 
 def _portable_config(config: LoraConfig) -> dict[str, Any]:
