@@ -1,4 +1,4 @@
-"""``python -m vibesweep``."""
+"""Run the command line: ``python -m vibesweep``."""
 
 from vibesweep.cli import main
 

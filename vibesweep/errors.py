@@ -1,19 +1,22 @@
-"""Every error a user can meet: what was found, where, and what to do about it.
+"""The errors that a user can mend: each says what was found, where, and what to do about it.
 
-The command line prints one line and exits with 2 for any of them; whatever is not one of them is our own mistake and keeps its
-traceback. They cross process borders, so they pickle.
+The command line prints one line for any of them and exits with 2. Every other exception is our own
+mistake and keeps its traceback. These errors cross process borders, so they can be pickled.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-TOKEN_FIX = "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token or its file's path in RAY_AUTH_TOKEN_PATH"
-"""For what a cluster says to whoever comes without."""
+TOKEN_FIX = (
+    "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token "
+    "or its file's path in RAY_AUTH_TOKEN_PATH"
+)
+"""What to do when a cluster refuses a connection that brings no token."""
 
 
 class VibesweepError(Exception):
-    """A case that the user can mend.
+    """An error that the user can mend.
 
     Args:
         found: what was found, as a clause without a full stop.
@@ -28,13 +31,17 @@ class VibesweepError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        """One line: where, found, fix."""
-        place = f"{self.where}: " if self.where else ""
-        advice = f" {self.fix[0].upper()}{self.fix[1:]}." if self.fix else ""
-        return f"{place}{self.found}.{advice}"
+        """Return one line: where, what was found, and what to do."""
+        line = f"{self.found}."
+        if self.where:
+            line = f"{self.where}: {line}"
+        if self.fix:
+            first_letter = self.fix[0].upper()
+            line = f"{line} {first_letter}{self.fix[1:]}."
+        return line
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the keyword-only parts, which ``BaseException`` would drop."""
+        """Pickle the keyword arguments too, which ``BaseException`` would drop."""
         return _rebuild, (type(self), self.found, self.where, self.fix)
 
 
@@ -43,40 +50,40 @@ def _rebuild(kind: type[VibesweepError], found: str, where: str, fix: str) -> Vi
 
 
 class StorageError(VibesweepError):
-    """A path or URI that cannot be reached."""
+    """A path or URI cannot be reached."""
 
 
 class CorpusError(VibesweepError):
-    """The recordings, their metadata or their texts."""
+    """Recordings, their metadata or their texts cannot be used."""
 
 
 class ShardsError(VibesweepError):
-    """A folder of Parquet shards, or one that does not fit the model."""
+    """A folder of Parquet shards cannot be used, or does not fit the model."""
 
 
 class SpaceError(VibesweepError):
-    """A search-space file or what it defines."""
+    """A search-space file, or what it defines, is wrong."""
 
 
 class SweepError(VibesweepError):
-    """A sweep's folder or its name."""
+    """A sweep's folder or name cannot be used."""
 
 
 class ResourceError(VibesweepError):
-    """More asked of the cluster than it has."""
+    """More was asked of the cluster than it has."""
 
 
 class ClusterError(VibesweepError):
-    """A Ray cluster or its job server that cannot be reached, or a sweep that was handed to it."""
+    """A Ray cluster or its job server cannot be reached, or does not run the sweep."""
 
 
 class ModelError(VibesweepError):
-    """A base, a checkpoint or a bundle that cannot be used, or settings it cannot take."""
+    """A base, a checkpoint or a bundle cannot be used, or does not take the settings."""
 
 
 class TrialError(VibesweepError):
-    """A trial that could not be run to its end."""
+    """A trial could not be run to its end."""
 
 
 class SpeechError(VibesweepError):
-    """A text that cannot be spoken."""
+    """A text cannot be spoken."""

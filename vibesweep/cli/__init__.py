@@ -1,0 +1,13 @@
+"""The command line: verbs that parse their options, call one function and print what it returns.
+
+application.py has the Typer app and ``main``. The verbs are in sweeps.py (run, submit, attach,
+logs, stop), corpus.py (demo-corpus, preprocess, inspect) and results.py (list, show, export,
+convert, synthesize). Each imports the heavy libraries that it needs when it is called.
+"""
+
+from vibesweep.cli import sweeps  # isort: skip  # the order of imports is that of the verbs in --help
+from vibesweep.cli import corpus  # isort: skip
+from vibesweep.cli import results  # isort: skip
+from vibesweep.cli.application import app, main
+
+__all__ = ["app", "corpus", "main", "results", "sweeps"]

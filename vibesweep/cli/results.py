@@ -1,0 +1,185 @@
+"""Verbs that show sweeps, export what they found, and speak with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vibesweep.cli.application import Work, app, console, error_console, say
+from vibesweep.errors import SpeechError
+
+if TYPE_CHECKING:
+    from vibesweep.delivery.synthesize import Speech
+
+SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
+
+
+@app.command("list")
+def list_all(work: Work = ".") -> None:
+    """List the sweeps, with their state and best loss."""
+    from vibesweep.sweep.record.show import sweeps_table
+
+    console.print(sweeps_table(work))
+
+
+@app.command()
+def show(
+    sweep: SweepName,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole record as JSON.")
+    ] = False,
+    work: Work = ".",
+) -> None:
+    """Show a sweep's trials, best first."""
+    from vibesweep.sweep.record import find_sweep
+    from vibesweep.sweep.record.show import sweep_table
+
+    record = find_sweep(sweep, work).read()
+    if not as_json:
+        console.print(sweep_table(record))
+        return
+    facts = dataclasses.asdict(record)
+    facts["best"] = record.best.id if record.best else None
+    text = json.dumps(facts, indent=1)
+    sys.stdout.write(f"{text}\n")
+
+
+@app.command()
+def export(
+    sweep: SweepName,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="For VibeVoice: merged, the default; peft, lora (ComfyUI's) or original."
+        ),
+    ] = None,
+    work: Work = ".",
+) -> None:
+    """Write the best trial as a model folder, with its provenance.
+
+    The folder can be spoken with, tuned further or handed on.
+    """
+    from vibesweep.delivery.export import export as export_best
+    from vibesweep.sweep.record import find_sweep
+
+    export_best(find_sweep(sweep, work), out, layout)
+    say(f"exported to {out}")
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(
+            help="A VibeVoice checkpoint of the original repository's layout: a folder or hub id."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or hub id of Qwen2.5's tokenizer; the one that the checkpoint names."
+        ),
+    ] = None,
+) -> None:
+    """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take.
+
+    The weights stay the same to the bit.
+    """
+    from vibesweep.models.vibevoice.checkpoint.convert import convert as convert_checkpoint
+
+    convert_checkpoint(checkpoint, out, tokenizer)
+    say(f"converted to {out}")
+
+
+@app.command()
+def synthesize(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=(
+                "An exported folder, a path or URI, a VibeVoice checkpoint's, "
+                "or a shipped base's name."
+            )
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
+    text: Annotated[
+        str | None, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option(help="A text file with what to say, in place of --text.")
+    ] = None,
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "For each speaker, in order, a voice of the model, or for VibeVoice a recording; "
+                "repeat it."
+            )
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            "--guidance",
+            "--cfg-scale",
+            min=0.0,
+            help="How closely text and voice are followed; 1 is plain. 1.5, VibeVoice 1.3.",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Diffusion steps for each latent.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+) -> None:
+    """Speak a text with a model."""
+    words = _words(text, script)
+
+    from vibesweep.delivery.synthesize import default_settings, model_folder
+    from vibesweep.delivery.synthesize import synthesize as speak
+
+    with model_folder(model) as folder:
+        settings = dataclasses.replace(default_settings(folder), diffusion_steps=steps, seed=seed)
+        if guidance is not None:
+            settings = dataclasses.replace(settings, guidance=guidance)
+        speech = speak(folder, words, out, voices=voice or (), settings=settings)
+    _say_what_was_spoken(speech, out)
+
+
+def _say_what_was_spoken(speech: Speech, out: Path) -> None:
+    line = f"{speech.seconds:.1f} s in {out}"
+    if speech.voices:
+        cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
+        line = f"{line} ({cast})"
+    say(line)
+    if speech.cut:
+        say("the model did not stop by itself: the speech was cut", error_console, style="yellow")
+
+
+def _words(text: str | None, script: Path | None) -> str:
+    """Return the text to speak, which exactly one of the two options gives."""
+    if text is not None and script is None:
+        return text
+    if script is not None and text is None:
+        return _read_script(script)
+    raise SpeechError(
+        "what is to be said is given by one of two options",
+        where="--text, --script",
+        fix="give one of them",
+    )
+
+
+def _read_script(script: Path) -> str:
+    try:
+        return script.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: it is not UTF-8
+        raise SpeechError(
+            f"the script cannot be read: {error}",
+            where=str(script),
+            fix="name a text file in UTF-8",
+        ) from error
