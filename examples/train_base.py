@@ -16,6 +16,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -31,12 +32,14 @@ from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import read_patch_statistics, read_rows
 from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.models.bundle import save_bundle
-from vibesweep.models.family import VALIDATION_STOP_WEIGHT, EncodedClip, Losses, LossNormalizer
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import VALIDATION_STOP_WEIGHT, Losses, LossNormalizer
 from vibesweep.models.mel.batch import MelBatch, MelCollator
 from vibesweep.models.mel.model import MelModel, MelShape
-from vibesweep.training.data.batches import epoch_steps
+from vibesweep.training.data.index import Index, read_index
+from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.optim.optimizers import build_optimizer
-from vibesweep.training.optim.schedules import cosine_with_warmup
+from vibesweep.training.optim.schedules import SCHEDULES, share_of_peak
 
 BATCH_CLIPS = 160
 PEAK_LEARNING_RATE = 1.5e-3
@@ -106,13 +109,13 @@ def _turn_count(rng: random.Random) -> int:
 class Steps(Dataset[tuple[MelBatch, LossNormalizer]]):
     """Collated steps of as many epochs as a training could use, made in the data loader's processes."""
 
-    def __init__(self, clips: list[EncodedClip], collator: MelCollator, epochs: int) -> None:
-        """Plan the epochs."""
-        self._clips, self._collator = clips, collator
-        lengths = [clip.length for clip in clips]
-        self._steps = [
-            (e, step) for e in range(epochs) for step in epoch_steps(lengths, BATCH_CLIPS, 0, e)
-        ]
+    def __init__(
+        self, clips: list[EncodedClip], collator: MelCollator, plan: StepPlan, epochs: int
+    ) -> None:
+        """Take the plan's steps of the first epochs."""
+        self._clips = clips
+        self._collator = collator
+        self._steps = list(islice(plan.steps(0), epochs * plan.epoch_steps))
 
     def __len__(self) -> int:
         """Steps planned."""
@@ -120,11 +123,10 @@ class Steps(Dataset[tuple[MelBatch, LossNormalizer]]):
 
     def __getitem__(self, index: int) -> tuple[MelBatch, LossNormalizer]:
         """Collate one step."""
-        epoch, step = self._steps[index]
-        clips = [self._clips[i] for i in step]
-        return self._collator.training(clips, 0, epoch), LossNormalizer.of(
-            [clip.patches for clip in clips]
-        )
+        _, epoch, numbers = self._steps[index]
+        clips = [self._clips[number] for number in numbers]
+        normalizer = LossNormalizer.of([clip.patches for clip in clips])
+        return self._collator.training(clips, 0, epoch), normalizer
 
 
 def encode(shards: Path) -> tuple[MelModel, list[EncodedClip], list[EncodedClip], float]:
@@ -141,6 +143,7 @@ def encode(shards: Path) -> tuple[MelModel, list[EncodedClip], list[EncodedClip]
 def train(
     model: MelModel,
     clips: list[EncodedClip],
+    index: Index,
     held_out: list[EncodedClip],
     minutes: float,
     log: Path,
@@ -148,7 +151,8 @@ def train(
     """Train for so many minutes, the learning rate falling to nothing with the time; return the averaged model."""
     collator = model.collator(clips)
     processes = min(LOADERS, os.cpu_count() or 1)
-    steps = Steps(clips, collator, epochs=400)
+    plan = StepPlan(index, seed=0, batch_clips=BATCH_CLIPS)
+    steps = Steps(clips, collator, plan, epochs=400)
     loader = DataLoader(
         steps,
         batch_size=None,
@@ -162,19 +166,19 @@ def train(
     optimizer = build_optimizer(model, TrialSettings(learning_rate=PEAK_LEARNING_RATE))
     began, step, loss = time.perf_counter(), 0, torch.zeros(())
     with log.open("w") as lines:
-        for step, (batch, sizes) in enumerate(loader):
+        for step, (batch, normalizer) in enumerate(loader):
             elapsed = (time.perf_counter() - began) / (minutes * 60)
             if elapsed >= 1:
                 break
             rate = (
                 PEAK_LEARNING_RATE
                 * min((step + 1) / 500, 1.0)
-                * cosine_with_warmup(int(elapsed * 10_000), 10_000, 0.0)
+                * share_of_peak(SCHEDULES["cosine"], int(elapsed * 10_000), 10_000)
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             losses: Losses = model(batch.to(DEVICE))
-            loss = sizes.weighted_loss(losses, 1.0, 0.2)
+            loss = normalizer.weighted_loss(losses, 1.0, 0.2)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -209,8 +213,8 @@ def validation_loss(model: MelModel, clips: list[EncodedClip], collator: MelColl
             )
         )
         diffusion, stop = diffusion + losses.diffusion.item(), stop + losses.stop.item()
-    sizes = LossNormalizer.of([clip.patches for clip in clips])
-    return diffusion / sizes.patches + VALIDATION_STOP_WEIGHT * stop / sizes.stop_mass
+    normalizer = LossNormalizer.of([clip.patches for clip in clips])
+    return diffusion / normalizer.patches + VALIDATION_STOP_WEIGHT * stop / normalizer.stop_mass
 
 
 def main() -> None:
@@ -259,7 +263,10 @@ def main() -> None:
     model, clips, held_out, kept = encode(arguments.out / "shards")
     hours = sum(clip.patches for clip in clips) / 7.5 / 3600
     print(f"{len(clips)} clips, {hours:.1f} h encoded, {kept:.3f} of the variance kept", flush=True)
-    model, facts = train(model, clips, held_out, arguments.minutes, arguments.out / "losses.jsonl")
+    index = read_index(arguments.out / "shards", MelModel)
+    model, facts = train(
+        model, clips, index, held_out, arguments.minutes, arguments.out / "losses.jsonl"
+    )
     facts |= {
         "hours": round(hours, 1),
         "voices": len(BASE_VOICES),
