@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float) -> bool:
-    """Look again and again; whether it holds in the end."""
-    ends, clock = time.monotonic() + timeout_s, threading.Event()
-    while not (held := holds()) and time.monotonic() < ends:
-        clock.wait(0.1)
+    """Look again and again until it holds or the time is up; return whether it holds."""
+    deadline = time.monotonic() + timeout_s
+    held = holds()
+    while not held and time.monotonic() < deadline:
+        time.sleep(0.1)
+        held = holds()
     return held

@@ -1,7 +1,8 @@
-"""Hosts that `ray up` can set up on this machine: each is a home folder, reached by an ``ssh`` and an ``rsync`` that are doubles.
+"""Hosts that `ray up` can set up on this machine: each is a home folder.
 
-What the cluster file has a host do is done by a real shell there. What would come from the network (uv, pip's packages) or start
-Ray is a double too, which writes down how it was called.
+It is reached by an ``ssh`` and an ``rsync`` that are test doubles. A real shell there runs what the
+cluster file has a host do. What would come from the network (uv, pip's packages) or start Ray is a
+double too, which writes down how it was called.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ RSYNC = """#!/bin/bash
 source=${@: -2:1} target=${@: -1}
 home=$HOSTS/${target#*@}; home=${home%%:*}
 path=${target#*:}; path=${path/#\\~/$home}
-if [[ $source == */ ]]; then mkdir -p "$path" && cp -r "$source." "$path"; else cp "$source" "$path"; fi
+if [[ $source == */ ]]; then
+  mkdir -p "$path" && cp -r "$source." "$path"
+else
+  cp "$source" "$path"
+fi
 """
 CURL = """#!/bin/bash
 echo 'mkdir -p ~/.local/bin && cp "$HOSTS/packages/uv" ~/.local/bin/uv'
@@ -56,11 +61,11 @@ class Hosts:
             write_program(self.local / name, script)
 
     def home(self, address: str) -> Path:
-        """The home folder of a host."""
+        """Return the home folder of a host."""
         return self.folder / address
 
     def calls(self, address: str) -> list[str]:
-        """How the doubles were called there, in order."""
+        """Return how the doubles were called there, in order."""
         return (self.home(address) / "calls").read_text().splitlines()
 
 

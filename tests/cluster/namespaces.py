@@ -1,6 +1,7 @@
-"""Hosts that are Linux namespaces of this machine: each has its own network, processes, name, home and Ray, and is reached by SSH.
+"""Hosts that are Linux namespaces of this machine, reached by SSH.
 
-They share this machine's file system, so a folder of it is one that all hosts see.
+Each has its own network, processes, name, home and Ray. They share this machine's file system, so a
+folder of it is one that all hosts see.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 
 from tests.waiting import wait_until
 
-NUMBER = (
-    os.getpid() % 250
-)  # two runs at a time, or one that was killed, are not in each other's way
+# Two runs at a time, or one that was killed, are not in each other's way
+NUMBER = os.getpid() % 250
 SUBNET = f"10.78.{NUMBER}"
 BRIDGE = f"vsbr{NUMBER}"  # an interface's name has 15 characters at most
 TOOLS = ("ip", "unshare", "ssh", "ssh-keygen", "rsync", "/usr/sbin/sshd")
 
-# The host's first process: `ray stop` sees what is started under it and nothing else. Its name resolves to a loopback, as Debian has it.
+# The host's first process: `ray stop` sees what is started under it and nothing else. Its name
+# resolves to a loopback, as Debian has it.
 BOOT = """
 hostname "$NAME"
 printf '127.0.0.1 localhost\\n127.0.1.1 %s\\n' "$NAME" > "$FOLDER/hosts"
@@ -30,14 +31,15 @@ mount --bind "$FOLDER/hosts" /etc/hosts
 sed "s|^root:.*|root:x:0:0::$FOLDER/home:/bin/bash|" /etc/passwd > "$FOLDER/passwd"
 mount --bind "$FOLDER/passwd" /etc/passwd
 mkdir -p /tmp/ray && mount -t tmpfs none /tmp/ray
-exec /usr/sbin/sshd -D -E "$FOLDER/sshd.log" -f /dev/null -h "$KEYS/host" -o PidFile=none -o UsePAM=no -o StrictModes=no \\
-  -o PermitRootLogin=yes -o AuthorizedKeysFile="$KEYS/user.pub"
+exec /usr/sbin/sshd -D -E "$FOLDER/sshd.log" -f /dev/null -h "$KEYS/host" \\
+  -o PidFile=none -o UsePAM=no -o StrictModes=no -o PermitRootLogin=yes \\
+  -o AuthorizedKeysFile="$KEYS/user.pub"
 """
 
 
 @dataclass(frozen=True)
 class Host:
-    """One of the hosts: its namespace's name, its address, and its folder, which has its home in it."""
+    """A host: its namespace's name, its address, and the folder that its home is in."""
 
     name: str
     address: str
@@ -49,7 +51,7 @@ class Host:
         return self.folder / "home"
 
     def processes(self) -> list[str]:
-        """The command lines of all that runs there."""
+        """Return the command line of each process that runs there."""
         found = [
             Path(f"/proc/{pid}/cmdline")
             for pid in _output("ip", "netns", "pids", self.name).split()
@@ -58,7 +60,7 @@ class Host:
 
 
 def what_is_missing() -> str:
-    """Why no such hosts can be made here; empty where they can."""
+    """Say why no such hosts can be made here; empty where they can."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         return f"needs {', '.join(missing)}: apt-get install iproute2 openssh-server rsync"
@@ -87,7 +89,10 @@ def what_is_missing() -> str:
 
 @contextmanager
 def hosts_up(folder: Path, count: int) -> Iterator[list[Host]]:
-    """So many hosts on one bridge, which all take the key ``folder/keys/user``. Nothing of them is left behind."""
+    """Bring up ``count`` hosts on one bridge, which all take the key ``folder/keys/user``.
+
+    Nothing of them is left behind.
+    """
     keys = folder / "keys"
     keys.mkdir()
     for key in ("user", "host"):
@@ -122,7 +127,7 @@ def _host_up(host: Host, keys: Path) -> Iterator[None]:
         _output("ip", "netns", "add", host.name)
         ends.callback(_output, "ip", "netns", "del", host.name)
         _plug_in(host)
-        # At once and with its other end: where it is left to the namespace's end, the kernel takes up to minutes
+        # At once, with its other end: left to the namespace's end, the kernel may take minutes
         ends.callback(_output, "ip", "link", "del", _wire(host))
         environment = {
             "PATH": os.environ["PATH"],
@@ -157,7 +162,7 @@ def _end(first: subprocess.Popen[bytes], host: Host) -> None:
 
 
 def _wire(host: Host) -> str:
-    """The end of a host's wire that is plugged into the bridge."""
+    """Name the end of a host's wire that is plugged into the bridge."""
     return f"{BRIDGE}p{host.address.rpartition('.')[2]}"
 
 

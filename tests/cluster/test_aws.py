@@ -1,4 +1,7 @@
-"""`ray up cluster.yaml`, by Ray's own code, against moto's EC2, IAM and S3: what Amazon would be asked for, and what the head would do."""
+"""`ray up cluster.yaml` by Ray's own code, against moto's EC2, IAM and S3.
+
+What Amazon would be asked for, and what the head would do.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ REGION, BUCKET = CLUSTER["provider"]["region"], CLUSTER["metadata"]["bucket"]
 
 
 class Up(NamedTuple):
-    """A cluster that is up: its configuration as Ray resolved it, and the hosts that were set up."""
+    """A cluster that is up: its configuration as Ray resolved it, and the hosts it set up."""
 
     config: dict[str, Any]
     hosts: Hosts
@@ -34,7 +37,7 @@ class Up(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """An account that aws_account.py has set up, in which `ray up` was run."""
+    """Run `ray up` in an account that aws_account.py has set up."""
     folder = tmp_path_factory.mktemp("aws")
     hosts = Hosts(folder)
     token = folder / "home" / ".ray" / "auth_token"
@@ -62,7 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def aws_account() -> Any:
-    """The example's module."""
+    """Import the example as a module."""
     spec = importlib.util.spec_from_file_location(
         "aws_account", ROOT / "examples" / "clusters" / "aws_account.py"
     )
@@ -77,21 +80,15 @@ def set_up_account(patch: pytest.MonkeyPatch) -> None:
     module = aws_account()
     patch.setattr(sys, "argv", ["aws_account.py"])
     iam = boto3.client("iam")
-    for name in (
-        "vibesweep-worker",
-        "vibesweep-head",
-    ):  # runs that broke off, after the first step and after the second
+    # Runs that broke off, after the first step and after the second
+    for name in ("vibesweep-worker", "vibesweep-head"):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=module.policy([module.EC2_TRUSTS]))
     iam.create_instance_profile(InstanceProfileName="vibesweep-head")
     module.main()
     module.main()  # another time changes nothing
     for name in ("vibesweep-head", "vibesweep-worker"):
-        assert [
-            role["RoleName"]
-            for role in iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"][
-                "Roles"
-            ]
-        ] == [name]
+        profile = iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+        assert [role["RoleName"] for role in profile["Roles"]] == [name]
 
 
 def test_an_account_without_credentials_is_told_in_a_line(
@@ -247,8 +244,9 @@ def test_the_head_is_set_up(cluster: Up) -> None:
         "pip install -q -e .[mel] in ~/vibesweep under requirements.lock",
         f"pip install -q -c {home}/vibesweep/requirements.lock boto3 in ~ under nothing",
         "ray stop with token auth token, head here",
-        "ray start --head --port=6379 --object-manager-port=8076 --autoscaling-config=~/ray_bootstrap_config.yaml"
-        " --dashboard-host=127.0.0.1 with token auth token, head here",
+        "ray start --head --port=6379 --object-manager-port=8076"
+        " --autoscaling-config=~/ray_bootstrap_config.yaml --dashboard-host=127.0.0.1"
+        " with token auth token, head here",
     ]
     assert (home / ".ray" / "auth_token").read_text() == "a" * 32
     for needed in (
@@ -278,7 +276,7 @@ def test_a_command_on_the_head_finds_the_cluster_and_the_bucket(cluster: Up) -> 
 
 
 def launcher(cluster: Up, role: str, folder: Path) -> Any:
-    """What launches workers on the head, with the rights of a role."""
+    """Make what launches workers on the head, with the rights of a role."""
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
     from ray.autoscaler.v2.instance_manager.config import FileConfigReader
     from ray.autoscaler.v2.instance_manager.node_provider import NodeProviderAdapter
@@ -334,11 +332,8 @@ def workers_of(launching: Any) -> list[str]:
 
 def test_the_head_launches_spot_workers_and_ends_them(cluster: Up, tmp_path: Path) -> None:
     launching = launcher(cluster, "vibesweep-head", tmp_path)
-    shape = {
-        "gpu_small": 1,
-        "gpu_large": 1,
-        "cpu_spot": 1,
-    }  # one each: moto goes by MinCount, where EC2 goes up to MaxCount
+    # One each: moto goes by MinCount, where EC2 goes up to MaxCount
+    shape = {"gpu_small": 1, "gpu_large": 1, "cpu_spot": 1}
 
     assert launch(launching, shape) == ""
     by_type = {tags(worker)["ray-user-node-type"]: worker for worker in instances("worker")}

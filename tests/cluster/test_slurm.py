@@ -1,4 +1,7 @@
-"""The Slurm script, stepped through: Slurm, Ray and Python are doubles on PATH that write down how they were called."""
+"""The Slurm script, step by step.
+
+Slurm, Ray and Python are test doubles on PATH that write down how they were called.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,16 @@ from tests.waiting import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "clusters" / "slurm.sh"
 
-# Doubles: srun runs what it is given, ray stays until it is told to go, python answers for the cluster and the sweep
+# Doubles: srun runs what it is given, ray stays until it is told to go, python answers for the
+# cluster and the sweep
 DOUBLES = {
     "scontrol": 'echo "scontrol $*" >> calls; printf "%s\\n" $NODES',
     "hostname": 'echo "10.1.2.3 172.17.0.1 "',
-    "srun": 'while [[ $1 == -* ]]; do options+=" $1"; shift; done; echo "srun$options" >> calls; exec "$@"',
+    "srun": """
+while [[ $1 == -* ]]; do options+=" $1"; shift; done
+echo "srun$options" >> calls
+exec "$@"
+""",
     "ray": """
 trap 'echo "ray ended" >> calls; exit 0' TERM
 echo "ray $* with $RAY_AUTH_MODE auth ${#RAY_AUTH_TOKEN}" >> calls
@@ -29,7 +37,8 @@ if [[ $1 == start ]]; then while :; do sleep 0.05; done; else grep -q -- "--head
 case $* in
   *token_hex*) printf 'a%.0s' {1..64} ;;
   *ray.nodes*) echo "$RAY_ADDRESS has ${@: -1} nodes" >> calls
-     [[ $(grep -c "^ray start" calls) -ge ${@: -1} && $(grep -c "nodes$" calls) -ge ${UP_AFTER:-1} ]] ;;
+     [[ $(grep -c "^ray start" calls) -ge ${@: -1} ]] \\
+       && [[ $(grep -c "nodes$" calls) -ge ${UP_AFTER:-1} ]] ;;
   *) trap 'echo "python interrupted" >> calls; exit 0' INT
      echo "python $*" >> calls
      [[ -z ${SWEEP_WAITS:-} ]] || while :; do sleep 0.05; done
@@ -41,7 +50,7 @@ esac
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> dict[str, str]:
-    """The environment of a job on two nodes, whose programs are doubles that write down how they were called."""
+    """Return the environment of a job on two nodes, whose programs are the doubles."""
     for name, script in DOUBLES.items():
         write_program(tmp_path / "bin" / name, f"#!/bin/bash\n{script}\n")
     activate = tmp_path / ".venv" / "bin" / "activate"
@@ -69,14 +78,16 @@ def test_a_slurm_job_brings_up_two_nodes_and_runs_the_sweep(slurm: dict[str, str
         slurm | {"UP_AFTER": "2"}, "search_spaces/lr_opt.py", "--name", "a name"
     )
     assert (done.returncode, done.stderr) == (0, "")
-    own = ["ray start --block --num-cpus=16", "with token auth 64"]
+    start = "ray start --block --num-cpus=16"
+    token = "with token auth 64"
+    head = "--head --node-ip-address=10.1.2.3 --port=23456 --dashboard-host=127.0.0.1"
     assert set(calls) == {
         "scontrol show hostnames node[1-2]",
         "srun --nodes=1 --ntasks=1 --cpus-per-task=16 --overlap --nodelist=node1",
-        f"{own[0]} --head --node-ip-address=10.1.2.3 --port=23456 --dashboard-host=127.0.0.1 {own[1]}",
+        f"{start} {head} {token}",
         "ray status --address 10.1.2.3:23456 with token auth 64",
         "srun --nodes=1 --ntasks=1 --cpus-per-task=16 --overlap --exclude=node1",
-        f"{own[0]} --address=10.1.2.3:23456 {own[1]}",
+        f"{start} --address=10.1.2.3:23456 {token}",
         "10.1.2.3:23456 has 2 nodes",
         "python -m vibesweep run search_spaces/lr_opt.py --name a name",
         "ray ended",

@@ -1,4 +1,4 @@
-"""A cluster of two hosts, as docs/cluster.md brings one up on hosts of one's own, and a sweep whose lane needs both."""
+"""A cluster of two hosts, brought up as docs/cluster.md says, and a sweep whose lane needs both."""
 
 from __future__ import annotations
 
@@ -58,7 +58,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing), reason=missing
 
 
 class Cluster(NamedTuple):
-    """A cluster file with all filled in, who uses it, the hosts that it names, and the folder that they all see."""
+    """A cluster file with all filled in, and what it is used with.
+
+    Attributes:
+        file: the cluster file.
+        environment: of whoever uses it.
+        head: its first host.
+        worker: its second host.
+        work: the folder that both see.
+    """
 
     file: Path
     environment: dict[str, str]
@@ -67,7 +75,7 @@ class Cluster(NamedTuple):
     work: Path
 
     def ray(self, verb: str, *more: str) -> str:
-        """What a ``ray`` command on the cluster's file says."""
+        """Run a ``ray`` command on the cluster's file and return what it prints."""
         command = [RAY, verb, str(self.file), *more]
         done = subprocess.run(
             command,
@@ -83,7 +91,7 @@ class Cluster(NamedTuple):
         return done.stdout
 
     def ask(self, program: str) -> Any:
-        """What a Python program says on the head."""
+        """Run a Python program on the head and return what it found."""
         script = self.work / "asked.py"
         script.write_text(program)
         found = re.findall(r"^FOUND (.*?)\s*$", self.ray("exec", f"python {script}"), re.MULTILINE)
@@ -112,7 +120,10 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def filled_in(hosts: list[Host], key: Path, work: Path) -> dict[str, Any]:
-    """The example as its user would fill it in, but that hosts get this virtual environment in place of pip's, and two CPUs each."""
+    """Fill in the example as its user would.
+
+    Hosts get this virtual environment in place of pip's packages, and two CPUs each.
+    """
     text = EXAMPLE.read_text()
     assert text.count('pip install -q -e ".[mel]"') == 1
     assert text.count("ray start ") == 2
@@ -132,7 +143,7 @@ def filled_in(hosts: list[Host], key: Path, work: Path) -> dict[str, Any]:
 
 
 def rays(host: Host) -> list[str]:
-    """What of Ray runs on a host."""
+    """Return the command lines of Ray's processes on a host."""
     return [
         line
         for line in host.processes()
@@ -160,7 +171,8 @@ def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Clus
     on_the_head = "cd $VIBESWEEP_WORK && python -m vibesweep"
     cluster.ray(
         "exec",
-        f"{on_the_head} demo-corpus talks --recordings 4 && python -m vibesweep preprocess talks shards/talks",
+        f"{on_the_head} demo-corpus talks --recordings 4"
+        " && python -m vibesweep preprocess talks shards/talks",
     )
     server = "--address http://127.0.0.1:8265"
     cluster.ray(
@@ -170,9 +182,8 @@ def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Clus
     assert f"both is done: {cluster.work}/sweeps/both" in cluster.ray(
         "exec", f"{on_the_head} attach both {server}"
     )
-    assert sorted(cluster.ask(WHERE_LANES_WERE)) == sorted(
-        addresses
-    )  # one lane of two workers, on a host each
+    # One lane of two workers, on a host each
+    assert sorted(cluster.ask(WHERE_LANES_WERE)) == sorted(addresses)
     record = SweepFolder(cluster.work / SWEEPS / "both").read()
     assert (record.state, len(record.trials), record.lanes) == (SweepState.DONE, 3, 1)
 

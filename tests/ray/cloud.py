@@ -1,4 +1,7 @@
-"""A cloud of this machine, for Ray's autoscaler: its hosts are Ray nodes beside each other, and one type is always sold out."""
+"""A cloud of this machine for Ray's autoscaler: its hosts are Ray nodes of this machine.
+
+One type of host is always sold out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ SOLD_OUT = "sold_out"
 
 
 class Cloud(FakeMultiNodeProvider):
-    """Ray's own, but for the type that never comes."""
+    """Ray's own fake cloud, but for the type that never comes."""
 
     def create_node_with_resources_and_labels(
         self, node_config: Any, tags: Any, count: int, resources: Any, labels: Any
@@ -27,7 +30,10 @@ class Cloud(FakeMultiNodeProvider):
 
 
 def cluster_file(gcs_address: str) -> dict[str, Any]:
-    """A head that trains nothing, up to two hosts of one CPU, and one that is sold out; idle hosts go after six seconds."""
+    """Describe a head without CPUs, up to two hosts of one CPU, and one that is sold out.
+
+    Idle hosts go after six seconds.
+    """
     host = {
         "resources": {"CPU": 1, "object_store_memory": 100_000_000},
         "node_config": {},

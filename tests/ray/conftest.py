@@ -9,18 +9,18 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """Ray on two cores, with the dashboard, whose State API Ray Train needs."""
+    """Run Ray on two cores, with the dashboard, whose State API Ray Train needs."""
     import ray
 
-    # "local": without it Ray would look for the cluster that somebody else, or a dead run, left in its temporary folder
-    # Metrics each second and not each ten, for the tests that read them
-    quickly = {"metrics_report_interval_ms": 1_000}
+    # "local": otherwise Ray looks for a cluster that somebody else, or a dead run, left behind
+    # Metrics every second instead of every ten, for the tests that read them
+    every_second = {"metrics_report_interval_ms": 1_000}
     ray.init(
         address="local",
         num_cpus=2,
         include_dashboard=True,
         log_to_driver=False,
-        _system_config=quickly,
+        _system_config=every_second,
     )
     yield
     ray.shutdown()
@@ -28,7 +28,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """A bucket of an S3 server on this machine. Its address says where the server is; the credentials are anybody's."""
+    """Make a bucket on an S3 server of this machine; yield its address, with a ``{}`` for a key."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -36,14 +36,15 @@ def bucket() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        known = {
-            "aws_access_key_id": "anybody",
-            "aws_secret_access_key": "anything",
-            "region_name": "us-east-1",
-        }
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}", **known).create_bucket(
-            Bucket="speech"
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://{host}:{port}",
+            aws_access_key_id="anybody",
+            aws_secret_access_key="anything",
+            region_name="us-east-1",
         )
-        yield f"s3://anybody:anything@speech/{{}}?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+        client.create_bucket(Bucket="speech")
+        query = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+        yield f"s3://anybody:anything@speech/{{}}?{query}"
     finally:
         server.stop()

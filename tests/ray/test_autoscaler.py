@@ -1,4 +1,7 @@
-"""A sweep on a cluster that is empty and grows: Ray's own autoscaler, with hosts that are Ray nodes of this machine."""
+"""A sweep on a cluster that is empty and grows, by Ray's own autoscaler.
+
+Its hosts are Ray nodes of this machine.
+"""
 
 from __future__ import annotations
 
@@ -37,20 +40,24 @@ def space(trial):
     trial.suggest_float("learning_rate", 1e-4, 1e-3, log=True)
 
 work, base, shards = sys.argv[1:]
-sweep = Sweep(space, corpus=shards, model=base, settings=TrialSettings(batch_clips=4), budget=Budget(40, 40, 2), trials={TRIALS})
+settings = TrialSettings(batch_clips=4)
+budget = Budget(max_steps=40, grace_steps=40, reduction_factor=2)
+sweep = Sweep(
+    space, corpus=shards, model=base, settings=settings, budget=budget, trials={TRIALS}
+)
 run_sweep(sweep, "grown", work=Path(work), console=Console(width=200))
 """
 
 
 def status(address: str) -> Any:
-    """What the cluster's control store knows."""
+    """Return what the cluster's control store knows."""
     reply = GetClusterStatusReply()
     reply.ParseFromString(GcsClient(address).get_cluster_status(timeout_s=10))
     return reply
 
 
 def hosts_up(address: str) -> list[Any]:
-    """The live hosts, the head among them."""
+    """Return the live hosts, the head among them."""
     return [
         host
         for host in status(address).cluster_resource_state.node_states
@@ -65,7 +72,7 @@ def free_port() -> int:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill the processes whose environment carries this value of RAY_TMPDIR: the cluster's, which are nobody's children."""
+    """Kill the cluster's processes, which are nobody's children, by their value of RAY_TMPDIR."""
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if f"RAY_TMPDIR={mark}\0".encode() in path.read_bytes():
@@ -74,13 +81,14 @@ def kill_marked(mark: str) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, dict[str, str]]]:
-    """A head alone, with an autoscaler: its address, and the environment of a driver."""
+    """Bring up a head with an autoscaler; yield its address and the environment of a driver."""
     from ray._private.services import get_node_ip_address
 
     address = f"{get_node_ip_address()}:{free_port()}"
+    # A short path, because sockets lie in it
     with tempfile.TemporaryDirectory(
         prefix="vs", dir="/tmp", ignore_cleanup_errors=True
-    ) as temporary:  # short, for sockets lie in it
+    ) as temporary:
         file = Path(temporary) / "cluster.json"
         file.write_text(json.dumps(cluster_file(address)))
         # A cluster of this test's own asks nobody for a token
@@ -91,33 +99,22 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
             "RAY_AUTH_MODE": "disabled",
             "PYTHONPATH": str(ROOT),
         }
-        of_head = {
+        head = {
             "RAY_FAKE_CLUSTER": "1",
             "RAY_enable_autoscaler_v2": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        }
-        of_head |= {
             "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
             "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
         }
-        ray = [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "start",
-            "--head",
-            f"--port={address.rpartition(':')[2]}",
-        ]
         command = [
-            *ray,
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head"),
+            f"--port={address.rpartition(':')[2]}",
             "--num-cpus=0",
             "--include-dashboard=false",
             f"--autoscaling-config={file}",
         ]
         try:
-            subprocess.run(
-                command, env=driver | of_head, check=True, capture_output=True, timeout=120
-            )
+            subprocess.run(command, env=driver | head, check=True, capture_output=True, timeout=120)
             yield address, driver
         finally:
             kill_marked(temporary)
@@ -144,5 +141,6 @@ def test_a_sweep_brings_hosts_up_and_leaves_none(
         if "of 3 lanes" in line and "; 1 waits for 1 CPU: " in line
     ]
     assert any(SOLD_OUT in line for line in alone), ran.stdout
-    # Six seconds after the last lane; where a busy machine had a lane killed, not ended, Ray Train's request for it holds for 180 s more
+    # Six seconds after the last lane. Where a busy machine had a lane killed, not ended, Ray
+    # Train's request for its hosts holds for another 180 s.
     assert wait_until(lambda: len(hosts_up(address)) == 1, 300.0), status(address)

@@ -1,4 +1,4 @@
-"""Lanes for real: worker groups that take trial after trial, fail, come up again, and never change what a trial learns."""
+"""Real lanes take trial after trial, fail and come up again, and no trial learns anything else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 import ray
 import torch
 from ray import tune
+from ray.util.state import list_actors
 
 from tests import tiny
 from tests.waiting import wait_until
@@ -35,16 +36,13 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 MAX_STEPS = 4
 REPORTS = (2, 4)
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
+OTHER_TRIALS = [("full", 0.1, 1), ("lora", 3e-2, 2), ("freeze", 1e-3, 3), ("full", 1e9, 4)]
+"""Method, learning rate and seed of trials that run in between."""
 OTHERS = [
     dataclasses.replace(
         SETTINGS, method=method, optimizer=optimizer, learning_rate=rate, freeze_layers=1, seed=seed
     )
-    for method, rate, seed in (
-        ("full", 0.1, 1),
-        ("lora", 3e-2, 2),
-        ("freeze", 1e-3, 3),
-        ("full", 1e9, 4),
-    )
+    for method, rate, seed in OTHER_TRIALS
     for optimizer in ("adamw", "lion")
 ]
 ENDLESS = 1_000_000
@@ -52,14 +50,21 @@ COMING_UP_S = 120.0
 
 
 def curve_of(reports: list[Report]) -> list[float]:
-    """What two runs are compared by: each step's training loss, each report's validation loss."""
-    return [record.loss for report in reports for record in report.curve] + [
-        report.loss_val for report in reports
-    ]
+    """Return each step's training loss, then each report's validation loss, to compare two runs."""
+    steps = [record.loss for report in reports for record in report.curve]
+    return steps + [report.loss_val for report in reports]
 
 
-class Post:
-    """Sends trials to lanes as Tune's trials do."""
+def live_worker_pids() -> set[int]:
+    """Return the processes of the worker groups that are up."""
+    address = f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
+    filters = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
+    workers = list_actors(address=address, filters=filters, detail=True)
+    return {worker.pid for worker in workers}
+
+
+class Trials:
+    """Asks lanes for steps as Tune's trials do."""
 
     def __init__(self, dispatcher: Any, checkpoints: Path) -> None:
         self.dispatcher, self.checkpoints = dispatcher, checkpoints
@@ -67,10 +72,9 @@ class Post:
     def ready(self, lanes: int = 1) -> bool:
         return bool(ray.get(self.dispatcher.wait_until_ready.remote(lanes), timeout=COMING_UP_S))
 
-    def pids(self) -> dict[int, int]:
-        """Of the one lane's workers, by rank."""
-        (pids,) = ray.get(self.dispatcher.worker_pids.remote()).values()
-        return dict(pids)
+    def wait_until_asked(self) -> None:
+        """Wait until the dispatcher has what was asked last: it takes calls in their order."""
+        ray.get(self.dispatcher.busy_lanes.remote())
 
     def ask(self, trial_id: str, settings: TrialSettings, until: int) -> Any:
         return self.dispatcher.advance.remote(Command(trial_id, settings, until))
@@ -81,7 +85,7 @@ class Post:
         return answer
 
     def train(self, trial_id: str, settings: TrialSettings) -> list[Report]:
-        """One whole trial; it ends where it diverges."""
+        """Run one whole trial; it ends where it diverges."""
         reports: list[Report] = []
         for until in REPORTS:
             answer = self.answer(trial_id, settings, until)
@@ -101,25 +105,24 @@ def lane_over(
     workers: int = 1,
     max_steps: int = MAX_STEPS,
     leave_s: float = 60.0,
-) -> Iterator[Post]:
-    """One lane with so many workers, not yet ready; in the end it may take so long to leave."""
-    name = folder.name
-    kept, resources = StoragePath.of(folder), TrialResources(workers=workers)
+) -> Iterator[Trials]:
+    """Bring up one lane, which is not ready yet; in the end it may take ``leave_s`` to stop."""
+    kept = StoragePath.of(folder)
     spec = LaneSpec(
-        name,
-        str(model),
-        str(shards),
-        kept / "checkpoints",
-        kept / "states",
-        folder / "ray",
-        max_steps,
-        resources,
+        name=folder.name,
+        model=str(model),
+        shards=str(shards),
+        checkpoints=kept / "checkpoints",
+        states=kept / "states",
+        scratch=folder / "ray",
+        max_steps=max_steps,
+        resources=TrialResources(workers=workers),
     )
     with running_dispatcher() as dispatcher:
         lanes = Lanes(dispatcher, [spec], restarts=5)
         lanes.start()
         try:
-            yield Post(dispatcher, folder / "checkpoints")
+            yield Trials(dispatcher, folder / "checkpoints")
         finally:
             lanes.stop(leave_s)
 
@@ -136,12 +139,12 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def context(base: Path, shards: Path) -> WorkerContext:
-    """What a lane has, in this process."""
+    """Open in this process what a lane's worker has."""
     return WorkerContext.open(str(base), shards, World())
 
 
 def train_alone(context: WorkerContext, settings: TrialSettings) -> list[float]:
-    """The trial in this process, with no lane and no ray."""
+    """Train the trial in this process, with no lane and no Ray."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     run = TrialRun(context, settings, MAX_STEPS)
@@ -151,26 +154,28 @@ def train_alone(context: WorkerContext, settings: TrialSettings) -> list[float]:
 
 
 @pytest.fixture(scope="class")
-def post(base: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
-    with lane_over(tmp_path_factory.mktemp("one"), base, shards) as post:
-        assert post.ready()
-        yield post
+def trials(base: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    with lane_over(tmp_path_factory.mktemp("one"), base, shards) as trials:
+        assert trials.ready()
+        yield trials
 
 
 @pytest.fixture(scope="class")
-def first(post: Post) -> list[float]:
-    """The trial as the first on a fresh lane."""
-    return curve_of(post.train("first", SETTINGS))
+def first(trials: Trials) -> list[float]:
+    """Train the trial as the first on a fresh lane."""
+    return curve_of(trials.train("first", SETTINGS))
 
 
 class TestOneWorker:
     """On one lane, which all these tests use one after the other."""
 
     def test_a_trial_is_the_same_first_tenth_and_alone(
-        self, post: Post, first: list[float], context: WorkerContext
+        self, trials: Trials, first: list[float], context: WorkerContext
     ) -> None:
-        others = [post.train(f"other{number}", settings) for number, settings in enumerate(OTHERS)]
-        tenth = curve_of(post.train("tenth", SETTINGS))
+        others = [
+            trials.train(f"other{number}", settings) for number, settings in enumerate(OTHERS)
+        ]
+        tenth = curve_of(trials.train("tenth", SETTINGS))
         assert len(others) == 8
         assert any(reports[-1].diverged for reports in others), (
             "a diverged trial was among those before"
@@ -178,53 +183,50 @@ class TestOneWorker:
         assert tenth == pytest.approx(first, rel=1e-6)
         assert first == pytest.approx(train_alone(context, SETTINGS), rel=1e-6)
 
-    def test_two_trials_take_turns_on_one_lane(self, post: Post, first: list[float]) -> None:
-        held = post.answer("holder", SETTINGS, 2)
-        waiting = post.ask("waiter", SETTINGS, 2)
-        rest = post.answer("holder", SETTINGS, 4)
+    def test_two_trials_take_turns_on_one_lane(self, trials: Trials, first: list[float]) -> None:
+        held = trials.answer("holder", SETTINGS, 2)
+        waiting = trials.ask("waiter", SETTINGS, 2)
+        rest = trials.answer("holder", SETTINGS, 4)
         assert held.report is not None
         assert rest.report is not None
         assert curve_of([held.report, rest.report]) == pytest.approx(first, rel=1e-6)
         assert ray.wait([waiting], timeout=0)[0] == []
-        ray.get(post.dispatcher.release.remote("holder"))
+        ray.get(trials.dispatcher.release.remote("holder"))
         assert ray.get(waiting, timeout=COMING_UP_S).report.step == 2
-        ray.get(post.dispatcher.release.remote("waiter"))
+        ray.get(trials.dispatcher.release.remote("waiter"))
 
     def test_settings_that_the_model_cannot_take_cost_the_trial_not_the_lane(
-        self, post: Post, first: list[float]
+        self, trials: Trials, first: list[float]
     ) -> None:
-        before = post.pids()
-        answer = post.answer("wrong", dataclasses.replace(SETTINGS, lora_targets="all"), 2)
+        before = live_worker_pids()
+        answer = trials.answer("wrong", dataclasses.replace(SETTINGS, lora_targets="all"), 2)
         assert isinstance(answer.error, ModelError)
         assert "no LoRA targets 'all'" in str(answer.error)
-        ray.get(post.dispatcher.release.remote("wrong"))
-        assert curve_of(post.train("after_wrong", SETTINGS)) == pytest.approx(first, rel=1e-6)
-        assert post.pids() == before
+        ray.get(trials.dispatcher.release.remote("wrong"))
+        assert curve_of(trials.train("after_wrong", SETTINGS)) == pytest.approx(first, rel=1e-6)
+        assert live_worker_pids() == before
 
     def test_the_best_checkpoint_of_each_trial_is_kept(
-        self, post: Post, first: list[float]
+        self, trials: Trials, first: list[float]
     ) -> None:
-        assert {path.suffix for path in (post.checkpoints / "first").iterdir()} == {
-            ".safetensors",
-            ".json",
-        }
+        files = (trials.checkpoints / "first").iterdir()
+        assert {path.suffix for path in files} == {".safetensors", ".json"}
 
     def test_a_killed_worker_costs_its_trial_and_the_lane_comes_up_again(
-        self, post: Post, first: list[float]
+        self, trials: Trials, first: list[float]
     ) -> None:
-        before = post.pids()
-        assert post.answer("doomed", SETTINGS, 1).report is not None
-        doomed = post.ask("doomed", SETTINGS, ENDLESS)
-        os.kill(
-            post.pids()[0], signal.SIGKILL
-        )  # asked of the dispatcher after the command has been put in it
+        (before,) = live_worker_pids()
+        assert trials.answer("doomed", SETTINGS, 1).report is not None
+        doomed = trials.ask("doomed", SETTINGS, ENDLESS)
+        trials.wait_until_asked()
+        os.kill(before, signal.SIGKILL)
         answer = ray.get(doomed, timeout=COMING_UP_S)
         assert isinstance(answer.error, TrialError)
         assert "its process died" in str(answer.error)
-        ray.get(post.dispatcher.release.remote("doomed"))
-        assert post.ready()
-        assert curve_of(post.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
-        assert set(post.pids().values()).isdisjoint(before.values())
+        ray.get(trials.dispatcher.release.remote("doomed"))
+        assert trials.ready()
+        assert curve_of(trials.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
+        assert before not in live_worker_pids()
 
 
 class Alone(LaneTrial):
@@ -237,13 +239,14 @@ def test_a_trial_whose_lane_is_lost_goes_on(
     base: Path, shards: Path, context: WorkerContext, tmp_path: Path
 ) -> None:
     budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
-    with lane_over(tmp_path / "one", base, shards) as post:
-        assert post.ready()
-        trial = tune.with_parameters(Alone, dispatcher=post.dispatcher, budget=budget)(
+    with lane_over(tmp_path / "one", base, shards) as trials:
+        assert trials.ready()
+        trial = tune.with_parameters(Alone, dispatcher=trials.dispatcher, budget=budget)(
             {"settings": dataclasses.asdict(SETTINGS)}
         )
         told = [trial.step()]
-        os.kill(post.pids()[0], signal.SIGKILL)
+        (worker,) = live_worker_pids()
+        os.kill(worker, signal.SIGKILL)
         while not told[-1]["done"]:
             told.append(trial.step())
     assert told[-1]["outcome"] == "complete", told[-1]["reason"]
@@ -260,16 +263,16 @@ def test_two_workers_train_as_one_does(
     """Without dropout, whose draws each worker makes for its own share of the batch."""
     plain = dataclasses.replace(SETTINGS, lora_dropout=0.0)
     alone = train_alone(context, plain)
-    with lane_over(tmp_path / "two", base, shards, workers=2) as post:
-        assert post.ready()
-        assert len(set(post.pids().values())) == 2
-        assert curve_of(post.train("first", plain)) == pytest.approx(alone, rel=1e-5)
-        post.train("between", OTHERS[0])
-        assert curve_of(post.train("third", plain)) == pytest.approx(alone, rel=1e-5)
+    with lane_over(tmp_path / "two", base, shards, workers=2) as trials:
+        assert trials.ready()
+        assert len(live_worker_pids()) == 2
+        assert curve_of(trials.train("first", plain)) == pytest.approx(alone, rel=1e-5)
+        trials.train("between", OTHERS[0])
+        assert curve_of(trials.train("third", plain)) == pytest.approx(alone, rel=1e-5)
         one = TrialRun(context, plain, MAX_STEPS)
         one.advance(2)
         one.save_state(tmp_path / "two" / "states" / "one_then_two")
-        resumed = post.answer("one_then_two", plain, MAX_STEPS).report
+        resumed = trials.answer("one_then_two", plain, MAX_STEPS).report
         assert resumed is not None
         assert resumed.curve[0].step == 3
         assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
@@ -278,11 +281,12 @@ def test_two_workers_train_as_one_does(
 def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(
     base: Path, shards: Path, tmp_path: Path
 ) -> None:
-    with lane_over(tmp_path / "busy", base, shards, max_steps=ENDLESS, leave_s=1.0) as post:
-        assert post.ready()
-        worker = psutil.Process(post.pids()[0])
+    with lane_over(tmp_path / "busy", base, shards, max_steps=ENDLESS, leave_s=1.0) as trials:
+        assert trials.ready()
+        (pid,) = live_worker_pids()
+        worker = psutil.Process(pid)
         idle = worker.cpu_times().user
-        post.ask("long", SETTINGS, ENDLESS)
+        trials.ask("long", SETTINGS, ENDLESS)
         assert wait_until(lambda: worker.cpu_times().user > idle + 1.0, COMING_UP_S), (
             "it trains by then"
         )
@@ -295,8 +299,8 @@ def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:
     (tmp_path / "no_base").mkdir()
     (tmp_path / "no_base" / "config.json").write_text("{}")
-    with lane_over(tmp_path / "nowhere", tmp_path / "no_base", shards) as post:
-        assert not post.ready()
-        answer = post.answer("any", SETTINGS, 2)
+    with lane_over(tmp_path / "nowhere", tmp_path / "no_base", shards) as trials:
+        assert not trials.ready()
+        answer = trials.answer("any", SETTINGS, 2)
         assert isinstance(answer.error, ModelError)
         assert "no_base" in str(answer.error)

@@ -1,4 +1,4 @@
-"""A second host, with Ray of its own and a file system on which one folder is another: it has its own mounts."""
+"""A second host with a Ray of its own, on whose file system one folder is another."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def hidden(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of the driver's host in place of which the second one has an empty one; both are up."""
+    """Bring up a second host; in place of this folder of the driver's host it has an empty one."""
     folder = tmp_path_factory.mktemp("hidden")
-    start = f"mount -t tmpfs none '{folder}' && exec '{Path(sys.executable).parent}/ray' start --block --num-cpus=1 --address="
-    command = ["unshare", "--mount", "sh", "-c", start + ray.get_runtime_context().gcs_address]
-    own = tmp_path_factory.mktemp(
-        "own"
-    )  # where it writes down which cluster this host is a part of: for nobody else
+    ray_program = Path(sys.executable).parent / "ray"
+    address = ray.get_runtime_context().gcs_address
+    start = f"exec '{ray_program}' start --block --num-cpus=1 --address={address}"
+    command = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{folder}' && {start}"]
+    # Where it writes down which cluster this host is a part of: for nobody else
+    own = tmp_path_factory.mktemp("own")
     environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_TMPDIR": str(own)}
     with (tmp_path_factory.mktemp("said") / "said").open("w+") as said:
         second = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
@@ -109,9 +110,8 @@ def test_a_lane_on_a_host_that_came_later_and_does_not_see_the_shards_leaves_the
     hidden: Path, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = shutil.copytree(sweep.corpus, hidden / "some_shards")
-    monkeypatch.setattr(
-        run, "check_hosts", lambda work, others: None
-    )  # as if the second host were not up yet
+    # As if the second host were not up yet
+    monkeypatch.setattr(run, "check_hosts", lambda work, others: None)
     said = io.StringIO()
     three = replace(
         sweep, corpus=str(shards), resources=TrialResources(workers=1), lanes=3, trials=6
@@ -125,7 +125,7 @@ def test_a_lane_on_a_host_that_came_later_and_does_not_see_the_shards_leaves_the
 
 @pytest.fixture(scope="module")
 def stored(sweep: Sweep, bucket: str) -> Sweep:
-    """The sweep with its shards in the store."""
+    """Put the sweep's shards into the store."""
     shards = bucket.format("shards")
     upload_folder(Path(sweep.corpus), StoragePath.of(shards), MANIFEST_FILE)
     return replace(sweep, corpus=shards)
@@ -134,7 +134,7 @@ def stored(sweep: Sweep, bucket: str) -> Sweep:
 def test_hosts_that_share_a_store_alone_train_together(
     hidden: Path, stored: Sweep, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One lane over both; what Tune and Train keep for themselves lies where the second host does not see it."""
+    """Tune's and Train's own files lie where the second host does not see them."""
     monkeypatch.setattr(tempfile, "tempdir", str(hidden))
     folder = run_sweep(
         stored, "shared", work=bucket.format("work"), console=Console(file=io.StringIO())
@@ -160,7 +160,7 @@ def test_a_lane_that_one_host_has_room_for_is_on_one(
 
 
 def where_workers_were() -> dict[str, str | None]:
-    """The host of each worker that lanes ever had."""
+    """Return the host of each worker that lanes ever had."""
     address = f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
     workers = list_actors(
         address=address, filters=[("class_name", "=", "RayTrainWorker")], detail=True, limit=1_000

@@ -1,4 +1,7 @@
-"""The cluster files are what Ray, Kubernetes and Slurm take, and hold to what docs/cluster.md says of them. Nothing is brought up here."""
+"""Ray, Kubernetes and Slurm take the cluster files, which do what docs/cluster.md says of them.
+
+Nothing is brought up here.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +168,8 @@ def test_its_commands_are_shell(provider: str) -> None:
         subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
-# KubeRay: fields, their types and which are needed, as in ray-operator/apis/ray/v1 of its main branch after 1.6, read in November 2026
+# KubeRay: fields, their types and which are needed, as in ray-operator/apis/ray/v1 of its main
+# branch after 1.6, read in November 2026
 
 POD = {"template!": dict}
 GROUP = {
@@ -209,7 +213,13 @@ KUBERAY = {"kuberay_cluster.yaml": ("RayCluster", CLUSTER), "kuberay_job.yaml": 
 
 
 def faults(found: Any, wanted: Any, where: str) -> Iterator[str]:
-    """What is not as wanted: a dict of fields (``!``: needed), a list of one kind, a choice, or a type."""
+    """Say what is not as wanted.
+
+    Args:
+        found: a part of a file.
+        wanted: a dict of fields (``!``: needed), a list of one kind, a choice, or a type.
+        where: the part's path in the file.
+    """
     if isinstance(wanted, dict):
         known = {name.rstrip("!"): kind for name, kind in wanted.items()}
         yield from (
@@ -233,7 +243,7 @@ def faults(found: Any, wanted: Any, where: str) -> Iterator[str]:
 
 
 def groups(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The head's group and the workers' groups of a KubeRay file."""
+    """Return the head's group and the workers' groups of a KubeRay file."""
     spec = read(FOLDER / name)["spec"]
     cluster = spec.get("rayClusterSpec", spec)
     return cluster["headGroupSpec"], cluster["workerGroupSpecs"]
@@ -265,9 +275,8 @@ def test_kuberay_pods_hold_what_they_ask_for(name: str) -> None:
     for group in (head, *workers):
         (container,) = group["template"]["spec"]["containers"]
         held = container["resources"]
-        assert (
-            held["requests"] == held["limits"]
-        )  # GPUs must be; Ray counts on the limits of the others
+        # Kubernetes wants both equal for GPUs; Ray counts on the limits of the others
+        assert held["requests"] == held["limits"]
         assert ("nvidia.com/gpu" in held["limits"]) == (group is not head)
         assert [variable["name"] for variable in container["env"]] == ["VIBESWEEP_WORK"]
     assert all(

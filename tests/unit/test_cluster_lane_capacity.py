@@ -35,11 +35,8 @@ MIXED = Cluster([SMALL, SMALL, SMALL, LARGE])
     ("resources", "lanes", "expected"),
     [
         (TrialResources(), None, 4),  # six would fit; no more than there are trials
-        (
-            TrialResources(cpus_per_worker=3),
-            None,
-            1,
-        ),  # 2 + 2 CPUs that are left over on two hosts make no worker
+        # 1 and 2 CPUs that are left over on two hosts make no worker of 3
+        (TrialResources(cpus_per_worker=3), None, 1),
         (TrialResources(workers=3), None, 2),
         (TrialResources(cpus_per_worker=1, gpus_per_worker=1), None, 1),
         (TrialResources(cpus_per_worker=0, gpus_per_worker=1), None, 1),
@@ -50,10 +47,8 @@ MIXED = Cluster([SMALL, SMALL, SMALL, LARGE])
 def test_lanes_follow_from_the_hosts(
     resources: TrialResources, lanes: int | None, expected: int
 ) -> None:
-    assert (
-        plan_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
-        == [resources] * expected
-    )
+    sweep = replace(SWEEP, resources=resources, lanes=lanes)
+    assert plan_lanes(sweep, TWO_HOSTS) == [resources] * expected
 
 
 @pytest.mark.parametrize(
@@ -77,8 +72,9 @@ def test_lanes_follow_from_the_hosts(
 def test_more_than_fits_is_refused(
     resources: TrialResources, lanes: int | None, message: str
 ) -> None:
+    sweep = replace(SWEEP, resources=resources, lanes=lanes)
     with pytest.raises(ResourceError, match=message):
-        plan_lanes(replace(SWEEP, resources=resources, lanes=lanes), TWO_HOSTS)
+        plan_lanes(sweep, TWO_HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -98,17 +94,16 @@ def test_shares_are_of_one_gpu(gpus: float, share: float, workers: int) -> None:
 
 
 def test_hosts_that_may_come_are_counted() -> None:
-    assert (
-        len(plan_lanes(replace(MANY, resources=ONE_GPU), GROWING)) == 2 * 4 + 7
-    )  # the large ones first, and nine hosts in all
-    assert len(plan_lanes(replace(SWEEP, resources=ONE_GPU), GROWING)) == SWEEP.trials
-    assert len(plan_lanes(replace(MANY, resources=ONE_GPU, lanes=3), GROWING)) == 3
-    assert (
-        plan_lanes(replace(MANY, resources=replace(ONE_GPU, workers=2)), GROWING).count(
-            replace(ONE_GPU, workers=2)
-        )
-        == 0
-    )
+    of_one_gpu = replace(MANY, resources=ONE_GPU)
+    assert len(plan_lanes(of_one_gpu, GROWING)) == 2 * 4 + 7, "large ones first, nine hosts in all"
+    assert len(plan_lanes(replace(of_one_gpu, trials=4), GROWING)) == 4
+    assert len(plan_lanes(replace(of_one_gpu, lanes=3), GROWING)) == 3
+
+
+def test_lanes_of_several_workers_on_hosts_that_may_come_name_their_gpus() -> None:
+    two = replace(ONE_GPU, workers=2)
+    plan = plan_lanes(replace(MANY, resources=two), GROWING)
+    assert [lane.accelerator_type for lane in plan] == ["H100"] * 4 + ["L4"] * 3
 
 
 def test_no_gpu_host_is_asked_for_work_without_gpus() -> None:
@@ -118,11 +113,18 @@ def test_no_gpu_host_is_asked_for_work_without_gpus() -> None:
 
 def test_what_no_host_type_has_is_refused_with_the_types() -> None:
     asked = replace(MANY, resources=replace(ONE_GPU, accelerator_type="A100"))
-    with pytest.raises(
-        ResourceError,
-        match=r"of type A100, and the cluster has 4 CPUs and 0 GPUs, and may have 9 more hosts.*8 small \(8 CPUs",
-    ):
+    found = (
+        r"of type A100, and the cluster has 4 CPUs and 0 GPUs, "
+        r"and may have 9 more hosts.*8 small \(8 CPUs, 1 GPUs L4\)"
+    )
+    with pytest.raises(ResourceError, match=found):
         plan_lanes(asked, GROWING)
+
+
+def test_a_refusal_names_the_gpus_that_are_there() -> None:
+    asked = replace(MANY, resources=ONE_GPU, lanes=8)
+    with pytest.raises(ResourceError, match=r"has 56 CPUs and 7 GPUs \(H100, L4\)\."):
+        plan_lanes(asked, MIXED)
 
 
 def test_an_autoscaler_that_does_not_tell_is_asked_for_what_the_user_says() -> None:
@@ -134,20 +136,16 @@ def test_an_autoscaler_that_does_not_tell_is_asked_for_what_the_user_says() -> N
 
 def test_the_workers_of_a_lane_have_the_same_gpus() -> None:
     two = replace(ONE_GPU, workers=2)
-    plan = plan_lanes(replace(MANY, resources=two), MIXED)
-    assert [lane.accelerator_type for lane in plan] == ["L4", "H100", "H100"], (
-        "the third L4 has no fellow"
-    )
-    ones = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:H100": 1.0}
-    assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, ones, ones])) == [
-        replace(two, accelerator_type="H100")
-    ], "nor the L4"
-    assert plan_lanes(replace(MANY, resources=ONE_GPU), MIXED) == [ONE_GPU] * 7, (
-        "one worker takes any"
-    )
-    assert plan_lanes(replace(MANY, resources=replace(two, accelerator_type="L4")), MIXED) == [
-        replace(two, accelerator_type="L4")
-    ]
-    assert plan_lanes(replace(MANY, resources=two), Cluster([SMALL, SMALL])) == [two], (
-        "nothing to choose, nothing to ask for"
-    )
+    sweep = replace(MANY, resources=two)
+    plan = plan_lanes(sweep, MIXED)
+    assert [lane.accelerator_type for lane in plan] == ["L4", "H100", "H100"], "one L4 is left over"
+    one_h100 = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:H100": 1.0}
+    on_h100 = [replace(two, accelerator_type="H100")]
+    assert plan_lanes(sweep, Cluster([SMALL, one_h100, one_h100])) == on_h100
+    assert plan_lanes(sweep, Cluster([SMALL, SMALL])) == [two], "there is only one kind of GPU"
+    on_l4 = replace(two, accelerator_type="L4")
+    assert plan_lanes(replace(MANY, resources=on_l4), MIXED) == [on_l4]
+
+
+def test_a_lane_of_one_worker_takes_any_gpu() -> None:
+    assert plan_lanes(replace(MANY, resources=ONE_GPU), MIXED) == [ONE_GPU] * 7

@@ -23,7 +23,7 @@ def no_interface_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def own_address() -> str:
-    """The address that this machine sends from; nothing is sent."""
+    """Return the address that this machine sends from; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((UNUSED_ADDRESS, 9))

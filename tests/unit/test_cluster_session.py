@@ -1,4 +1,4 @@
-"""What RAY_ADDRESS may say, looked at before Ray is: its own search for a cluster that is not there takes a quarter of an hour."""
+"""RAY_ADDRESS is checked before Ray sees it: Ray would look for a quarter of an hour."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Ray's private names, each with what the package relies on: what moved in a new Ray, and who uses it.
+"""Each private name of Ray is where it was, with what the package relies on. Nothing is brought up.
 
-Nothing is brought up. When a test here fails after an upgrade of Ray, mend
+When a test here fails after an upgrade of Ray, mend
 vibesweep/cluster/ray_internals.py, the files that the failure names, and then the test.
 """
 
@@ -25,7 +25,7 @@ READ_IN = "Ray 2.60.0"
 
 
 def imported_names() -> dict[str, str]:
-    """The names that ray_internals.py imports from Ray, and their modules."""
+    """Return the names that ray_internals.py imports from Ray, and their modules."""
     found = {}
     for node in ast.walk(ast.parse(DOOR.read_text())):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ray."):
@@ -37,18 +37,18 @@ NAMES = imported_names()
 
 
 def users_of(name: str) -> str:
-    """The files of the package that mention a name."""
+    """Return the files of the package that mention a name."""
     files = [path for path in sorted(PACKAGE.rglob("*.py")) if name in path.read_text()]
     return ", ".join(str(path.relative_to(ROOT)) for path in files) or "nobody"
 
 
 def moved(what: str, name: str) -> str:
-    """What a failure says."""
+    """Say what moved and who uses it."""
     return f"{what} is gone in Ray {ray.__version__} (read in {READ_IN}); used by {users_of(name)}"
 
 
 def from_ray(name: str) -> Any:
-    """A private name, from where ray_internals.py has it."""
+    """Import a private name from where ray_internals.py has it."""
     module = NAMES[name]
     try:
         return getattr(import_module(module), name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vibesweep.config import TrialResources
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 
 
@@ -15,7 +16,7 @@ class LaneSpec:
 
     Attributes:
         name: name of the lane, unique in its sweep.
-        model: name or absolute folder of a base.
+        model: the base, by a name that every host understands.
         shards: address of the folder of Parquet shards.
         checkpoints: folder of one folder a trial, for its best checkpoint; the same for all hosts.
         states: folder of one folder a trial, for its full state; the same for all hosts.
@@ -25,7 +26,7 @@ class LaneSpec:
     """
 
     name: str
-    model: str
+    model: ModelRef
     shards: str
     checkpoints: StoragePath
     states: StoragePath

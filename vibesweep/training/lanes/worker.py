@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -130,11 +129,9 @@ def _folders_of(spec: LaneSpec) -> list[StoragePath]:
 
     They are the sweep's own folder, the shards, and a model's folder.
     """
-    from vibesweep.models.bundle import checkpoint_address
-
     folders = [spec.checkpoints.parent, StoragePath.of(spec.shards)]
-    model = checkpoint_address(spec.model) or spec.model
-    if Path(model).is_absolute():
+    model = spec.model.family.folder(spec.model.address)
+    if model is not None:
         folders.append(StoragePath.of(model))
     return folders
 
