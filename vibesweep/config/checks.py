@@ -68,7 +68,8 @@ def check_types(settings: Any) -> None:
     Raises:
         SpaceError: a field has a value of another type.
     """
-    for name, hint in _hints(type(settings)).items():
+    own_kind: Any = type(settings)
+    for name, hint in _hints(own_kind).items():
         value = getattr(settings, name)
         kinds = get_args(hint) or (hint,)  # the members of float | None, or the type alone
         if type(value) is int and float in kinds:

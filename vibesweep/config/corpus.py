@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vibesweep.errors import CorpusError
 
@@ -25,12 +25,9 @@ class MelSettings:
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """How a corpus becomes shards.
+    """How a corpus becomes shards, whatever the model family.
 
     Attributes:
-        mel: how recordings become log-mels.
-        language: the eSpeak NG voice that reads everything but Han characters, which are read as
-            Mandarin.
         max_duration_s: longer recordings are cut between turns.
         split_by: ``recording`` or ``speaker``: the unit that is never on both sides of the split.
         val_fraction: share of the recordings, or speakers, that is held out for validation.
@@ -39,8 +36,6 @@ class CorpusSettings:
         max_reject_fraction: a larger share of unusable recordings is an error.
     """
 
-    mel: MelSettings = field(default_factory=MelSettings)
-    language: str = "en-us"
     max_duration_s: float = 300.0
     split_by: str = "recording"
     val_fraction: float = 0.1

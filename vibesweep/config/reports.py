@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,11 @@ class Report:
     trained_parameters: int = 0
     best_loss_val: float = math.inf
     best_step: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Make a report of what :func:`dataclasses.asdict` has made of one."""
+        fields = dict(values)
+        steps = fields.pop("curve")
+        curve = tuple(StepRecord(**step) for step in steps)
+        return cls(curve=curve, **fields)

@@ -1,4 +1,7 @@
-"""Many trials: space (what to try) -> searcher (Optuna) -> trial (Tune) on lanes, under scheduler (ASHA); log and progress tell of it.
+"""Many trials: from a search space to a record of how each trial went.
 
-record owns the names of everything that a sweep leaves on disk; it imports no ray, so that delivery can read it.
+run.py runs a sweep from beginning to end; prepare.py makes its shards, tuning.py runs its trials
+through Ray Tune, trial.py is one of them, waiting.py says why lanes wait, signals.py hears Ctrl-C.
+search/ decides what is tried and who goes on, record/ writes down what happens (it can be read
+without ray), jobs/ gives a sweep to a cluster's job server.
 """

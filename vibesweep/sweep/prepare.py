@@ -13,13 +13,20 @@ from vibesweep.config import Sweep
 from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.preprocess.progress import shown
 from vibesweep.corpus.preprocess.run import preprocess
-from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, read_manifest
-from vibesweep.models.bundle import description_of, encoder_of
+from vibesweep.corpus.shards.manifest import (
+    MANIFEST_FILE,
+    REJECTS_FILE,
+    Manifest,
+    read_manifest,
+)
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
-from vibesweep.sweep.record.record import CORPORA, SHARDS
+from vibesweep.sweep.record.folder import CORPORA, SHARDS
 
 DEMO = "demo"
+
+Say = Callable[[str], None]
 
 
 def check_corpus(corpus: str) -> None:
@@ -28,18 +35,18 @@ def check_corpus(corpus: str) -> None:
     Raises:
         CorpusError: there is no metadata, or it cannot be read.
     """
-    if not is_demo(corpus) and not (StoragePath.of(corpus) / MANIFEST_FILE).is_file():
+    if is_demo(corpus):
+        return
+    if not (StoragePath.of(corpus) / MANIFEST_FILE).is_file():
         read_metadata(corpus)
 
 
-def shards_for(
-    sweep: Sweep, work: StoragePath, say: Callable[[str], None], console: Console
-) -> str:
-    """Return the folder of shards of a corpus, made under ``work`` where it is not there yet.
+def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, console: Console) -> str:
+    """Return the folder of shards of a sweep's corpus, made where it is not there yet.
 
     Args:
-        sweep: its corpus is a folder of shards, a corpus folder, or ``demo``; where its model has encoders of its own, they hear the
-            corpus, on GPUs where its trials take them.
+        sweep: its corpus is a folder of shards, a corpus folder, or ``demo``.
+        model: whose encoder makes the shards' columns.
         work: where the demo corpus and the shards go, each named after its corpus.
         say: told what takes time.
         console: shows how the encoding gets on.
@@ -48,59 +55,67 @@ def shards_for(
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
         ModelError: the model's encoders cannot be read.
     """
-    place = (
-        _demo_corpus(work / CORPORA / DEMO, say)
-        if is_demo(sweep.corpus)
-        else StoragePath.of(sweep.corpus)
-    )
-    if (place / MANIFEST_FILE).is_file():
-        return str(place)
-    encoder = encoder_of(sweep.model)
-    # Two corpora may share a name, and two checkpoints a corpus; their addresses tell their shards apart.
-    origin = str(place) if encoder is None else f"{place} {encoder.name}"
-    out = work / SHARDS / f"{place.name}-{hashlib.sha256(origin.encode()).hexdigest()[:8]}"
+    if is_demo(sweep.corpus):
+        corpus = _demo_corpus(work / CORPORA / DEMO, say)
+    else:
+        corpus = StoragePath.of(sweep.corpus)
+    if (corpus / MANIFEST_FILE).is_file():
+        return str(corpus)
+    encoder = model.family.clip_encoder(model.address)
+    # Corpora may share a name, and encoders a corpus: both tell their shards apart
+    origin = f"{corpus} {encoder.name}"
+    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    out = work / SHARDS / f"{corpus.name}-{digest}"
     with shown(console) as tell:
         manifest = preprocess(
-            str(place),
-            str(out),
-            encoder=encoder,
+            corpus,
+            out,
+            encoder,
             gpus_may_come=sweep.resources.gpus_per_worker > 0,
             tell=tell,
         )
-    hours, rejected = sum(manifest.hours.values()), sum(manifest.rejects.values())
-    left_out = f", {rejected} recordings left out (see {out / REJECTS_FILE})" if rejected else ""
-    say(
-        f"shards: {sum(manifest.clips.values())} clips, {hours * 60:.1f} minutes in {out}{left_out}"
-    )
+    say(_made_line(manifest, out))
     return str(out)
 
 
-def check_fit(model: str, shards: str, say: Callable[[str], None]) -> None:
+def check_fit(model: ModelRef, shards: str, say: Say) -> None:
     """Look whether a model can be tuned on shards, before any lane comes up.
 
     Raises:
         ModelError: the model cannot be read.
         ShardsError: the shards do not fit it.
     """
-    family, description = description_of(model)
-    remark = family.check_shards(description, read_manifest(shards), shards)
+    remark = model.family.check_shards(model.address, read_manifest(shards), shards)
     if remark is not None:
         say(remark)
 
 
 def is_demo(corpus: str) -> bool:
-    """Whether the demo corpus is meant, and no folder of that name."""
+    """Tell whether the demo corpus is meant, and not a folder of that name."""
     return corpus == DEMO and not Path(corpus).exists()
 
 
-def _demo_corpus(folder: StoragePath, say: Callable[[str], None]) -> StoragePath:
-    if not (folder / METADATA_FILE).is_file():
-        from vibesweep.corpus.demo.dialogues import write_demo_corpus
+def _made_line(manifest: Manifest, out: StoragePath) -> str:
+    clips = sum(manifest.clips.values())
+    minutes = sum(manifest.hours.values()) * 60
+    line = f"shards: {clips} clips, {minutes:.1f} minutes in {out}"
+    rejected = sum(manifest.rejects.values())
+    if rejected:
+        line += f", {rejected} recordings left out (see {out / REJECTS_FILE})"
+    return line
 
-        say(f"speaking the demo corpus into {folder}")
-        if folder.local is not None:
-            write_demo_corpus(folder.local)
-        else:
-            with tempfile.TemporaryDirectory(prefix="vibesweep-") as spoken:
-                upload_folder(write_demo_corpus(Path(spoken) / DEMO), folder, METADATA_FILE)
+
+def _demo_corpus(folder: StoragePath, say: Say) -> StoragePath:
+    """Speak the demo corpus, unless it is there."""
+    if (folder / METADATA_FILE).is_file():
+        return folder
+    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+
+    say(f"speaking the demo corpus into {folder}")
+    if folder.local is not None:
+        write_demo_corpus(folder.local)
+        return folder
+    with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
+        spoken = write_demo_corpus(Path(scratch) / DEMO)
+        upload_folder(spoken, folder, METADATA_FILE)
     return folder

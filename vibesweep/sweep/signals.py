@@ -1,4 +1,4 @@
-"""Ctrl-C, and what means the same: SIGTERM, which a job server sends to a job that is to stop."""
+"""Ctrl-C, and SIGTERM, which means the same: a job server sends it to a job that is to stop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from types import FrameType
 
 @contextmanager
 def sigterm_is_ctrl_c() -> Iterator[None]:
-    """Treat SIGTERM as whatever Ctrl-C means at that moment. To be entered after ``ray.init``, which sets a handler of its own.
+    """Treat SIGTERM as Ctrl-C for as long as the block lasts.
 
-    Ctrl-C's handler is called, not SIGINT sent: Ray blocks that signal in the jobs that it starts.
+    Enter it after ``ray.init``, which sets a handler of its own. It calls the handler of Ctrl-C
+    instead of sending SIGINT, because Ray blocks that signal in the jobs that it starts.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+    if not _is_main_thread():  # only there may handlers be set
         yield
         return
     before = signal.signal(signal.SIGTERM, _as_ctrl_c)
@@ -25,6 +26,21 @@ def sigterm_is_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def ctrl_c_given_back() -> Iterator[None]:
+    """Put the handler of Ctrl-C back when the block ends.
+
+    Ray Tune replaces it and puts it back only after a Ctrl-C: the caller's next one would have no
+    effect.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if _is_main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     handler = signal.getsignal(signal.SIGINT)
     if not callable(handler):  # ignored, as in a shell's background job
@@ -32,12 +48,5 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     handler(signal.SIGINT, frame)
 
 
-@contextmanager
-def ctrl_c_given_back() -> Iterator[None]:
-    """Tune takes SIGINT over and gives it back only after a Ctrl-C: the caller's next one would go unheard."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

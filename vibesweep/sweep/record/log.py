@@ -1,164 +1,179 @@
-"""Writes down all that happens in a sweep as it happens: the record, every report, TensorBoard's events."""
+"""Writes down everything that happens in a sweep as it happens, and shows it to whoever watches."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from ray import tune
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
 
+from vibesweep.config import Report
+from vibesweep.sweep.record.curves import Curves
+from vibesweep.sweep.record.events import (
+    BaseValidated,
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialReported,
+    TrialStarted,
+    line_of,
+)
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
+from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder
-from vibesweep.sweep.record.states import FAILED, PRUNED, RUNNING, STOPPED
+from vibesweep.sweep.record.states import ENDED, SweepState, TrialState, end_state
+
+ACTOR_LOST = "the trial's actor was lost; see Ray's logs"
 
 
 class SweepLog(tune.Callback):
-    """Tune tells it of each report; it keeps the record true and shows it to all who ``watch``."""
+    """Hears of each event from Ray Tune and appends it to the sweep's log.
+
+    An event costs one appended line, however long the sweep has run. The record is what the events
+    make of it (:class:`vibesweep.sweep.record.replay.Replay`), here as for whoever reads the log.
+    """
 
     def __init__(
         self,
         staged: StagedFolder,
         record: SweepRecord,
         watch: Iterable[Callable[[SweepRecord], None]],
-        leave: Callable[[str], None],
+        release: Callable[[str], None],
     ) -> None:
-        """Write at the ``staged``; ``leave`` frees a trial's lane when Tune is done with the trial."""
-        self._staged, self._folder, self.sweep = staged, staged.folder, record
-        self._watch, self._leave = tuple(watch), leave
-        self._trials: dict[str, TrialRecord] = {}
-        self._rows: list[dict[str, Any]] = []
-        self._writers: dict[str, SummaryWriter] = {}
-        self._save()
+        """Start the log.
+
+        Args:
+            staged: where the driver writes.
+            record: the sweep as it starts.
+            watch: called with the record after each event.
+            release: frees a trial's lane once Ray Tune is done with the trial.
+        """
+        self._staged = staged
+        self._folder = staged.folder
+        self._watch = tuple(watch)
+        self._release = release
+        self._curves = Curves(staged.folder.tensorboard)
+        started = SweepStarted(dataclasses.asdict(record))
+        self._replay = Replay(started)
+        self._file = Path(str(staged.folder.events)).open("ab")
+        self._append(started)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave everything out of the Tuner that Tune pickles: open files and a terminal do not pickle, and the record is on disk."""
+        """Leave everything out of the Tuner that Ray Tune pickles.
+
+        Open files and a terminal do not pickle, and the record is on disk.
+        """
         return {}
 
+    @property
+    def record(self) -> SweepRecord:
+        """The sweep as it stands."""
+        return self._replay.record
+
+    def base_validated(self, loss_val: float) -> None:
+        """Enter the validation loss of the untouched base."""
+        self._enter(BaseValidated(loss_val))
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Open the trial's record."""
+        """Start the trial's record."""
         config = trial.config
-        record = TrialRecord(
-            trial.trial_id,
-            config["number"],
-            config["swept"],
-            config["settings"],
+        started = TrialStarted(
+            trial=trial.trial_id,
+            number=config["number"],
+            swept=config["swept"],
+            settings=config["settings"],
             started_unix_s=time.time(),
         )
-        self._trials[trial.trial_id] = record
-        self.sweep.trials.append(record)
-        self._writers[trial.trial_id] = SummaryWriter(
-            str(self._folder.tensorboard / f"trial_{record.number:03d}")
-        )
-        self._save()
+        self._replay.apply(started)
+        self._curves.start(self._replay.trial(trial.trial_id))
+        self._append(started)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Enter a report."""
-        record = self._trials[trial.trial_id]
+        """Enter a report, and the trial's end where the trial says that it has ended."""
+        record = self._replay.trial(trial.trial_id)
+        outcome = result["outcome"]
+        reason = result["reason"]
         if result["report"] is not None:
-            self._enter(record, result)
-        if result["outcome"] is not None:
-            record.state, record.reason = result["outcome"], result["reason"]
-        if result["outcome"] == FAILED:
-            self._note_error(record, result.get("traceback", ""))
-        self._save()
+            self._enter_report(record, result)
+        if outcome is None:
+            return
+        state = end_state(outcome)
+        if state == TrialState.FAILED:
+            self._note_error(record, reason, result.get("traceback", ""))
+        self._end(record, state, reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close the trial: one that did not say how it ended was stopped by ASHA."""
-        self._leave(trial.trial_id)
-        self._end(self._trials[trial.trial_id], PRUNED)
+        """Free the trial's lane, and end a trial that ASHA stopped."""
+        self._release(trial.trial_id)
+        record = self._replay.trial(trial.trial_id)
+        if record.state not in ENDED:
+            self._end(record, end_state(None))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Close a trial whose actor was lost."""
-        record = self._trials[trial.trial_id]
-        self._leave(trial.trial_id)
-        record.reason = record.reason or "the trial's actor was lost; see Ray's logs"
-        self._end(record, FAILED)
+        """Free the lane of a trial whose actor was lost, and end the trial."""
+        self._release(trial.trial_id)
+        record = self._replay.trial(trial.trial_id)
+        if record.state not in ENDED:
+            self._end(record, end_state(None, lost=True), ACTOR_LOST)
 
-    def close(self, state: str) -> None:
-        """Close the sweep: what still runs was stopped."""
-        for record in self._trials.values():
-            if record.ended_unix_s is None:
-                self._end(record, STOPPED)
-        self.sweep.state, self.sweep.ended_unix_s = state, time.time()
-        self._save()
+    def close(self, state: SweepState) -> None:
+        """End the sweep in this state, end what still runs as stopped, and compact the log."""
+        for trial in self.record.trials:
+            if trial.state not in ENDED:
+                self._end(trial, TrialState.STOPPED)
+        self._enter(SweepEnded(state, time.time()))
+        self._file.close()
+        self._folder.compact(self._replay)
+        self._staged.push()
 
-    def _end(self, record: TrialRecord, otherwise: str) -> None:
-        record.state = otherwise if record.state == RUNNING else record.state
-        record.ended_unix_s = time.time()
-        self._mark_best_in_tensorboard(record)
-        self._save()
-
-    def _enter(self, record: TrialRecord, result: dict[str, Any]) -> None:
-        report, loss = result["report"], float(result["loss_val"])
-        record.step, record.rung, record.steps_per_s = (
-            report["step"],
-            result["rung"],
-            report["steps_per_s"],
+    def _enter_report(self, record: TrialRecord, result: dict[str, Any]) -> None:
+        report = Report.from_dict(result["report"])
+        last_step = report.curve[-1] if report.curve else None
+        event = TrialReported(
+            trial=record.id,
+            number=record.number,
+            state=TrialState(result["outcome"] or TrialState.RUNNING),
+            reason=result["reason"],
+            step=report.step,
+            rung=result["rung"],
+            loss_val=report.loss_val,
+            loss_train=report.loss_train,
+            best_loss_val=report.best_loss_val,
+            best_step=report.best_step,
+            learning_rate_now=None if last_step is None else last_step.learning_rate,
+            grad_norm=None if last_step is None else last_step.grad_norm,
+            steps_per_s=report.steps_per_s,
+            trained_parameters=report.trained_parameters,
+            reported_unix_s=time.time(),
         )
-        record.trained_parameters = report["trained_parameters"]
-        record.loss_val = loss if math.isfinite(loss) else None
-        record.loss_train = report["loss_train"] if math.isfinite(report["loss_train"]) else None
-        if math.isfinite(loss) and loss < (
-            record.best_loss_val if record.best_loss_val is not None else math.inf
-        ):
-            record.best_loss_val, record.best_step = loss, record.step
-        last = report["curve"][-1] if report["curve"] else {}
-        self._rows.append(
-            {
-                "trial": record.id,
-                "number": record.number,
-                "step": record.step,
-                "rung": record.rung,
-                "loss_val": loss,
-                "loss_train": report["loss_train"],
-                "learning_rate_now": last.get("learning_rate"),
-                "grad_norm": last.get("grad_norm"),
-                "steps_per_s": record.steps_per_s,
-                "reported_unix_s": time.time(),
-                **record.settings,
-            }
-        )
-        self._draw(record, report, loss)
+        self._replay.apply(event)
+        self._curves.add_report(record, report.curve, report.loss_val)
+        self._append(event)
 
-    def _draw(self, record: TrialRecord, report: dict[str, Any], loss: float) -> None:
-        writer = self._writers[record.id]
-        for point in report["curve"]:
-            writer.add_scalar("loss/train", point["loss"], point["step"])
-            writer.add_scalar("lr", point["learning_rate"], point["step"])
-            writer.add_scalar("grad_norm", point["grad_norm"], point["step"])
-        writer.add_scalar("loss/val", loss, record.step)
-        writer.flush()
+    def _end(self, record: TrialRecord, state: TrialState, reason: str = "") -> None:
+        event = TrialEnded(record.id, state, reason, time.time())
+        self._replay.apply(event)
+        self._curves.end(record)
+        self._append(event)
 
-    def _mark_best_in_tensorboard(self, record: TrialRecord) -> None:
-        """Enter the swept values for TensorBoard's HParams page, then close the trial's events."""
-        writer = self._writers.pop(record.id)
-        if record.best_loss_val is not None:
-            # writer.add_hparams would open a second file, named by the second: a trial shorter than that would lose its first
-            for part in hparams(record.swept, {"loss/val_best": record.best_loss_val}):
-                writer.file_writer.add_summary(part)
-            writer.add_scalar("loss/val_best", record.best_loss_val, record.best_step)
-        writer.close()
+    def _enter(self, event: Event) -> None:
+        self._replay.apply(event)
+        self._append(event)
 
-    def _note_error(self, record: TrialRecord, traceback: str) -> None:
-        with Path(str(self._folder.errors)).open("a", encoding="utf-8") as file:
-            file.write(f"trial {record.number} ({record.id}): {record.reason}\n{traceback}\n")
-
-    def _save(self) -> None:
-        if self._rows:
-            states = {record.id: record.state for record in self.sweep.trials}
-            with self._folder.reports.drafted() as draft:
-                pd.DataFrame(
-                    [{**row, "state": states[row["trial"]]} for row in self._rows]
-                ).to_parquet(draft)
-        self._folder.write(self.sweep)
+    def _append(self, event: Event) -> None:
+        """Append the event to the log, and show the record that it has made."""
+        self._file.write(line_of(event))
+        self._file.flush()
         self._staged.push()
         for show in self._watch:
-            show(self.sweep)
+            show(self.record)
+
+    def _note_error(self, record: TrialRecord, reason: str, traceback: str) -> None:
+        with Path(str(self._folder.errors)).open("a", encoding="utf-8") as file:
+            file.write(f"trial {record.number} ({record.id}): {reason}\n{traceback}\n")

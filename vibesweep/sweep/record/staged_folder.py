@@ -1,7 +1,8 @@
-"""Where the driver writes a sweep as it goes on: in the sweep's own folder, or, where that is in a store, in a copy that follows to it.
+"""Where the driver writes a sweep as it runs: in the sweep's own folder, or in a copy on its disk.
 
-Optuna appends to its journal and tensorboardX to its events, which no object store lets them do; so they have a disk, as has all else
-that the driver writes. docs/design/storage.md says what lies where.
+Optuna appends to its journal, tensorboardX to its event files and the sweep to its log, which no
+object store allows. For a sweep whose folder is in a store the driver writes to a local copy, and a
+thread uploads what has changed. docs/design/storage.md says what lies where.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibesweep.errors import StorageError
-from vibesweep.storage import StoragePath
-from vibesweep.storage.folders import Mirror
-from vibesweep.sweep.record.record import RECORD, SCRATCH, SweepFolder
+from vibesweep.storage import Mirror
+from vibesweep.sweep.record.folder import EVENTS, SCRATCH, SweepFolder
 
 
 @dataclass(frozen=True)
 class StagedFolder:
-    """What the driver writes at.
+    """Where the driver writes.
 
     Attributes:
         folder: the sweep's files, on this machine's disk.
@@ -33,28 +33,42 @@ class StagedFolder:
 
     @property
     def scratch(self) -> Path:
-        """For what Tune and Train keep for themselves, on this host alone."""
+        """The folder for what Ray Tune and Ray Train keep for themselves, on this host alone."""
         return Path(str(self.folder.scratch))
 
 
 @contextmanager
 def staged_folder_for(sweep: SweepFolder, tell: Callable[[str], None]) -> Iterator[StagedFolder]:
-    """Give the driver a staged, and see at the end that the sweep's folder has all that was written there.
+    """Give the driver a folder on its disk to write in; when the block ends, the sweep has it all.
+
+    Args:
+        sweep: the sweep's folder.
+        tell: told in a line when the store cannot be written to, and when it can be again.
 
     Raises:
-        StorageError: the store does not take it; the message says where all of it lies on this machine.
+        StorageError: the store does not take the files; the message says where they are on this
+            machine.
     """
     if sweep.place.local is not None:
-        yield StagedFolder(sweep, lambda: None)
+        try:
+            yield StagedFolder(sweep, _nothing_to_push)
+        finally:
+            sweep.remove_compacted_log()
         return
     copy = Path(tempfile.mkdtemp(prefix=f"vibesweep-{sweep.place.name}-"))
-    mirror = Mirror(copy, sweep.place, RECORD, skip={SCRATCH}, tell=tell)
+    # The log goes last: whoever reads it finds all that it tells of
+    mirror = Mirror(copy, sweep.place, EVENTS, skip={SCRATCH}, tell=tell)
     mirror.start()
     try:
-        yield StagedFolder(SweepFolder(StoragePath.of(copy)), mirror.push)
+        yield StagedFolder(SweepFolder(copy), mirror.push)
     finally:
         _close(mirror, copy)
-        shutil.rmtree(copy, ignore_errors=True)  # Tune may still be writing its own files there
+        sweep.remove_compacted_log()
+        shutil.rmtree(copy, ignore_errors=True)  # Ray Tune may still be writing its own files there
+
+
+def _nothing_to_push() -> None:
+    """Do nothing: what is written is where it belongs."""
 
 
 def _close(mirror: Mirror, copy: Path) -> None:

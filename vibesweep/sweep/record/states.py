@@ -1,7 +1,69 @@
-"""The states that trials and sweeps can be in, as one word each."""
+"""The states of trials and sweeps, and the one place where it is decided how a trial has ended."""
 
-WAITING, RUNNING = "waiting", "running"
-COMPLETE, PRUNED, DIVERGED, FAILED, STOPPED = "complete", "pruned", "diverged", "failed", "stopped"
-DONE = "done"
+from __future__ import annotations
 
-ENDED = (COMPLETE, PRUNED, DIVERGED, FAILED, STOPPED)
+from enum import StrEnum
+
+from vibesweep.config import Budget, Report
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. Files hold these words."""
+
+    WAITING = "waiting"
+    """Not suggested yet: such trials are counted, and have no record."""
+    RUNNING = "running"
+    COMPLETE = "complete"
+    """Reached the budget's last step, or ran out of patience."""
+    PRUNED = "pruned"
+    """Stopped by ASHA at a rung."""
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    """Refused by the model, raised an error, or lost its processes."""
+    STOPPED = "stopped"
+    """Still running when the sweep was stopped."""
+
+
+class SweepState(StrEnum):
+    """Where a sweep stands. Files hold these words."""
+
+    RUNNING = "running"
+    DONE = "done"
+    """Every trial has ended."""
+    STOPPED = "stopped"
+    """Stopped by the user before that."""
+    FAILED = "failed"
+
+
+ENDED = (
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.DIVERGED,
+    TrialState.FAILED,
+    TrialState.STOPPED,
+)
+"""The states that a trial does not leave again."""
+
+
+def outcome_of(report: Report, budget: Budget) -> TrialState | None:
+    """Decide whether a trial ends by itself with this report, and how; ``None`` if it goes on."""
+    if report.diverged:
+        return TrialState.DIVERGED
+    if report.early_stopped or report.step >= budget.max_steps:
+        return TrialState.COMPLETE
+    return None
+
+
+def end_state(outcome: str | None, *, lost: bool = False) -> TrialState:
+    """Decide how a trial has ended that Ray Tune calls complete or lost.
+
+    Args:
+        outcome: what its last result says: :func:`outcome_of`, or ``failed``; ``None`` if ASHA
+            stopped it, since then the trial itself would have gone on.
+        lost: whether the trial's actor was lost, whatever it said before.
+    """
+    if lost:
+        return TrialState.FAILED
+    if outcome is None:
+        return TrialState.PRUNED
+    return TrialState(outcome)

@@ -1,4 +1,11 @@
-"""ASHA in optimizer steps. docs/design/search.md says where it differs from Ray's."""
+"""ASHA in optimizer steps: the place where it is decided at a rung whether a trial goes on.
+
+A rung is a number of steps at which trials are compared
+(:attr:`vibesweep.config.Budget.rung_steps`). A trial that comes to a rung goes on if its validation
+loss is among the best 1/factor of all that have come there; the first to come always goes on.
+Between rungs no trial is stopped.
+docs/design/search.md says where this differs from Ray's own ASHA.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +16,20 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from vibesweep.config import Budget
 
-METRIC, TIME = "loss_val", "step"
+METRIC = "loss_val"
+TIME = "step"
 
 
 class StepAsha(AsyncHyperBandScheduler):
-    """Stops a trial at a rung unless it is among the best 1/factor that have come there. A loss that is not finite stops at once.
+    """ASHA that stops a trial at once when its loss is not finite.
 
-    Ray's own lets NaN live (``nan < cutoff`` is false) and lets an infinite loss into the rung, where the percentile of the
-    others becomes NaN and nothing is stopped there any more. Here such a trial never enters a rung.
+    Ray's own lets NaN live (``nan < cutoff`` is false) and lets an infinite loss into the rung,
+    where the percentile of the others becomes NaN and nothing is stopped there any more. Here such
+    a trial never enters a rung.
     """
 
     def __init__(self, budget: Budget) -> None:
+        """Lay out the budget's rungs."""
         super().__init__(
             time_attr=TIME,
             metric=METRIC,
@@ -27,17 +37,17 @@ class StepAsha(AsyncHyperBandScheduler):
             max_t=budget.max_steps,
             grace_period=budget.grace_steps,
             reduction_factor=budget.reduction_factor,
-            stop_last_trials=False,  # a trial that reached the maximum is complete, and says so itself
+            stop_last_trials=False,  # a trial at the maximum is complete, and says so itself
         )
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Decide after a report."""
+        """Decide after a report whether the trial goes on."""
         if not math.isfinite(result[METRIC]):
             return str(TrialScheduler.STOP)
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Enter a trial's last report in its rung."""
+        """Enter a trial's last report in its rung, if it is finite."""
         if math.isfinite(result.get(METRIC, math.nan)):
             super().on_trial_complete(tune_controller, trial, result)
         else:

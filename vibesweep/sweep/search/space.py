@@ -1,119 +1,41 @@
-"""Search spaces: reading a space file, and turning what a space suggests into settings that a trial can be run with."""
+"""Search spaces: from what a space suggests to settings that a trial can be run with."""
 
 from __future__ import annotations
 
-import linecache
+import dataclasses
 import traceback
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import SpaceError, VibesweepError
-from vibesweep.sweep.search.limits import checked
+from vibesweep.sweep.search.optuna_study import quiet_optuna
 
-if TYPE_CHECKING:
-    import optuna
-
-REHEARSALS = 16  # suggestions drawn before a sweep begins, so that a mistake in a branch is found before an hour is spent
-
-
-def load_space(path: Path) -> Sweep:
-    """Run a space file and return the sweep that it defines.
-
-    Its functions stay usable in other processes: the file is not registered as a module, so cloudpickle sends them by value.
-
-    Raises:
-        SpaceError: the file is not there, fails, or defines no ``sweep``; or its space suggests what no trial can take.
-    """
-    try:
-        source = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(
-            f"cannot be read: {_reason(error)}",
-            where=str(path),
-            fix="give the path of a space file",
-        ) from error
-    namespace = _execute(source, path)
-    sweep = namespace.get("sweep")
-    if not isinstance(sweep, Sweep):
-        found = "defines no `sweep`" if sweep is None else f"`sweep` is a {type(sweep).__name__}"
-        raise SpaceError(found, where=str(path), fix="end the file with sweep = Sweep(...)")
-    check_space(sweep, where=str(path))
-    return sweep
-
-
-def _execute(source: str, path: Path) -> dict[str, Any]:
-    name = str(path.resolve())
-    module = types.ModuleType(f"space_file_{path.stem}")
-    module.__file__ = name
-    linecache.cache[name] = (
-        len(source),
-        None,
-        source.splitlines(keepends=True),
-        name,
-    )  # so that getsource finds functions
-    try:
-        exec(compile(source, name, "exec"), module.__dict__)
-    except SyntaxError as error:
-        found = f"SyntaxError: {error.msg}"
-        raise SpaceError(found, where=f"{path}:{error.lineno}", fix="mend that line") from error
-    except (Exception, SystemExit) as error:
-        raise _space_error(error, path) from error
-    return module.__dict__
-
-
-def _space_error(error: BaseException, path: Path) -> SpaceError:
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(path.resolve())
-    ]
-    where = f"{path}:{lines[-1]}" if lines else str(path)
-    if isinstance(error, VibesweepError):
-        return SpaceError(error.found, where=where, fix=error.fix)
-    return SpaceError(
-        f"{type(error).__name__}: {_reason(error)}", where=where, fix="mend that line"
-    )
-
-
-def _reason(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())
-
-
-# What a space suggests
+REHEARSALS = 16
+"""Suggestions drawn before a sweep begins, so that a mistake in a branch is found at once."""
 
 
 def check_space(sweep: Sweep, where: str = "space") -> None:
-    """Draw a few suggestions and check them, and that each of ``try_first`` is one the space can make.
+    """Draw a few suggestions and check them, and that the space can make each of ``try_first``.
 
     Raises:
-        SpaceError: a name that is no setting, a value that no trial can take, or an exception in the space's function.
+        SpaceError: a name that is no setting, a value that no trial can use, or an exception in the
+            space's function.
     """
-    import optuna
-
-    from vibesweep.sweep.search.searcher import quiet_optuna
-
     with quiet_optuna():
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=sweep.seed))
+        sampler = optuna.samplers.RandomSampler(seed=sweep.seed)
+        study = optuna.create_study(sampler=sampler)
         for point in sweep.try_first:
             study.enqueue_trial(dict(point))
-        for number in range(len(sweep.try_first) + REHEARSALS):
-            trial = study.ask()
-            swept, _ = suggest(sweep, trial, where)
-            if number < len(sweep.try_first):
-                _check_first(sweep.try_first[number], swept, f"{where}: try_first[{number}]")
-
-
-def _check_first(point: Mapping[str, Any], swept: Mapping[str, Any], where: str) -> None:
-    idle = sorted(set(point) - set(swept))
-    if idle:
-        fix = "suggest it in the space, or fix it in settings"
-        raise SpaceError(
-            f"the space does not suggest {', '.join(idle)} with these values", where=where, fix=fix
-        )
+        for number, point in enumerate(sweep.try_first):
+            swept, _ = suggest(sweep, study.ask(), where)
+            _check_first(point, swept, f"{where}: try_first[{number}]")
+        for _ in range(REHEARSALS):
+            suggest(sweep, study.ask(), where)
 
 
 def suggest(
@@ -127,29 +49,67 @@ def suggest(
     Raises:
         SpaceError: as :func:`check_space`.
     """
-    fixed: Mapping[str, Any] | None = None
-    if callable(sweep.space):
-        try:
-            fixed = sweep.space(trial)
-        except Exception as error:
-            raise _space_error(error, Path(sweep.space.__code__.co_filename)) from error
-    else:
+    fixed = _ask_space(sweep, trial, where)
+    swept = dict(trial.params)
+    seed = sweep.settings.seed or sweep.seed
+    return swept, settings_with(sweep.settings, {"seed": seed, **swept, **fixed}, where)
+
+
+def settings_with(
+    base: TrialSettings, chosen: Mapping[str, Any], where: str = "space"
+) -> TrialSettings:
+    """Return the base settings with these values in their place.
+
+    Raises:
+        SpaceError: an unknown name, or a value that no trial can use.
+    """
+    known = TrialSettings.names()
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        fix = f"known are {', '.join(known)}"
+        raise SpaceError(f"suggests {', '.join(unknown)}", where=where, fix=fix)
+    try:
+        return dataclasses.replace(base, **chosen)
+    except SpaceError as error:
+        raise SpaceError(error.found, where=where, fix=error.fix) from error
+
+
+def error_in(path: Path, error: BaseException) -> SpaceError:
+    """Make the user's error of an exception in a space file, with the line in that file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
+    where = f"{path}:{lines[-1]}" if lines else str(path)
+    if isinstance(error, VibesweepError):
+        return SpaceError(error.found, where=where, fix=error.fix)
+    found = f"{type(error).__name__}: {one_line(error)}"
+    return SpaceError(found, where=where, fix="mend that line")
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return " ".join((reason or str(error)).split())
+
+
+def _ask_space(sweep: Sweep, trial: optuna.Trial, where: str) -> Mapping[str, Any]:
+    """Have the space suggest, and return what it fixes besides."""
+    if not callable(sweep.space):
         for name, distribution in sweep.space.items():
             _suggest_one(trial, name, distribution, where)
-    if fixed is not None and not isinstance(fixed, Mapping):
-        raise SpaceError(
-            f"the function returned a {type(fixed).__name__}",
-            where=where,
-            fix="return a dict or nothing",
-        )
-    swept = dict(trial.params)
-    own_seed = {"seed": sweep.settings.seed or sweep.seed}
-    return swept, settings_with(sweep.settings, {**own_seed, **swept, **(fixed or {})}, where)
+        return {}
+    try:
+        fixed = sweep.space(trial)
+    except Exception as error:
+        raise error_in(Path(sweep.space.__code__.co_filename), error) from error
+    if fixed is None:
+        return {}
+    if not isinstance(fixed, Mapping):
+        found = f"the function returned a {type(fixed).__name__}"
+        raise SpaceError(found, where=where, fix="return a dict or nothing")
+    return fixed
 
 
 def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) -> None:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     match distribution:
         case FloatDistribution(low=low, high=high, log=log, step=step):
             trial.suggest_float(name, low, high, log=log, step=step)
@@ -159,26 +119,13 @@ def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) 
             trial.suggest_categorical(name, choices)
         case _:
             found = f"{name} is a {type(distribution).__name__}"
-            raise SpaceError(
-                found,
-                where=where,
-                fix="give one of optuna.distributions, or write the space as a function",
-            )
+            fix = "give one of optuna.distributions, or write the space as a function"
+            raise SpaceError(found, where=where, fix=fix)
 
 
-def settings_with(
-    base: TrialSettings, chosen: Mapping[str, Any], where: str = "space"
-) -> TrialSettings:
-    """The base settings with these in their place, checked.
-
-    Raises:
-        SpaceError: an unknown name, or a value of the wrong type or outside what makes sense.
-    """
-    unknown = sorted(set(chosen) - set(TrialSettings.names()))
-    if unknown:
-        raise SpaceError(
-            f"suggests {', '.join(unknown)}",
-            where=where,
-            fix=f"known are {', '.join(TrialSettings.names())}",
-        )
-    return checked({**vars(base), **chosen}, where)
+def _check_first(point: Mapping[str, Any], swept: Mapping[str, Any], where: str) -> None:
+    """Refuse a point of ``try_first`` with a value that the space never asked for."""
+    unused = sorted(set(point) - set(swept))
+    if unused:
+        found = f"the space does not suggest {', '.join(unused)} with these values"
+        raise SpaceError(found, where=where, fix="suggest it in the space, or fix it in settings")

@@ -1,0 +1,175 @@
+"""What happens in a sweep, one JSON line for each event, and how such lines are written and read.
+
+Every line stands for itself: it has the version of this layout, the name of its event and all of
+the event's values. JSON has no infinity and no NaN, so losses that are not finite are written as
+the words ``inf`` and ``nan``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vibesweep.sweep.record.states import SweepState, TrialState
+
+EVENT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SweepStarted:
+    """The sweep has started; ``record`` is its :class:`SweepRecord` as JSON, without any trial."""
+
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BaseValidated:
+    """A lane is up, and has validated the untouched base."""
+
+    base_loss_val: float
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A trial has been given to a lane. The fields are those of :class:`TrialRecord`."""
+
+    trial: str
+    number: int
+    swept: dict[str, Any]
+    settings: dict[str, Any]
+    started_unix_s: float
+
+
+@dataclass(frozen=True)
+class TrialReported:
+    """A trial has been validated, or has ended early.
+
+    Attributes:
+        trial: the trial's id.
+        number: the trial's number.
+        state: ``running``, or how the trial ends with this report.
+        reason: why it diverged.
+        step: optimizer steps taken.
+        rung: how many of ASHA's rungs it has passed.
+        loss_val: validation loss; ``inf`` if it diverged.
+        loss_train: mean training loss since the last report; NaN without a step.
+        best_loss_val: the smallest validation loss so far; ``inf`` before there is one.
+        best_step: step of ``best_loss_val``.
+        learning_rate_now: learning rate of the last step.
+        grad_norm: gradient norm of the last step.
+        steps_per_s: optimizer steps per second since the last report.
+        trained_parameters: number of parameters that the trial trains.
+        reported_unix_s: Unix time of the report.
+    """
+
+    trial: str
+    number: int
+    state: TrialState
+    reason: str
+    step: int
+    rung: int
+    loss_val: float
+    loss_train: float
+    best_loss_val: float
+    best_step: int
+    learning_rate_now: float | None
+    grad_norm: float | None
+    steps_per_s: float
+    trained_parameters: int
+    reported_unix_s: float
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial has ended, in this state and for this reason."""
+
+    trial: str
+    state: TrialState
+    reason: str
+    ended_unix_s: float
+
+
+@dataclass(frozen=True)
+class SweepEnded:
+    """The sweep has ended, in this state."""
+
+    state: SweepState
+    ended_unix_s: float
+
+
+Event = SweepStarted | BaseValidated | TrialStarted | TrialReported | TrialEnded | SweepEnded
+
+KINDS: dict[str, type[Event]] = {
+    "sweep_started": SweepStarted,
+    "base_validated": BaseValidated,
+    "trial_started": TrialStarted,
+    "trial_reported": TrialReported,
+    "trial_ended": TrialEnded,
+    "sweep_ended": SweepEnded,
+}
+NAMES = {kind: name for name, kind in KINDS.items()}
+NUMBERS = frozenset(
+    (
+        "base_loss_val",
+        "loss_val",
+        "loss_train",
+        "best_loss_val",
+        "learning_rate_now",
+        "grad_norm",
+        "steps_per_s",
+    )
+)
+"""Values that need not be finite."""
+
+
+def line_of(event: Event) -> bytes:
+    """Write an event as one line.
+
+    Raises:
+        ValueError: a number that must be finite is not.
+    """
+    name = NAMES[type(event)]
+    line: dict[str, Any] = {"version": EVENT_VERSION, "event": name}
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
+        if field.name in NUMBERS:
+            value = _finite_or_word(value)
+        line[field.name] = value
+    return json.dumps(line, allow_nan=False).encode() + b"\n"
+
+
+def events_in(content: bytes) -> Iterator[Event]:
+    """Read the events of a log; a last line without its end is one that is still being written.
+
+    Raises:
+        KeyError, TypeError, ValueError: a line is not an event of this version.
+    """
+    *lines, _unfinished = content.split(b"\n")
+    for line in lines:
+        yield _event_of(line)
+
+
+def _event_of(line: bytes) -> Event:
+    values = json.loads(line)
+    version = values.pop("version")
+    if version != EVENT_VERSION:
+        raise ValueError(f"an event has version {version}, not {EVENT_VERSION}")
+    kind = KINDS[values.pop("event")]
+    for name in NUMBERS & values.keys():
+        number = values[name]
+        if number is not None:
+            values[name] = float(number)
+    if "state" in values:
+        states = SweepState if kind is SweepEnded else TrialState
+        values["state"] = states(values["state"])
+    return kind(**values)
+
+
+def _finite_or_word(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return value
+    return str(value)

@@ -1,0 +1,181 @@
+"""What a sweep leaves on disk or in a store: the names of its files, and how they are read.
+
+While a sweep runs, its log of events is its record; when it ends the log is compacted into
+``sweep.json`` and ``trials.parquet``, and removed. Delivery reads sweeps through this file; it
+imports no ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from vibesweep.errors import SweepError
+from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.sweep.record.record import (
+    SCHEMA_VERSION,
+    SweepRecord,
+    TrialRecord,
+    record_from_json,
+)
+from vibesweep.sweep.record.replay import Replay, replayed
+from vibesweep.sweep.record.states import SweepState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
+"""The folders inside the folder that a sweep works in."""
+RECORD = "sweep.json"
+EVENTS = "events.jsonl"
+SCRATCH = "ray"
+READERS = 16
+"""Records that `list` reads at the same time: a store takes its time for each."""
+
+
+class SweepFolder:
+    """The files of one sweep, on a disk or in a store. Nothing is read before it is asked for."""
+
+    def __init__(self, address: StorageAddress) -> None:
+        self.place = StoragePath.of(address)
+        self.record = self.place / RECORD
+        self.events = self.place / EVENTS
+        self.reports = self.place / "trials.parquet"
+        self.journal = self.place / "study.journal"
+        self.space = self.place / "space.py"
+        self.errors = self.place / "errors.log"
+        self.tensorboard = self.place / "tensorboard"
+        self.checkpoints = self.place / "checkpoints"
+        self.best = self.place / "best"
+        self.scratch = self.place / SCRATCH
+        self.states = self.scratch / "states"
+
+    def holds_sweep(self) -> bool:
+        """Whether a sweep has begun or ended here.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        return self.record.is_file() or self.events.is_file()
+
+    def read(self) -> SweepRecord:
+        """Read the record, of a sweep that runs or has ended.
+
+        Raises:
+            SweepError: there is none, or it was written by another version.
+            StorageError: the store cannot be reached.
+        """
+        replay = self._replay()
+        return self._read_record() if replay is None else replay.record
+
+    def read_reports(self) -> pd.DataFrame:
+        """Read the table of reports, a row for each, of a sweep that runs or has ended.
+
+        Raises:
+            SweepError: as :meth:`read`.
+        """
+        import pandas as pd
+
+        replay = self._replay()
+        if replay is not None:
+            return pd.DataFrame(replay.rows())
+        if not self.reports.is_file():  # it has ended without a report
+            return pd.DataFrame()
+        with self.reports.fetched() as path:
+            return pd.read_parquet(path)
+
+    def write(self, record: SweepRecord) -> None:
+        """Write the record in one move.
+
+        Raises:
+            ValueError: a loss in it is not finite.
+        """
+        text = json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False)
+        self.record.write_bytes(text.encode() + b"\n")
+
+    def compact(self, replay: Replay) -> None:
+        """Write the table of reports and the record of a sweep that has ended.
+
+        The log stays until :meth:`remove_compacted_log`: whoever reads meanwhile reads the log.
+        """
+        if replay.reports:
+            import pandas as pd
+
+            with self.reports.drafted() as draft:
+                pd.DataFrame(replay.rows()).to_parquet(draft)
+        self.write(replay.record)
+
+    def remove_compacted_log(self) -> None:
+        """Remove the log of events if the record has been written."""
+        if self.record.is_file():
+            self.events.remove()
+
+    def best_checkpoint(self) -> tuple[SweepRecord, TrialRecord, StoragePath]:
+        """Return the record, the best trial and its checkpoint's folder.
+
+        Raises:
+            SweepError: no trial has a checkpoint yet.
+        """
+        record = self.read()
+        best = record.best
+        if best is not None:
+            return record, best, self.checkpoints / best.id
+        fix = "look at the trials' reasons"
+        if record.state == SweepState.RUNNING:
+            fix = "let it go on until a trial has been validated"
+        raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
+
+    def _replay(self) -> Replay | None:
+        """Replay the log of events, if there is one."""
+        if not self.events.is_file():
+            return None
+        try:
+            content = self.events.read_bytes()
+        except FileNotFoundError:  # the sweep ended a moment ago
+            return None
+        try:
+            return replayed(content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise _unreadable(self.events, error) from error
+
+    def _read_record(self) -> SweepRecord:
+        if not self.record.is_file():
+            fix = "`vibesweep list` names the sweeps"
+            raise SweepError(f"no sweep here: no {RECORD}", where=str(self.place), fix=fix)
+        try:
+            found = json.loads(self.record.read_bytes())
+            version = found["schema_version"]
+            if version == SCHEMA_VERSION:
+                return record_from_json(found)
+        except (ValueError, KeyError, TypeError) as error:
+            raise _unreadable(self.record, error) from error
+        found = f"the record has schema version {version}, not {SCHEMA_VERSION}"
+        raise SweepError(found, where=str(self.record))
+
+
+def _unreadable(file: StoragePath, error: Exception) -> SweepError:
+    return SweepError(f"the record cannot be read: {error}", where=str(file))
+
+
+def find_sweep(name: str, work: StorageAddress) -> SweepFolder:
+    """Return the sweep in the folder of that path or URI, or of that name under ``work``."""
+    by_address = SweepFolder(name)
+    if by_address.holds_sweep():
+        return by_address
+    return SweepFolder(StoragePath.of(work) / SWEEPS / name)
+
+
+def list_sweeps(work: StorageAddress) -> list[SweepRecord]:
+    """Return the records of all sweeps that worked in a folder, oldest first."""
+    places = (StoragePath.of(work) / SWEEPS).folders()
+    with ThreadPoolExecutor(READERS) as readers:
+        found = list(readers.map(_read_if_any, places))
+    records = [record for record in found if record is not None]
+    return sorted(records, key=lambda record: record.started_unix_s)
+
+
+def _read_if_any(place: StoragePath) -> SweepRecord | None:
+    folder = SweepFolder(place)
+    return folder.read() if folder.holds_sweep() else None

@@ -1,0 +1,125 @@
+"""How events become a record: the running sweep's own, and the one of whoever reads its log."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from vibesweep.sweep.record.events import (
+    BaseValidated,
+    Event,
+    SweepEnded,
+    SweepStarted,
+    TrialEnded,
+    TrialReported,
+    TrialStarted,
+    events_in,
+)
+from vibesweep.sweep.record.record import SweepRecord, TrialRecord, record_from_json
+
+
+class Replay:
+    """A sweep's record and its table of reports, as far as the events have come.
+
+    Attributes:
+        record: the sweep as it stands.
+        reports: every report so far, in order.
+    """
+
+    def __init__(self, started: SweepStarted) -> None:
+        self.record: SweepRecord = record_from_json({**started.record, "trials": []})
+        self.reports: list[TrialReported] = []
+        self._trials: dict[str, TrialRecord] = {}
+
+    def apply(self, event: Event) -> None:
+        """Enter what has happened; takes the same time however much has happened before."""
+        match event:
+            case BaseValidated():
+                self.record.base_loss_val = _finite_or_none(event.base_loss_val)
+            case TrialStarted():
+                self._start_trial(event)
+            case TrialReported():
+                self._enter_report(event)
+            case TrialEnded():
+                self._end_trial(event)
+            case SweepEnded():
+                self.record.state = event.state
+                self.record.ended_unix_s = event.ended_unix_s
+            case SweepStarted():
+                raise ValueError("the sweep has started already")
+
+    def trial(self, trial_id: str) -> TrialRecord:
+        """Return the trial of this id."""
+        return self._trials[trial_id]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table of reports, each with its trial's settings and state."""
+        return [self._row(report) for report in self.reports]
+
+    def _start_trial(self, event: TrialStarted) -> None:
+        trial = TrialRecord(
+            id=event.trial,
+            number=event.number,
+            swept=event.swept,
+            settings=event.settings,
+            started_unix_s=event.started_unix_s,
+        )
+        self._trials[trial.id] = trial
+        self.record.trials.append(trial)
+
+    def _enter_report(self, event: TrialReported) -> None:
+        trial = self._trials[event.trial]
+        trial.state = event.state
+        trial.reason = event.reason
+        trial.step = event.step
+        trial.rung = event.rung
+        trial.steps_per_s = event.steps_per_s
+        trial.trained_parameters = event.trained_parameters
+        trial.loss_val = _finite_or_none(event.loss_val)
+        trial.loss_train = _finite_or_none(event.loss_train)
+        trial.best_loss_val = _finite_or_none(event.best_loss_val)
+        trial.best_step = event.best_step
+        self.reports.append(event)
+
+    def _end_trial(self, event: TrialEnded) -> None:
+        trial = self._trials[event.trial]
+        trial.state = event.state
+        trial.reason = event.reason
+        trial.ended_unix_s = event.ended_unix_s
+
+    def _row(self, report: TrialReported) -> dict[str, Any]:
+        trial = self._trials[report.trial]
+        return {
+            "trial": trial.id,
+            "number": trial.number,
+            "step": report.step,
+            "rung": report.rung,
+            "loss_val": report.loss_val,
+            "loss_train": report.loss_train,
+            "learning_rate_now": report.learning_rate_now,
+            "grad_norm": report.grad_norm,
+            "steps_per_s": report.steps_per_s,
+            "reported_unix_s": report.reported_unix_s,
+            **trial.settings,
+            "state": trial.state.value,
+        }
+
+
+def replayed(content: bytes) -> Replay:
+    """Make the record that a log tells of.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no log of a sweep, or one of another version.
+    """
+    events = events_in(content)
+    started = next(events, None)
+    if not isinstance(started, SweepStarted):
+        raise ValueError("the log does not begin with the start of a sweep")
+    replay = Replay(started)
+    for event in events:
+        replay.apply(event)
+    return replay
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,106 @@
+"""Runs a sweep's trials through Ray Tune, under Optuna and ASHA."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from vibesweep.config import Sweep
+from vibesweep.sweep.record.log import SweepLog
+from vibesweep.sweep.search.scheduler import StepAsha
+from vibesweep.sweep.search.searcher import StepSearch
+from vibesweep.sweep.signals import ctrl_c_given_back
+from vibesweep.sweep.trial import LaneTrial, beside_the_driver
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "TUNE_GLOBAL_CHECKPOINT_S": "60",
+}
+"""Environment variables that keep Ray Tune's own tables and files away."""
+
+
+def tune_trials(
+    sweep: Sweep, dispatcher: Any, search: StepSearch, log: SweepLog, scratch: Path
+) -> None:
+    """Run trials until all have ended, no lane can go on, or Ctrl-C.
+
+    Args:
+        sweep: says how many trials there are, and their budget.
+        dispatcher: gives each trial a lane.
+        search: suggests the trials' settings.
+        log: hears of everything that happens.
+        scratch: folder for Tune's own files.
+    """
+    name = log.record.name
+
+    def name_of(trial: Any) -> str:
+        return f"{name}_{trial.config['number']}"
+
+    trainable = tune.with_parameters(
+        LaneTrial, dispatcher=dispatcher, budget=sweep.budget, sweep=name
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, beside_the_driver()),
+        tune_config=tune.TuneConfig(
+            num_samples=sweep.trials,
+            search_alg=search,
+            scheduler=StepAsha(sweep.budget),
+            max_concurrent_trials=log.record.lanes,
+            reuse_actors=True,
+            trial_name_creator=name_of,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            callbacks=[log],
+            stop=_NoLaneLeft(dispatcher),
+            verbose=0,
+        ),
+    )
+    with ctrl_c_given_back():
+        tuner.fit()
+
+
+class _NoLaneLeft(tune.Stopper):
+    """Stops Tune when no lane can go on: each trial to come would only fail for the same reason."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return ray.get(self._dispatcher.sweep_failure.remote()) is not None
+
+
+@contextmanager
+def quiet_tune() -> Iterator[None]:
+    """Keep Ray Tune's and Ray Train's own tables and files away: the sweep has its own."""
+    before = {name: os.environ.get(name) for name in QUIET}
+    tune_log = logging.getLogger("ray.tune")
+    level = tune_log.level
+    os.environ.update(QUIET)
+    tune_log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        tune_log.setLevel(level)
+        _restore(before)
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
