@@ -20,6 +20,7 @@ from ray.util.state import list_actors
 
 from tests import tiny
 from tests.waiting import wait_until
+from vibesweep.models.registry import ModelRef
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, TrialError
 from vibesweep.storage import StoragePath
@@ -140,7 +141,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def context(base: Path, shards: Path) -> WorkerContext:
     """Open in this process what a lane's worker has."""
-    return WorkerContext.open(str(base), shards, World())
+    return WorkerContext.open(ModelRef.parse(str(base)), shards, World())
 
 
 def train_alone(context: WorkerContext, settings: TrialSettings) -> list[float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from vibesweep.models.registry import ModelRef
 from vibesweep.config import Report, TrialSettings
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes import trial_runner
@@ -34,8 +35,7 @@ TOO_SMALL_TO_MATTER = 1e-30
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     folder = tmp_path_factory.mktemp("context")
-    return WorkerContext.open(
-        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
+    return WorkerContext.open(ModelRef.parse(str(tiny.write_base(folder / "base"))), tiny.write_shards(folder / "shards"), World()
     )
 
 
