@@ -1,4 +1,4 @@
-"""Where long recordings are cut: between turns whose times are known, and in silences that end a turn for certain."""
+"""Where long recordings are cut: between timed turns, and in silences that surely end a turn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibesweep.corpus.recordings import Segment
-from vibesweep.corpus.sound import segmentation as cutting
-from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence, silences
+from vibesweep.corpus.sound.segmentation import (
+    EDGE_S,
+    Cut,
+    cuts_from_segments,
+    cuts_from_silence,
+)
+from vibesweep.corpus.sound.silences import silences
 
 HOP_S = 0.02
 Floats = npt.NDArray[np.floating]
@@ -30,22 +35,26 @@ def even(count: int, length_s: float = 9.0, every_s: float = 10.0) -> list[Segme
 def spoken(
     count: int, *, seed: int = 0, noise_db: float = -70.0, gap_s: tuple[float, float] = (0.4, 0.9)
 ) -> tuple[list[int], Floats, Spans]:
-    """Phonemes, envelope, and the hops of each gap: read speech with pauses inside the turns."""
+    """Make up read speech with pauses inside the turns.
+
+    Returns:
+        The phonemes of each turn, the envelope, and the hops of each gap between turns.
+    """
     rng = np.random.default_rng(seed)
-    weights = rng.integers(15, 120, count).tolist()
+    phonemes = rng.integers(15, 120, count).tolist()
     parts: list[Floats] = []
     gaps: Spans = []
-    for weight in weights:
+    for turn_phonemes in phonemes:
         if parts:
             start = sum(map(len, parts))
             parts.append(np.full(round(rng.uniform(*gap_s) / HOP_S), -90.0))
             gaps.append((start, start + len(parts[-1])))
-        length = round(weight * 0.07 * rng.lognormal(0, 0.1) / HOP_S)
+        length = round(turn_phonemes * 0.07 * rng.lognormal(0, 0.1) / HOP_S)
         for words in np.array_split(rng.normal(-22, 4, length), 1 + length // 150):
             parts += [words, np.full(round(rng.uniform(0.16, 0.35) / HOP_S), -90.0)]
         parts.pop()
     levels = np.concatenate(parts)
-    return weights, np.maximum(levels, noise_db + rng.normal(0, 1, len(levels))), gaps
+    return phonemes, np.maximum(levels, noise_db + rng.normal(0, 1, len(levels))), gaps
 
 
 def test_turns_with_times_are_cut_into_few_clips_of_like_length() -> None:
@@ -113,8 +122,8 @@ def test_clips_from_times_hold_all_turns_once_and_fit(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_silences_that_are_cut_lie_between_turns(seed: int) -> None:
-    weights, levels, gaps = spoken(40, seed=seed)
-    cuts = cuts_from_silence(weights, levels, HOP_S, 60.0)
+    phonemes, levels, gaps = spoken(40, seed=seed)
+    cuts = cuts_from_silence(phonemes, levels, HOP_S, 60.0)
     assert cuts is not None
     assert len(cuts) >= len(levels) * HOP_S / 60
     assert [cut.first_turn for cut in cuts] == [0, *(cut.past_turn for cut in cuts[:-1])]
@@ -127,7 +136,7 @@ def test_silences_that_are_cut_lie_between_turns(seed: int) -> None:
 
 
 def test_places_that_are_not_certain_are_not_cut() -> None:
-    """Every second is like every other: nothing tells the pauses in a turn from the gaps between turns."""
+    # Every second is like every other: nothing tells pauses in a turn from gaps between turns
     second = np.concatenate([np.full(40, -20.0), np.full(10, -80.0)])
     assert cuts_from_silence([60, 12, 45, 30] * 10, np.tile(second, 300), HOP_S, 60.0) is None
 
@@ -145,34 +154,29 @@ def test_a_single_turn_and_mere_noise_cannot_be_cut() -> None:
 
 
 def test_silences_are_found_in_noise_and_clicks_do_not_end_them() -> None:
-    levels = np.concatenate(
-        [
-            np.full(50, -50.0),
-            np.full(100, -20.0),
-            np.full(20, -50.0),
-            np.full(100, -20.0),
-            np.full(5, -50.0),
-            np.full(100, -20.0),
-        ]
-    )
-    levels[160] = -20.0
+    silence_db, speech_db = -50.0, -20.0
+    levels = np.full(375, speech_db)
+    levels[:50] = silence_db
+    levels[150:170] = silence_db
+    levels[160] = speech_db  # a click
+    levels[270:275] = silence_db  # too short
     found = silences(levels, HOP_S)
     assert found is not None
-    assert found.tolist() == [[0, 50], [150, 170]]
+    assert list(zip(found.first, found.past, strict=True)) == [(0, 50), (150, 170)]
 
 
 def test_a_clip_begins_shortly_before_the_first_turn_and_ends_shortly_after_the_last() -> None:
-    weights, levels, _ = spoken(20)
+    phonemes, levels, _ = spoken(20)
     quiet = np.full(500, -90.0)
-    cuts = cuts_from_silence(weights, np.concatenate([quiet, levels, quiet]), HOP_S, 100.0)
+    cuts = cuts_from_silence(phonemes, np.concatenate([quiet, levels, quiet]), HOP_S, 100.0)
     assert cuts is not None
-    assert cuts[0].start_s == pytest.approx(500 * HOP_S - cutting.EDGE_S, abs=0.05)
-    assert cuts[-1].end_s == pytest.approx((500 + len(levels)) * HOP_S + cutting.EDGE_S, abs=0.05)
+    assert cuts[0].start_s == pytest.approx(500 * HOP_S - EDGE_S, abs=0.05)
+    assert cuts[-1].end_s == pytest.approx((500 + len(levels)) * HOP_S + EDGE_S, abs=0.05)
 
 
 def test_an_hour_is_cut() -> None:
-    weights, levels, _ = spoken(700)
-    cuts = cuts_from_silence(weights, levels, HOP_S, 120.0)
+    phonemes, levels, _ = spoken(700)
+    cuts = cuts_from_silence(phonemes, levels, HOP_S, 120.0)
     assert cuts is not None
     assert len(cuts) > len(levels) * HOP_S / 120.0
     assert max(cut.end_s - cut.start_s for cut in cuts) <= 120.0

@@ -1,7 +1,8 @@
-"""Places on this machine, in fsspec's memory and on an S3 server of our own."""
+"""Storage paths on this machine, in fsspec's memory and on an S3 server of our own."""
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import threading
@@ -19,7 +20,7 @@ QUERY = "?endpoint_override=127.0.0.1:9&scheme=http"
 
 @pytest.fixture(scope="module")
 def s3_port() -> Iterator[int]:
-    """A server that keeps objects in memory, on a free port."""
+    """Start a server that keeps objects in memory, on a free port."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     yield server.get_host_and_port()[1]
@@ -28,36 +29,32 @@ def s3_port() -> Iterator[int]:
 
 @pytest.fixture
 def s3_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any will do for that server."""
+    """Set credentials; that server takes any."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
-    monkeypatch.setenv(
-        "AWS_EC2_METADATA_DISABLED", "true"
-    )  # off Amazon, asking for it takes seconds
+    # Off Amazon, asking for it takes seconds
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture
 def bucket(s3_port: int, s3_credentials: None) -> StoragePath:
-    """A new bucket; its address says where the server is."""
+    """Make a new bucket; its address says where the server is."""
     name = f"corpus-{secrets.token_hex(4)}"
-    place = StoragePath.of(
-        f"s3://{name}?endpoint_override=127.0.0.1:{s3_port}&scheme=http&allow_bucket_creation=true"
-    )
-    place.filesystem.create_dir(name)
-    return place
+    options = f"endpoint_override=127.0.0.1:{s3_port}&scheme=http&allow_bucket_creation=true"
+    made = StoragePath.of(f"s3://{name}?{options}")
+    made.filesystem.create_dir(name)
+    return made
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> StoragePath:
-    """A folder that is not there yet, on each kind of store."""
+    """Name a folder that does not exist yet, on each kind of store."""
     if request.param == "s3":
         found: StoragePath = request.getfixturevalue("bucket")
         return found / "some" / "folder"
-    return (
-        StoragePath.of(tmp_path / "folder")
-        if request.param == "local"
-        else StoragePath.of(f"memory://{secrets.token_hex(4)}/folder")
-    )
+    if request.param == "local":
+        return StoragePath.of(tmp_path / "folder")
+    return StoragePath.of(f"memory://{secrets.token_hex(4)}/folder")
 
 
 @pytest.mark.parametrize(
@@ -105,17 +102,16 @@ def test_a_file_uri_with_a_host_is_refused() -> None:
 @pytest.mark.parametrize(
     "name", ["a.wav", "a/b.wav", "what?.wav", "100%.wav", "take#2.wav", "ü b", "wavs/x:y"]
 )
-def test_parts_of_a_place_fit_together(base: str, name: str) -> None:
+def test_the_parts_of_a_path_fit_together(base: str, name: str) -> None:
     folder = StoragePath.of(base)
-    place = folder / name
-    assert place.name == name.rpartition("/")[2]
-    assert place.relative_to(folder) == name
-    assert place.parent == (
-        folder / "a" if "a/" in name else folder / "wavs" if "wavs/" in name else folder
-    )
-    assert place.address.endswith(base.partition("?")[2])
-    assert StoragePath.of(place.address) == place
-    assert folder / place.address == place
+    path = folder / name
+    inner_folder, _, last_part = name.rpartition("/")
+    assert path.name == last_part
+    assert path.relative_to(folder) == name
+    assert path.parent == (folder / inner_folder if inner_folder else folder)
+    assert path.address.endswith(base.partition("?")[2])
+    assert StoragePath.of(path.address) == StoragePath.of(path) == path
+    assert folder / path.address == path
 
 
 @pytest.mark.parametrize(
@@ -131,23 +127,23 @@ def test_parts_of_a_place_fit_together(base: str, name: str) -> None:
         ("/f", "wavs/s3://b", "/f/wavs/s3:/b"),
     ],
 )
-def test_a_name_in_a_table_leads_to_a_place(base: str, name: str, expected: str) -> None:
+def test_a_name_in_a_table_leads_to_a_path(base: str, name: str, expected: str) -> None:
     assert (StoragePath.of(base) / name).address == expected
 
 
-def test_a_root_lies_in_itself() -> None:
+def test_the_parent_of_a_root_is_the_root() -> None:
     for root in ("/", "s3://bucket", f"s3://bucket{QUERY}", "memory://"):
         assert StoragePath.of(root).parent == StoragePath.of(root)
     assert StoragePath.of(f"s3://bucket{QUERY}").name == "bucket"
 
 
 @pytest.mark.parametrize("other", ["/fo", "/f/oo", "s3://b/f", f"s3://b/f{QUERY}", "s3://c"])
-def test_what_lies_elsewhere_keeps_its_address(other: str) -> None:
-    for place in ("/foo/a", "s3://b/foo/a"):
-        assert StoragePath.of(place).relative_to(StoragePath.of(other)) == place
+def test_a_path_relative_to_another_folder_keeps_its_address(other: str) -> None:
+    for address in ("/foo/a", "s3://b/foo/a"):
+        assert StoragePath.of(address).relative_to(StoragePath.of(other)) == address
 
 
-def test_a_file_comes_and_goes(folder: StoragePath) -> None:
+def test_a_file_is_written_read_and_removed(folder: StoragePath) -> None:
     file = folder / "deep" / "what? 100%#ü.bin"
     assert not any((file.is_file(), file.is_dir(), folder.is_dir()))
     assert (file.stat(), folder.files()) == (None, [])
@@ -155,11 +151,8 @@ def test_a_file_comes_and_goes(folder: StoragePath) -> None:
     file.write_bytes(b"first")
     file.write_bytes(b"second")
     assert (file.is_file(), file.is_dir()) == (True, False)
-    assert ((folder / "deep").is_dir(), (folder / "deep").is_file(), (folder / "deep").stat()) == (
-        True,
-        False,
-        None,
-    )
+    deep = folder / "deep"
+    assert (deep.is_dir(), deep.is_file(), deep.stat()) == (True, False, None)
     assert file.read_bytes() == b"second"
     file.remove()
     assert not file.is_file()
@@ -170,11 +163,8 @@ def test_a_file_comes_and_goes(folder: StoragePath) -> None:
 def test_files_of_a_folder_are_those_right_inside(folder: StoragePath) -> None:
     for name in ("b.wav", "a.wav", "inner/c.wav", "empty"):
         (folder / name).write_bytes(b"" if name == "empty" else b"12")
-    assert [(stat.name, stat.size) for stat in folder.files()] == [
-        ("a.wav", 2),
-        ("b.wav", 2),
-        ("empty", 0),
-    ]
+    sizes = [(stat.name, stat.size) for stat in folder.files()]
+    assert sizes == [("a.wav", 2), ("b.wav", 2), ("empty", 0)]
     assert [(folder / stat.name).stat() for stat in folder.files()] == folder.files()
     folder.remove()
     assert not (folder / "inner" / "c.wav").is_file()
@@ -241,7 +231,7 @@ def test_folders_are_those_right_inside(folder: StoragePath) -> None:
     assert (folder / "none").folders() == []
 
 
-def test_files_of_this_machine_come_and_go(folder: StoragePath, tmp_path: Path) -> None:
+def test_files_are_uploaded_and_downloaded(folder: StoragePath, tmp_path: Path) -> None:
     (tmp_path / "here").write_bytes(b"content")
     (folder / "deep" / "there").upload(tmp_path / "here")
     (folder / "deep" / "there").download(tmp_path / "back")
@@ -261,7 +251,7 @@ def test_a_draft_becomes_the_file_when_it_is_whole(folder: StoragePath) -> None:
     assert [stat.name for stat in file.parent.files()] == ["file.bin"], "no draft is left"
 
 
-def test_local_times_and_odd_names_are_told(tmp_path: Path) -> None:
+def test_local_files_have_exact_times_and_may_have_odd_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     os.utime(tmp_path / "a", ns=(5, 1_234_567_890_123_456_789))
     (found,) = StoragePath.of(tmp_path).files()
@@ -272,7 +262,7 @@ def test_local_times_and_odd_names_are_told(tmp_path: Path) -> None:
         assert len(StoragePath.of(tmp_path).files()) == 2
 
 
-def test_a_link_to_a_folder_goes_without_what_it_leads_to(tmp_path: Path) -> None:
+def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a").touch()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -281,7 +271,7 @@ def test_a_link_to_a_folder_goes_without_what_it_leads_to(tmp_path: Path) -> Non
     assert (tmp_path / "real" / "a").exists()
 
 
-def test_the_servers_address_may_be_a_variable(
+def test_the_server_may_be_named_by_an_environment_variable(
     bucket: StoragePath, s3_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bucket / "a").write_bytes(b"1")
@@ -302,19 +292,19 @@ def test_parquet_is_written_and_read(folder: StoragePath) -> None:
     )
 
 
-def test_a_store_that_cannot_be_had_is_named() -> None:
+def test_a_store_that_cannot_be_reached_is_named() -> None:
     for address in (
         "nowhere://bucket/a",
         "s3://bucket/a?colour=red",
-        "ftp://127.0.0.1:9/a",
-    ):  # the last: nobody listens there
+        "ftp://127.0.0.1:9/a",  # nobody listens there
+    ):
         with pytest.raises(StorageError) as caught:
             StoragePath.of(address).is_file()
         assert caught.value.where.startswith(address.partition("/a")[0])
         assert caught.value.fix
 
 
-def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as caught:
         StoragePath.of(tmp_path / "file" / "a").write_bytes(b"1")
@@ -323,22 +313,16 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         StoragePath.of(tmp_path / "file").files()
 
 
-def test_a_bucket_that_is_not_there_is_named(bucket: StoragePath) -> None:
-    missing = (
-        StoragePath.of(
-            bucket.address.replace(bucket.name, "no-such-bucket").removesuffix(
-                "&allow_bucket_creation=true"
-            )
-        )
-        / "a"
-    )
+def test_a_missing_bucket_is_named(bucket: StoragePath) -> None:
+    address = bucket.address.replace(bucket.name, "no-such-bucket")
+    missing = StoragePath.of(address.removesuffix("&allow_bucket_creation=true")) / "a"
     assert not missing.is_file()
     with pytest.raises(StorageError) as caught:
         missing.write_bytes(b"1")
     assert caught.value.where == missing.address
 
 
-def test_a_server_that_is_not_there_is_named(
+def test_a_server_that_does_not_answer_is_named(
     s3_credentials: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
@@ -350,16 +334,10 @@ def test_a_server_that_is_not_there_is_named(
     monkeypatch.setattr(
         "vibesweep.storage.paths.remote_filesystem", lambda root, query: (store, "bucket")
     )
-    place = StoragePath.of(f"s3://bucket/a{QUERY}")
-    for ask in (
-        place.is_file,
-        place.is_dir,
-        place.stat,
-        place.files,
-        place.remove,
-        lambda: place.write_bytes(b"1"),
-    ):
+    path = StoragePath.of(f"s3://bucket/a{QUERY}")
+    write = functools.partial(path.write_bytes, b"1")
+    for ask in (path.is_file, path.is_dir, path.stat, path.files, path.remove, write):
         with pytest.raises(StorageError, match=r"127\.0\.0\.1") as caught:
             ask()
-        assert caught.value.where == place.address
+        assert caught.value.where == path.address
         assert "credentials" in caught.value.fix

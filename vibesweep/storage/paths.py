@@ -191,7 +191,7 @@ class StoragePath:
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
-        """Give a local path of the file: its own, or that of a copy that lasts as long as the block.
+        """Give a local path of the file: its own, or that of a copy for the block.
 
         Raises:
             FileNotFoundError: it is in a store and there is no such file.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from vibesweep.config import MelSettings
 
+LATENT_RATE_HZ = 7.5
+"""Latents a second of VibeVoice, and of every family here."""
+
 FRAMES_PER_PATCH = 10  # at the default settings 7.5 patches a second, VibeVoice's rate
 
 

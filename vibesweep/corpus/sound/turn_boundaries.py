@@ -270,8 +270,8 @@ class _Lattice:
 
     def _forward(self) -> list[Floats]:
         """Run the forward pass up to the last boundary; empty if the end cannot be reached."""
-        reached = np.ones(1)
-        forward = []
+        reached: Floats = np.ones(1)
+        forward: list[Floats] = []
         for turn, following in enumerate(self._stages[1:]):
             forward.append(reached)
             departures = self._transitions(turn) @ reached
