@@ -11,6 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from peft import PeftModel
+
+from tests.unit.test_delivery import write_sweep
+from vibesweep.config import TrialSettings
+from vibesweep.models.registry import ModelRef
+
+LORA = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
 
 SPACE = """
 import optuna
@@ -29,21 +37,24 @@ SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 
 
 def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
-    """Type a command; return what it printed, after checking its exit code and that there is no traceback."""
+    """Type a command and return what it printed.
+
+    Its exit code is checked, and that there is no traceback and no FutureWarning.
+    """
     command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
     environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160"}
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment
     )
-    assert done.returncode == rc, (
-        f"{command} gave {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    )
+    ends = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == rc, f"{command} gave {done.returncode}\n{ends}"
     assert "Traceback" not in done.stdout + done.stderr
+    assert "FutureWarning" not in done.stdout + done.stderr
     return done.stdout if rc == 0 else done.stderr
 
 
 def loudness(wav: Path) -> tuple[float, float]:
-    """Seconds and RMS of a mono 24 kHz file."""
+    """Return seconds and RMS of a mono 24 kHz file."""
     samples, rate_hz = soundfile.read(wav)
     assert rate_hz == 24_000
     assert samples.ndim == 1
@@ -52,7 +63,7 @@ def loudness(wav: Path) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a user has run a small sweep on a small demo corpus."""
+    """Run a small sweep on a small demo corpus in a folder, as a user does."""
     folder = tmp_path_factory.mktemp("staged")
     vibesweep("demo-corpus", "talks", "--recordings", "12", cwd=folder)
     (folder / "small.py").write_text(SPACE)
@@ -77,9 +88,8 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
     seconds, rms = loudness(sweep / "best" / "sample.wav")
     assert seconds > 0.5
     assert rms > 0.01
-    assert not [
-        path for path in sweep.rglob("*") if path.suffix in (".pkl", ".pt", ".bin", ".pickle")
-    ]
+    pickles = (".pkl", ".pt", ".bin", ".pickle")
+    assert not [path for path in sweep.rglob("*") if path.suffix in pickles]
 
 
 def test_list_and_show_tell_of_it(staged: Path) -> None:
@@ -89,43 +99,31 @@ def test_list_and_show_tell_of_it(staged: Path) -> None:
     assert record["state"] == "done"
     assert len(record["trials"]) == 3
     assert record["best"] in {trial["id"] for trial in record["trials"]}
-    first = record["trials"][0]["swept"]
-    assert first == {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}, (
-        "try_first comes first"
-    )
+    try_first = {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}
+    assert record["trials"][0]["swept"] == try_first
 
 
-def test_the_export_speaks_and_its_adapter_loads_in_plain_peft(staged: Path) -> None:
-    import torch
-    from peft import PeftModel
-
-    from vibesweep.models.bundle import load_bundle
-    from vibesweep.models.mel.model import MelModel
-
+def test_the_export_speaks(staged: Path) -> None:
     vibesweep("export", "small", "--out", "voice", cwd=staged)
-    printed = vibesweep(
-        "synthesize",
-        "voice",
-        "--text",
-        "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。",
-        "--out",
-        "x.wav",
-        cwd=staged,
-    )
+    text = "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。"
+    printed = vibesweep("synthesize", "voice", "--text", text, "--out", "x.wav", cwd=staged)
     assert "SPEAKER_A as " in printed
     assert loudness(staged / "x.wav")[0] > 0.5
     provenance = json.loads((staged / "voice" / "provenance.json").read_text())
     assert provenance["sweep"]["name"] == "small"
-    if provenance["trial"]["settings"]["method"] != "lora":
-        pytest.skip("the best trial of this sweep was no LoRA trial")
-    base, exported = load_bundle("mel-tiny").model, load_bundle(str(staged / "voice")).model
-    merged = PeftModel.from_pretrained(base, str(staged / "voice" / "adapter")).merge_and_unload()
-    assert isinstance(merged, MelModel)
-    weights = exported.state_dict()
-    assert all(
-        torch.allclose(value, weights[name], atol=1e-6)
-        for name, value in merged.state_dict().items()
-    )
+
+
+def test_the_adapter_of_an_exported_lora_trial_loads_in_plain_peft(tmp_path: Path) -> None:
+    write_sweep(tmp_path, LORA)
+    vibesweep("export", "sweep", "--out", "voice", cwd=tmp_path)
+    exported = ModelRef.parse(str(tmp_path / "voice")).load().state_dict()
+    base = ModelRef.parse(str(tmp_path / "base")).load()
+    untouched = {name: value.clone() for name, value in base.state_dict().items()}
+    adapted = PeftModel.from_pretrained(base, str(tmp_path / "voice" / "adapter"))
+    merged = adapted.merge_and_unload().state_dict()
+    assert merged.keys() == exported.keys()
+    assert all(torch.allclose(merged[name], exported[name], atol=1e-6) for name in merged)
+    assert any(not torch.allclose(untouched[name], exported[name], atol=1e-4) for name in merged)
 
 
 def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(
@@ -133,22 +131,19 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
 ) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "6", cwd=tmp_path)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
-    printed = vibesweep(
-        "preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path
-    )
+    command = ("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003")
+    printed = vibesweep(*command, cwd=tmp_path)
     assert "3 training and 2 validation clips" in printed
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    again = vibesweep(
-        "preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003", cwd=tmp_path
-    )
-    assert printed.endswith(again), "a slow machine's first run tells of its progress too"
+    again = vibesweep(*command, cwd=tmp_path)
+    assert printed.endswith(again), "a slow machine's first run prints its progress too"
     assert "1 rejected" in again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
-    told = vibesweep("inspect", "out", "--pictures", "2", cwd=tmp_path)
+    described = vibesweep("inspect", "out", "--pictures", "2", cwd=tmp_path)
     for found in ("train 3 clips", "Alex", "unreadable_audio", "demo_0001", "seconds a clip", "zh"):
-        assert found in told
+        assert found in described
     pictures = list((tmp_path / "mels").iterdir())
     assert len(pictures) == 2
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
@@ -163,34 +158,24 @@ def test_preprocessing_for_a_checkpoint_has_its_encoders_hear_the_corpus(tmp_pat
         "preprocess", "talks", "out", "--model", "vibevoice:checkpoint", cwd=tmp_path
     )
     assert "3 training and 1 validation clips" in printed
-    told = vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
-    assert "64 acoustic and 128 semantic numbers every 3200 samples" in told
-    assert "no such folder" in vibesweep(
-        "preprocess", "talks", "out", "--model", "vibevoice:gone", cwd=tmp_path, rc=2
-    )
-    assert "no model" in vibesweep(
-        "preprocess", "talks", "out", "--model", "mel-huge", cwd=tmp_path, rc=2
-    )
+    described = vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
+    assert "64 acoustic and 128 semantic numbers every 3200 samples" in described
+    command = ("preprocess", "talks", "out", "--model")
+    assert "no such folder" in vibesweep(*command, "vibevoice:gone", cwd=tmp_path, rc=2)
+    assert "no model" in vibesweep(*command, "mel-huge", cwd=tmp_path, rc=2)
 
 
 def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
     vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
-    lines = [
-        json.dumps(
-            {
-                "text": "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?",
-                "audio": f"talks/audio/demo_{i:04d}.flac",
-            }
-        )
-        for i in range(4)
-    ]
-    (tmp_path / "talks.jsonl").write_text("\n".join(lines) + "\n")
+    text = "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?"
+    rows = [{"text": text, "audio": f"talks/audio/demo_{i:04d}.flac"} for i in range(4)]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (tmp_path / "talks.jsonl").write_text("".join(lines))
     options = ("--language", "de", "--split-by", "speaker", "--val-ids", "SPEAKER_0")
     said = vibesweep("preprocess", "talks.jsonl", "out", *options, cwd=tmp_path, rc=2)
     assert "nothing is left for training" in said, "both people are in all clips"
-    assert "4 x" not in vibesweep(
-        "preprocess", "talks.jsonl", "out", "--language", "de", cwd=tmp_path
-    )
+    command = ("preprocess", "talks.jsonl", "out", "--language", "de")
+    assert "4 x" not in vibesweep(*command, cwd=tmp_path)
     assert "de" in vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
 
 
@@ -213,15 +198,8 @@ def test_bad_options_of_preprocess_are_one_line(
 
 
 def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
-    vibesweep(
-        "synthesize",
-        "mel-tiny",
-        "--text",
-        "The lantern burned until morning.",
-        "--out",
-        "base.wav",
-        cwd=tmp_path,
-    )
+    text = "The lantern burned until morning."
+    vibesweep("synthesize", "mel-tiny", "--text", text, "--out", "base.wav", cwd=tmp_path)
     seconds, rms = loudness(tmp_path / "base.wav")
     assert 1.0 < seconds < 4.0
     assert rms > 0.01
@@ -281,25 +259,15 @@ def test_help_names_the_verbs(tmp_path: Path) -> None:
     reason="needs ../shared/data/speech, which is not part of the project",
 )
 def test_real_speech_is_tuned_to_below_the_untouched_base(tmp_path: Path) -> None:
-    space = SPACE.replace("trials=3", "trials=6").replace(
-        "max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4"
-    )
+    space = SPACE.replace("trials=3", "trials=6")
+    space = space.replace("max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4")
     (tmp_path / "real.py").write_text(space)
     vibesweep("run", "real.py", "--corpus", SHARED_SPEECH, cwd=tmp_path)
     record = json.loads(vibesweep("show", "real", "--json", cwd=tmp_path))
     assert len(record["trials"]) == 6
-    best = min(
-        trial["best_loss_val"] for trial in record["trials"] if trial["best_loss_val"] is not None
-    )
-    assert best < record["base_loss_val"]
+    losses = [trial["best_loss_val"] for trial in record["trials"]]
+    assert min(loss for loss in losses if loss is not None) < record["base_loss_val"]
     vibesweep("export", "real", "--out", "voice", cwd=tmp_path)
-    vibesweep(
-        "synthesize",
-        "voice",
-        "--text",
-        "[SPEAKER_A] It was a quiet morning.",
-        "--out",
-        "real.wav",
-        cwd=tmp_path,
-    )
+    text = "[SPEAKER_A] It was a quiet morning."
+    vibesweep("synthesize", "voice", "--text", text, "--out", "real.wav", cwd=tmp_path)
     assert loudness(tmp_path / "real.wav")[0] > 0.5

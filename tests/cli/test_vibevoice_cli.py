@@ -1,4 +1,4 @@
-"""A VibeVoice sweep's takings as a user types it: export in its layouts, convert, speak."""
+"""The verbs after a VibeVoice sweep as a user types them: export, convert, synthesize."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import soundfile
 
 from tests.cli.test_cli import loudness, vibesweep
+from tests.trained_trial import LORA, leave_trial
 from tests.unit.test_delivery import write_sweep
-from tests.unit.test_vibevoice_layouts import LORA, leave_trial
 from vibesweep.config import TrialSettings
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a sweep of one trial in ``sweep`` and a recording."""
+    """Write a sweep of one trial in ``sweep``, and a recording."""
     folder = tmp_path_factory.mktemp("staged")
     leave_trial(folder, LORA, tied=False)
     soundfile.write(folder / "ann.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
@@ -25,26 +25,15 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_exported_converted_and_spoken(staged: Path) -> None:
     for layout in ("merged", "peft", "lora", "original"):
-        assert f"exported to {layout}" in vibesweep(
-            "export", "sweep", "--out", layout, "--layout", layout, cwd=staged
-        )
+        options = ("--out", layout, "--layout", layout)
+        assert f"exported to {layout}" in vibesweep("export", "sweep", *options, cwd=staged)
     assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
     (staged / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
-    options = ("--voice", "ann.wav", "--cfg-scale", "1.4", "--steps", "2", "--seed", "3")
-    said = [
-        vibesweep(
-            "synthesize",
-            model,
-            "--script",
-            "script.txt",
-            *options,
-            "--out",
-            f"{model}.wav",
-            cwd=staged,
-        )
-        for model in ("merged", "again")
-    ]
-    assert "(SPEAKER_1 as ann.wav)" in said[0]
+    options = ["--script", "script.txt", "--voice", "ann.wav", "--cfg-scale", "1.4"]
+    options += ["--steps", "2", "--seed", "3"]
+    for model in ("merged", "again"):
+        printed = vibesweep("synthesize", model, *options, "--out", f"{model}.wav", cwd=staged)
+        assert "(SPEAKER_1 as ann.wav)" in printed
     assert (staged / "merged.wav").read_bytes() == (staged / "again.wav").read_bytes()
     assert loudness(staged / "merged.wav")[0] > 0
 
@@ -74,14 +63,12 @@ def test_mistakes_are_one_line(staged: Path, arguments: tuple[str, ...], found: 
 
 
 @pytest.mark.parametrize("options", [(), ("--text", "Hi.", "--script", "script.txt")])
-def test_what_to_say_is_given_once(staged: Path, options: tuple[str, ...]) -> None:
-    assert "Give one of them" in vibesweep(
-        "synthesize", "base", *options, "--out", "x.wav", cwd=staged, rc=2
-    )
+def test_the_text_is_given_by_exactly_one_option(staged: Path, options: tuple[str, ...]) -> None:
+    command = ("synthesize", "base", *options, "--out", "x.wav")
+    assert "Give one of them" in vibesweep(*command, cwd=staged, rc=2)
 
 
 def test_a_mel_sweep_has_no_layouts(tmp_path: Path) -> None:
     write_sweep(tmp_path, TrialSettings(batch_clips=4))
-    assert "Leave --layout out" in vibesweep(
-        "export", "sweep", "--out", "x", "--layout", "merged", cwd=tmp_path, rc=2
-    )
+    command = ("export", "sweep", "--out", "x", "--layout", "merged")
+    assert "Leave --layout out" in vibesweep(*command, cwd=tmp_path, rc=2)

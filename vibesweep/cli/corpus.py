@@ -42,11 +42,11 @@ def preprocess(
         str,
         typer.Option(
             help=(
-                "A model whose encoders hear the corpus too: vibevoice:<folder or hub id>; "
-                "a mel base has none."
+                "The model to make the shards for: a base's name or folder, "
+                "or vibevoice:<folder or hub id>."
             )
         ),
-    ] = "",
+    ] = "mel-tiny",
     max_duration: Annotated[
         float, typer.Option(help="Seconds; longer recordings are cut between turns.")
     ] = 300.0,
@@ -67,14 +67,13 @@ def preprocess(
         float, typer.Option(help="Fail if more than this share of the recordings cannot be used.")
     ] = 0.2,
 ) -> None:
-    """Turn recordings and texts into Parquet shards of log-mels, phonemes and a model's features.
+    """Turn recordings and texts into Parquet shards with the columns that a model learns from.
 
     Shards that are there already are not made again.
     """
     from vibesweep.config import CorpusSettings
 
     settings = CorpusSettings(
-        language=language,
         max_duration_s=max_duration,
         split_by=split_by,
         val_fraction=val_fraction,
@@ -84,14 +83,12 @@ def preprocess(
     )
     from vibesweep.corpus.preprocess.progress import shown
     from vibesweep.corpus.preprocess.run import preprocess as make_shards
+    from vibesweep.models.registry import ModelRef
 
-    encoder = None
-    if model:
-        from vibesweep.models.bundle import encoder_of
-
-        encoder = encoder_of(model)
+    base = ModelRef.parse(model).located()
+    encoder = base.family.clip_encoder(base.address, language)
     with shown(console) as tell:
-        manifest = make_shards(corpus, out, settings, encoder=encoder, tell=tell)
+        manifest = make_shards(corpus, out, encoder, settings, tell=tell)
     _say_what_was_made(manifest, out)
 
 
@@ -119,16 +116,16 @@ def _say_what_was_made(manifest: Manifest, out: str) -> None:
 @app.command()
 def inspect(
     shards: Annotated[str, typer.Argument(help="A folder of shards; a path or URI.")],
-    pictures: Annotated[int, typer.Option(min=0, help="How many clips' mels to draw.")] = 4,
+    pictures: Annotated[int, typer.Option(min=0, help="How many clips to draw.")] = 4,
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("mels"),
 ) -> None:
-    """Show what shards hold, and draw the mels of a few clips.
+    """Show what shards hold, and draw the mels or latents of a few clips.
 
-    Hours, durations, speakers, languages, levels, rejects and warnings.
+    It prints hours, durations, speakers, languages, levels, rejects and warnings.
     """
-    from vibesweep.corpus.shards.inspection import describe, draw_mels
+    from vibesweep.corpus.shards.inspection import describe, draw_clips
 
     console.print(describe(shards))
     if pictures:
-        for path in draw_mels(shards, out, pictures):
-            say(f"mel: {path}")
+        for path in draw_clips(shards, out, pictures):
+            say(f"picture: {path}")

@@ -14,7 +14,7 @@ from vibesweep.cli.application import Work, app, console, error_console, say
 from vibesweep.errors import SpeechError
 
 if TYPE_CHECKING:
-    from vibesweep.delivery.synthesize import Speech
+    from vibesweep.models.family import Speech
 
 SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
 
@@ -92,7 +92,7 @@ def convert(
 
     The weights stay the same to the bit.
     """
-    from vibesweep.models.vibevoice.checkpoint.convert import convert as convert_checkpoint
+    from vibesweep.models.conversion import convert_checkpoint
 
     convert_checkpoint(checkpoint, out, tokenizer)
     say(f"converted to {out}")
@@ -140,14 +140,13 @@ def synthesize(
     """Speak a text with a model."""
     words = _words(text, script)
 
-    from vibesweep.delivery.synthesize import default_settings, model_folder
+    from vibesweep.delivery.synthesize import fetched_model
     from vibesweep.delivery.synthesize import synthesize as speak
+    from vibesweep.models.family import SpeakingSettings
 
-    with model_folder(model) as folder:
-        settings = dataclasses.replace(default_settings(folder), diffusion_steps=steps, seed=seed)
-        if guidance is not None:
-            settings = dataclasses.replace(settings, guidance=guidance)
-        speech = speak(folder, words, out, voices=voice or (), settings=settings)
+    settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
+    with fetched_model(model) as base:
+        speech = speak(base, words, out, voices=voice or (), settings=settings)
     _say_what_was_spoken(speech, out)
 
 
