@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from vibesweep.config import MelSettings
-from vibesweep.corpus.ingest import decoding
-from vibesweep.corpus.ingest.decoding import decode, envelope, probe
+from vibesweep.corpus.ingest import blocks, decode, level_envelope, probe
+from vibesweep.corpus.ingest.envelope import ENVELOPE_FLOOR_DBFS
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.levels import at_level
 
-SETTINGS = MelSettings()
+RATE_HZ = 24_000
+LEVEL_DBFS = -25.0
 Floats = npt.NDArray[np.float32]
 
 WAV = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"]
@@ -66,7 +66,7 @@ def write(
 
 def reason_of(path: Path, start_s: float = 0.0, end_s: float | None = None) -> str:
     with pytest.raises(RecordingError) as caught:
-        decode(path, SETTINGS, start_s, end_s)
+        decode(path, RATE_HZ, start_s, end_s)
     assert caught.value.where == str(path)
     return caught.value.reason
 
@@ -81,7 +81,7 @@ def cut(path: Path, share: float) -> Path:
 def test_all_that_soundfile_reads_is_read(tmp_path: Path, form: str, kind: str) -> None:
     path = write(tmp_path / "a", sine(1.0, 48_000, amplitude=0.1), 48_000, form, kind)
     assert probe(path) == (48_000, 48_000, 1)
-    found = decode(path, SETTINGS)
+    found = decode(path, RATE_HZ)
     assert found.duration_s == pytest.approx(1.0, abs=0.05)
     assert found.level_dbfs == pytest.approx(-23.0, abs=0.3)
     assert found.peak == pytest.approx(0.1, rel=0.1)
@@ -94,7 +94,7 @@ def test_all_that_soundfile_reads_is_read(tmp_path: Path, form: str, kind: str) 
     [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000],
 )
 def test_all_rates_come_out_at_one(tmp_path: Path, rate_hz: int) -> None:
-    found = decode(write(tmp_path / "a.wav", sine(1.0, rate_hz), rate_hz), SETTINGS)
+    found = decode(write(tmp_path / "a.wav", sine(1.0, rate_hz), rate_hz), RATE_HZ)
     assert found.samples.dtype == np.float32
     assert len(found.samples) == 24_000
     assert tone_hz(found.samples) == pytest.approx(440, abs=1)
@@ -103,25 +103,25 @@ def test_all_rates_come_out_at_one(tmp_path: Path, rate_hz: int) -> None:
 @pytest.mark.parametrize("channels", range(1, 9))
 def test_channels_are_mixed_by_their_mean(tmp_path: Path, channels: int) -> None:
     waves = np.stack([noise(0.5, seed=i) for i in range(channels)], axis=1)
-    found = decode(write(tmp_path / "a.wav", waves), SETTINGS)
+    found = decode(write(tmp_path / "a.wav", waves), RATE_HZ)
     assert np.abs(found.samples - waves.mean(axis=1)).max() < 1e-6
 
 
 def test_a_silent_channel_only_halves_the_level(tmp_path: Path) -> None:
     one = sine(1.0, 24_000)
     both, half = (
-        decode(write(tmp_path / "a.wav", np.stack([one, right], axis=1)), SETTINGS)
+        decode(write(tmp_path / "a.wav", np.stack([one, right], axis=1)), RATE_HZ)
         for right in (one, one * 0)
     )
     assert both.level_dbfs - half.level_dbfs == pytest.approx(6.02, abs=0.01)
-    levelled = [at_level(found.samples, SETTINGS.level_dbfs) for found in (both, half)]
+    levelled = [at_level(found.samples, LEVEL_DBFS) for found in (both, half)]
     assert np.abs(levelled[0] - levelled[1]).max() < 1e-4
 
 
 def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
     one = noise(0.5)
     path = write(tmp_path / "a.wav", np.stack([one * 0.5, -one * 0.53125], axis=1), kind="PCM_24")
-    assert np.abs(decode(path, SETTINGS).samples + one * 0.53125).max() < 1e-6
+    assert np.abs(decode(path, RATE_HZ).samples + one * 0.53125).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_a_stretch_is_that_of_the_whole(
     tmp_path: Path, form: str, kind: str, channels: int
 ) -> None:
     path = write(tmp_path / "a", np.stack([noise(4.0)] * channels, axis=1), 24_000, form, kind)
-    whole = decode(path, SETTINGS)
+    whole = decode(path, RATE_HZ)
     for start_s, end_s in ((0.0, 1.0), (1.2345, 2.5), (3.0, None), (3.5, 99.0)):
-        found = decode(path, SETTINGS, start_s, end_s)
+        found = decode(path, RATE_HZ, start_s, end_s)
         past = len(whole.samples) if end_s is None or end_s > 4 else round(end_s * 24_000)
         assert np.abs(found.samples - whole.samples[round(start_s * 24_000) : past]).max() < 1e-6
 
@@ -151,16 +151,16 @@ def test_a_recording_of_many_blocks_is_that_of_one(
 ) -> None:
     wave = np.stack([noise(1.0), noise(1.0, seed=1)], axis=1)
     path = write(tmp_path / "a.flac", wave, form="FLAC")
-    whole, levels = decode(path, SETTINGS), envelope(path)
-    monkeypatch.setattr(decoding, "BLOCK_SAMPLES", 1_022)
-    blocks = decode(path, SETTINGS)
-    assert np.array_equal(blocks.samples, whole.samples)
-    assert (blocks.samples_hash, blocks.peak, blocks.clipped) == (
+    whole, levels = decode(path, RATE_HZ), level_envelope(path)
+    monkeypatch.setattr(blocks, "BLOCK_SAMPLES", 1_022)
+    found = decode(path, RATE_HZ)
+    assert np.array_equal(found.samples, whole.samples)
+    assert (found.samples_hash, found.peak, found.clipped) == (
         whole.samples_hash,
         whole.peak,
         whole.clipped,
     )
-    assert np.array_equal(envelope(path), levels)
+    assert np.array_equal(level_envelope(path), levels)
 
 
 def test_samples_at_full_scale_are_counted_in_runs(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_samples_at_full_scale_are_counted_in_runs(tmp_path: Path) -> None:
     wave[200:203] = -1.0
     wave[300:302] = 1.0  # two are a peak
     wave[400:500] = 0.5  # equal, but not at full scale
-    found = decode(write(tmp_path / "a.wav", np.stack([wave, noise(1.0)], axis=1)), SETTINGS)
+    found = decode(write(tmp_path / "a.wav", np.stack([wave, noise(1.0)], axis=1)), RATE_HZ)
     assert found.clipped == pytest.approx(13 / 48_000)
     assert found.peak == 1.0
 
@@ -177,8 +177,8 @@ def test_samples_at_full_scale_are_counted_in_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT", "ALAW", "ULAW"])
 def test_full_scale_is_that_of_the_encoding(tmp_path: Path, kind: str) -> None:
     clipped = np.clip(sine(1.0, 24_000, amplitude=3.0), -1, 1)
-    assert decode(write(tmp_path / "a.wav", clipped, kind=kind), SETTINGS).clipped > 0.5
-    assert decode(write(tmp_path / "a.wav", clipped * 0.9, kind=kind), SETTINGS).clipped == 0
+    assert decode(write(tmp_path / "a.wav", clipped, kind=kind), RATE_HZ).clipped > 0.5
+    assert decode(write(tmp_path / "a.wav", clipped * 0.9, kind=kind), RATE_HZ).clipped == 0
 
 
 def test_the_same_samples_have_one_hash(tmp_path: Path) -> None:
@@ -192,22 +192,22 @@ def test_the_same_samples_have_one_hash(tmp_path: Path) -> None:
         ("FLAC", "PCM_16"),
     ]
     hashes = {
-        decode(write(tmp_path / "a", wave, 24_000, *kind), SETTINGS).samples_hash for kind in kinds
+        decode(write(tmp_path / "a", wave, 24_000, *kind), RATE_HZ).samples_hash for kind in kinds
     }
     hashes.add(
         decode(
-            write(tmp_path / "a", np.concatenate([silence, wave, silence])), SETTINGS
+            write(tmp_path / "a", np.concatenate([silence, wave, silence])), RATE_HZ
         ).samples_hash
     )
-    hashes.add(decode(write(tmp_path / "a", np.stack([wave, wave], axis=1)), SETTINGS).samples_hash)
+    hashes.add(decode(write(tmp_path / "a", np.stack([wave, wave], axis=1)), RATE_HZ).samples_hash)
     hashes.add(
         decode(
-            write(tmp_path / "a", np.concatenate([noise(1.0, seed=2), wave])), SETTINGS, 1.0
+            write(tmp_path / "a", np.concatenate([noise(1.0, seed=2), wave])), RATE_HZ, 1.0
         ).samples_hash
     )
     assert len(hashes) == 1
     assert len(hashes.pop()) == 32
-    assert decode(write(tmp_path / "a", noise(0.5, seed=1)), SETTINGS).samples_hash not in hashes
+    assert decode(write(tmp_path / "a", noise(0.5, seed=1)), RATE_HZ).samples_hash not in hashes
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_file_that_is_no_audio_says_so(tmp_path: Path, content: bytes) -> None
 
 def test_a_file_that_is_not_there_is_called_as_it_should_be(tmp_path: Path) -> None:
     with pytest.raises(RecordingError) as caught:
-        decode(tmp_path / "copy.wav", SETTINGS, where="s3://bucket/a.wav")
+        decode(tmp_path / "copy.wav", RATE_HZ, where="s3://bucket/a.wav")
     assert (caught.value.reason, caught.value.where) == ("unreadable_audio", "s3://bucket/a.wav")
 
 
@@ -260,19 +260,19 @@ def test_a_file_that_ends_early_says_so(tmp_path: Path, form: str, kind: str) ->
     path = cut(write(tmp_path / "a", noise(3.0), 24_000, form, kind), 0.7)
     assert reason_of(path) == "truncated_audio"
     with pytest.raises(RecordingError, match="ends before its header says"):
-        envelope(path)
+        level_envelope(path)
 
 
 @pytest.mark.parametrize("kind", ["VORBIS", "OPUS"])
 def test_ogg_does_not_say_how_long_it_should_be(tmp_path: Path, kind: str) -> None:
     path = cut(write(tmp_path / "a", noise(5.0), 24_000, "OGG", kind), 0.5)
-    assert decode(path, SETTINGS).duration_s < 4
+    assert decode(path, RATE_HZ).duration_s < 4
 
 
 @pytest.mark.parametrize(("form", "kind"), [("WAV", "PCM_16"), ("AIFF", "PCM_16")])
 def test_a_few_frames_less_are_no_matter(tmp_path: Path, form: str, kind: str) -> None:
     path = cut(write(tmp_path / "a", noise(3.0), 24_000, form, kind), 0.98)
-    assert decode(path, SETTINGS).duration_s == pytest.approx(2.94, abs=0.01)
+    assert decode(path, RATE_HZ).duration_s == pytest.approx(2.94, abs=0.01)
 
 
 def test_damage_in_the_middle_is_not_an_early_end(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_damage_in_the_middle_is_not_an_early_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["PCM_16", "FLOAT"])
 def test_a_wav_from_a_pipe_is_read_whole(tmp_path: Path, size: int, kind: str) -> None:
     path = write(tmp_path / "a.wav", noise(1.0), kind=kind)
-    whole = decode(path, SETTINGS)
+    whole = decode(path, RATE_HZ)
     content = bytearray(path.read_bytes())
     data = content.find(b"data")
     content[data + 4 : data + 8] = struct.pack("<I", size)
@@ -299,7 +299,7 @@ def test_a_wav_from_a_pipe_is_read_whole(tmp_path: Path, size: int, kind: str) -
     assert probe(path).frames == pytest.approx(
         24_000, abs=20
     )  # chunks behind the samples cannot be told from them
-    assert decode(path, SETTINGS).samples[:23_900] == pytest.approx(whole.samples[:23_900])
+    assert decode(path, RATE_HZ).samples[:23_900] == pytest.approx(whole.samples[:23_900])
 
 
 def test_an_envelope_has_the_level_of_each_hop(tmp_path: Path) -> None:
@@ -311,16 +311,16 @@ def test_an_envelope_has_the_level_of_each_hop(tmp_path: Path) -> None:
             sine(1.01, rate_hz, amplitude=0.05),
         ]
     )
-    levels = envelope(write(tmp_path / "a.wav", np.stack([wave, -wave], axis=1), rate_hz))
+    levels = level_envelope(write(tmp_path / "a.wav", np.stack([wave, -wave], axis=1), rate_hz))
     assert len(levels) == 151
     assert levels[5:45] == pytest.approx(-9.0, abs=0.5)
-    assert levels[55:95] == pytest.approx(decoding.ENVELOPE_FLOOR_DBFS)
+    assert levels[55:95] == pytest.approx(ENVELOPE_FLOOR_DBFS)
     assert levels[105:150] == pytest.approx(-29.0, abs=0.5)
 
 
 def test_a_constant_offset_is_no_sound(tmp_path: Path) -> None:
     wave = np.concatenate([noise(1.0), np.zeros(24_000, np.float32)]) + np.float32(0.05)
-    assert envelope(write(tmp_path / "a.wav", wave, kind="FLOAT"))[60:].max() < -100
+    assert level_envelope(write(tmp_path / "a.wav", wave, kind="FLOAT"))[60:].max() < -100
 
 
 def test_a_long_recording_takes_little_memory(tmp_path: Path) -> None:
@@ -335,9 +335,9 @@ def test_a_long_recording_takes_little_memory(tmp_path: Path) -> None:
         file.seek(44 + size - 2 * len(samples))
         file.write(samples * 2)
     assert probe(path).duration_s == 3_600
-    decode(path, SETTINGS, 3_599.0)
+    decode(path, RATE_HZ, 3_599.0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert decode(path, SETTINGS, 3_598.0).duration_s == 2.0
+    assert decode(path, RATE_HZ, 3_598.0).duration_s == 2.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1_024  # kB
 
 

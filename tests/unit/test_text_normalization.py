@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibesweep.corpus.text import normalization as spelling
-from vibesweep.corpus.text.normalization import Spelled, spell_out
+from vibesweep.corpus.text import normalization
+from vibesweep.corpus.text.normalization import NormalizedText, normalize
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ from vibesweep.corpus.text.normalization import Spelled, spell_out
     ],
 )
 def test_english(text: str, words: str) -> None:
-    assert spell_out(text) == Spelled(words)
+    assert normalize(text) == NormalizedText(words)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,16 @@ def test_english(text: str, words: str) -> None:
     ],
 )
 def test_mandarin_figures_go_with_the_letters_around_them(text: str, words: str) -> None:
-    assert spell_out(text) == Spelled(words)
+    assert normalize(text) == NormalizedText(words)
 
 
 def test_other_languages_read_their_own_figures_and_mandarin_is_spelled_all_the_same() -> None:
-    assert spell_out("Am 3. Mai 2019", "de") == Spelled("Am 3. Mai 2019")
-    assert spell_out("Er sagte 5, 我有12个", "de") == Spelled("Er sagte 5, 我有十二个")
+    assert normalize("Am 3. Mai 2019", "de") == NormalizedText("Am 3. Mai 2019")
+    assert normalize("Er sagte 5, 我有12个", "de") == NormalizedText("Er sagte 5, 我有十二个")
 
 
 def test_what_the_grammar_refuses_is_counted_and_left_and_the_rest_is_spelled() -> None:
-    assert spell_out("12 cats, %5 and 3 dogs") == Spelled(
+    assert normalize("12 cats, %5 and 3 dogs") == NormalizedText(
         "twelve cats, %5 and three dogs", failed=1
     )
 
@@ -110,16 +110,16 @@ def test_prose_and_repeated_figures_do_not_pay(monkeypatch: pytest.MonkeyPatch) 
 
         return normalize
 
-    monkeypatch.setattr(spelling, "_grammar", grammar)
-    spelling._normalize.cache_clear()
-    spell_out(
+    monkeypatch.setattr(normalization, "_grammar", grammar)
+    normalization._ask_grammar.cache_clear()
+    normalize(
         "A long sentence, in plain words. Mr. Smith said so. " * 5 + "It was 98765 then, 98765 now."
     )
-    spelling._normalize.cache_clear()
+    normalization._ask_grammar.cache_clear()
     assert asked == ["98765"]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.text(alphabet="0123456789.,:/-%$€'\"()[]{}\\+²°abkm我年点 \n", max_size=12))
 def test_no_text_crashes(text: str) -> None:
-    spell_out(text)
+    normalize(text)

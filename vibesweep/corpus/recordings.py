@@ -39,11 +39,13 @@ class Recording:
         text: the text file's address; empty where the table holds the words.
         words: what is said, where the table holds it.
         num_speakers: how many people speak, where the table says so.
-        duration_s: how long it is, where the table says so.
-        speakers: (tag, person) pairs; a tag that is not among them is taken to be the same person across the corpus.
+        duration_s: how long the recording is, where the table says so.
+        speakers: (tag, person) pairs; a tag that is not among them is taken to be the same person
+            across the corpus.
         segments: one for each turn, or none when the times are not known.
-        voice_prompts: addresses of recordings of the voices, in the order in which the speakers first speak.
-        extra: what the table's further columns say.
+        voice_prompts: addresses of recordings of the voices, in the order in which the speakers
+            first speak.
+        extra: (column, value) pairs of the table's further columns.
     """
 
     id: str
@@ -58,31 +60,28 @@ class Recording:
     extra: tuple[tuple[str, str], ...] = ()
 
     def person(self, tag: str) -> str:
-        """Who a tag is across clips."""
+        """Return who a tag is across the corpus."""
         return dict(self.speakers).get(tag, tag)
 
     def files(self) -> tuple[str, ...]:
-        """Addresses of all files that it refers to: audio, text where there is one, voice prompts."""
-        return (self.audio, *filter(None, [self.text]), *self.voice_prompts)
+        """Return the addresses of its files: audio, text where there is one, voice prompts."""
+        text = (self.text,) if self.text else ()
+        return (self.audio, *text, *self.voice_prompts)
 
     def to_json(self) -> str:
-        """JSON, on its way to another process."""
+        """Write it as JSON, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Recording:
-        """The recording of such JSON."""
-        found: dict[str, Any] = json.loads(text)
-        pairs = {name: tuple(map(tuple, found[name])) for name in ("speakers", "extra")}
-        segments = tuple(Segment(**segment) for segment in found["segments"])
-        return cls(
-            **{
-                **found,
-                **pairs,
-                "segments": segments,
-                "voice_prompts": tuple(found["voice_prompts"]),
-            }
-        )
+        """Read a recording from such JSON."""
+        fields: dict[str, Any] = json.loads(text)
+        segments = [Segment(**segment) for segment in fields["segments"]]
+        fields["segments"] = tuple(segments)
+        fields["speakers"] = tuple(map(tuple, fields["speakers"]))
+        fields["extra"] = tuple(map(tuple, fields["extra"]))
+        fields["voice_prompts"] = tuple(fields["voice_prompts"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What may be wrong with one recording.
 
-One that cannot be used is left out, counted by reason and kept in ``rejects.parquet``. One that can, but is not as it should be, is
-told of in ``warnings.parquet``.
+A recording that cannot be used is left out, counted by reason and kept in ``rejects.parquet``. One
+that is used although something is odd is listed in ``warnings.parquet``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ REASONS = {
     "unreadable_text": "the text file cannot be read as UTF-8",
     "empty_text": "the text file has no words",
     "no_phonemes": "a turn has nothing that can be spoken in the language that preprocess was told",
-    "speaker_count": "the tags in the text are not as many as num_speakers says, or more than a clip may have",
+    "speaker_count": (
+        "the tags in the text are not as many as num_speakers says, or more than a clip may have"
+    ),
     "speech_rate": "the text is far too long or far too short for the audio",
     "bad_segments": "the clip's entry in segments.json does not fit its turns",
     "unreadable_audio": "the audio file cannot be decoded",
@@ -29,15 +31,25 @@ REASONS = {
     "silent_audio": "the recording is silence",
     "non_finite_audio": "the recording holds NaN or infinite samples",
     "duration_mismatch": "the recording is not as long as duration_sec says",
-    "too_long": "the recording is longer than a clip may be and has no certain place between turns to cut it",
+    "too_long": (
+        "the recording is longer than a clip may be"
+        " and has no certain place between turns to cut it"
+    ),
 }
 
 WARNINGS = {
     "clipped_audio": "many samples are at full scale",
-    "unspoken": "no phonemes were found for turns; a model that reads texts itself can learn from them, a mel base cannot",
+    "unspoken": (
+        "no phonemes were found for turns;"
+        " a model that reads texts itself can learn from them, a mel base cannot"
+    ),
     "unknown_characters": "characters that no language here can say were left out",
-    "not_normalised": "numbers and signs are read as eSpeak NG does, because the text could not be spelled out",
-    "duplicate_audio": "another recording has the same samples; both are kept on one side of the split",
+    "not_normalised": (
+        "numbers and signs are read as eSpeak NG does, because the text could not be normalized"
+    ),
+    "duplicate_audio": (
+        "another recording has the same samples; both are kept on one side of the split"
+    ),
     "voice_prompts": "there are more or fewer voice prompts than speakers",
     "own_voice_prompt": "a voice prompt that is the recording itself was left out",
 }
@@ -66,8 +78,15 @@ def _rebuild(reason: str, detail: str, where: str) -> RecordingError:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A recording that is used although something is odd: its id, the file to look at, a key of :data:`WARNINGS`, and what was found."""
+class RecordingWarning:
+    """A recording that is used although something is odd.
+
+    Attributes:
+        id: of the recording.
+        path: the file to look at.
+        reason: a key of :data:`WARNINGS`.
+        detail: what was found.
+    """
 
     id: str
     path: str
@@ -77,7 +96,14 @@ class Warned:
 
 @dataclass(frozen=True)
 class Reject:
-    """A recording that was left out: its id, the file or row to look at, a key of :data:`REASONS`, and what was found."""
+    """A recording that was left out.
+
+    Attributes:
+        id: of the recording; empty where the row has none.
+        path: the file or row to look at.
+        reason: a key of :data:`REASONS`.
+        detail: what was found.
+    """
 
     id: str
     path: str
@@ -86,5 +112,5 @@ class Reject:
 
     @classmethod
     def of(cls, recording_id: str, error: RecordingError) -> Reject:
-        """The record kept of an error."""
+        """Keep what an error says of a recording."""
         return cls(recording_id, error.where, error.reason, error.detail)

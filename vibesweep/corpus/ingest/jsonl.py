@@ -1,21 +1,26 @@
-"""The layout of VibeVoice's own fine-tuning data: one JSON object a line, ``{"text": ..., "audio": ..., "voice_prompts": [...]}``."""
+"""The layout of VibeVoice's own fine-tuning data: one JSON object a line.
+
+``{"text": ..., "audio": ..., "voice_prompts": [...]}``
+"""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vibesweep.corpus.ingest.rows import (
-    address,
-    checked_id,
-    gather,
-    lines_of,
+    TableRow,
+    excerpt,
+    numbered_lines,
+    parse_address,
+    parse_id,
     parse_json,
-    people,
-    seconds,
-    shown,
+    parse_seconds,
+    parse_speakers,
+    read_rows,
 )
 from vibesweep.corpus.recordings import Metadata, Recording
 from vibesweep.corpus.rejects import RecordingError
@@ -23,74 +28,91 @@ from vibesweep.storage import StoragePath
 
 _KNOWN = {"id", "text", "audio", "voice_prompts", "speakers", "duration", "duration_sec"}
 
-Row = dict[str, Any] | RecordingError
+Parsed = dict[str, Any] | RecordingError
+"""The object in a line, or what is wrong with the line."""
+
+
+@dataclass(frozen=True)
+class _NamedRow:
+    """A line with the id that its recording gets, and its audio file's address if it has one."""
+
+    id: str
+    audio: str
+    parsed: Parsed
 
 
 def read_jsonl(table: StoragePath, text: str) -> Metadata:
-    """Recordings of a file of JSON lines. One without an id has its audio file's stem, or its path where others share the stem.
+    """Read a file of JSON lines.
+
+    A recording without an id is named after its audio file: by the stem, or by the path where
+    others share the stem.
 
     Raises:
         CorpusError: there are no rows.
     """
     folder = table.parent
-    rows = [(line, _row(content)) for line, content in lines_of(text)]
-    audios = [_audio(folder, row) for _, row in rows]
-    names = _names(folder, [_given(row) for _, row in rows], audios)
-    named = (
-        (line, name, (name, audio, row))
-        for (line, row), name, audio in zip(rows, names, audios, strict=True)
-    )
-    return gather(table, named, _reader(folder))
+    lines = list(numbered_lines(text))
+    parsed = [_parse_line(content) for _, content in lines]
+    audios = [_audio_or_nothing(folder, row) for row in parsed]
+    names = _names(folder, [_own_id(row) for row in parsed], audios)
+    rows = []
+    for (line, _), name, audio, row in zip(lines, names, audios, parsed, strict=True):
+        rows.append(TableRow(line, name, _NamedRow(name, audio, row)))
+    return read_rows(table, rows, _reader(folder))
 
 
-def _row(content: str) -> Row:
+def _parse_line(content: str) -> Parsed:
     try:
         row = parse_json(content)
     except ValueError as error:
         return RecordingError("bad_row", f"it is not JSON: {error}")
-    return (
-        row
-        if isinstance(row, dict)
-        else RecordingError("bad_row", f"it is {type(row).__name__}, not a JSON object")
-    )
+    if not isinstance(row, dict):
+        return RecordingError("bad_row", f"it is {type(row).__name__}, not a JSON object")
+    return row
 
 
-def _names(folder: StoragePath, given: Sequence[str | None], audios: Sequence[str]) -> list[str]:
-    """An id for each row, the same in whichever order they come; empty where it has none and no audio to be named after."""
-    taken = {name for name in given if name}
-    sharing = defaultdict(set)
-    for name, audio in zip(given, audios, strict=True):
-        if name is None:
-            sharing[_stem(audio)].add(audio)
+def _names(folder: StoragePath, own_ids: Sequence[str | None], audios: Sequence[str]) -> list[str]:
+    """Give each row an id, the same in whichever order the rows come.
 
-    def derived(audio: str) -> str:
+    It is empty where a row has none and no audio to be named after.
+    """
+    taken = {name for name in own_ids if name}
+    audios_by_stem: dict[str, set[str]] = defaultdict(set)
+    for own_id, audio in zip(own_ids, audios, strict=True):
+        if own_id is None:
+            audios_by_stem[_stem(audio)].add(audio)
+
+    def name_after(audio: str) -> str:
+        if not audio:
+            return ""
         stem = _stem(audio)
-        return (
-            stem
-            if stem and stem not in taken and len(sharing[stem]) == 1
-            else StoragePath(audio).relative_to(folder)
-        )
+        is_free = stem not in taken and len(audios_by_stem[stem]) == 1
+        return stem if stem and is_free else StoragePath(audio).relative_to(folder)
 
-    return [
-        name if name is not None else audio and derived(audio)
-        for name, audio in zip(given, audios, strict=True)
-    ]
+    names = []
+    for own_id, audio in zip(own_ids, audios, strict=True):
+        names.append(name_after(audio) if own_id is None else own_id)
+    return names
 
 
-def _given(row: Row) -> str | None:
-    """The row's own id; ``None`` where it is to be named after its audio."""
+def _own_id(row: Parsed) -> str | None:
+    """Return the row's own id; ``None`` where it is to be named after its audio."""
     if isinstance(row, RecordingError):
         return ""
     name = row.get("id")
     if name is None:
         return None
-    return str(name).strip() if isinstance(name, str | int) and not isinstance(name, bool) else ""
+    is_id = isinstance(name, str | int) and not isinstance(name, bool)
+    return str(name).strip() if is_id else ""
 
 
-def _audio(folder: StoragePath, row: Row) -> str:
+def _audio_or_nothing(folder: StoragePath, row: Parsed) -> str:
+    """Return the audio file's address; what is wrong with it is told when the row is read."""
+    if isinstance(row, RecordingError):
+        return ""
     try:
-        return "" if isinstance(row, RecordingError) else address(folder, row.get("audio"), "audio")
-    except RecordingError:  # told of when the row is read
+        return parse_address(folder, row.get("audio"), "audio")
+    except RecordingError:
         return ""
 
 
@@ -99,54 +121,60 @@ def _stem(audio: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _reader(folder: StoragePath) -> Callable[[tuple[str, str, Row]], Recording]:
-    """What makes a recording of an id, the audio's address and a row."""
+def _reader(folder: StoragePath) -> Callable[[_NamedRow], Recording]:
+    """Return a function that makes a recording of one row."""
 
-    def read(named: tuple[str, str, Row]) -> Recording:
-        name, audio, row = named
+    def read(named: _NamedRow) -> Recording:
+        row = named.parsed
         if isinstance(row, RecordingError):
             raise row
+        # Without an address parsing it again says what is wrong with it
+        audio = named.audio or parse_address(folder, row.get("audio"), "audio")
         return Recording(
-            audio=audio
-            or address(folder, row.get("audio"), "audio"),  # the second says what is wrong with it
-            id=checked_id(name),
-            words=_words(row.get("text")),
-            duration_s=seconds(row.get("duration_sec", row.get("duration")), "duration"),
-            speakers=_speakers(row.get("speakers")),
-            voice_prompts=_prompts(folder, row.get("voice_prompts")),
-            extra=tuple((key, _plain(value)) for key, value in row.items() if key not in _KNOWN),
+            audio=audio,
+            id=parse_id(named.id),
+            words=_parse_words(row.get("text")),
+            duration_s=parse_seconds(row.get("duration_sec", row.get("duration")), "duration"),
+            speakers=_parse_people(row.get("speakers")),
+            voice_prompts=_parse_prompts(folder, row.get("voice_prompts")),
+            extra=tuple((key, _as_text(row[key])) for key in row if key not in _KNOWN),
         )
 
     return read
 
 
-def _words(text: Any) -> str:
+def _parse_words(text: Any) -> str:
     if not isinstance(text, str) or not text.strip():
-        raise RecordingError("bad_row", f"text is {shown(text)}")
+        raise RecordingError("bad_row", f"text is {excerpt(text)}")
     return text
 
 
-def _speakers(found: Any) -> tuple[tuple[str, str], ...]:
-    if found is None:
+def _parse_people(value: Any) -> tuple[tuple[str, str], ...]:
+    """Parse an object of tags and people."""
+    if value is None:
         return ()
-    if not isinstance(found, dict) or not all(
-        isinstance(person, str | int) for person in found.values()
-    ):
+    if not isinstance(value, dict) or not _are_names(value.values()):
         raise RecordingError(
-            "bad_row", f"speakers is {shown(found)}, not an object of tags and people"
+            "bad_row", f"speakers is {excerpt(value)}, not an object of tags and people"
         )
-    return people(((tag, str(person)) for tag, person in found.items()), found)
+    return parse_speakers([(tag, str(person)) for tag, person in value.items()], value)
 
 
-def _prompts(folder: StoragePath, found: Any) -> tuple[str, ...]:
-    prompts = [found] if isinstance(found, str) else found or []
+def _are_names(people: Any) -> bool:
+    return all(isinstance(person, str | int) for person in people)
+
+
+def _parse_prompts(folder: StoragePath, value: Any) -> tuple[str, ...]:
+    prompts = [value] if isinstance(value, str) else value or []
     if not isinstance(prompts, list):
-        raise RecordingError("bad_row", f"voice_prompts is {shown(found)}, not a list of paths")
-    return tuple(address(folder, prompt, "voice_prompts") for prompt in prompts)
+        raise RecordingError("bad_row", f"voice_prompts is {excerpt(value)}, not a list of paths")
+    return tuple(parse_address(folder, prompt, "voice_prompts") for prompt in prompts)
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     try:
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False)
     except RecursionError as error:
         raise RecordingError("bad_row", "values are nested too deeply") from error

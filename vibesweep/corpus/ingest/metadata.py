@@ -1,4 +1,4 @@
-"""Reads what a corpus is made of, in whichever layout its table has: which recordings there are, who speaks in them, and what is said."""
+"""Reads which recordings a corpus has, who speaks in them and what is said, in any known layout."""
 
 from __future__ import annotations
 
@@ -21,69 +21,82 @@ METADATA_FILE = "metadata.csv"
 
 @dataclass(frozen=True)
 class Layout:
-    """A form that a corpus's table may have: its file's ending, how its text is told from others', and what reads it."""
+    """A form that a corpus's table may have.
+
+    Attributes:
+        ending: of the file's name.
+        matches: tells whether a text with this ending is of this layout.
+        read: makes recordings of the file and its text.
+    """
 
     ending: str
-    fits: Callable[[str], bool]
+    matches: Callable[[str], bool]
     read: Callable[[StoragePath, str], Metadata]
+
+
+def _any_text(text: str) -> bool:
+    return True
 
 
 LAYOUTS = (
     Layout(".csv", is_ljspeech, read_ljspeech),
-    Layout(
-        ".csv", lambda text: True, read_table
-    ),  # after the others: it says what a table should have
-    Layout(".jsonl", lambda text: True, read_jsonl),
+    # After the other, because its errors say what a table should have
+    Layout(".csv", _any_text, read_table),
+    Layout(".jsonl", _any_text, read_jsonl),
 )
-"""Layouts by the order in which they are tried."""
+"""Layouts in the order in which they are tried."""
 
 _FIX = (
-    f"write a {METADATA_FILE} with the columns {', '.join(COLUMNS)}, or one of LJSpeech's form (id|text|normalised text, with wavs/), "
+    f"write a {METADATA_FILE} with the columns {', '.join(COLUMNS)}, "
+    "or one of LJSpeech's form (id|text|normalised text, with wavs/), "
     "or name a .jsonl file of text and audio, or take --corpus demo"
 )
 
 
 def read_metadata(corpus: str | os.PathLike[str]) -> Metadata:
-    """Recordings and rejects of a corpus: as many as its table has rows. Whether their files are there is not looked at.
+    """Read the recordings and rejects of a corpus, together as many as its table has rows.
+
+    Whether their files are there is not looked at.
 
     Args:
-        corpus: a folder with ``metadata.csv`` or one ``.jsonl`` file, or the path of such a file; local, or the address of an object store.
+        corpus: a folder with ``metadata.csv`` or one ``.jsonl`` file, or the path of such a file;
+            local, or the address of an object store.
 
     Raises:
         CorpusError: there is no table, or it is of no known layout.
         StorageError: the store cannot be reached.
     """
-    table = _table(StoragePath.of(corpus))
-    text = _text(table)
+    table = _find_table(StoragePath.of(corpus))
+    text = _read_text(table)
     for layout in LAYOUTS:
-        if table.name.lower().endswith(layout.ending) and layout.fits(text):
+        if table.name.lower().endswith(layout.ending) and layout.matches(text):
             return layout.read(table, text)
     raise CorpusError("its name ends neither in .csv nor in .jsonl", where=str(table), fix=_FIX)
 
 
-def _table(corpus: StoragePath) -> StoragePath:
-    """The file that lists the recordings."""
+def _find_table(corpus: StoragePath) -> StoragePath:
+    """Return the file that lists the recordings."""
     if corpus.is_file():
         return corpus
     if (corpus / METADATA_FILE).is_file():
         return corpus / METADATA_FILE
-    found = [
-        file.name
-        for file in corpus.files()
-        if file.name.lower().endswith(".jsonl") and not file.name.startswith(".")
-    ]
-    if len(found) > 1:
+    names = [file.name for file in corpus.files() if _is_jsonl(file.name)]
+    if len(names) > 1:
         raise CorpusError(
-            f"no {METADATA_FILE}, and several .jsonl files ({', '.join(found)})",
+            f"no {METADATA_FILE}, and several .jsonl files ({', '.join(names)})",
             where=str(corpus),
             fix="name one of them",
         )
-    if not found:
+    if not names:
         raise CorpusError(f"no {METADATA_FILE} and no .jsonl file", where=str(corpus), fix=_FIX)
-    return corpus / found[0]
+    return corpus / names[0]
 
 
-def _text(table: StoragePath) -> str:
+def _is_jsonl(name: str) -> bool:
+    return name.lower().endswith(".jsonl") and not name.startswith(".")
+
+
+def _read_text(table: StoragePath) -> str:
     try:
         return table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

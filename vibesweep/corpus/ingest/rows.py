@@ -1,4 +1,4 @@
-"""What the layouts of a corpus share: how a row's values are read, and how rows become recordings and rejects, none of them lost."""
+"""What the layouts of a corpus share: rows become recordings and rejects, and none is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from vibesweep.corpus.recordings import Metadata, Recording
 from vibesweep.corpus.rejects import RecordingError, Reject
@@ -15,20 +16,29 @@ from vibesweep.storage import StoragePath
 
 Row = TypeVar("Row")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NUMBERED = re.compile(r"^SPEAKER\s+")
-_SHOWN = 80  # characters
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NUMBERED_SPEAKER = re.compile(r"^SPEAKER\s+")
+_EXCERPT_LENGTH = 80  # characters
 
 
-def gather(
-    table: StoragePath, rows: Iterable[tuple[int, str, Row]], read: Callable[[Row], Recording]
+@dataclass(frozen=True)
+class TableRow(Generic[Row]):
+    """A row of a table: its line, its id as far as that is known, and what stands there."""
+
+    line: int
+    id: str
+    content: Row
+
+
+def read_rows(
+    table: StoragePath, rows: Iterable[TableRow[Row]], read: Callable[[Row], Recording]
 ) -> Metadata:
-    """Recordings and rejects of a table; as many as it has rows.
+    """Make recordings and rejects of the rows of a table, together as many as there are rows.
 
     Args:
-        table: for the messages.
-        rows: line, the id as far as it is known, and what stands there.
-        read: makes a recording of a row, or raises a ``RecordingError``.
+        table: where the rows stand, for the messages.
+        rows: what to read.
+        read: makes a recording of a row's content, or raises a ``RecordingError``.
 
     Raises:
         CorpusError: there are no rows.
@@ -36,101 +46,120 @@ def gather(
     recordings: list[Recording] = []
     rejects: list[Reject] = []
     lines: dict[str, int] = {}
-    for line, name, row in rows:
+    for row in rows:
         try:
-            recording = read(row)
-            first = lines.setdefault(recording.id, line)
-            if first != line:
-                raise RecordingError(
-                    "duplicate_id", f"{shown(recording.id)}, first in line {first}"
-                )
-            recordings.append(recording)
+            recording = read(row.content)
+            _refuse_duplicate(recording.id, row.line, lines)
         except RecordingError as error:
-            rejects.append(
-                Reject(name, error.where or f"{table}:{line}", error.reason, error.detail)
-            )
+            where = error.where or f"{table}:{row.line}"
+            rejects.append(Reject(row.id, where, error.reason, error.detail))
+        else:
+            recordings.append(recording)
     if not recordings and not rejects:
         raise CorpusError("it has no rows", where=str(table), fix="add one row for each recording")
     return Metadata(tuple(recordings), tuple(rejects))
 
 
-def lines_of(text: str) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, by number from 1. Only a line feed ends one: spoken text may hold any other separator."""
+def _refuse_duplicate(name: str, line: int, lines: dict[str, int]) -> None:
+    """Note the line of an id, unless an earlier line has it."""
+    first = lines.setdefault(name, line)
+    if first != line:
+        raise RecordingError("duplicate_id", f"{excerpt(name)}, first in line {first}")
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers from 1.
+
+    Only a line feed ends a line: spoken text may hold any other separator.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         if line and not line.isspace():
             yield number, line.removesuffix("\r")
 
 
 def parse_json(text: str) -> Any:
-    """What a JSON text says.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is not JSON, nested too deeply to be read, or has half a surrogate pair, which no file could be written with.
+        ValueError: it is not JSON, nested too deeply to be read, or has half a surrogate pair,
+            which cannot be written to any file.
     """
     try:
-        found = json.loads(text)
+        value = json.loads(text)
         if "\\u" in text:
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return found
+    return value
 
 
-def checked_id(name: str) -> str:
-    """An id, if it can be one.
+def parse_id(name: str) -> str:
+    """Return an id, if it can be one.
 
     Raises:
         RecordingError: it is empty or has control characters.
     """
-    if not name or _CONTROL.search(name):
-        raise RecordingError("bad_row", f"id is {shown(name)}")
+    if not name or _CONTROL_CHARACTERS.search(name):
+        raise RecordingError("bad_row", f"id is {excerpt(name)}")
     return name
 
 
-def address(folder: StoragePath, cell: object, column: str) -> str:
-    """The address of a file that a cell names: from the table's folder, an absolute path or a URI.
+def parse_address(folder: StoragePath, cell: object, column: str) -> str:
+    """Return the address of a file that a cell names.
+
+    Args:
+        folder: the table's folder, which relative paths start from.
+        cell: a relative path, an absolute path or a URI.
+        column: for the message.
 
     Raises:
-        RecordingError: it is no text, empty, or has control characters, which a quote that is left open brings in.
+        RecordingError: it is no text, empty, or has control characters, which a quote that is left
+            open brings in.
     """
     name = cell.strip() if isinstance(cell, str) else ""
-    if not name or _CONTROL.search(name):
-        raise RecordingError("bad_row", f"{column} is {shown(cell)}")
+    if not name or _CONTROL_CHARACTERS.search(name):
+        raise RecordingError("bad_row", f"{column} is {excerpt(cell)}")
     return (folder / name).address
 
 
-def count(cell: object, column: str) -> int | None:
-    """A whole number from 1 up, which pandas may have written as ``2.0``; ``None`` for an empty cell.
+def parse_count(cell: object, column: str) -> int | None:
+    """Return a whole number from 1 up, which pandas may have written as ``2.0``.
+
+    An empty cell is ``None``.
 
     Raises:
-        RecordingError: it is none.
+        RecordingError: the cell holds anything else.
     """
-    found = seconds(cell, column)
-    if found is not None and not found.is_integer():
-        raise RecordingError("bad_row", f"{column} is {shown(cell)}")
-    return None if found is None else int(found)
+    number = parse_seconds(cell, column)
+    if number is None:
+        return None
+    if not number.is_integer():
+        raise RecordingError("bad_row", f"{column} is {excerpt(cell)}")
+    return int(number)
 
 
-def seconds(cell: object, column: str) -> float | None:
-    """A number above 0; ``None`` for an empty cell.
+def parse_seconds(cell: object, column: str) -> float | None:
+    """Return a number above 0; ``None`` for an empty cell.
 
     Raises:
-        RecordingError: it is none.
+        RecordingError: the cell holds anything else.
     """
     text = "" if cell is None else str(cell).strip()
     if not text:
         return None
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise RecordingError("bad_row", f"{column} is {shown(cell)}")
-    return found
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise RecordingError("bad_row", f"{column} is {excerpt(cell)}")
+    return number
 
 
-def people(pairs: Iterable[tuple[str, str]], cell: object) -> tuple[tuple[str, str], ...]:
-    """(tag, person) pairs, the tags as turns have them: in capitals, ``Speaker 1`` as ``SPEAKER_1``.
+def parse_speakers(pairs: Iterable[tuple[str, str]], cell: object) -> tuple[tuple[str, str], ...]:
+    """Return (tag, person) pairs, the tags in capitals as turns have them.
+
+    ``Speaker 1`` becomes ``SPEAKER_1``.
 
     Args:
         pairs: as the table has them.
@@ -139,15 +168,21 @@ def people(pairs: Iterable[tuple[str, str]], cell: object) -> tuple[tuple[str, s
     Raises:
         RecordingError: a tag or a person is empty, or a tag is there twice.
     """
-    found = tuple(
-        (_NUMBERED.sub("SPEAKER_", tag.strip().upper()), person.strip()) for tag, person in pairs
-    )
-    if len(dict(found)) < len(found) or not all(tag and person for tag, person in found):
-        raise RecordingError("bad_row", f"speakers is {shown(cell)}, not one person for each tag")
-    return found
+    speakers = tuple((_parse_tag(tag), person.strip()) for tag, person in pairs)
+    tags = {tag for tag, _ in speakers}
+    is_complete = all(tag and person for tag, person in speakers)
+    if len(tags) < len(speakers) or not is_complete:
+        raise RecordingError("bad_row", f"speakers is {excerpt(cell)}, not one person for each tag")
+    return speakers
 
 
-def shown(value: object) -> str:
-    """A value as a message shows it: a quote left open can make a cell of half a file."""
-    text = repr(value) if not isinstance(value, str) else repr(value[:_SHOWN])
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _parse_tag(tag: str) -> str:
+    return _NUMBERED_SPEAKER.sub("SPEAKER_", tag.strip().upper())
+
+
+def excerpt(value: object) -> str:
+    """Show the beginning of a value: a quote left open can make a cell of half a file."""
+    text = repr(value[:_EXCERPT_LENGTH]) if isinstance(value, str) else repr(value)
+    if len(text) <= _EXCERPT_LENGTH:
+        return text
+    return f"{text[:_EXCERPT_LENGTH]}..."

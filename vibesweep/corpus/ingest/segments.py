@@ -16,40 +16,38 @@ SEGMENTS_FILE = "segments.json"
 
 
 def read_segments(file: StoragePath) -> Mapping[str, Any]:
-    """What the file says for each id, not yet checked; nothing where there is none.
+    """Read the entries of all ids, not yet checked; none where there is no file.
 
     Raises:
-        CorpusError: it cannot be read, or is not a JSON object.
+        CorpusError: the file cannot be read, or is not a JSON object.
     """
     if not file.is_file():
         return {}
     try:
-        segments = parse_json(file.read_bytes().decode("utf-8-sig"))
+        entries = parse_json(file.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"it is not JSON ({error})",
             where=str(file),
             fix="mend it, or remove it to have times estimated",
         ) from error
-    if not isinstance(segments, dict):
+    if not isinstance(entries, dict):
         raise CorpusError(
             "it is not an object of ids",
             where=str(file),
             fix='write {"id": [{"speaker", "start", "end"}, ...]}',
         )
-    return segments
+    return entries
 
 
 def parse_segments(entries: Any, *, where: str) -> tuple[Segment, ...]:
-    """Segments of one recording.
+    """Make segments of one recording's entries.
 
     Raises:
         RecordingError: an entry lacks something, or ends before it begins.
     """
     try:
-        segments = tuple(
-            Segment(str(e["speaker"]).upper(), float(e["start"]), float(e["end"])) for e in entries
-        )
+        segments = tuple(_parse_segment(entry) for entry in entries)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordingError(
             "bad_segments", f"{type(error).__name__}: {error}", where=where
@@ -60,3 +58,8 @@ def parse_segments(entries: Any, *, where: str) -> tuple[Segment, ...]:
                 "bad_segments", f"from {segment.start_s} to {segment.end_s} s", where=where
             )
     return segments
+
+
+def _parse_segment(entry: Any) -> Segment:
+    tag = str(entry["speaker"]).upper()
+    return Segment(tag, float(entry["start"]), float(entry["end"]))

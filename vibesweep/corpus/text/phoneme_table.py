@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.errors import ModelError
@@ -18,21 +18,22 @@ SPECIALS = ("<pad>", "<bos>", "<speech>", "<patch>", *(f"<spk{i}>" for i in rang
 
 @dataclass(frozen=True)
 class PhonemeTable:
-    """Ids of symbols: the specials first, then the symbols in order."""
+    """The ids of symbols: the special ids first, then the symbols in order."""
 
     symbols: tuple[str, ...]
 
     @classmethod
     def fit(cls, texts: Iterable[Iterable[str]]) -> PhonemeTable:
-        """A table of all symbols in the texts."""
-        return cls(tuple(sorted({symbol for text in texts for symbol in text})))
+        """Make a table of all symbols in the texts."""
+        symbols = {symbol for text in texts for symbol in text}
+        return cls(tuple(sorted(symbols)))
 
     def __len__(self) -> int:
-        """Ids in use, the specials included."""
+        """Return how many ids are in use, the special ids included."""
         return len(SPECIALS) + len(self.symbols)
 
     def encode(self, symbols: Iterable[str]) -> list[int]:
-        """Ids of symbols.
+        """Return the ids of symbols.
 
         Raises:
             ModelError: some are not in the table.
@@ -49,39 +50,40 @@ class PhonemeTable:
         return [self._ids[symbol] for symbol in symbols]
 
     def encode_known(self, symbols: Iterable[str]) -> list[int]:
-        """Ids of the symbols that are in the table; what is not was counted when the shards were looked at."""
+        """Return the ids of the symbols that are in the table.
+
+        The others were counted when the shards were checked.
+        """
         return [self._ids[symbol] for symbol in symbols if symbol in self._ids]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Symbols of ids, specials by their names."""
-        return [(*SPECIALS, *self.symbols)[i] for i in ids]
+        """Return the symbols of ids; special ids by their names."""
+        names = (*SPECIALS, *self.symbols)
+        return [names[i] for i in ids]
 
     def missing(self, symbols: Iterable[str]) -> Counter[str]:
-        """Symbols that are not in the table, counted."""
+        """Count the symbols that are not in the table."""
         return Counter(symbol for symbol in symbols if symbol not in self._ids)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object of the table."""
         return {"specials": list(SPECIALS), "symbols": list(self.symbols)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> PhonemeTable:
-        """The table of such an object.
+        """Read a table from such an object.
 
         Raises:
             ModelError: it is not one, or its special ids are others than ours.
         """
-        symbols, specials = found.get("symbols"), found.get("specials")
-        if (
-            not isinstance(symbols, list)
-            or not all(isinstance(s, str) for s in symbols)
-            or len(set(symbols)) != len(symbols)
-        ):
+        symbols = found.get("symbols")
+        if not _are_different_strings(symbols):
             raise ModelError(
                 "symbols is not a list of different strings",
                 where="phoneme table",
                 fix="take an intact base",
             )
+        specials = found.get("specials")
         if specials != list(SPECIALS):
             raise ModelError(
                 f"special symbols {specials}",
@@ -93,3 +95,11 @@ class PhonemeTable:
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
         return {symbol: i for i, symbol in enumerate(self.symbols, len(SPECIALS))}
+
+
+def _are_different_strings(symbols: object) -> TypeGuard[list[str]]:
+    if not isinstance(symbols, list):
+        return False
+    if not all(isinstance(symbol, str) for symbol in symbols):
+        return False
+    return len(set(symbols)) == len(symbols)

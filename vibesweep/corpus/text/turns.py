@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import regex
 
@@ -13,18 +13,21 @@ from vibesweep.storage import StoragePath
 
 SEGMENTS_TOLERANCE_S = 0.05  # rounding in hand-made tables
 
-# Inside a line a tag opens a turn only where a sentence has ended: "ask Speaker 1: he knows" is one sentence.
+# Inside a line a tag opens a turn only where a sentence has ended: "ask Speaker 1: he knows" is one
+# sentence.
 _OPENS = r"(?:^|(?<=[.?!…。？！][\"'”’」』)\]）]*)\s*)"
 _BRACKETED = r"\[\s*(?P<tag>[\w-]+)\s*\]\s*[:：]?"
 _NUMBERED = r"(?i:speaker)[ \t]*(?P<number>[0-9]{1,4}|[A-Za-z])\s*[:：]"
 _TAG = regex.compile(rf"{_OPENS}(?:{_BRACKETED}|{_NUMBERED})\s*")
+_LISTED_TAGS = 8  # in an error
 
 
 def read_turns(recording: Recording) -> tuple[Turn, ...]:
-    """The turns of a recording, from its text file or from the words that the table holds.
+    """Read the turns of a recording, from its text file or from the words that the table holds.
 
     Raises:
-        RecordingError: the file is missing, unreadable or empty, or its tags do not fit the row or the segments.
+        RecordingError: the file is missing, unreadable or empty, or its tags do not fit the row or
+            the segments.
     """
     where = recording.text or recording.id
     text = recording.words if recording.words is not None else _read(recording.text)
@@ -37,38 +40,46 @@ def read_turns(recording: Recording) -> tuple[Turn, ...]:
 
 
 def parse_turns(text: str) -> tuple[Turn, ...]:
-    """Turns from ``[SPEAKER_A] words`` or ``Speaker 1: words``, one to a line or several.
+    """Find turns of ``[SPEAKER_A] words`` or ``Speaker 1: words``, one on a line or several.
 
-    A line without a tag goes on with the turn before it, or is SPEAKER_A's. ``Speaker 1`` becomes ``SPEAKER_1``.
+    A line without a tag continues the turn before it, or is SPEAKER_A's. ``Speaker 1`` becomes
+    ``SPEAKER_1``.
     """
     turns: list[Turn] = []
-    for line in filter(
-        None, map(str.strip, text.replace("\ufeff", "").replace("\0", "").splitlines())
-    ):
-        for tag, words in _cut(line):
-            if tag:
-                turns.append(Turn(tag, words))
-            elif turns:
-                turns[-1] = Turn(turns[-1].tag, f"{turns[-1].text} {words}".strip())
-            else:
-                turns.append(Turn(DEFAULT_TAG, words))
+    for tag, words in _tagged_words(text):
+        if tag:
+            turns.append(Turn(tag, words))
+        elif turns:
+            last = turns.pop()
+            turns.append(Turn(last.tag, f"{last.text} {words}".strip()))
+        else:
+            turns.append(Turn(DEFAULT_TAG, words))
     return tuple(turn for turn in turns if turn.text)
 
 
-def _cut(line: str) -> list[tuple[str, str]]:
-    """(tag, words) of a line; the tag of what stands before the first is empty."""
-    found = list(_TAG.finditer(line))
-    ends = [match.start() for match in found[1:]] + [len(line)]
-    parts = [
-        (_tag(match), line[match.end() : end].strip())
-        for match, end in zip(found, ends, strict=False)
-    ]
-    before = line[: found[0].start()].strip() if found else line
-    return [("", before), *parts] if before else parts
+def _tagged_words(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (tag, words) line by line; the tag is empty where words have none."""
+    clean = text.replace("\ufeff", "").replace("\0", "")
+    for line in clean.splitlines():
+        line = line.strip()
+        if line:
+            yield from _split_line(line)
+
+
+def _split_line(line: str) -> Iterator[tuple[str, str]]:
+    """Yield (tag, words) of a line; the tag of words before the first tag is empty."""
+    tags = list(_TAG.finditer(line))
+    starts = [match.start() for match in tags] + [len(line)]
+    before = line[: starts[0]].strip()
+    if before:
+        yield "", before
+    for match, end in zip(tags, starts[1:], strict=True):
+        yield _tag(match), line[match.end() : end].strip()
 
 
 def _tag(match: regex.Match[str]) -> str:
-    return (match["tag"] or f"SPEAKER_{match['number']}").upper()
+    tag = match["tag"] or f"SPEAKER_{match['number']}"
+    return str(tag).upper()
 
 
 def _read(address: str) -> str:
@@ -85,35 +96,40 @@ def _read(address: str) -> str:
             "missing_text", error.strerror or "no such file", where=address
         ) from error
     except (OSError, StorageError, ValueError) as error:  # ValueError: a NUL in the address
-        detail = getattr(error, "strerror", None) or " ".join(str(error).split())
+        one_line = " ".join(str(error).split())
+        detail = getattr(error, "strerror", None) or one_line
         raise RecordingError("unreadable_text", detail, where=address) from error
 
 
 def _check_speakers(recording: Recording, turns: Sequence[Turn], where: str) -> None:
     tags = list(dict.fromkeys(turn.tag for turn in turns))
-    said = recording.num_speakers
-    if len(tags) > MAX_SPEAKERS or said not in (None, len(tags)):
-        told = "" if said is None else f", num_speakers is {said}"
-        listed = ", ".join(tags[:8])
-        raise RecordingError(
-            "speaker_count",
-            f"{len(tags)} in the text ({listed}){told}, limit {MAX_SPEAKERS}",
-            where=where,
-        )
+    expected = recording.num_speakers
+    if len(tags) <= MAX_SPEAKERS and expected in (None, len(tags)):
+        return
+    listed = ", ".join(tags[:_LISTED_TAGS])
+    told = "" if expected is None else f", num_speakers is {expected}"
+    raise RecordingError(
+        "speaker_count",
+        f"{len(tags)} in the text ({listed}){told}, limit {MAX_SPEAKERS}",
+        where=where,
+    )
 
 
 def _check_segments(recording: Recording, turns: Sequence[Turn]) -> None:
+    """Compare the segments, where there are any, with the turns and the duration."""
     if not recording.segments:
         return
-    spoken, timed = [turn.tag for turn in turns], [segment.tag for segment in recording.segments]
-    if spoken != timed:
+    of_turns = [turn.tag for turn in turns]
+    of_segments = [segment.tag for segment in recording.segments]
+    if of_turns != of_segments:
         raise RecordingError(
             "bad_segments",
-            f"turns are {' '.join(spoken)}, segments {' '.join(timed)}",
+            f"turns are {' '.join(of_turns)}, segments {' '.join(of_segments)}",
             where=recording.id,
         )
+    duration_s = recording.duration_s
     last_s = max(segment.end_s for segment in recording.segments)
-    if recording.duration_s is not None and last_s > recording.duration_s + SEGMENTS_TOLERANCE_S:
+    if duration_s is not None and last_s > duration_s + SEGMENTS_TOLERANCE_S:
         raise RecordingError(
-            "bad_segments", f"ends at {last_s} s of {recording.duration_s} s", where=recording.id
+            "bad_segments", f"ends at {last_s} s of {duration_s} s", where=recording.id
         )

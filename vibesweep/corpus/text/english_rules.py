@@ -1,0 +1,277 @@
+"""English numbers, signs and abbreviations: what wetext's grammar is given, and rewrites around it.
+
+The grammar gets these wrong: ``1,234`` (a year), ``1000`` (ten hundred), ``1990s`` (seconds),
+``100m`` (minutes), ``May 3`` (May three), ``No. 7`` (a pause), ``555-1234`` (a range).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import regex
+
+from vibesweep.corpus.text.normalization_rules import (
+    NormalizationRules,
+    compile_rewrites,
+    without_commas,
+)
+
+_MONTHS = (
+    "January|February|March|April|May|June|July|August|September|October|November|December"
+    "|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+)
+_UNITS = (
+    "km/h|k?m[²³]|k?m|cm|mm|kg|mg|g|lbs?|oz|ft|yds?|mi|mph|min|sec|hrs?|[GMTk]B|[kMG]?Hz|kW|ml|l"
+)
+_AMOUNT = r"\d+(?:\.\d+)?"
+
+# Characters of a number and what hangs on it. No quotes and brackets: wetext escapes or refuses
+# them.
+_JOINED = r"\p{L}\p{N}$€£¥%°'@_/+.,:&-"
+_DIGITS = rf"(?<![{_JOINED}])[{_JOINED}]*[\d½¼¾](?:[{_JOINED}]*[\p{{L}}\p{{N}}%°])?%?"
+_WORD_AFTER = rf"(?:{_UNITS}|{_MONTHS}|[AaPp][Mm]|[mb]illion|trillion|thousand)(?!\w)"
+_NUMBER = regex.compile(rf"(?:\b(?:{_MONTHS})\s+)?{_DIGITS}(?:\s+(?:{_DIGITS}|{_WORD_AFTER}))*")
+
+_ABBREVIATIONS = {
+    "etc": "et cetera",
+    "Jr": "Junior",
+    "Sr": "Senior",
+    "Inc": "Incorporated",
+    "Co": "Company",
+    "Ltd": "Limited",
+    "Ave": "Avenue",
+    "Blvd": "Boulevard",
+    "Rd": "Road",
+    "Dept": "Department",
+    "vs": "versus",
+    "Prof": "Professor",
+    "approx": "approximately",
+    "Gen": "General",
+    "Col": "Colonel",
+    "Capt": "Captain",
+    "Rev": "Reverend",
+    "cf": "compare",
+}
+_SHORT = "|".join(_ABBREVIATIONS)
+_NEVER_LAST = "vs|cf|Prof|Gen|Col|Capt|Rev|approx|St"  # of a sentence
+
+_ADDRESS_SIGNS = {
+    ".": "dot",
+    "/": "slash",
+    "@": "at",
+    ":": "colon",
+    "-": "dash",
+    "_": "underscore",
+    "?": "question mark",
+    "=": "equals",
+    "&": "and",
+    "#": "hash",
+    "%": "percent",
+    "~": "tilde",
+    "+": "plus",
+}
+_DIGIT_NAMES = {
+    "0": "zero",
+    "1": "one",
+    "2": "two",
+    "3": "three",
+    "4": "four",
+    "5": "five",
+    "6": "six",
+    "7": "seven",
+    "8": "eight",
+    "9": "nine",
+    "+": "plus",
+}
+_ORDINAL_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
+def _upper(match: Any) -> str:
+    return str(match[0]).upper()
+
+
+def _sign_name(match: Any) -> str:
+    return f" {_ADDRESS_SIGNS.get(match[0], '')} "
+
+
+def _address(match: Any) -> str:
+    """Read a web or mail address, sign by sign."""
+    with_letters = regex.sub(r"\b(https?|www)\b", _upper, match[0])
+    with_names = regex.sub(r"[^\p{L}\p{N}]", _sign_name, with_letters)
+    return " ".join(with_names.split())
+
+
+def _telephone(match: Any) -> str:
+    """Read a telephone number, digit by digit."""
+    return " ".join(_DIGIT_NAMES[char] for char in match[0] if char in _DIGIT_NAMES)
+
+
+def _initials(match: Any) -> str:
+    """Read U.S.A. letter by letter; eSpeak would say a lone A as uh."""
+    letters = match[0].replace(".", "")
+    return " ".join("ay" if letter == "A" else letter for letter in letters)
+
+
+def _half_of_day(match: Any) -> str:
+    return f"{match[1].upper()}M"
+
+
+def _abbreviation(match: Any) -> str:
+    return _ABBREVIATIONS[match[1]]
+
+
+def _money(match: Any) -> str:
+    """Say five dollars and fifty cents; the grammar would say five point five dollars."""
+    whole = f"{match['sign']}{match['whole']}"
+    cents = int(match["part"])
+    if not cents:
+        return whole
+    singular, plural = ("penny", "pence") if match["sign"] == "£" else ("cent", "cents")
+    small = f"{cents} {singular if cents == 1 else plural}"
+    return small if match["whole"] == "0" else f"{whole} and {small}"
+
+
+def _thousand(match: Any) -> str:
+    """Write 1,234 as 1 thousand 234; without its comma the grammar takes it for a year."""
+    rest = int(match[2]) or ""
+    return f"{match[1]} thousand {rest}".rstrip()
+
+
+def _day_of_may(match: Any) -> str:
+    """Write May 3 as May 3rd; the grammar knows a bare day in all other months."""
+    day = int(match[1])
+    ending = "th" if 10 < day < 20 else _ORDINAL_ENDINGS.get(day % 10, "th")
+    return f"May {day}{ending}"
+
+
+def _spoken_points(match: Any) -> str:
+    """Write 2.0.1 as 2 point 0 point 1."""
+    return str(match[0]).replace(".", " point ")
+
+
+def _power(match: Any) -> str:
+    return " squared" if match[1] == "²" else " cubed"
+
+
+_ADDRESSES = compile_rewrites(
+    (
+        r"(?:https?://|www\.)\S*[\w/]|[\w.+-]+@\w[\w.-]*\.\w+"
+        r"|\b(?:[\w-]+\.)+(?:com|org|net|edu|gov|io|ai|co\.uk)\b(?:/\S*[\w/])?",
+        _address,
+    ),
+    (
+        r"\+\d[\d ()-]{6,}\d|(?<!\d)\(?\d{3}\)?[ -]\d{3}[ -]\d{4}(?!\d)"
+        r"|(?<![\d-])\d{3}-\d{4}(?![\d-])",
+        _telephone,
+    ),
+)
+
+_NAME_BEFORE = (
+    r"(?<=\b(?!(?:At|In|On|The|To|From|Near|By|And|For|With|Mount|Fort|Of)\b)\p{Lu}\p{Ll}+\s)"
+)
+_SHORT_WORDS = compile_rewrites(
+    # a dot that ends the sentence as well is one dot more
+    (
+        rf"\b({_SHORT}|St|[ap]\.\s?m)\.(?=[\"”')\]]*(?:\s*$|\s+\p{{Lu}}))"
+        rf"(?<!\b(?:{_NEVER_LAST})\.)",
+        r"\1..",
+    ),
+    (r"\b((?:\p{Lu}\.){2,})(?=[\"”')\]]*\s*$)", r"\1."),
+    (r"\b(?:\p{Lu}\.){2,}", _initials),
+    (r"\b([ap])\.\s?m\.", _half_of_day),
+    (r"\be\.\s?g\.", "for example"),
+    (r"\bi\.\s?e\.", "that is"),
+    (rf"\b({_SHORT})\.", _abbreviation),
+    (rf"{_NAME_BEFORE}St\.(?=\s*$|\s+\p{{Lu}})", "Street."),
+    (rf"{_NAME_BEFORE}St\.", "Street"),
+    (r"\bSt\.(?=\s+\p{L})", "Saint"),
+    (r"\bMt\.(?=\s+\p{Lu})", "Mount"),
+    (r"\b(Mrs?|Ms|Dr)\.(?=\s)", r"\1"),
+    (r"\bNos?\.\s*(?=\d)|#(?=\d)|№\s*", "number "),
+    (rf"\b({_MONTHS})\.(?=\s+\d)", r"\1"),
+    (rf"(\d\s?(?:{_UNITS}|in))\.(?=\s+\p{{Ll}})", r"\1"),
+)
+
+_DATES = compile_rewrites(
+    (rf"\b(?:the\s+)?(\d{{1,2}})(?:st|nd|rd|th)?\s+({_MONTHS})\b", r"\2 \1"),
+    (r"\bMay\s+(\d\d?)(?:st|nd|rd|th)?(?![\d:%]|\.\d)", _day_of_may),
+)
+
+_RANGES_AND_THOUSANDS = compile_rewrites(
+    (r"([$€£])(\d[\d.,]*)\s?[-–]\s?(\d)", r"\2 to \1\3"),
+    (
+        r"(?<![-–\p{L}\d.,:/])(\d(?:[\d,.:]*\d)?%?)(?:[-–]|\s–\s)([$€£]?\d(?:[\d,.:]*\d)?)"
+        r"(?![-–\d/])",
+        r"\1 to \2",
+    ),
+    (
+        rf"(?<![\d.,$€£¥])(\d),(\d{{3}})(?![\d\w%°]|[,.]\d|\s?%|\s(?:{_UNITS})\b)",
+        _thousand,
+    ),
+    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", without_commas),
+    (
+        r"(?P<sign>[$€£])(?P<whole>\d+)\.(?P<part>\d\d)"
+        r"(?![\d\w]|\s?(?:thousand|[mb]illion|trillion))",
+        _money,
+    ),
+)
+
+_YEARS = compile_rewrites(
+    (r"\b(1[1-9])00'?s\b", r"\1 hundreds"),
+    (r"\b2000'?s\b", "2 thousands"),
+    (r"\b(1\d|20)([1-9]0)'?s\b", r"\1 '\2s"),
+    (r"(?<![\d.,:/-])'?([2-9]0)'s\b", r"'\1s"),
+    (
+        rf"(?<![\d.,:/$€£¥#-])100([1-9])(?![\d\w%]|['.,:/-]\d|\s(?:{_UNITS})\b)",
+        r"1 thousand \1",
+    ),
+    (
+        rf"(?<![\d.,:/$€£¥#-])(1\d)0([1-9])(?![\d\w%]|['.,:/-]\d|\s(?:{_UNITS})\b)",
+        r"\1 oh \2",
+    ),
+)
+
+_SIGNS = compile_rewrites(
+    (r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){2,}(?!\.?\d)", _spoken_points),
+    (r"(?<=\p{L}\d+)\.(?=\d)", " point "),
+    (r"\b24/7\b", "24 7"),
+    (r"(\d)'\s?(\d\d?)(?:\"|”|'')", r"\1 foot \2"),
+    (r"(?<![\d.,$€£])(\d[\d.,]*)\s?m(?![\w²³.'])", r"\1 meters"),
+    (r"(\d)([½¼¾])", r"\1 \2"),
+    (r"(\d)\+(?![\w+])", r"\1 plus"),
+    (r"[~≈]\s?(?=[$€£]?\d)", "about "),
+    (r"(\d)\s?¢", r"\1 cents"),
+    (rf"({_AMOUNT})\s?([$€£])", r"\2\1"),
+    (rf"₹\s?({_AMOUNT})", r"\1 rupees"),
+    (r"(\d)\s?×\s?(?=\d)", r"\1 times "),
+    (r"(\d)\s?÷\s?(?=\d)", r"\1 divided by "),
+    (r"(\d)\^(?=-?\d)", r"\1 to the power of "),
+    (r"(?<=\d|(?<!\d\s?)\b[A-Za-z])([²³])", _power),
+    (r"§\s?", "section "),
+)
+
+_BEFORE = (
+    *compile_rewrites((r"’", "'")),
+    *_ADDRESSES,
+    *_SHORT_WORDS,
+    *_DATES,
+    *_RANGES_AND_THOUSANDS,
+    *_YEARS,
+    *_SIGNS,
+)
+
+_AFTER = compile_rewrites(
+    (r"\bten hundred\b", "one thousand"),
+    (
+        r"(?<!(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen|ty|hundred) )"
+        r"\bthousand\b",
+        "one thousand",
+    ),
+)
+
+_NEEDED = regex.compile(
+    rf"[\d½¼¾#№@§²³≈]|\b(?:Mrs?|Ms|Dr|St|Mt|i\.\s?e|e\.\s?g|{_SHORT})\.|\p{{Lu}}\.\s?\p{{Lu}}\."
+    r"|www\.|://|\w\.(?:com|org|net|edu|gov|io|ai)\b"
+)
+
+ENGLISH = NormalizationRules("en", _NEEDED, _BEFORE, _NUMBER, _AFTER)
