@@ -1,11 +1,14 @@
 """Small things that tests share: shards of made-up mels, and a base of a few thousand weights.
 
-No Ray and no speech; each takes milliseconds.
+No ray, no speech, milliseconds.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +17,20 @@ import pyarrow.parquet as pq
 import torch
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.shards.manifest import Manifest, ShardFile, write_manifest
-from vibesweep.corpus.shards.schema import ROW_SCHEMA, Clip, ClipTurn
+from vibesweep.corpus.shards.manifest import EncoderRecord, Manifest, ShardFile, write_manifest
+from vibesweep.corpus.shards.schema import Clip, ClipTurn, Columns, row_schema
 from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.models.bundle import save_bundle
-from vibesweep.models.mel.model import MelModel, MelShape
+from vibesweep.models.mel.encoder import COLUMNS, MEL, PHONEMES, MelEncoder
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.shape import MelShape
+from vibesweep.models.registry import ModelRef
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
-MEL = MelSettings()
+MEL_SETTINGS = MelSettings()
+ENCODER = MelEncoder(MEL_SETTINGS, "en-us")
 SYMBOLS = tuple("abcdefg ")
 SHAPE = MelShape(
     hidden_size=32,
@@ -37,112 +44,137 @@ SHAPE = MelShape(
 )
 
 
-def rows(count: int, seed: int = 0) -> list[Clip]:
+def clips(count: int, seed: int = 0) -> list[Clip]:
     """Make clips of two people each, about two seconds long.
 
-    Their mels are smooth noise that depends on the phonemes.
+    The mels are smooth noise that depends on the phonemes.
     """
     rng = np.random.default_rng(seed)
-    return [_row(number, rng) for number in range(count)]
+    return [_clip(number, rng) for number in range(count)]
 
 
-def _row(number: int, rng: np.random.Generator) -> Clip:
+def _clip(number: int, rng: np.random.Generator) -> Clip:
     frames = int(rng.integers(90, 260))
-    phonemes = [tuple(rng.choice(SYMBOLS, int(rng.integers(4, 12)))) for _ in range(2)]
-    tone = np.array([sum(map(ord, part)) % 7 for part in phonemes], dtype=np.float32)
+    symbols = [tuple(rng.choice(SYMBOLS, int(rng.integers(4, 12)))) for _ in range(2)]
+    tone = np.array([sum(map(ord, part)) % 7 for part in symbols], dtype=np.float32)
     level = np.repeat(tone, [frames // 2, frames - frames // 2])[:, None]
-    noise = rng.normal(0, 0.3, (frames, MEL.n_mels))
-    mel = (level * np.linspace(-1, 0, MEL.n_mels) + noise).astype(np.float16)
+    n_mels = MEL_SETTINGS.n_mels
+    mel = level * np.linspace(-1, 0, n_mels) + rng.normal(0, 0.3, (frames, n_mels))
     seconds = frames / 75
-    turns = (
-        _turn("A", f"p{number % 3}", phonemes[0], 0, seconds / 2),
-        _turn("B", f"q{number % 2}", phonemes[1], seconds / 2, seconds),
+    people = (f"p{number % 3}", f"q{number % 2}")
+    turns = []
+    for half, (tag, person, part) in enumerate(zip("AB", people, symbols, strict=True)):
+        turns.append(
+            ClipTurn(
+                tag=f"SPEAKER_{tag}",
+                speaker=person,
+                language="en",
+                text="words",
+                start_s=half * seconds / 2,
+                end_s=(half + 1) * seconds / 2,
+                timed=True,
+                columns={PHONEMES: list(part)},
+            )
+        )
+    return Clip(
+        id=f"clip{number:03d}",
+        split="val" if number % 5 == 4 else "train",
+        duration_s=seconds,
+        patches=frames // 10,
+        tokens=sum(len(part) + 1 for part in symbols),
+        turns=tuple(turns),
+        columns={MEL: mel.astype(np.float16).reshape(-1)},
     )
-    split = "val" if number % 5 == 4 else "train"
-    return Clip(f"clip{number:03d}", split, seconds, mel, turns)
 
 
-def _turn(
-    tag: str, person: str, phonemes: tuple[str, ...], start_s: float, end_s: float
-) -> ClipTurn:
-    return ClipTurn(f"SPEAKER_{tag}", person, "en", "words", phonemes, start_s, end_s, True)
+def mel_of(clip: Clip) -> npt.NDArray[np.float16]:
+    """The log-mel of a clip [T, M]."""
+    mel: npt.NDArray[np.float16] = clip.columns[MEL].reshape(-1, MEL_SETTINGS.n_mels)
+    return mel
 
 
 def write_shards(folder: Path, count: int = 30) -> Path:
-    """Write clips of :func:`rows` as a folder of shards."""
-    folder.mkdir(parents=True)
-    clips = rows(count)
-    files = []
-    for split in ("train", "val"):
-        part = [row for row in clips if row.split == split]
-        name = f"{split}-00000.parquet"
-        table = pa.Table.from_pylist([as_dict(row) for row in part], schema=ROW_SCHEMA)
-        pq.write_table(table, folder / name)
-        files.append(ShardFile(name, split, len(part), sum(len(row.mel) for row in part)))
+    """Write such clips as a folder of shards."""
+    files = write_clips(folder, clips(count), COLUMNS)
     write_manifest(folder, manifest(*files))
     return folder
 
 
+def write_clips(folder: Path, made: Sequence[Clip], columns: Columns) -> list[ShardFile]:
+    """Write clips as one Parquet file a split."""
+    folder.mkdir(parents=True)
+    files = []
+    for split in ("train", "val"):
+        part = [clip for clip in made if clip.split == split]
+        name = f"{split}-00000.parquet"
+        rows = [plain_row(clip) for clip in part]
+        pq.write_table(pa.Table.from_pylist(rows, schema=row_schema(columns)), folder / name)
+        files.append(ShardFile(name, split, len(part), sum(clip.duration_s for clip in part)))
+    return files
+
+
+def plain_row(clip: Clip) -> dict[str, Any]:
+    """A clip as Parquet takes it."""
+    turns = []
+    for turn in clip.turns:
+        facts = dataclasses.asdict(turn)
+        turns.append(facts | facts.pop("columns"))
+    row = {
+        "id": clip.id,
+        "split": clip.split,
+        "duration_s": clip.duration_s,
+        "patches": clip.patches,
+        "tokens": clip.tokens,
+        "turns": turns,
+        "voice_prompts": [],
+    }
+    arrays = {name: value.tobytes() for name, value in clip.columns.items()}
+    return row | arrays
+
+
 def manifest(*files: ShardFile) -> Manifest:
-    """Make the manifest of such shards."""
-    nothing: dict[str, int] = {}
-    flat = (0.0,) * MEL.n_mels
+    """The manifest of such shards."""
+    encoder = EncoderRecord(
+        family=ENCODER.family,
+        name=ENCODER.name,
+        fingerprint=ENCODER.fingerprint,
+        summary=ENCODER.summary,
+        settings=ENCODER.settings,
+        picture=ENCODER.picture,
+        counts={"symbols": dict.fromkeys(SYMBOLS, 1), "unknown_characters": {"SNOWMAN": 1}},
+    )
     return Manifest(
         signature="tiny",
-        mel=MEL,
-        language="en-us",
-        mel_mean=flat,
-        mel_std=flat,
-        patch_statistics="patches.safetensors",
         clips={file.split: file.rows for file in files},
-        hours={file.split: file.frames / 75 / 3_600 for file in files},
+        hours={file.split: file.seconds / 3_600 for file in files},
         speakers={"p0": 1},
         languages={"en": 1},
-        symbols=dict.fromkeys(SYMBOLS, 1),
-        rejects=nothing,
-        warnings=nothing,
-        unknown_characters={"SNOWMAN": 1},
+        rejects={},
+        warnings={},
         shards=files,
+        encoder=encoder,
     )
-
-
-def as_dict(row: Clip) -> dict[str, object]:
-    """Make the row of a Parquet table."""
-    turns = [{**vars(turn), "phonemes": list(turn.phonemes)} for turn in row.turns]
-    return {
-        "id": row.id,
-        "split": row.split,
-        "duration_s": row.duration_s,
-        "frames": len(row.mel),
-        "mel": row.mel.tobytes(),
-        "turns": turns,
-    }
-
-
-def _patches(base: MelModel, row: Clip) -> npt.NDArray[np.float32]:
-    mel = torch.from_numpy(row.mel.astype(np.float32))
-    patches: npt.NDArray[np.float32] = base.codec.patches(mel).numpy()
-    return patches
 
 
 def model(shape: MelShape = SHAPE, seed: int = 0) -> MelModel:
     """Make a base with fresh weights, its codec fitted on such clips, and no layer silent."""
     torch.manual_seed(seed)
-    base = MelModel(shape, PhonemeTable.fit([SYMBOLS]), MEL)
-    patches = np.concatenate([_patches(base, row) for row in rows(12)])
-    base.codec.fit(Moments.of(patches, pairs=True))
-    for part in base.head.parameters():  # adaLN-zero would hide the conditions from every test
+    made = MelModel(shape, PhonemeTable.fit([SYMBOLS]), MEL_SETTINGS)
+    patches = [
+        made.codec.patches(torch.from_numpy(mel_of(c).astype(np.float32))) for c in clips(12)
+    ]
+    made.codec.fit(Moments.of(torch.cat(patches).numpy(), pairs=True))
+    for part in made.head.parameters():  # adaLN-zero would hide the conditions from every test
         if not part.any():
             torch.nn.init.normal_(part, std=0.1)
-    base.requires_grad_(False)
-    return base.eval()
+    made.requires_grad_(False)
+    return made.eval()
 
 
 def write_base(folder: Path, shape: MelShape = SHAPE) -> Path:
     """Save such a base as a bundle."""
     base = model(shape)
-    clips = [base.encode(row) for row in rows(12)]
-    save_bundle(base, base.voice_prompts(clips), folder)
+    save_bundle(base, base.voice_prompts([base.encode(clip) for clip in clips(12)]), folder)
     return folder
 
 
@@ -150,4 +182,4 @@ def open_context(folder: Path) -> WorkerContext:
     """Open a worker's context over such a base and such shards."""
     base = write_base(folder / "base")
     shards = write_shards(folder / "shards")
-    return WorkerContext.open(str(base), shards, World())
+    return WorkerContext.open(ModelRef.parse(str(base)), shards, World())

@@ -1,18 +1,22 @@
-"""The plan of steps: every clip once an epoch, like lengths together, whoever reads it and wherever it is begun."""
+"""The plan of steps: every clip once an epoch, with like lengths together.
+
+It is the same whoever reads it and wherever it is begun.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import corpora
-from vibesweep.models.family import Ints
-from vibesweep.training.data.batches import WINDOW_GROUPS, StepPlan, deal, epoch_steps, pack
-from vibesweep.training.data.index import Floats, Index
+from vibesweep.training.data.arrays import Floats, Ints
+from vibesweep.training.data.batches import deal, pack
+from vibesweep.training.data.index import Index
+from vibesweep.training.data.step_plan import WINDOW_GROUPS, StepPlan
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 MOST_PADDING = 0.15
@@ -20,7 +24,7 @@ MICRO_BATCH_TOKENS = 4_096
 
 
 def spoken(clips: int, seed: int = 0) -> Floats:
-    """1 to 60 s."""
+    """Draw durations of 1 to 60 s."""
     return np.random.default_rng(seed).uniform(1, 60, clips)
 
 
@@ -112,7 +116,7 @@ def test_windows_read_each_row_group_once_an_epoch(name: str) -> None:
     assert len(windows) > 4 or plan.index is SMALL or plan.batch_clips == 64
 
 
-def test_the_places_of_some_steps_are_the_windows_that_hold_them() -> None:
+def test_window_numbers_are_those_of_the_windows_that_hold_the_steps() -> None:
     plan = PLANS["windows"]
     windows = list(itertools.takewhile(lambda window: window.epoch < 3, plan.windows(0)))
     spans = [(window.first_step, window.first_step + len(window.steps)) for window in windows]
@@ -122,7 +126,7 @@ def test_the_places_of_some_steps_are_the_windows_that_hold_them() -> None:
         (spans[0][1], spans[2][1]),
         (5, 2 * plan.epoch_steps + 1),
     ):
-        found = [plan.window(*place).first_step for place in plan.places(first, past)]
+        found = [plan.window(*place).first_step for place in plan.window_numbers(first, past)]
         assert found == [begins for begins, ends in spans if ends > first and begins < past]
 
 
@@ -132,71 +136,67 @@ def padding(index: Index, parts: Sequence[Ints]) -> float:
 
 
 def real_speech() -> Index:
-    """The clips of the shared data, by the samples that their files declare."""
+    """Index the clips of the shared data, by the samples that their files declare."""
     import soundfile
 
-    lengths = [
-        info.frames / info.samplerate
-        for info in map(soundfile.info, sorted((SPEECH / "audio").glob("*.flac")))
-    ]
-    return corpora.index_of(np.array(lengths))
+    if not SPEECH.is_dir():
+        pytest.skip(f"{SPEECH} is not there")
+    infos = [soundfile.info(path) for path in sorted((SPEECH / "audio").glob("*.flac"))]
+    return corpora.index_of(np.array([info.frames / info.samplerate for info in infos]))
+
+
+CORPORA: dict[str, Callable[[], Index]] = {
+    "real speech": real_speech,
+    "1 to 60 s, 300 clips": lambda: corpora.index_of(spoken(300)),
+    "1 to 60 s, 3,000 clips": lambda: LARGE,
+}
 
 
 @pytest.mark.parametrize(
     "batch",
     [{"batch_clips": 8}, {"batch_clips": 16}, {"batch_clips": 32}, {"batch_seconds": 120.0}],
 )
-@pytest.mark.parametrize(
-    "corpus", ["real speech", "1 to 60 s, 300 clips", "1 to 60 s, 3,000 clips"]
-)
+@pytest.mark.parametrize("corpus", CORPORA)
 def test_padding_stays_under_15_percent(corpus: str, batch: dict[str, float]) -> None:
-    if corpus == "real speech" and not SPEECH.is_dir():
-        pytest.skip(f"{SPEECH} is not there")
-    index = {
-        "1 to 60 s, 300 clips": corpora.index_of(spoken(300)),
-        "1 to 60 s, 3,000 clips": LARGE,
-    }.get(corpus) or real_speech()
+    index = CORPORA[corpus]()
     plan = StepPlan(index, 0, **batch)  # type: ignore[arg-type]
     steps = [np.array(step) for epoch in (0, 1) for step in epoch_of(plan, epoch)]
     for workers in (1, 2):
-        dealt = [
-            deal(step, index.lengths, rank, workers) for step in steps for rank in range(workers)
-        ]
-        shares = [mine for mine, counts in dealt if counts]
-        micro = [part for mine in shares for part in pack(mine, index.lengths, MICRO_BATCH_TOKENS)]
+        shares = []
+        micro_batches = []
+        for step, rank in itertools.product(steps, range(workers)):
+            own_clips, loss_scale = deal(step, index.lengths, rank, workers)
+            if loss_scale:
+                shares.append(own_clips)
+                micro_batches += pack(own_clips, index.lengths, MICRO_BATCH_TOKENS)
         assert padding(index, shares) < MOST_PADDING
-        assert padding(index, micro) <= padding(index, shares)
+        assert padding(index, micro_batches) <= padding(index, shares)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_workers_share_a_step_out_evenly_and_without_loss(workers: int) -> None:
     for step in map(np.array, epoch_of(PLANS["windows"], 0)[:40]):
         parts = [deal(step, LARGE.lengths, rank, workers) for rank in range(workers)]
-        assert sorted(np.concatenate([mine for mine, _ in parts]).tolist()) == sorted(step.tolist())
-        filled = [int(LARGE.lengths[mine].sum()) for mine, _ in parts]
+        dealt = np.concatenate([own_clips for own_clips, _ in parts])
+        assert sorted(dealt.tolist()) == sorted(step.tolist())
+        filled = [int(LARGE.lengths[own_clips].sum()) for own_clips, _ in parts]
         assert max(filled) - min(filled) <= LARGE.lengths[step].max()
-        assert {counts for _, counts in parts} == {1.0}
+        assert {loss_scale for _, loss_scale in parts} == {1.0}
 
 
 def test_a_worker_without_a_clip_borrows_the_shortest_and_counts_nothing() -> None:
     step = np.array([4, 9])
     parts = [deal(step, SMALL.lengths, rank, 4) for rank in range(4)]
-    assert sorted(int(mine[0]) for mine, counts in parts if counts) == [4, 9]
     shortest = min((4, 9), key=lambda clip: int(SMALL.lengths[clip]))
-    assert [(mine.tolist(), counts) for mine, counts in parts[2:]] == [([shortest], 0.0)] * 2
+    found = [(own_clips.tolist(), loss_scale) for own_clips, loss_scale in parts]
+    assert sorted(found[:2]) == [([4], 1.0), ([9], 1.0)]
+    assert found[2:] == [([shortest], 0.0)] * 2
 
 
-def test_micro_batches_keep_to_their_positions() -> None:
+def test_micro_batches_keep_to_their_tokens() -> None:
     step = np.arange(40)
     parts = pack(step, SMALL.lengths, 2_000)
     assert sorted(np.concatenate(parts).tolist()) == step.tolist()
     assert all(int(SMALL.lengths[part].max()) * len(part) <= 2_000 for part in parts)
     assert len(parts) < 20
     assert [len(part) for part in pack(step, SMALL.lengths, 1)] == [1] * 40
-
-
-def test_clips_at_hand_are_dealt_without_an_index() -> None:
-    steps = epoch_steps(SMALL.lengths.tolist(), 8, 0, 0)
-    assert sorted(itertools.chain.from_iterable(steps)) == list(range(103))
-    assert all(8 <= len(step) <= 9 for step in steps)
-    assert sorted(epoch_steps([5, 6, 7], 8, 0, 0)[0]) == [0, 1, 2]

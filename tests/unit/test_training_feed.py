@@ -1,86 +1,92 @@
-"""What reaches a worker's loop: the plan's steps, whatever the number of workers, and nothing twice."""
+"""What reaches a worker's loop: the plan's steps for any number of workers, and no clip twice."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
 from tests import corpora, tiny
-from vibesweep.corpus.shards.manifest import read_rows
-from vibesweep.models.family import EncodedClip, LossNormalizer
-from vibesweep.models.mel.model import MelModel
-from vibesweep.training.data.batches import StepPlan
-from vibesweep.training.data.feed import MemoryFeed, Step
+from vibesweep.corpus.shards.manifest import read_clips
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import LossNormalizer
+from vibesweep.training.data.feed import MemoryFeed, Step, endless_steps
 from vibesweep.training.data.index import Index, read_index
+from vibesweep.training.data.step_plan import StepPlan
 
 TOKENS = 120
+Split = tuple[Index, list[EncodedClip]]
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, list[EncodedClip]]:
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     shards = corpora.write_many_shards(tmp_path_factory.mktemp("feed") / "shards", 60)
     base = tiny.model()
-    return read_index(shards, MelModel), [base.encode(row) for row in read_rows(shards, "train")]
+    return read_index(shards, tiny.model()), [
+        base.encode(row) for row in read_clips(shards, "train")
+    ]
 
 
-def examples_of(step: Step) -> list[EncodedClip]:
-    return [example for part in step.micro_batches for example in part]
+def clips_of(step: Step) -> list[EncodedClip]:
+    return [clip for micro_batch in step.micro_batches for clip in micro_batch]
 
 
-def test_a_step_is_the_plans_and_its_sizes_are_those_of_all_its_clips(
-    split: tuple[Index, list[EncodedClip]],
-) -> None:
+def test_a_step_is_the_plan_s_and_its_normalizer_is_that_of_all_its_clips(split: Split) -> None:
     index, clips = split
     plan = StepPlan(index, 0, 5)
-    for step, (number, epoch, planned) in zip(
-        MemoryFeed(index, clips).steps(plan, 0, 20, TOKENS), plan.steps(0), strict=False
-    ):
-        assert (step.number, step.epoch, step.clips.tolist()) == (number, epoch, planned.tolist())
-        assert sorted(example.id for example in examples_of(step)) == sorted(
-            index.ids[clip] for clip in planned
-        )
-        assert step.sizes == LossNormalizer.of([clips[clip].patches for clip in planned])
-        assert all(
-            max(e.length for e in part) * len(part) <= TOKENS or len(part) == 1
-            for part in step.micro_batches
-        )
+    steps = MemoryFeed(index, clips).steps(plan, 0, 20, TOKENS)
+    for step, planned in zip(steps, islice(plan.steps(0), 20), strict=True):
+        number, epoch, numbers = planned
+        assert (step.number, step.epoch) == (number, epoch)
+        assert step.clips.tolist() == numbers.tolist()
+        ids = [index.ids[clip] for clip in numbers]
+        assert sorted(clip.id for clip in clips_of(step)) == sorted(ids)
+        assert step.normalizer == LossNormalizer.of([clips[clip].patches for clip in numbers])
+        for micro_batch in step.micro_batches:
+            padded = max(clip.length for clip in micro_batch) * len(micro_batch)
+            assert padded <= TOKENS or len(micro_batch) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_every_clip_comes_once_an_epoch_over_the_workers(
-    split: tuple[Index, list[EncodedClip]], size: int
-) -> None:
+def test_every_clip_comes_once_an_epoch_over_the_workers(split: Split, size: int) -> None:
     index, clips = split
     plan = StepPlan(index, 3, 5)
     feeds = [MemoryFeed(index, clips, rank, size) for rank in range(size)]
-    steps = [list(feed.steps(plan, 0, plan.epoch_steps, TOKENS)) for feed in feeds]
-    assert all(
-        [step.clips.tolist() for step in one] == [step.clips.tolist() for step in steps[0]]
-        for one in steps
-    )
-    counted = [
-        example.id for one in steps for step in one if step.counts for example in examples_of(step)
-    ]
+    steps_by_rank = [list(feed.steps(plan, 0, plan.epoch_steps, TOKENS)) for feed in feeds]
+    counted = []
+    for at_once in zip(*steps_by_rank, strict=True):
+        assert all(np.array_equal(step.clips, at_once[0].clips) for step in at_once)
+        for step in at_once:
+            assert step.micro_batches[0], "no worker is ever without a clip"
+            counted += [clip.id for clip in clips_of(step) if step.loss_scale]
     assert sorted(counted) == sorted(index.ids)
-    assert all(step.micro_batches[0] for one in steps for step in one), (
-        "no worker is ever without a clip"
-    )
-    assert any(not step.counts for one in steps for step in one) == (size == 7)
+    scales = {step.loss_scale for steps in steps_by_rank for step in steps}
+    assert scales == ({0.0, 1.0} if size == 7 else {1.0})
 
 
-def test_a_feed_may_be_begun_at_any_step_and_ends_where_it_is_told(
-    split: tuple[Index, list[EncodedClip]],
-) -> None:
+def test_a_feed_may_begin_at_any_step_and_ends_where_it_is_told(split: Split) -> None:
     index, clips = split
     plan, feed = StepPlan(index, 0, 5), MemoryFeed(index, clips)
     whole = list(feed.steps(plan, 0, 25, TOKENS))
     rest = list(feed.steps(plan, 13, 25, TOKENS))
     assert [step.number for step in whole] == list(range(25))
-    for late, step in zip(rest, whole[13:], strict=True):
-        assert late.number == step.number
-        assert np.array_equal(late.clips, step.clips)
-        assert all(
-            torch.equal(a.latents, b.latents)
-            for a, b in zip(examples_of(late), examples_of(step), strict=True)
-        )
+    assert_same(rest, whole[13:])
+
+
+@pytest.mark.parametrize("first", [0, 3, 10, 12])
+def test_steps_go_on_beyond_the_budget(split: Split, first: int) -> None:
+    index, clips = split
+    plan, feed = StepPlan(index, 0, 5), MemoryFeed(index, clips)
+    whole = list(feed.steps(plan, 0, 25, TOKENS))
+    endless = endless_steps(feed, plan, first, 10, TOKENS)
+    assert_same(list(islice(endless, 25 - first)), whole[first:])
+
+
+def assert_same(found: list[Step], expected: list[Step]) -> None:
+    for step, other in zip(found, expected, strict=True):
+        assert step.number == other.number
+        assert np.array_equal(step.clips, other.clips)
+        for clip, twin in zip(clips_of(step), clips_of(other), strict=True):
+            assert torch.equal(clip.latents, twin.latents)

@@ -1,10 +1,11 @@
-"""The gradient that a step takes: that of the loss, by finite differences, and the same however its clips are dealt out."""
+"""The gradient of a step: right by finite differences, and the same however its clips are split."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -13,19 +14,29 @@ from torch import nn
 from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.family import EncodedClip, LossNormalizer, SpeechModel
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import LossNormalizer
 from vibesweep.models.mel.batch import MelBatch
-from vibesweep.models.mel.model import MelModel, MelShape
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.speech_model import SpeechModel
 
-STRIDE = 1e-5  # of central differences in float64: their error is of the order of its square and of 1e-16 / 1e-5
+STRIDE = 1e-5
+"""Of central differences in float64; their error is near its square plus 1e-16 / 1e-5."""
 
 
 def encoded(base: SpeechModel) -> list[EncodedClip]:
-    return [base.encode(row) for row in tiny.rows(12)]
+    return [base.encode(row) for row in tiny.clips(12)]
+
+
+def normalizer_of(clips: Sequence[EncodedClip]) -> LossNormalizer:
+    return LossNormalizer.of([clip.patches for clip in clips])
 
 
 def in_float64(model: MelModel) -> MelModel:
-    """The same network in float64: transformers' norms go through float32 whatever they are given, torch's do not."""
+    """Copy a network to float64.
+
+    transformers' norms compute in float32 whatever their input is, so torch's take their place.
+    """
     exact = copy.deepcopy(model).double()
     for path, module in list(exact.named_modules()):
         if type(module).__name__.endswith("RMSNorm"):
@@ -36,82 +47,84 @@ def in_float64(model: MelModel) -> MelModel:
     return exact
 
 
-def kinds(model: nn.Module) -> dict[str, str]:
-    """One parameter of every kind: names that differ in a layer's number are one."""
+def one_of_each_kind(model: nn.Module) -> dict[str, str]:
+    """One parameter's name by its kind; names that differ in a layer's number are of one kind."""
     return {re.sub(r"\d+", "#", name): name for name, _ in model.named_parameters()}
 
 
+@torch.no_grad()
+def central_difference(loss: Callable[[], torch.Tensor], part: nn.Parameter, index: int) -> float:
+    """Slope of the loss in one number of a parameter."""
+    flat = part.data.view(-1)
+    kept = flat[index].clone()
+    flat[index] = kept + STRIDE
+    above = loss().item()
+    flat[index] = kept - STRIDE
+    below = loss().item()
+    flat[index] = kept
+    return (above - below) / (2 * STRIDE)
+
+
 @pytest.mark.parametrize("objective", ["flow", "v"])
-def test_gradients_are_those_of_the_weighed_loss(
+def test_gradients_are_those_of_the_weighted_loss(
     objective: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = tiny.model(MelShape(**{**vars(tiny.SHAPE), "objective": objective}))
+    base = tiny.model(dataclasses.replace(tiny.SHAPE, objective=objective))
     clips = encoded(base)[:2]
-    batch, sizes = (
-        base.collator(encoded(base)).training(clips, 0, 0),
-        LossNormalizer.of([clip.patches for clip in clips]),
-    )
+    batch = base.collator(encoded(base)).training(clips, 0, 0)
+    normalizer = normalizer_of(clips)
     model = base.requires_grad_(True)
-    rounded = sizes.weighted_loss(model(batch), 1.4, 0.04)
+    rounded = normalizer.weighted_loss(model(batch), 1.4, 0.04)
     rounded.backward()
+
+    def stay_double(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.double() if tensor.is_floating_point() else tensor
+
     exact = in_float64(model)
     exact.zero_grad()
-    monkeypatch.setattr(
-        torch.Tensor, "float", lambda self: self.double() if self.is_floating_point() else self
-    )
-    wide = MelBatch(*(part.double() if part.is_floating_point() else part for part in batch))
+    monkeypatch.setattr(torch.Tensor, "float", stay_double)
+    exact_batch = MelBatch(*map(stay_double, batch))
 
     def loss() -> torch.Tensor:
-        return sizes.weighted_loss(exact(wide), 1.4, 0.04)
+        return normalizer.weighted_loss(exact(exact_batch), 1.4, 0.04)
 
     loss().backward()
     assert rounded.item() == pytest.approx(loss().item(), rel=1e-5)
-    for kind, name in kinds(exact).items():
-        part, single = exact.get_parameter(name), model.get_parameter(name)
-        assert part.grad is not None
-        assert single.grad is not None
-        assert (single.grad - part.grad).norm() <= 2e-4 * part.grad.norm() + 1e-7, kind
-        for place in (int(part.grad.abs().argmax()), part.numel() // 2):
-            found = difference(loss, part, place)
-            assert found == pytest.approx(part.grad.flatten()[place].item(), rel=1e-5, abs=1e-8), (
-                f"{kind}[{place}]"
-            )
+    for kind, name in one_of_each_kind(exact).items():
+        part = exact.get_parameter(name)
+        gradient, rounded_gradient = part.grad, model.get_parameter(name).grad
+        assert gradient is not None
+        assert rounded_gradient is not None
+        assert (rounded_gradient - gradient).norm() <= 2e-4 * gradient.norm() + 1e-7, kind
+        for index in (int(gradient.abs().argmax()), part.numel() // 2):
+            slope = central_difference(loss, part, index)
+            expected = gradient.flatten()[index].item()
+            assert slope == pytest.approx(expected, rel=1e-5, abs=1e-8), f"{kind}[{index}]"
 
 
-@torch.no_grad()
-def difference(loss: object, part: nn.Parameter, place: int) -> float:
-    """Central difference of the loss in one number."""
-    assert callable(loss)
-    flat, values = part.data.view(-1), []
-    for sign in (1.0, -1.0):
-        kept = flat[place].clone()
-        flat[place] += sign * STRIDE
-        values.append(loss().item())
-        flat[place] = kept
-    return float(values[0] - values[1]) / (2 * STRIDE)
-
-
-def gradient(
+def step_gradient(
     base: SpeechModel, parts: Sequence[Sequence[EncodedClip]], voices: Sequence[EncodedClip]
 ) -> torch.Tensor:
-    """What parts of one step add up to, each with the whole step's sizes, as micro-batches and workers do."""
-    model, collator = for_trial(base, TrialSettings(method="full")), base.collator(voices)
-    sizes = LossNormalizer.of([clip.patches for part in parts for clip in part])
+    """Sum of the gradients of a step's parts, each divided by what the whole step is divided by.
+
+    That is how micro-batches and workers add up.
+    """
+    model = for_trial(base, TrialSettings(method="full"))
+    collator = base.collator(voices)
+    normalizer = normalizer_of([clip for part in parts for clip in part])
     for part in parts:
-        sizes.weighted_loss(model(collator.training(part, 3, 1)), 1.0, 0.2).backward()
+        losses = model(collator.training(part, 3, 1))
+        normalizer.weighted_loss(losses, 1.0, 0.2).backward()
     return torch.cat([part.grad.flatten() for part in model.parameters() if part.grad is not None])
 
 
 def test_a_step_s_gradient_is_the_same_for_any_workers_and_micro_batches() -> None:
     base = tiny.model()
     clips = encoded(base)
-    whole = gradient(base, [clips[:8]], clips)
-    two_workers = gradient(base, [clips[rank:8:2] for rank in range(2)], clips)
-    two_by_two = gradient(
-        base,
-        [clips[rank:8:2][half * 2 : half * 2 + 2] for rank in range(2) for half in range(2)],
-        clips,
-    )
-    for other in (two_workers, two_by_two):
-        assert (other - whole).norm() <= 1e-5 * whole.norm()
-        assert (other - whole).abs().max() <= 1e-5 * whole.abs().max()
+    by_worker = [clips[0:8:2], clips[1:8:2]]
+    by_micro_batch = [half for part in by_worker for half in (part[:2], part[2:])]
+    whole = step_gradient(base, [clips[:8]], clips)
+    for parts in (by_worker, by_micro_batch):
+        split = step_gradient(base, parts, clips)
+        assert (split - whole).norm() <= 1e-5 * whole.norm()
+        assert (split - whole).abs().max() <= 1e-5 * whole.abs().max()

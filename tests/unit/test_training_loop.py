@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.family import Losses, LossNormalizer
+from vibesweep.models.losses import Losses, LossNormalizer
 from vibesweep.training.loop import StepBatches, TrainingLoop
 from vibesweep.training.workers import World
 

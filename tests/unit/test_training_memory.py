@@ -8,6 +8,7 @@ import pytest
 
 from tests import tiny
 from vibesweep.config import TrialSettings
+from vibesweep.models.registry import ModelRef
 from vibesweep.training.memory import (
     CPU_TOKENS,
     SMALL_PROBE_TOKENS,
@@ -48,7 +49,7 @@ def test_a_kind_of_trial_is_measured_once_whatever_its_rates() -> None:
 def test_on_a_cpu_micro_batches_have_a_fixed_size_unless_it_is_set(tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base")
     shards = tiny.write_shards(tmp_path / "shards")
-    context = WorkerContext.open(str(base), shards, World())
+    context = WorkerContext.open(ModelRef.parse(str(base)), shards, World())
     assert context.micro_batch_tokens(context.base, TrialSettings()) == CPU_TOKENS
     assert context.micro_batch_tokens(context.base, TrialSettings(micro_batch_tokens=7)) == 7
 

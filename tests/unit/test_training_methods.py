@@ -1,4 +1,7 @@
-"""What a trial may be trained with beyond its optimizer: averages, precision, masks, LoRA's kinds, and the guard that ends it."""
+"""What a trial may be trained with besides its optimizer.
+
+Averages, precision, compilation, masks, kinds of LoRA, and the guard that ends a diverged trial.
+"""
 
 from __future__ import annotations
 
@@ -17,22 +20,18 @@ from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import adapted_layers, for_trial, merged, trained_parameters
 from vibesweep.training import compute
-from vibesweep.training.loop import TrialRun
 from vibesweep.training.optim.averaging import ExponentialAverage
 from vibesweep.training.optim.divergence import DivergenceGuard
 from vibesweep.training.state.checkpoint import load_checkpoint
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
 
 SETTINGS = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
 
 
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    """A tiny base over tiny shards."""
-    folder = tmp_path_factory.mktemp("context")
-    return WorkerContext.open(
-        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
-    )
+    return tiny.open_context(tmp_path_factory.mktemp("context"))
 
 
 def start(context: WorkerContext, steps: int = 4, **change: Any) -> TrialRun:
@@ -78,7 +77,8 @@ def test_validating_and_saving_leave_the_live_weights_to_the_bit(
     context: WorkerContext, change: dict[str, Any], tmp_path: Path
 ) -> None:
     plain = start(context, 6, **change)
-    first, second = curve(plain.advance(3)), curve(plain.advance(6))
+    first = curve(plain.advance(3))
+    second = curve(plain.advance(6))
     watched = start(context, 6, **change)
     assert curve(watched.advance(3)) == first
     before = trained(watched)
@@ -103,16 +103,16 @@ def test_a_checkpoint_holds_the_average_that_was_validated(
     assert not all(torch.equal(part, saved[name]) for name, part in trained(run).items())
 
 
-def test_an_average_is_the_weighed_mean_of_what_came_after_each_step() -> None:
+def test_an_average_is_the_weighted_mean_of_the_weights_after_each_step() -> None:
     model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
-    average, seen = ExponentialAverage(dict(model.named_parameters()), 0.8), []
+    average = ExponentialAverage(dict(model.named_parameters()), 0.8)
+    seen = []
     for _ in range(5):
         model.weight.data += torch.randn(1, 2, dtype=torch.float64)
         seen.append(model.weight.data.clone())
         average.update()
-    wanted = (
-        torch.stack([w * 0.8 ** (4 - i) for i, w in enumerate(seen)]).sum(0) * 0.2 / (1 - 0.8**5)
-    )
+    weighted = [weight * 0.8 ** (4 - i) for i, weight in enumerate(seen)]
+    wanted = torch.stack(weighted).sum(0) * 0.2 / (1 - 0.8**5)
     again = ExponentialAverage(dict(model.named_parameters()), 0.8)
     again.load_state_dict(average.state_dict())
     for one in (average, again):
@@ -123,34 +123,32 @@ def test_an_average_is_the_weighed_mean_of_what_came_after_each_step() -> None:
     assert torch.equal(model.weight, seen[-1]), "an error inside leaves the live weights too"
 
 
-def test_an_average_of_an_average_is_refused(context: WorkerContext) -> None:
-    with pytest.raises(ModelError, match="averages the weights itself"):
-        start(context, ema_decay=0.9, optimizer="schedule_free_adamw", schedule="constant")
-    with pytest.raises(ModelError, match=r"ema_decay is 1\.5"):
-        start(context, ema_decay=1.5)
+def test_an_average_of_the_heads_needs_a_head_that_is_trained(context: WorkerContext) -> None:
+    average = start(context, ema_decay=0.9, ema_parts="heads")._loop.averaging
+    averaged = set(average.state_dict()) - {"updates"}
+    assert averaged
+    assert all(".head." in name or ".stop." in name for name in averaged)
+    with pytest.raises(ModelError, match="nothing of the heads is trained"):
+        start(context, ema_decay=0.9, ema_parts="heads", lora_head="frozen")
 
 
 def test_recomputed_layers_change_nothing_but_memory(context: WorkerContext) -> None:
-    kept, recomputed = (
-        start(context, 3, gradient_checkpointing=on).advance(3) for on in (False, True)
-    )
+    kept = start(context, 3).advance(3)
+    recomputed = start(context, 3, gradient_checkpointing=True).advance(3)
     assert curve(recomputed) == pytest.approx(curve(kept), rel=1e-6)
     assert recomputed.loss_val == pytest.approx(kept.loss_val, rel=1e-6)
 
 
-def test_bf16_trains_near_float32_and_is_told_where_it_lacks(
+def test_bf16_trains_near_float32_and_is_refused_where_a_device_lacks_it(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact, rounded = (
-        start(context, 3, precision=precision).advance(3) for precision in ("float32", "bf16")
-    )
+    exact = start(context, 3, precision="float32").advance(3)
+    rounded = start(context, 3, precision="bf16").advance(3)
     assert curve(rounded) != curve(exact)
     assert curve(rounded) == pytest.approx(curve(exact), rel=0.03)
     monkeypatch.setattr(compute, "_has_bf16", lambda kind: False)
     with pytest.raises(ModelError, match="cpu does not compute in bf16"):
         start(context, precision="bf16")
-    with pytest.raises(ModelError, match="no precision 'fp8'"):
-        start(context, precision="fp8")
 
 
 def test_compiled_layers_train_alike_and_keep_their_names(
@@ -165,20 +163,18 @@ def test_compiled_layers_train_alike_and_keep_their_names(
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 
 
-def test_attention_dropout_is_of_training_alone(context: WorkerContext) -> None:
-    plain, dropped = (
-        start(context, 2, lora_dropout=0.0),
-        start(context, 2, lora_dropout=0.0, attention_dropout=0.5),
-    )
+def test_attention_is_dropped_in_training_only(context: WorkerContext) -> None:
+    plain = start(context, 2, lora_dropout=0.0)
+    dropped = start(context, 2, lora_dropout=0.0, attention_dropout=0.5)
     assert dropped.validate() == plain.validate()
     assert curve(dropped.advance(1)) != curve(plain.advance(1))
     assert context.base.backbone.layers[0].self_attn.attention_dropout == 0.0  # type: ignore[union-attr,index]
 
 
 def test_masks_hide_inputs_of_training_and_change_no_other_draw(context: WorkerContext) -> None:
-    assert curve(start(context, 2, specaugment_time_share=0.3).advance(2)) != curve(
-        start(context, 2).advance(2)
-    )
+    plain = start(context, 2)
+    masked = start(context, 2, specaugment_time_share=0.3)
+    assert curve(masked.advance(2)) != curve(plain.advance(2))
     assert start(context, specaugment_dims_share=0.5).validate() == start(context).validate()
 
 
@@ -209,21 +205,19 @@ def test_every_kind_of_lora_trains_all_its_parameters_and_comes_back(
 
 
 def test_how_much_is_trained_follows_the_settings(context: WorkerContext) -> None:
-    sizes = {
-        head: trained_parameters(
-            for_trial(context.base, dataclasses.replace(SETTINGS, lora_head=head))
-        )
+    def counts(settings: TrialSettings) -> tuple[int, int]:
+        return trained_parameters(for_trial(context.base, settings))
+
+    by_head = {
+        head: counts(dataclasses.replace(SETTINGS, lora_head=head))
         for head in ("lora", "full", "frozen")
     }
-    heads = sum(
-        part.numel()
-        for name in context.base.heads
-        for part in context.base.get_submodule(name).parameters()
-    )
-    assert sizes["full"][0] == sizes["frozen"][0] + heads
-    assert sizes["frozen"][0] < sizes["lora"][0] < sizes["full"][0]
-    whole = trained_parameters(for_trial(context.base, TrialSettings(method="full")))
-    assert whole[0] == whole[1] == sizes["frozen"][1] - sizes["frozen"][0]
+    heads = [context.base.get_submodule(name) for name in context.base.heads]
+    in_heads = sum(part.numel() for head in heads for part in head.parameters())
+    assert by_head["full"][0] == by_head["frozen"][0] + in_heads
+    assert by_head["frozen"][0] < by_head["lora"][0] < by_head["full"][0]
+    trained, total = counts(TrialSettings(method="full"))
+    assert trained == total == by_head["frozen"][1] - by_head["frozen"][0]
 
 
 def test_targets_are_whole_names_of_linear_layers(context: WorkerContext) -> None:
@@ -231,10 +225,8 @@ def test_targets_are_whole_names_of_linear_layers(context: WorkerContext) -> Non
     found = adapted_layers(context.base, settings)
     assert {name.split(".")[0] for name in found} == {"backbone", "head"}
     assert not any("norm" in name for name in found)
-    assert {
-        name.split(".")[0]
-        for name in adapted_layers(context.base, dataclasses.replace(settings, lora_head="full"))
-    } == {"backbone"}
+    beside_the_head = adapted_layers(context.base, dataclasses.replace(settings, lora_head="full"))
+    assert {name.split(".")[0] for name in beside_the_head} == {"backbone"}
     start(context, 1, lora_targets=settings.lora_targets).advance(1)
 
 
@@ -242,14 +234,10 @@ def test_targets_are_whole_names_of_linear_layers(context: WorkerContext) -> Non
     ("change", "message"),
     [
         ({"lora_targets": "q_proj"}, r"no LoRA targets 'q_proj'.*such as \S+"),
-        ({"lora_targets": "(q_proj"}, "no regular expression"),
         ({"lora_targets": r"head\..*", "lora_head": "frozen"}, "no LoRA targets"),
-        ({"lora_head": "half"}, "no lora_head 'half'"),
-        ({"schedule": "zigzag"}, "no schedule 'zigzag'"),
-        ({"schedule": "wsd", "warmup_fraction": 0.5, "cooldown_fraction": 0.6}, "over 1 together"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(
+def test_targets_that_the_model_does_not_have_are_named(
     context: WorkerContext, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
@@ -268,7 +256,7 @@ def test_a_diverged_trial_names_the_layer_and_keeps_its_weights(context: WorkerC
     assert all(torch.equal(part, before[name]) for name, part in trained(run).items())
 
 
-def test_the_guard_says_where_the_trouble_is() -> None:
+def test_the_guard_names_the_gradient_that_is_broken_or_largest() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
     for part in model.parameters():
         part.grad = torch.ones_like(part)
@@ -282,29 +270,27 @@ def test_the_guard_says_where_the_trouble_is() -> None:
         "every gradient is finite, the largest, of norm 100, is that of 1.weight"
     )
     model[1].weight.grad[0, 0] = math.nan
-    assert (
-        guard.check(6, 1.0, math.nan)
-        == "the loss was 1 and the gradient's norm nan in step 6; the gradient is not finite in 1.weight"
+    broken = guard.check(6, 1.0, math.nan)
+    assert broken == (
+        "the loss was 1 and the gradient's norm nan in step 6; "
+        "the gradient is not finite in 1.weight"
     )
 
 
-def test_the_settings_go_together(context: WorkerContext) -> None:
-    everything = dict(
+def test_the_settings_work_together(context: WorkerContext) -> None:
+    run = start(
+        context,
+        8,
         lora_dora=True,
         lora_head="full",
         ema_decay=0.9,
         precision="bf16",
         gradient_checkpointing=True,
         optimizer="muon",
-    )
-    run = start(
-        context,
-        8,
         schedule="wsd",
         specaugment_time_share=0.2,
         specaugment_dims_share=0.1,
         micro_batch_tokens=1,
-        **everything,
     )
     untouched = run.validate()
     losses = [run.advance(step).loss_val for step in (4, 8)]

@@ -1,4 +1,7 @@
-"""Each optimizer's first steps against a NumPy transcription of its paper, and which parameters it decays or leaves to AdamW."""
+"""Each optimizer's first steps against a NumPy transcription of its paper.
+
+Also which parameters decay, and which ones Muon leaves to AdamW.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ from vibesweep.training.optim.optimizers import (
 
 Array = npt.NDArray[np.float64]
 Rule = Callable[[list[Array], list[list[Array]], float, float], list[Array]]
-"""(matrix and vector, the gradients of each step, rate, decay of the matrix) to where both are after the last step."""
+"""(matrix and vector, the gradients of each step, rate, decay of the matrix) to both after the last
+step."""
 
 STEPS = 3
 
@@ -43,7 +47,7 @@ class Small(nn.Module):
 
 
 def each(rule: Callable[[Array, list[Array], float, float], Array]) -> Rule:
-    """A rule that treats its parameters one by one; only the first decays."""
+    """Make a rule of one parameter a rule of all; only the first decays."""
 
     def apply(
         starts: list[Array], gradients: list[list[Array]], rate: float, decay: float
@@ -60,12 +64,13 @@ def adam_steps(gradients: list[Array], beta1: float = 0.9, beta2: float = 0.98) 
     """Kingma and Ba 2015, algorithm 1: each step's bias-corrected quotient."""
     m, v = np.zeros_like(gradients[0]), np.zeros_like(gradients[0])
     for t, g in enumerate(gradients, 1):
-        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
         yield (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + 1e-8)
 
 
 def adamw(x: Array, gradients: list[Array], rate: float, decay: float) -> Array:
-    """Loshchilov and Hutter 2019, algorithm 2, as everybody runs it: the decay is times the rate."""
+    """Loshchilov and Hutter 2019, algorithm 2; as everybody runs it, decay is times the rate."""
     for step in adam_steps(gradients):
         x = x - rate * decay * x - rate * step
     return x
@@ -96,10 +101,8 @@ def adafactor(x: Array, gradients: list[Array], rate: float, decay: float) -> Ar
     for t, g in enumerate(gradients, 1):
         beta2, square = 1 - t**-0.8, g * g + 1e-30
         if x.ndim == 2:
-            row, column = (
-                beta2 * row + (1 - beta2) * square.mean(1),
-                beta2 * column + (1 - beta2) * square.mean(0),
-            )
+            row = beta2 * row + (1 - beta2) * square.mean(1)
+            column = beta2 * column + (1 - beta2) * square.mean(0)
             whole = np.outer(row, column) / row.mean()
         else:
             whole = beta2 * whole + (1 - beta2) * square
@@ -119,22 +122,22 @@ def newton_schulz(g: Array) -> Array:
 
 
 def muon(x: Array, gradients: list[Array], rate: float, decay: float) -> Array:
-    """Jordan et al. 2024 with Nesterov momentum; step size and decay of Liu et al. 2025, eq. 4. Vectors are AdamW's."""
+    """Jordan et al. 2024 with Nesterov momentum; step size and decay of Liu et al. 2025, eq. 4.
+
+    Vectors are AdamW's.
+    """
     if x.ndim == 1:
         return adamw(x, gradients, rate, decay)
     m = np.zeros_like(x)
     for g in gradients:
         m = 0.95 * m + 0.05 * g
-        x = (
-            x
-            - rate * decay * x
-            - rate * 0.2 * np.sqrt(max(x.shape)) * newton_schulz(0.05 * g + 0.95 * m)
-        )
+        step = 0.2 * np.sqrt(max(x.shape)) * newton_schulz(0.05 * g + 0.95 * m)
+        x = x - rate * decay * x - rate * step
     return x
 
 
 def schedule_free(x: Array, gradients: list[Array], rate: float, decay: float) -> Array:
-    """Defazio et al. 2024, algorithm 1: the average x, which is what counts; the gradients are those at y."""
+    """Defazio et al. 2024, algorithm 1: the average x, where the gradients are those at y."""
     z, v, squares = x.copy(), np.zeros_like(x), 0.0
     for t, g in enumerate(gradients, 1):
         y = 0.1 * z + 0.9 * x
@@ -148,7 +151,7 @@ def schedule_free(x: Array, gradients: list[Array], rate: float, decay: float) -
 def prodigy(
     starts: list[Array], gradients: list[list[Array]], rate: float, decay: float
 ) -> list[Array]:
-    """Mishchenko and Defazio 2024, algorithm 4, with their code's safeguard: s without the learning rate."""
+    """Mishchenko and Defazio 2024, algorithm 4, with their code's safeguard: s without the rate."""
     d = d0 = 1e-6
     beta1, beta2, beta3 = 0.9, 0.999, np.sqrt(0.999)
     at, first = [x.copy() for x in starts], starts
@@ -187,7 +190,8 @@ RULES: dict[str, tuple[Rule, float, float]] = {
 @pytest.mark.parametrize("name", RULES)
 def test_the_first_steps_are_those_of_the_paper(name: str) -> None:
     rule, rate, tolerance = RULES[name]
-    rng, model = np.random.default_rng(0), Small()
+    rng = np.random.default_rng(0)
+    model = Small()
     parameters = [model.layer.weight, model.layer.bias]
     starts = [part.detach().numpy().copy() for part in parameters]
     gradients = [[rng.normal(size=x.shape) for x in starts] for _ in range(STEPS)]
@@ -199,14 +203,11 @@ def test_the_first_steps_are_those_of_the_paper(name: str) -> None:
         for part, g in zip(parameters, step, strict=True):
             part.grad = torch.tensor(g)
         optimizer.step()
+    expected = rule(starts, gradients, rate, 0.1)
     with build_averaging(model, optimizer, settings).averaged():
-        for part, start, wanted in zip(
-            parameters, starts, rule(starts, gradients, rate, 0.1), strict=True
-        ):
-            assert (
-                np.abs(wanted - start).max() > 10 * tolerance * np.abs(start).max()
-                or name == "prodigy"
-            )
+        for part, start, wanted in zip(parameters, starts, expected, strict=True):
+            moved = np.abs(wanted - start).max() / np.abs(start).max()
+            assert moved > 10 * tolerance or name == "prodigy", "or this shows nothing"
             np.testing.assert_allclose(part.detach().numpy(), wanted, rtol=0, atol=tolerance)
 
 
@@ -282,9 +283,14 @@ def test_gains_and_biases_of_two_axes_do_not_decay() -> None:
     assert len(kept["params"]) == 3
 
 
-def test_schedule_free_with_a_falling_rate_is_a_mistake_told() -> None:
-    with pytest.raises(ModelError, match="schedule is 'cosine'"):
-        build_optimizer(Small(), TrialSettings(optimizer="schedule_free_adamw"))
+def test_norms_and_biases_do_not_decay() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2, bias=False))
+    model[2].weight.requires_grad_(False)
+    decayed, kept = parameter_groups(model, 0.1)
+    assert [part.shape for part in decayed["params"]] == [(4, 3)]
+    assert decayed["weight_decay"] == 0.1
+    assert len(kept["params"]) == 3
+    assert kept["weight_decay"] == 0.0
 
 
 def test_eight_bits_without_a_gpu_are_told_before_anything_is_trained() -> None:
@@ -306,6 +312,6 @@ def test_eight_bits_come_from_bitsandbytes_where_it_is(monkeypatch: pytest.Monke
     assert asked == [([], {"lr": 0.5, "betas": (0.9, 0.98)})]
 
 
-def test_the_table_is_what_the_page_on_spaces_lists() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text()
+def test_the_page_on_spaces_lists_every_optimizer() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spaces.md").read_text(encoding="utf-8")
     assert [name for name in OPTIMIZERS if f"`{name}`" not in page] == []

@@ -1,4 +1,4 @@
-"""States of trials come back as they were, and broken ones are named."""
+"""A trial's state comes back as it was, and a broken one is named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 
 from vibesweep.errors import ModelError
 from vibesweep.training.state.full_state import (
-    load_state,
     gather_random_states,
+    load_state,
     save_state,
     set_random_state,
 )
@@ -43,7 +43,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in (tmp_path / "state").iterdir()) == [
         ".json",
         ".safetensors",
-    ], "the former one is gone"
+    ], "the earlier state is gone"
 
 
 def test_dropout_goes_on_where_it_was() -> None:
@@ -52,7 +52,7 @@ def test_dropout_goes_on_where_it_was() -> None:
     set_random_state(states, World())
     assert torch.equal(torch.rand(4), first)
     set_random_state(states, World(rank=1, size=2))
-    assert not torch.equal(torch.rand(4), first), "a worker more draws its own"
+    assert not torch.equal(torch.rand(4), first), "a new worker draws its own numbers"
 
 
 @pytest.mark.parametrize("broken", ["missing", "json", "tensors"])

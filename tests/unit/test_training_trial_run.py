@@ -13,7 +13,8 @@ import torch
 from tests import tiny
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError, ShardsError
-from vibesweep.models.family import LossNormalizer
+from vibesweep.models.losses import LossNormalizer
+from vibesweep.models.registry import ModelRef
 from vibesweep.training import validation
 from vibesweep.training.optim.early_stopping import EarlyStopping
 from vibesweep.training.state.checkpoint import load_checkpoint
@@ -35,7 +36,7 @@ def start(context: WorkerContext, steps: int, **changes: Any) -> TrialRun:
 
 
 def losses(report: Report) -> list[float]:
-    """What two runs are compared by."""
+    """List what two runs are compared by."""
     return [record.loss for record in report.curve] + [report.loss_val]
 
 
@@ -76,7 +77,13 @@ def test_validation_is_cut_to_what_fits_and_stays_the_same(
 
 
 def test_few_held_out_latents_are_noised_more_often() -> None:
-    assert [noise_repeats(patches) for patches in (0, 10, 512, 1_000, 100_000)] == [32, 32, 16, 9, 4]
+    assert [noise_repeats(patches) for patches in (0, 10, 512, 1_000, 100_000)] == [
+        32,
+        32,
+        16,
+        9,
+        4,
+    ]
 
 
 def test_stopping_for_a_report_changes_nothing(context: WorkerContext) -> None:
@@ -170,11 +177,11 @@ def test_an_empty_split_is_named(tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base")
     shards = tiny.write_shards(tmp_path / "shards", 4)
     with pytest.raises(ShardsError, match="val split is empty"):
-        WorkerContext.open(str(base), shards, World())
+        WorkerContext.open(ModelRef.parse(str(base)), shards, World())
 
 
 def test_more_workers_than_clips_are_refused(tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base")
     shards = tiny.write_shards(tmp_path / "shards", 5)
     with pytest.raises(ShardsError, match="4 training clips cannot feed 5 workers"):
-        WorkerContext.open(str(base), shards, World(size=5))
+        WorkerContext.open(ModelRef.parse(str(base)), shards, World(size=5))

@@ -14,36 +14,39 @@ from torch.multiprocessing.spawn import spawn
 from tests import tiny
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes import trial_runner as runner
-from vibesweep.training.lanes.dispatcher import Command
+from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 STEPS = 3
 SETTINGS = TrialSettings(learning_rate=3e-3, lora_rank=4, lora_dropout=0.0, batch_clips=8)
 ACCUMULATED = dataclasses.replace(SETTINGS, micro_batch_tokens=120)
-"""A worker's four clips come as two micro-batches or more."""
+"""Each worker's four clips come as two micro-batches or more."""
 
 
 def losses(context: WorkerContext, settings: TrialSettings) -> list[float]:
-    """Of a whole trial: steps, gradient norms, validation."""
+    """Train a whole trial; list its losses, gradient norms and validation loss."""
     report = TrialRun(context, settings, STEPS).advance(STEPS)
-    return [
-        *(part for record in report.curve for part in (record.loss, record.grad_norm)),
-        report.loss_val,
-    ]
+    step_losses = [record.loss for record in report.curve]
+    grad_norms = [record.grad_norm for record in report.curve]
+    return [*step_losses, *grad_norms, report.loss_val]
 
 
 def worker(rank: int, folder: Path) -> None:
-    """One of two; writes down what it found."""
+    """Run as one of two workers and write down what it found."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    context = WorkerContext.open(str(folder / "base"), folder / "shards", World(rank, 2))
+    context = WorkerContext.open(
+        ModelRef.parse(str(folder / "base")), folder / "shards", World(rank, 2)
+    )
     found = [losses(context, SETTINGS), losses(context, ACCUMULATED)]
     (folder / f"{rank}.json").write_text(
         json.dumps({"losses": found, "refused": refused(context, rank, folder)})
@@ -52,7 +55,7 @@ def worker(rank: int, folder: Path) -> None:
 
 
 def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
-    """What a runner says of a trial whose state one of the two cannot read, and then of another trial."""
+    """List a runner's errors for a trial whose state one worker cannot read, and for another."""
     runner.STATE_EVERY_S = 0.0
     kept = StoragePath.of(folder)
     spec = LaneSpec("any", "", "", kept / "checkpoints", kept / "states", folder / "scratch", STEPS)
@@ -73,11 +76,8 @@ def test_two_workers_do_what_one_does_and_fail_together(tmp_path: Path) -> None:
     spawn(worker, args=(tmp_path,), nprocs=2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first["losses"] == second["losses"]
-    alone = losses(WorkerContext.open(str(base), shards, World()), SETTINGS)
+    alone = losses(WorkerContext.open(ModelRef.parse(str(base)), shards, World()), SETTINGS)
     for found in first["losses"]:
         assert found == pytest.approx(alone, rel=1e-5)
-    assert (
-        first["refused"]
-        == second["refused"]
-        == ["the trial's state cannot be read: timed out.", "None"]
-    )
+    assert first["refused"] == second["refused"]
+    assert first["refused"] == ["the trial's state cannot be read: timed out.", "None"]

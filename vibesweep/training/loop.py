@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vibesweep.config import StepRecord, TrialSettings
-from vibesweep.models.family import Losses, LossNormalizer
+from vibesweep.models.losses import Losses, LossNormalizer
 from vibesweep.training.compute import autocast, gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
 from vibesweep.training.optim.divergence import DivergenceGuard
@@ -95,12 +95,14 @@ class TrainingLoop:
         """
         records = []
         diverged = None
-        for step in islice(steps, max(until_step - self.step, 0)):
+        steps_left = max(until_step - self.step, 0)
+        for step in islice(steps, steps_left):
             loss = self._backward(step)
             grad_norm = self._gradient_norm()
             self.step += 1
-            records.append(self._record(loss, grad_norm))
-            diverged = self._guard.check(self.step, loss, grad_norm.item())
+            record = self._record(loss, grad_norm)
+            records.append(record)
+            diverged = self._guard.check(self.step, loss, record.grad_norm)
             if diverged is None:
                 self._update(grad_norm)
             self._optimizer.zero_grad(set_to_none=True)
@@ -134,7 +136,8 @@ class TrainingLoop:
     def _gradient_norm(self) -> Tensor:
         """Compute the L2 norm of the whole gradient; it is the same on every worker."""
         trained = trained_by_name(self._model).values()
-        return nn.utils.get_total_norm(part.grad for part in trained if part.grad is not None)
+        gradients = [part.grad for part in trained if part.grad is not None]
+        return nn.utils.get_total_norm(gradients)
 
     def _record(self, loss: float, grad_norm: Tensor) -> StepRecord:
         """Record a step with the learning rate that it is taken with."""

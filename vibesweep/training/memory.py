@@ -16,8 +16,10 @@ import torch
 from torch import nn
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.family import Collator, EncodedClip, LossNormalizer
-from vibesweep.training.data.batches import PROMPT_TOKENS
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import LossNormalizer
+from vibesweep.models.speech_model import Collator
+from vibesweep.training.data.batches import EXTRA_TOKENS
 
 CPU_TOKENS = 4_096
 """Takes about 1 GB with the shipped base; a core gains nothing from more."""
@@ -50,8 +52,8 @@ class MemoryModel:
         the smaller probe, which has been computed already.
         """
         usable = (1 - HEADROOM) * free_bytes
-        fitting = int((usable - self.fixed_bytes) / self.bytes_per_token)
-        tokens = max(fitting, SMALL_PROBE_TOKENS)
+        fitting = (usable - self.fixed_bytes) / self.bytes_per_token
+        tokens = max(int(fitting), SMALL_PROBE_TOKENS)
         return 1 << (tokens.bit_length() - 1)
 
 
@@ -157,8 +159,9 @@ def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], lis
     ordered = sorted(clips, key=_tokens, reverse=True)
     fitting = [clip for clip in ordered if _tokens(clip) <= SMALL_PROBE_TOKENS]
     longest = fitting or ordered[-1:]
-    few = max(SMALL_PROBE_TOKENS // _tokens(longest[0]), 1)
-    many = max(LARGE_PROBE_TOKENS // _tokens(longest[0]), 2)
+    clip_tokens = _tokens(longest[0])
+    few = max(SMALL_PROBE_TOKENS // clip_tokens, 1)
+    many = max(LARGE_PROBE_TOKENS // clip_tokens, 2)
     small_batch = list(islice(cycle(longest), few))
     large_batch = list(islice(cycle(longest[:few]), many))
     return small_batch, large_batch
@@ -166,7 +169,7 @@ def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], lis
 
 def _tokens(clip: EncodedClip) -> int:
     """Count a clip's tokens as :func:`vibesweep.training.data.batches.pack` does."""
-    return clip.length + PROMPT_TOKENS
+    return clip.length + EXTRA_TOKENS
 
 
 def _peak(

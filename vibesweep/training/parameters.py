@@ -7,4 +7,8 @@ from torch import nn
 
 def trained_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that a model trains, by name."""
-    return {name: part for name, part in model.named_parameters() if part.requires_grad}
+    trained = {}
+    for name, part in model.named_parameters():
+        if part.requires_grad:
+            trained[name] = part
+    return trained

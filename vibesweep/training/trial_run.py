@@ -13,7 +13,7 @@ import torch
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
-from vibesweep.models.family import Augmentation
+from vibesweep.models.clips import Augmentation
 from vibesweep.storage import StorageAddress
 from vibesweep.training.compute import configure_model, without_compilation
 from vibesweep.training.data.feed import Step, Steps, endless_steps
@@ -52,7 +52,8 @@ class TrialRun:
             ModelError: the model does not support the settings; on every worker alike.
         """
         # LoRA's first weights and dropout are drawn from torch's own generator
-        torch.manual_seed(settings.seed * 1_000 + context.world.rank)
+        world = context.world
+        torch.manual_seed(settings.seed * 1_000 + world.rank)
         self._context = context
         self._max_steps = max_steps
         self._augmentation = Augmentation.of(settings)
@@ -61,7 +62,7 @@ class TrialRun:
         self.model.train()
         configure_model(self.model, settings)
         self.micro_batch_tokens = context.micro_batch_tokens(self.model, settings)
-        self._loop = TrainingLoop(self.model, settings, max_steps, context.world)
+        self._loop = TrainingLoop(self.model, settings, max_steps, world)
         self._early_stopping = EarlyStopping()
         self._steps = self._read_steps(first_step=0)
 
@@ -102,7 +103,8 @@ class TrialRun:
 
     def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
         """Train to this step, or until the trial diverges: records, and why it has diverged."""
-        return self._loop.train(map(self._collate, self._steps), until_step)
+        steps = map(self._collate, self._steps)
+        return self._loop.train(steps, until_step)
 
     def validate(self) -> float:
         """Compute the validation loss of the model, or of its averaged weights, in float32."""
@@ -154,8 +156,9 @@ class TrialRun:
         }
 
     def _check_same_trial(self, state: dict[str, Any], folder: StorageAddress) -> None:
+        trained = trained_by_name(self.model)
         same_settings = state["settings"] == dataclasses.asdict(self.settings)
-        same_parameters = state["live"].keys() == trained_by_name(self.model).keys()
+        same_parameters = state["live"].keys() == trained.keys()
         if not (same_settings and same_parameters):
             raise ModelError(
                 "the state is of a trial with other settings",

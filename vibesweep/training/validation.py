@@ -6,6 +6,7 @@ uses weights that no trial sets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,14 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from vibesweep.models.family import (
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import (
     STOP_CLASS_WEIGHTS,
     VALIDATION_STOP_WEIGHT,
-    Collator,
-    EncodedClip,
     Losses,
     LossNormalizer,
 )
+from vibesweep.models.speech_model import Collator
 from vibesweep.training.data.batches import pack
 from vibesweep.training.workers import World
 
@@ -67,10 +68,12 @@ def validation_batches(
     """
     lengths = np.array([clip.length for clip in clips])
     batches = []
-    for numbers in pack(np.arange(len(clips)), lengths, VALIDATION_TOKENS):
+    every_clip = np.arange(len(clips))
+    for numbers in pack(every_clip, lengths, VALIDATION_TOKENS):
         part = [clips[number] for number in numbers]
         batch = collator.validation(part, repeats, draw).to(device)
-        normalizer = LossNormalizer.of([clip.patches for clip in part], stop_weights)
+        patches = [clip.patches for clip in part]
+        normalizer = LossNormalizer.of(patches, stop_weights)
         batches.append(ValidationBatch(batch, normalizer))
     return batches
 
@@ -80,7 +83,7 @@ def noise_repeats(patches: int) -> int:
 
     The fewer latents, the more copies, so that the loss depends little on the noise.
     """
-    wanted = -(-VALIDATION_DRAWS // max(patches, 1))
+    wanted = math.ceil(VALIDATION_DRAWS / max(patches, 1))
     return min(max(wanted, LEAST_REPEATS), MOST_REPEATS)
 
 
@@ -96,7 +99,7 @@ def validation_loss(model: nn.Module, batches: Sequence[ValidationBatch], world:
         batches: this worker's batches.
         world: this process among the workers; every worker must call.
     """
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums = torch.zeros(4, dtype=torch.float64)  # diffusion, stop, patches, stop mass
     for batch, normalizer in batches:
         losses: Losses = model(batch)
         parts = [

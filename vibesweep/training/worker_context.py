@@ -12,12 +12,14 @@ from torch import nn
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import ShardsError
-from vibesweep.models.bundle import load_bundle
-from vibesweep.models.family import Collator, EncodedClip, Ints, SpeechModel
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.registry import ModelRef
+from vibesweep.models.speech_model import Collator, SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.compute import autocast
+from vibesweep.training.data.arrays import Ints
 from vibesweep.training.data.feed import Feed, MemoryFeed
-from vibesweep.training.data.index import Index, read_clips, read_index, voice_groups
+from vibesweep.training.data.index import Index, read_index, read_wanted_clips, voice_groups
 from vibesweep.training.memory import (
     CPU_TOKENS,
     MemoryKey,
@@ -67,12 +69,12 @@ class WorkerContext:
 
     @classmethod
     def open(
-        cls, model: str, shards: StorageAddress, world: World, max_clip_bytes: float = math.inf
+        cls, model: ModelRef, shards: StorageAddress, world: World, max_clip_bytes: float = math.inf
     ) -> WorkerContext:
         """Load the base, and encode the shards or prepare to stream them.
 
         Args:
-            model: a base's name or folder.
+            model: the base.
             shards: the folder of shards.
             world: this process among the workers.
             max_clip_bytes: most bytes of encoded training clips to keep in memory. Where there are
@@ -83,12 +85,11 @@ class WorkerContext:
             ShardsError: the shards cannot be read, do not fit the base, or one of their splits is
                 empty.
         """
-        base = load_bundle(model).model
-        manifest = read_manifest(shards)
-        base.check_shards(base.describe(), manifest, str(shards))
+        model.family.check_shards(model.address, read_manifest(shards), str(shards))
+        base = model.load()
         base.take_from(shards)
-        index = read_index(shards, type(base))
-        validation_index = read_index(shards, type(base), "val")
+        index = read_index(shards, base)
+        validation_index = read_index(shards, base, "val")
         if len(index) < world.size:
             found = f"{len(index)} training clips cannot feed {world.size} workers"
             raise ShardsError(found, where=str(shards), fix="add recordings or take fewer workers")
@@ -150,18 +151,21 @@ def _feed_and_voices(
         The feed, and the encoded clips that voice prompts are drawn from; those are the same for
         both feeds.
     """
-    numbers = np.concatenate([index.clips_of(group) for group in voice_groups(index)])
+    clips_by_group = [index.clips_of(group) for group in voice_groups(index)]
+    numbers = np.concatenate(clips_by_group)
     voice_clips = _encode_clips(base, shards, index, numbers)
     expected_bytes = _bytes_a_patch(voice_clips) * index.patches.sum()
     if expected_bytes > max_clip_bytes:
         from vibesweep.training.data.stream import StreamFeed  # imports Ray
 
-        return StreamFeed(index, shards, base.encoder(), world.rank, world.size), voice_clips
-    if len(voice_clips) == len(index):
-        clips = voice_clips
-    else:
-        clips = _encode_clips(base, shards, index, np.arange(len(index)))
-    return MemoryFeed(index, clips, world.rank, world.size), voice_clips
+        stream = StreamFeed(index, shards, base.encoder(), world.rank, world.size)
+        return stream, voice_clips
+    clips = voice_clips
+    if len(clips) < len(index):
+        every_clip = np.arange(len(index))
+        clips = _encode_clips(base, shards, index, every_clip)
+    memory = MemoryFeed(index, clips, world.rank, world.size)
+    return memory, voice_clips
 
 
 def _encode_clips(
@@ -169,7 +173,7 @@ def _encode_clips(
 ) -> list[EncodedClip]:
     """Encode these clips of a split, in the order of their numbers."""
     all_groups = np.arange(len(index.groups))
-    rows = read_clips(index, shards, all_groups, np.sort(numbers))
+    rows = read_wanted_clips(index, shards, all_groups, np.sort(numbers))
     return [base.encode(row) for _, row in rows]
 
 

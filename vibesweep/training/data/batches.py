@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibesweep.models.family import Ints
-from vibesweep.training.data.index import Floats
+from vibesweep.training.data.arrays import Floats, Ints
 
 POOL_STEPS = 16
 """Clips are sorted by length within pools of this many steps: little padding, and still a shuffled
 order."""
-PROMPT_TOKENS = 32
+EXTRA_TOKENS = 32
 """Tokens of a clip's sequence besides its own length: two voice prompts of two seconds, and
 tags."""
 
@@ -35,16 +34,26 @@ def cut_into_steps(
         The clip numbers of each step; each clip comes once and no step is empty.
     """
     assert 1 <= count <= len(clips), (count, len(clips))
-    shuffled = rng.permutation(len(clips))
-    pools = np.array_split(shuffled, max(count // POOL_STEPS, 1))
-    ascending = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
-    # Every second pool runs from long to short, so a step that spans two pools holds like lengths
-    # too
-    runs = [pool[::-1] if turn % 2 else pool for turn, pool in enumerate(ascending)]
-    order = np.concatenate(runs)
-    ends = _even_ends(np.cumsum(weights[order]), count)
-    steps = np.split(clips[order], ends)
-    return [steps[number] for number in rng.permutation(count)]
+    order = _sorted_within_pools(lengths, count, rng)
+    filled = np.cumsum(weights[order])
+    steps = np.split(clips[order], _even_ends(filled, count))
+    step_order = rng.permutation(count)
+    return [steps[number] for number in step_order]
+
+
+def _sorted_within_pools(lengths: Ints, steps: int, rng: np.random.Generator) -> Ints:
+    """Shuffle places [C] and sort them by length within pools of :data:`POOL_STEPS` steps."""
+    shuffled = rng.permutation(len(lengths))
+    pool_count = max(steps // POOL_STEPS, 1)
+    runs = []
+    for number, pool in enumerate(np.array_split(shuffled, pool_count)):
+        ascending = np.argsort(lengths[pool], kind="stable")
+        run = pool[ascending]
+        # Every second pool runs from long to short: a step across two pools holds like lengths too
+        if number % 2:
+            run = run[::-1]
+        runs.append(run)
+    return np.concatenate(runs)
 
 
 def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]:
@@ -69,7 +78,8 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
     filled = [0] * size
     own_clips = []
     for clip in ordered.tolist():
-        emptiest = filled.index(min(filled))
+        fewest = min(filled)
+        emptiest = filled.index(fewest)
         filled[emptiest] += int(lengths[clip])
         if emptiest == rank:
             own_clips.append(clip)
@@ -79,7 +89,7 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
     return shortest, 0.0
 
 
-def pack(clips: Ints, lengths: Ints, tokens: int, extra_tokens: int = PROMPT_TOKENS) -> list[Ints]:
+def pack(clips: Ints, lengths: Ints, tokens: int, extra_tokens: int = EXTRA_TOKENS) -> list[Ints]:
     """Cut a worker's clips into micro-batches of limited size.
 
     A clip that is longer than the limit is a micro-batch of its own.
@@ -94,19 +104,23 @@ def pack(clips: Ints, lengths: Ints, tokens: int, extra_tokens: int = PROMPT_TOK
         The clip numbers of each micro-batch, longest first; none is empty.
     """
     parts: list[list[int]] = []
+    part: list[int] = []
     padded_length = 0
     for clip in _longest_first(clips, lengths).tolist():
-        if parts and padded_length * (len(parts[-1]) + 1) <= tokens:
-            parts[-1].append(clip)
+        grown_tokens = padded_length * (len(part) + 1)
+        if part and grown_tokens <= tokens:
+            part.append(clip)
         else:
-            parts.append([clip])
+            part = [clip]
+            parts.append(part)
             padded_length = int(lengths[clip]) + extra_tokens
-    return [np.array(part) for part in parts]
+    return [np.array(numbers) for numbers in parts]
 
 
 def _longest_first(clips: Ints, lengths: Ints) -> Ints:
     """Sort clips by falling length; clips of one length by their number."""
-    order = np.lexsort((clips, -lengths[clips]))
+    falling = -lengths[clips]
+    order = np.lexsort((clips, falling))
     ordered: Ints = clips[order]
     return ordered
 
@@ -122,10 +136,12 @@ def _even_ends(filled: Floats, count: int) -> Ints:
         The end of each part but the last [count - 1].
     """
     earliest = np.arange(1, count)
-    wanted = earliest * (filled[-1] / count)
-    middles = filled - np.diff(filled, prepend=0.0) / 2
-    ends = np.searchsorted(middles, wanted)
-    rising = np.maximum.accumulate(ends - earliest) + earliest  # each at least one clip further
     latest = len(filled) - count + earliest
-    bounded: Ints = np.clip(rising, earliest, latest)
+    part_weight = filled[-1] / count
+    clip_weights = np.diff(filled, prepend=0.0)
+    middles = filled - clip_weights / 2
+    ends = np.searchsorted(middles, earliest * part_weight)
+    # Each end is at least one clip behind the one before
+    spare = np.maximum.accumulate(ends - earliest)
+    bounded: Ints = np.clip(spare + earliest, earliest, latest)
     return bounded

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from vibesweep.models.family import EncodedClip, Ints, LossNormalizer
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import LossNormalizer
+from vibesweep.training.data.arrays import Ints
 from vibesweep.training.data.batches import deal, pack
 from vibesweep.training.data.index import Index
 from vibesweep.training.data.step_plan import StepPlan

@@ -10,35 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.corpus.shards.schema import Clip, open_parquet, shard_rows
+from vibesweep.corpus.shards.schema import Clip, clips_of, open_parquet, training_columns
 from vibesweep.errors import ShardsError
-from vibesweep.models.family import (
-    STOP_CLASS_WEIGHTS,
-    ClipCounts,
-    Ints,
-    LossNormalizer,
-    SpeechModel,
-)
+from vibesweep.models.losses import STOP_CLASS_WEIGHTS, LossNormalizer
+from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.training.data.arrays import Floats, Ints
 
-Floats = npt.NDArray[np.float64]
 People = tuple[tuple[str, ...], ...]
 """The names of who speaks in each clip."""
 
-COLUMNS = [
-    "id",
-    "frames",
-    "latents",
-    "tokens",
-    "duration_s",
-    "turns.list.element.speaker",
-    "turns.list.element.phonemes",
-]
+COLUMNS = ["id", "patches", "tokens", "duration_s", "turns.list.element.speaker"]
 VOICE_GROUPS = 128
 """Most row groups that voice prompts are drawn from: 12 hours of speech, which take 80 MB encoded
 in each worker's memory."""
@@ -59,12 +44,11 @@ class Index:
     Attributes:
         ids: clip ids [N].
         patches: latents to be spoken [N].
-        lengths: tokens, as :attr:`vibesweep.models.family.EncodedClip.length` counts them [N].
+        lengths: tokens, as :attr:`vibesweep.models.clips.EncodedClip.length` counts them [N].
         seconds: duration of the speech [N].
         people: who speaks in each clip [N].
         groups: the row groups [G].
         starts: number of each row group's first clip, and one past the last clip [G + 1].
-        columns: columns that the model's family reads to encode a row.
         stop_weights: class weights of the model family's stop loss.
     """
 
@@ -75,7 +59,6 @@ class Index:
     people: People
     groups: tuple[RowGroup, ...]
     starts: Ints
-    columns: tuple[str, ...] = ()
     stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
 
     def __len__(self) -> int:
@@ -88,15 +71,17 @@ class Index:
 
     def clips_of(self, group: int) -> Ints:
         """Return the numbers of a row group's clips."""
-        return np.arange(self.starts[group], self.starts[group + 1])
+        first, past = self.starts[group : group + 2]
+        return np.arange(first, past)
 
     def normalizer(self, clips: Ints) -> LossNormalizer:
         """Return what the losses of a step of these clips are divided by."""
-        return LossNormalizer.of(self.patches[clips].tolist(), self.stop_weights)
+        patches = self.patches[clips]
+        return LossNormalizer.of(patches.tolist(), self.stop_weights)
 
 
-def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "train") -> Index:
-    """Read the small columns of a split, once for all trials of a model of this family.
+def read_index(shards: StorageAddress, model: SpeechModel, split: str = "train") -> Index:
+    """Read the small columns of a split, once for all trials of this model.
 
     Raises:
         ShardsError: the shards cannot be read, or the split is empty.
@@ -108,9 +93,11 @@ def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "
             f"the {split} split is empty", where=str(shards), fix="preprocess more recordings"
         )
     table = pa.concat_tables([table for _, table in row_groups])
-    turns = table["turns"].combine_chunks()
-    people = _people_of(turns)
-    patches, lengths = family.lengths(_counts(table, turns, people))
+    people = _people_of(table)
+    patches = _whole_numbers(table, "patches")
+    people_counts = np.array([len(clip) for clip in people], dtype=np.int64)
+    prompt_tokens = model.prompt_tokens * people_counts
+    lengths = patches + _whole_numbers(table, "tokens") + prompt_tokens
     return Index(
         ids=tuple(table["id"].to_pylist()),
         patches=patches,
@@ -119,8 +106,7 @@ def read_index(shards: StorageAddress, family: type[SpeechModel], split: str = "
         people=people,
         groups=tuple(group for group, _ in row_groups),
         starts=np.cumsum([0, *clip_counts]),
-        columns=family.columns,
-        stop_weights=family.stop_weights,
+        stop_weights=model.stop_weights,
     )
 
 
@@ -138,7 +124,8 @@ def voice_groups(index: Index) -> Ints:
     clips_heard: Counter[str] = Counter()
     chosen: list[int] = []
     spare: list[int] = []
-    for group in np.random.default_rng(0).permutation(len(index.groups)).tolist():
+    order = np.random.default_rng(0).permutation(len(index.groups))
+    for group in order.tolist():
         people: Counter[str] = Counter()
         for clip in index.clips_of(group).tolist():
             people.update(index.people[clip])
@@ -147,13 +134,14 @@ def voice_groups(index: Index) -> Ints:
             clips_heard.update(people)
         else:
             spare.append(group)
-    return np.sort([*chosen, *spare][:VOICE_GROUPS])
+    ranked = [*chosen, *spare]
+    return np.sort(ranked[:VOICE_GROUPS])
 
 
-def read_clips(
+def read_wanted_clips(
     index: Index, shards: StoragePath, groups: Ints, wanted: Ints
 ) -> Iterator[tuple[int, Clip]]:
-    """Yield (number, row) of the wanted clips, with one row group in memory at a time.
+    """Yield (number, clip) of the wanted clips, with one row group in memory at a time.
 
     Args:
         index: index of the split.
@@ -167,11 +155,11 @@ def read_clips(
             continue
         row_group = index.groups[group]
         file = open_parquet(shards / row_group.file)
-        table = file.read_row_group(row_group.number, columns=list(index.columns))
-        places = pa.array(inside - index.starts[group])
-        taken = table.take(places).combine_chunks()
-        rows = (row for batch in taken.to_batches() for row in shard_rows(batch))
-        yield from zip(inside.tolist(), rows, strict=True)
+        table = file.read_row_group(row_group.number, columns=training_columns(file))
+        rows = pa.array(inside - index.starts[group])
+        taken = table.take(rows).combine_chunks()
+        clips = (clip for batch in taken.to_batches() for clip in clips_of(batch))
+        yield from zip(inside.tolist(), clips, strict=True)
 
 
 def _read_row_groups(shards: StorageAddress, split: str) -> Iterator[tuple[RowGroup, pa.Table]]:
@@ -183,51 +171,19 @@ def _read_row_groups(shards: StorageAddress, split: str) -> Iterator[tuple[RowGr
         file = open_parquet(folder / shard.name)
         for number in range(file.num_row_groups):
             table = file.read_row_group(number, columns=COLUMNS)
-            yield RowGroup(shard.name, number), _with_phoneme_counts(table)
+            yield RowGroup(shard.name, number), table
 
 
-def _with_phoneme_counts(table: pa.Table) -> pa.Table:
-    """Replace each turn's phonemes by their count, so that a large corpus's text is not kept."""
-    turns = table["turns"].combine_chunks()
-    speakers = turns.values.field("speaker")
-    counts = pc.list_value_length(turns.values.field("phonemes"))
-    values = pa.StructArray.from_arrays([speakers, counts], ["speaker", "phonemes"])
-    slim = pa.ListArray.from_arrays(turns.offsets, values)
-    return table.set_column(table.schema.get_field_index("turns"), "turns", slim)
-
-
-def _people_of(turns: pa.ListArray) -> People:
+def _people_of(table: pa.Table) -> People:
     """List who speaks in each clip, in order of first appearance."""
     people = []
-    for clip_turns in turns.to_pylist():
-        speakers = dict.fromkeys(turn["speaker"] for turn in clip_turns)
+    for turns in table["turns"].to_pylist():
+        speakers = dict.fromkeys(turn["speaker"] for turn in turns)
         people.append(tuple(speakers))
     return tuple(people)
 
 
-def _counts(table: pa.Table, turns: pa.ListArray, people: People) -> ClipCounts:
-    """Count what each clip holds: all that a family needs to tell its clips' lengths."""
-    turn_counts, phonemes = _turns_and_phonemes(turns)
-    return ClipCounts(
-        frames=_whole_numbers(table, "frames"),
-        turns=turn_counts,
-        people=np.array([len(clip) for clip in people]),
-        phonemes=phonemes,
-        latents=_whole_numbers(table, "latents"),
-        tokens=_whole_numbers(table, "tokens"),
-    )
-
-
 def _whole_numbers(table: pa.Table, column: str) -> Ints:
-    """Read a column of whole numbers [N]; a null is 0."""
-    filled = pc.fill_null(table[column], 0)
-    numbers: Ints = filled.to_numpy().astype(np.int64)
+    """Read a column of whole numbers [N]."""
+    numbers: Ints = table[column].to_numpy().astype(np.int64)
     return numbers
-
-
-def _turns_and_phonemes(turns: pa.ListArray) -> tuple[Ints, Ints]:
-    """Count each clip's turns [N] and the phonemes of all its turns [N]."""
-    offsets = turns.offsets.to_numpy()
-    turn_counts = np.diff(offsets).astype(np.int64)
-    phonemes_before = np.concatenate([[0], np.cumsum(turns.values.field("phonemes").to_numpy())])
-    return turn_counts, np.diff(phonemes_before[offsets])

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.family import Augmentation, Ints
-from vibesweep.training.data.batches import PROMPT_TOKENS, cut_into_steps
-from vibesweep.training.data.index import Floats, Index
+from vibesweep.models.clips import Augmentation
+from vibesweep.training.data.arrays import Floats, Ints
+from vibesweep.training.data.batches import EXTRA_TOKENS, cut_into_steps
+from vibesweep.training.data.index import Index
 
 WINDOW_GROUPS = 32
 """Row groups of a window, from all over the shards: some 3 hours of speech, 128 MB of mels and a
@@ -81,7 +82,7 @@ class StepPlan:
     seed: int
     batch_clips: int = 8
     batch_seconds: float | None = None
-    extra_tokens: int = PROMPT_TOKENS
+    extra_tokens: int = EXTRA_TOKENS
 
     @classmethod
     def of(cls, index: Index, settings: TrialSettings) -> StepPlan:
@@ -92,7 +93,7 @@ class StepPlan:
             seed=settings.seed,
             batch_clips=settings.batch_clips,
             batch_seconds=settings.batch_seconds,
-            extra_tokens=PROMPT_TOKENS + silence,
+            extra_tokens=EXTRA_TOKENS + silence,
         )
 
     @cached_property
@@ -133,7 +134,8 @@ class StepPlan:
     def window(self, epoch: int, number: int) -> Window:
         """Cut one window of an epoch into its steps."""
         span = self._spans(epoch)[number]
-        clips = np.concatenate([self.index.clips_of(group) for group in span.groups])
+        clips_by_group = [self.index.clips_of(group) for group in span.groups]
+        clips = np.concatenate(clips_by_group)
         lengths = self.index.lengths[clips]
         weights = self._weights[clips]
         count = span.past_step - span.first_step
@@ -146,26 +148,34 @@ class StepPlan:
     def _weights(self) -> Floats:
         """What each clip adds to a step [N], in units of the batch size."""
         if self.batch_seconds is None:
-            return np.full(len(self.index), 1 / self.batch_clips)
-        # At most one, because no step can hold less than a clip
-        return np.minimum(self.index.seconds / self.batch_seconds, 1.0)
+            clip_weight = 1 / self.batch_clips
+            return np.full(len(self.index), clip_weight)
+        shares = self.index.seconds / self.batch_seconds
+        return np.minimum(shares, 1.0)  # no step can hold less than a clip
 
     @lru_cache(maxsize=4)  # noqa: B019 - holds on to at most four plans, which are small
     def _spans(self, epoch: int) -> list[_Span]:
         """Divide an epoch's row groups, in its order, among windows."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.index.groups))
-        group_weights = np.add.reduceat(self._weights, self.index.starts[:-1])
-        filled = np.cumsum(group_weights[order])
-        steps_a_weight = self.epoch_steps / filled[-1]
-        steps_done = np.floor(filled * steps_a_weight + ROUNDING).astype(int)
+        steps_done = self._steps_done(order)
         spans = []
         first_step = 0
         for start, end in pairwise(_window_bounds(steps_done)):
             past_step = int(steps_done[end - 1])
-            spans.append(_Span(order[start:end], first_step, past_step))
+            span = _Span(order[start:end], first_step, past_step)
+            spans.append(span)
             first_step = past_step
         return spans
+
+    def _steps_done(self, order: Ints) -> Ints:
+        """Count the whole steps that are filled after each row group of an order [G]."""
+        first_clips = self.index.starts[:-1]
+        group_weights = np.add.reduceat(self._weights, first_clips)
+        filled = np.cumsum(group_weights[order])
+        steps_a_weight = self.epoch_steps / filled[-1]
+        done: Ints = np.floor(filled * steps_a_weight + ROUNDING).astype(int)
+        return done
 
 
 def _window_bounds(steps_done: Ints) -> list[int]:
@@ -180,9 +190,9 @@ def _window_bounds(steps_done: Ints) -> list[int]:
     bounds = [0]
     steps_before = 0
     for place in range(WINDOW_GROUPS, len(steps_done)):
-        enough_groups = place - bounds[-1] >= WINDOW_GROUPS
-        enough_steps = steps_done[place - 1] - steps_before >= WINDOW_LEAST_STEPS
-        if enough_groups and enough_steps:
+        groups = place - bounds[-1]
+        steps = steps_done[place - 1] - steps_before
+        if groups >= WINDOW_GROUPS and steps >= WINDOW_LEAST_STEPS:
             bounds.append(place)
             steps_before = steps_done[place - 1]
     groups_left = len(steps_done) - bounds[-1]

@@ -27,10 +27,10 @@ import torch
 from ray.data import ExecutionResources
 
 from vibesweep.corpus.shards.schema import Clip
-from vibesweep.models.family import EncodedClip
+from vibesweep.models.clips import EncodedClip
 from vibesweep.storage import StoragePath
 from vibesweep.training.data.feed import Steps, StepShare, make_step, step_shares
-from vibesweep.training.data.index import Index, read_clips
+from vibesweep.training.data.index import Index, read_wanted_clips
 from vibesweep.training.data.step_plan import StepPlan, Window
 
 Encode = Callable[[Clip], EncodedClip]
@@ -142,20 +142,26 @@ class _WindowReader:
         torch.set_num_threads(1)  # encoding is light work; training needs the cores
         index, encode = ray.get([self.index, self.encode])
         plan = self.make_plan(index)
-        window = plan.window(int(batch["epoch"][0]), int(batch["window"][0]))
+        epoch = int(batch["epoch"][0])
+        window_number = int(batch["window"][0])
+        window = plan.window(epoch, window_number)
         shares = list(self._wanted_shares(plan, window))
-        wanted = np.unique(np.concatenate([share.own_clips for share in shares]))
-        rows = read_clips(index, self.shards, window.groups, wanted)
+        own_clips_by_step = [share.own_clips for share in shares]
+        wanted = np.unique(np.concatenate(own_clips_by_step))
+        rows = read_wanted_clips(index, self.shards, window.groups, wanted)
         encoded_clips = {number: encode(row) for number, row in rows}
         for share in shares:
             own_clips = [encoded_clips[number] for number in share.own_clips.tolist()]
             pickled = pickle.dumps(own_clips, protocol=5)
-            yield {"step": np.array([share.step]), "clips": np.array([pickled], dtype=object)}
+            step_column = np.array([share.step])
+            clips_column = np.array([pickled], dtype=object)
+            yield {"step": step_column, "clips": clips_column}
 
     def _wanted_shares(self, plan: StepPlan, window: Window) -> Iterator[StepShare]:
         """Yield the worker's shares of those steps of a window that are wanted."""
         first_step = max(self.first_step, window.first_step)
-        past_step = min(self.past_step, window.first_step + len(window.steps))
+        window_end = window.first_step + len(window.steps)
+        past_step = min(self.past_step, window_end)
         return step_shares(plan, first_step, past_step, self.rank, self.size)
 
 
@@ -164,7 +170,8 @@ def _dataset(window_numbers: list[tuple[int, int]], reader: _WindowReader) -> An
     # Each trial would log its execution plan
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     windows = [{"epoch": epoch, "window": number} for epoch, number in window_numbers]
-    source = ray.data.from_items(windows, override_num_blocks=min(len(windows), MOST_TASKS))
+    task_count = min(len(windows), MOST_TASKS)
+    source = ray.data.from_items(windows, override_num_blocks=task_count)
     context = source.context
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK_BYTES

@@ -10,7 +10,7 @@ import statistics
 from collections import deque
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 EXPLODED_FACTOR = 5.0
 """A loss this many times its running median has exploded: the losses of a sound fine-tuning's steps
@@ -38,16 +38,16 @@ class DivergenceGuard:
             loss: loss of the whole step, over all workers.
             grad_norm: L2 norm of the whole gradient.
         """
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if not finite:
             found = f"the loss was {loss:g} and the gradient's norm {grad_norm:g} in step {step}"
-            return f"{found}; {self._largest_gradient()}"
-        usual = statistics.median(self._recent) if self._recent else loss
+            return self._with_gradient(found)
+        usual = statistics.median(self._recent or [loss])
         self._recent.append(loss)
         if loss <= EXPLODED_FACTOR * usual:
             return None
-        found = f"the loss was {loss:.3g} in step {step}"
         median = f"over {EXPLODED_FACTOR:g} times its running median {usual:.3g}"
-        return f"{found}, {median}; {self._largest_gradient()}"
+        return self._with_gradient(f"the loss was {loss:.3g} in step {step}, {median}")
 
     def state_dict(self) -> dict[str, list[float]]:
         """Return the losses that the running median covers."""
@@ -57,30 +57,35 @@ class DivergenceGuard:
         """Restore what :meth:`state_dict` returned."""
         self._recent.extend(state["recent"])
 
-    def _largest_gradient(self) -> str:
-        """Name the parameters whose gradient is not finite, or else the one with the largest.
+    def _with_gradient(self, found: str) -> str:
+        """Add where in the network it shows.
 
+        Named are the parameters whose gradient is not finite, or else the one with the largest.
         After DDP gradients are the same on every worker.
         """
-        gradients = self._gradients()
-        if not gradients:
-            return "no parameter has a gradient"
-        norms = torch.stack(torch._foreach_norm(list(gradients.values()))).tolist()
-        norm_of = dict(zip(gradients, norms, strict=True))
-        broken = [name for name, norm in norm_of.items() if not math.isfinite(norm)]
+        norms = self._gradient_norms()
+        if not norms:
+            return f"{found}; no parameter has a gradient"
+        broken = [name for name in norms if not math.isfinite(norms[name])]
         if not broken:
-            name = max(norm_of, key=norm_of.__getitem__)
-            norm = norm_of[name]
-            return f"every gradient is finite, the largest, of norm {norm:.3g}, is that of {name}"
-        found = f"the gradient is not finite in {broken[0]}"
-        if len(broken) == 1:
+            name = max(norms, key=norms.__getitem__)
+            largest = f"the largest, of norm {norms[name]:.3g}, is that of {name}"
+            return f"{found}; every gradient is finite, {largest}"
+        found = f"{found}; the gradient is not finite in {broken[0]}"
+        others = len(broken) - 1
+        if not others:
             return found
-        return f"{found} and {len(broken) - 1} of {len(gradients) - 1} others"
+        return f"{found} and {others} of {len(norms) - 1} others"
 
-    def _gradients(self) -> dict[str, Tensor]:
-        """Collect the gradients by parameter name, without peft's prefix."""
+    def _gradient_norms(self) -> dict[str, float]:
+        """Compute the norm of each gradient, by parameter name without peft's prefix."""
         gradients = {}
         for name, part in self._model.named_parameters():
             if part.grad is not None:
-                gradients[name.removeprefix(PEFT_PREFIX)] = part.grad
-        return gradients
+                plain_name = name.removeprefix(PEFT_PREFIX)
+                gradients[plain_name] = part.grad
+        if not gradients:
+            return {}
+        norms = torch._foreach_norm(list(gradients.values()))
+        values = torch.stack(norms).tolist()
+        return dict(zip(gradients, values, strict=True))

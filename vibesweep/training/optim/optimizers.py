@@ -174,10 +174,10 @@ def muon_groups(model: nn.Module, weight_decay: float) -> Groups:
 
     Muon is for matrices between hidden states (Jordan et al. 2024). It is not for vectors,
     embeddings, or layers that latents enter by or predictions leave by
-    (:attr:`vibesweep.models.family.SpeechModel.edge_layers`). LoRA's A and B are such matrices: A
-    maps hidden states to the adapter's few dimensions and B maps those back. Without them Muon
-    would be AdamW under another name in a LoRA trial; docs/design/training.md has the figures.
-    DoRA's norms are vectors.
+    (:attr:`vibesweep.models.speech_model.SpeechModel.edge_layers`). LoRA's A and B are such
+    matrices: A maps hidden states to the adapter's few dimensions and B maps those back. Without
+    them Muon would be AdamW under another name in a LoRA trial; docs/design/training.md has the
+    figures. DoRA's norms are vectors.
     """
     edge = re.compile(plain_model(model).edge_layers)
     hidden = []

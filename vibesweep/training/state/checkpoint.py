@@ -39,9 +39,9 @@ def save_checkpoint(
         facts: where the trial stands (step, losses), as JSON.
         folder: a folder for this checkpoint alone.
     """
-    trained = {
-        name: part.detach().cpu().contiguous() for name, part in trained_by_name(model).items()
-    }
+    trained = {}
+    for name, part in trained_by_name(model).items():
+        trained[name] = part.detach().cpu().contiguous()
     content = {"settings": dataclasses.asdict(settings), **facts}
     write_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON, trained, content)
 

@@ -34,13 +34,16 @@ def write_tensor_folder(
         facts: what to write beside them, as JSON.
     """
     stem = json_name.removesuffix(".json")
-    tensors_name = f"{stem}-{secrets.token_hex(4)}.safetensors"
+    unique = secrets.token_hex(4)
+    tensors_name = f"{stem}-{unique}.safetensors"
     with (folder / tensors_name).drafted() as path:
         save_file(dict(tensors), path)
-    content = json.dumps({TENSORS_KEY: tensors_name, **facts}, indent=1)
-    (folder / json_name).write_bytes(content.encode() + b"\n")
+    content = {TENSORS_KEY: tensors_name, **facts}
+    text = json.dumps(content, indent=1) + "\n"
+    (folder / json_name).write_bytes(text.encode())
+    current = {tensors_name, json_name}
     for file in folder.files():
-        if file.name not in (tensors_name, json_name):
+        if file.name not in current:
             (folder / file.name).remove()
 
 
@@ -55,7 +58,8 @@ def read_facts(folder: StoragePath, json_name: str) -> dict[str, Any]:
     Raises:
         OSError, ValueError: the JSON file is missing or broken.
     """
-    facts: dict[str, Any] = json.loads((folder / json_name).read_bytes())
+    content = (folder / json_name).read_bytes()
+    facts: dict[str, Any] = json.loads(content)
     return facts
 
 
