@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be used are named before any lane comes up, and before a corpus is heard."""
+"""Unusable VibeVoice checkpoints are named before any lane comes up or any clip is encoded."""
 
 from __future__ import annotations
 
@@ -14,128 +14,136 @@ from safetensors.torch import load_file, save_file
 from tests import vibe
 from tests.checkpoint import write_checkpoint
 from vibesweep.errors import ModelError
-from vibesweep.models.bundle import encoder_of
+from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.sweep.prepare import check_fit
+
+Spoil = Callable[[Path], object]
+
+NORM = "model.language_model.norm.weight"
+EMBEDDINGS = "model.language_model.embed_tokens.weight"
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, beside shards with its features."""
+    """Write a usable checkpoint, and shards with its features beside it."""
     folder = write_checkpoint(tmp_path_factory.mktemp("good") / "checkpoint")
     vibe.write_shards(folder.parent / "shards", folder)
     return folder
 
 
-def configured(**changes: Any) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        found = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**found, **changes}))
+def set_in_config(**changes: Any) -> Spoil:
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
 
-    return change
+    return spoil
 
 
-def with_tensors(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    def changed(folder: Path) -> None:
+def remove(name: str) -> Spoil:
+    return lambda folder: (folder / name).unlink()
+
+
+def overwrite(name: str, content: str) -> Spoil:
+    return lambda folder: (folder / name).write_text(content)
+
+
+def remove_tensor(name: str) -> Spoil:
+    def spoil(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
-        change(tensors)
+        del tensors[name]
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
-    return changed
+    return spoil
 
 
-def cut(folder: Path) -> None:
+def keep_rows(name: str, rows: int) -> Spoil:
+    """Shorten a tensor of the weights."""
+
+    def spoil(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        tensors[name] = tensors[name][:rows].clone()
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+    return spoil
+
+
+def cut_weights(folder: Path) -> None:
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
 
 
-def with_fewer_words(folder: Path) -> None:
-    """Embeddings for fewer tokens than the tokenizer has, the padding one among them."""
-    found = json.loads((folder / "config.json").read_text())
-    size = found["text_config"]["vocab_size"] = found["audio_bos_token_id"]
-    (folder / "config.json").write_text(json.dumps(found))
-    name = "model.language_model.embed_tokens.weight"
-    with_tensors(lambda tensors: tensors.update({name: tensors[name][:size].clone()}))(folder)
+def shrink_vocabulary(folder: Path) -> None:
+    """Cut the vocabulary below the ids of the audio tokens that the tokenizer knows."""
+    config = json.loads((folder / "config.json").read_text())
+    size = config["audio_bos_token_id"]
+    config["text_config"]["vocab_size"] = size
+    (folder / "config.json").write_text(json.dumps(config))
+    keep_rows(EMBEDDINGS, size)(folder)
 
 
-NORM = "model.language_model.norm.weight"
-BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no VibeVoice": (configured(model_type="qwen2"), "no VibeVoice checkpoint"),
-    "no configuration": (
-        lambda folder: (folder / "config.json").unlink(),
-        "no VibeVoice checkpoint",
-    ),
-    "no weights": (
-        lambda folder: (folder / "model.safetensors").unlink(),
-        "its weights cannot be read",
-    ),
-    "cut weights": (cut, "its weights cannot be read"),
-    "missing tensors": (
-        with_tensors(lambda tensors: tensors.pop(NORM)),
-        rf"1 of its \d+ tensors are missing: {NORM}",
-    ),
-    "other shapes": (
-        with_tensors(lambda tensors: tensors.update({NORM: tensors[NORM][:8].clone()})),
-        rf"{NORM} is of shape \[8\]",
-    ),
-    "special ids": (configured(audio_token_id=5), "the tokenizer's special ids differ"),
-    "a small vocabulary": (with_fewer_words, "beyond the model's vocabulary of"),
-    # transformers then makes an empty one
-    "no tokenizer": (
-        lambda folder: (folder / "tokenizer.json").unlink(),
-        "the tokenizer's special ids differ",
-    ),
-    "a spoiled tokenizer": (
-        lambda folder: (folder / "tokenizer.json").write_text("{"),
-        "its tokenizer cannot be read",
-    ),
-    "no template": (
-        lambda folder: (folder / "chat_template.jinja").unlink(),
-        "it has no chat template",
-    ),
+BROKEN: dict[str, tuple[Spoil, str]] = {
+    "no VibeVoice": (set_in_config(model_type="qwen2"), "no VibeVoice checkpoint"),
+    "no configuration": (remove("config.json"), "no VibeVoice checkpoint"),
+    "no weights": (remove("model.safetensors"), "its weights cannot be read"),
+    "cut weights": (cut_weights, "its weights cannot be read"),
+    "missing tensors": (remove_tensor(NORM), rf"1 of its \d+ tensors are missing: {NORM}"),
+    "other shapes": (keep_rows(NORM, 8), rf"{NORM} is of shape \[8\]"),
+    "special ids": (set_in_config(audio_token_id=5), "the tokenizer's special ids differ"),
+    "a small vocabulary": (shrink_vocabulary, "beyond the model's vocabulary of"),
+    # transformers makes an empty tokenizer then
+    "no tokenizer": (remove("tokenizer.json"), "the tokenizer's special ids differ"),
+    "a spoiled tokenizer": (overwrite("tokenizer.json", "{"), "its tokenizer cannot be read"),
+    "no template": (remove("chat_template.jinja"), "it has no chat template"),
 }
 
 
+def check_for_training(model: str, shards: Path) -> None:
+    check_fit(ModelRef("vibevoice", model), str(shards), print)
+
+
+def check_for_preprocessing(model: str) -> None:
+    reference = ModelRef("vibevoice", model)
+    assert reference.family.clip_encoder(reference.address) is not None
+
+
 @pytest.mark.parametrize("name", BROKEN)
-def test_each_is_one_line_that_names_the_folder(good: Path, tmp_path: Path, name: str) -> None:
+def test_a_broken_checkpoint_is_told_in_one_line_with_its_folder(
+    good: Path, tmp_path: Path, name: str
+) -> None:
     spoil, found = BROKEN[name]
     folder = tmp_path / "checkpoint"
     shutil.copytree(good, folder)
     spoil(folder)
-    for look in (
-        lambda: check_fit(f"vibevoice:{folder}", str(good.parent / "shards"), print),
-        lambda: encoder_of(f"vibevoice:{folder}"),
-    ):
-        with pytest.raises(ModelError, match=found) as told:
-            look()
-        assert "\n" not in str(told.value)
-        assert str(folder) in str(told.value)
-        assert told.value.fix
+    with pytest.raises(ModelError, match=found) as in_training:
+        check_for_training(str(folder), good.parent / "shards")
+    with pytest.raises(ModelError, match=found) as in_preprocessing:
+        check_for_preprocessing(str(folder))
+    for error in (in_training.value, in_preprocessing.value):
+        assert "\n" not in str(error)
+        assert str(folder) in str(error)
+        assert error.fix
 
 
-def test_the_good_one_passes(good: Path) -> None:
-    check_fit(f"vibevoice:{good}", str(good.parent / "shards"), print)
-    assert encoder_of(f"vibevoice:{good}") is not None
+def test_the_good_checkpoint_passes(good: Path) -> None:
+    check_for_training(str(good), good.parent / "shards")
+    check_for_preprocessing(str(good))
 
 
-def test_a_hub_id_without_its_scheme_is_told_how_to_write_it() -> None:
+def test_a_hub_id_without_its_scheme_is_answered_with_how_to_write_it() -> None:
     with pytest.raises(ModelError, match="vibevoice:OWNER/NAME"):
-        encoder_of("vibevoice/VibeVoice-1.5B-hf")
+        ModelRef.parse("vibevoice/VibeVoice-1.5B-hf")
 
 
-def test_what_other_versions_of_transformers_write_does_not_change_the_encoders_fingerprint(
+def test_keys_of_other_transformers_versions_do_not_change_the_encoders_fingerprint(
     good: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(good, tmp_path / "other")
-    found = json.loads((good / "config.json").read_text())
-    found["audio_config"] |= {"problem_type": "speech", "chunk_size_feed_forward": 3}
-    configured(audio_config=found["audio_config"])(tmp_path / "other")
-    assert (
-        Checkpoint.open(str(tmp_path / "other")).fingerprint
-        == Checkpoint.open(str(good)).fingerprint
-    )
-    configured(audio_config=found["audio_config"] | {"rms_norm_eps": 1e-4})(tmp_path / "other")
-    assert (
-        Checkpoint.open(str(tmp_path / "other")).fingerprint
-        != Checkpoint.open(str(good)).fingerprint
-    )
+    other = tmp_path / "other"
+    shutil.copytree(good, other)
+    fingerprint = Checkpoint.open(str(good)).fingerprint
+    audio = json.loads((good / "config.json").read_text())["audio_config"]
+    audio |= {"problem_type": "speech", "chunk_size_feed_forward": 3}
+    set_in_config(audio_config=audio)(other)
+    assert Checkpoint.open(str(other)).fingerprint == fingerprint
+    set_in_config(audio_config={**audio, "rms_norm_eps": 1e-4})(other)
+    assert Checkpoint.open(str(other)).fingerprint != fingerprint
