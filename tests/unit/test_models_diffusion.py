@@ -1,10 +1,11 @@
-"""The objective against its formulas, and the codec against NumPy."""
+"""The objectives against their formulas, and the codec against NumPy."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -22,20 +23,20 @@ from vibesweep.models.mel.latents import PatchCodec
 
 def test_v_prediction_follows_the_paper_in_float64() -> None:
     rng = np.random.default_rng(0)
-    latents, noise, levels = rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), rng.random(50)
+    latents, noise = rng.normal(size=(50, 4)), rng.normal(size=(50, 4))
+    levels = rng.random(50)
+
     grid = np.cos((np.arange(1001) / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
-    shares = np.cumprod(1 - np.minimum(1 - grid[1:] / grid[:-1], 0.999))[
-        (levels * 1000).astype(int)
-    ][:, None]
+    betas = np.minimum(1 - grid[1:] / grid[:-1], 0.999)
+    steps = (levels * 1000).astype(int)
+    signal_power = np.cumprod(1 - betas)[steps][:, None]
+    signal, spread = np.sqrt(signal_power), np.sqrt(1 - signal_power)
+
     objective = VPrediction()
     times = objective.times(torch.tensor(levels))
     noisy, target = objective.corrupt(torch.tensor(latents), torch.tensor(noise), times)
-    np.testing.assert_allclose(
-        noisy, np.sqrt(shares) * latents + np.sqrt(1 - shares) * noise, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        target, np.sqrt(shares) * noise - np.sqrt(1 - shares) * latents, atol=1e-6
-    )
+    np.testing.assert_allclose(noisy, signal * latents + spread * noise, atol=1e-6)
+    np.testing.assert_allclose(target, signal * noise - spread * latents, atol=1e-6)
 
 
 def test_v_prediction_uses_all_thousand_steps_from_clean_to_noise() -> None:
@@ -55,6 +56,13 @@ def test_flow_is_noise_at_zero_and_data_at_the_end() -> None:
     assert torch.equal(velocity, latents - noise)
 
 
+def test_flow_draws_logit_normal_times() -> None:
+    times = Flow().times(stratified_levels(20_000, 0.3)) / 1000
+    logits = torch.log(times / (1 - times))
+    assert logits.mean().item() == pytest.approx(0, abs=0.01)
+    assert logits.std().item() == pytest.approx(1, abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["flow", "v"])
 def test_sampling_with_a_perfect_head_gives_the_data(name: str) -> None:
     objective = objective_named(name)
@@ -63,19 +71,21 @@ def test_sampling_with_a_perfect_head_gives_the_data(name: str) -> None:
     def perfect(noisy: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         if name == "flow":
             return (data - noisy) / (1 - times / 1000)[:, None]
-        signal, spread = VPrediction()._mix(times)
+        signal, spread = VPrediction().amplitudes(times)
         return signal * (noisy - signal * data) / spread - spread * data
 
     noise = torch.randn(1, 3, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(objective.sample(perfect, noise, 50), data, atol=0.05)
 
 
-def test_the_loss_is_a_sum_over_latents_of_the_mean_over_their_parts() -> None:
+def test_the_loss_is_a_sum_over_latents_of_the_mean_over_their_dimensions() -> None:
     latents, noise = torch.zeros(3, 4), torch.zeros(3, 4)
-    states, levels = torch.zeros(3, 5), torch.full((3,), 0.5)
-    loss = diffusion_loss(
-        lambda *_: torch.full((3, 4), 2.0), Flow(), latents, states, noise, levels
-    )
+    conditions, levels = torch.zeros(3, 5), torch.full((3,), 0.5)
+
+    def head(*_: torch.Tensor) -> torch.Tensor:
+        return torch.full((3, 4), 2.0)
+
+    loss = diffusion_loss(head, Flow(), latents, conditions, noise, levels)
     assert loss.item() == pytest.approx(3 * 4.0)
 
 
@@ -93,23 +103,32 @@ def test_an_unknown_objective_is_named() -> None:
         objective_named("score")
 
 
-def test_the_codec_is_the_pca_of_the_patches() -> None:
+def made_up_mels() -> list[npt.NDArray[np.float64]]:
+    """Ten log-mels of 20 to 59 frames of 6 bins."""
     rng = np.random.default_rng(0)
-    mels = [
-        rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in rng.integers(20, 60, 10)
-    ]
-    codec = PatchCodec(2, 6, 5)
-    kept = codec.fit(
-        Moments.of(
-            torch.cat([codec.patches(torch.tensor(mel)) for mel in mels]).numpy(), pairs=True
-        )
-    )
+    frame_counts = rng.integers(20, 60, 10)
+    return [rng.normal(size=(int(n), 6)) @ rng.normal(size=(6, 6)) + 3 for n in frame_counts]
+
+
+def test_the_codec_is_the_pca_of_the_patches() -> None:
+    mels = made_up_mels()
+    codec = PatchCodec(frames_per_patch=2, n_mels=6, latent_size=5)
+    cut = torch.cat([codec.patches(torch.tensor(mel)) for mel in mels]).numpy()
+    kept = codec.fit(Moments.of(cut, pairs=True))
+
     patches = np.concatenate([mel[: len(mel) // 2 * 2].reshape(-1, 12) for mel in mels])
+    np.testing.assert_array_equal(cut, patches)
     variances = np.sort(np.linalg.eigvalsh(np.cov(patches.T, bias=True)))[::-1]
     assert kept == pytest.approx(variances[:5].sum() / variances.sum(), rel=1e-6)
+
     latents = np.concatenate([codec.encode(torch.tensor(mel)) for mel in mels])
     np.testing.assert_allclose(latents.std(), 1.0, atol=1e-5)
-    decoded = codec.decode(codec.encode(torch.tensor(mels[0]))).numpy()
-    error = ((decoded.reshape(-1, 12) - patches[: len(decoded) // 2]) ** 2).sum(1).mean()
-    assert error == pytest.approx(variances[5:].sum(), rel=0.5)
-    assert len(codec.encode(torch.zeros(21, 6))) == 10
+    decoded = codec.decode(torch.from_numpy(latents)).numpy().reshape(-1, 12)
+    error = ((decoded - patches) ** 2).sum(1).mean()
+    assert error == pytest.approx(variances[5:].sum(), rel=1e-4)
+
+
+def test_frames_that_fill_no_patch_are_left_out() -> None:
+    codec = PatchCodec(frames_per_patch=2, n_mels=6, latent_size=5)
+    assert codec.encode(torch.zeros(21, 6)).shape == (10, 5)
+    assert codec.decode(torch.zeros(10, 5)).shape == (20, 6)

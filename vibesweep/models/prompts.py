@@ -67,16 +67,16 @@ class PromptBank:
     A clip's prompt comes from another clip of the same person, never from the clip itself.
     """
 
-    def __init__(self, examples: Sequence[EncodedClip], longest_patches: int) -> None:
+    def __init__(self, clips: Sequence[EncodedClip], longest_patches: int) -> None:
         """Collect each person's stretches that are long enough to show a voice.
 
         Args:
-            examples: the clips that prompts may come from.
+            clips: the clips that prompts may come from.
             longest_patches: largest length of a prompt.
         """
         self._longest_patches = longest_patches
         self._stretches: dict[str, list[_Stretch]] = {}
-        for clip in examples:
+        for clip in clips:
             for slot, start, end in clip.stretches:
                 if end - start < SHORTEST_PROMPT_PATCHES:
                     continue
@@ -84,7 +84,7 @@ class PromptBank:
                 stretch = _Stretch(clip.id, clip.latents[start:end])
                 self._stretches.setdefault(person, []).append(stretch)
 
-    def draw(self, example: EncodedClip, slot: int, rng: np.random.Generator) -> Tensor | None:
+    def draw(self, clip: EncodedClip, slot: int, rng: np.random.Generator) -> Tensor | None:
         """Draw a prompt [P, D] for one of a clip's speakers.
 
         It is cut at random from the recording that the corpus names as that speaker's prompt, or
@@ -93,10 +93,10 @@ class PromptBank:
         Returns:
             At most ``longest_patches`` latents, or ``None`` where the speaker has neither.
         """
-        latents = example.prompts.get(slot)
+        latents = clip.prompts.get(slot)
         if latents is None:
-            person = example.people[slot]
-            latents = self._from_another_clip(person, example.id, rng)
+            person = clip.people[slot]
+            latents = self._from_another_clip(person, clip.id, rng)
         if latents is None:
             return None
         spare = max(len(latents) - self._longest_patches, 0)
