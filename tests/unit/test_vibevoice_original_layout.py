@@ -1,10 +1,10 @@
-"""Names and configurations of the original layout and of transformers', there and back."""
+"""Names and configurations of the original layout and of transformers', in both directions."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ SIZES = {
     },
 }
 
-# As the released 1.5B's config.json says it
+# config.json of the released 1.5B
 RELEASED = {
     "acoustic_tokenizer_config": {
         "causal": True,
@@ -140,9 +140,9 @@ def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
     assert [to_transformers(original) for original in originals] == names
 
 
-# From the released 1.5B's index, and what its tensors are in transformers' model
+# Names from the released 1.5B's index, and those of the same tensors in transformers' model
 @pytest.mark.parametrize(
-    ("original", "ours"),
+    ("original", "in_transformers"),
     [
         (
             "model.acoustic_tokenizer.encoder.downsample_layers.0.0.conv.conv.weight",
@@ -193,9 +193,9 @@ def test_every_name_of_a_released_size_goes_there_and_back(size: str) -> None:
         ("model.speech_scaling_factor", "model.latent_scaling_factor"),
     ],
 )
-def test_released_names(original: str, ours: str) -> None:
-    assert to_transformers(original) == ours
-    assert to_original(ours) == original
+def test_released_names(original: str, in_transformers: str) -> None:
+    assert to_transformers(original) == in_transformers
+    assert to_original(in_transformers) == original
 
 
 @pytest.mark.parametrize(
@@ -208,37 +208,37 @@ def test_released_names(original: str, ours: str) -> None:
         "",
     ],
 )
-def test_names_that_are_not_vibevoices_are_refused(name: str) -> None:
+def test_names_that_vibevoice_does_not_have_are_refused(name: str) -> None:
     with pytest.raises(ModelError, match="no tensor"):
         to_transformers(name)
 
 
 def test_the_released_configuration_is_read_and_comes_back() -> None:
     assert is_original(RELEASED)
-    ours = transformers_config(RELEASED)
-    config: Any = VibeVoiceConfig(**ours)
+    config: Any = VibeVoiceConfig(**transformers_config(RELEASED))
     assert not is_original(config.to_dict())
     assert config.audio_config.vae_std == 0.625
     assert config.audio_config.downsampling_ratios == [2, 2, 4, 5, 5, 8]
     assert config.audio_config.depths == [3, 3, 3, 3, 3, 3, 8]
-    assert (config.semantic_model_config.hidden_size, config.text_config.hidden_size) == (128, 1536)
+    assert config.semantic_model_config.hidden_size == 128
+    assert config.text_config.hidden_size == 1536
     assert config.text_config.rope_parameters["rope_theta"] == 1e6
-    assert (
-        config.diffusion_head_config.intermediate_size,
-        config.diffusion_head_config.num_hidden_layers,
-    ) == (4608, 4)
+    assert config.diffusion_head_config.intermediate_size == 4608
+    assert config.diffusion_head_config.num_hidden_layers == 4
     assert config.tie_word_embeddings
     back = original_config(config.to_dict())
     for part in ("acoustic_tokenizer_config", "semantic_tokenizer_config", "diffusion_head_config"):
         assert back[part] == RELEASED[part]
-    said: dict[str, object] = RELEASED["decoder_config"]  # type: ignore[assignment]
-    assert {name: back["decoder_config"][name] for name in said} == said
-    assert (back["torch_dtype"], back["tie_word_embeddings"]) == ("bfloat16", True)
+    released_decoder = cast(dict[str, Any], RELEASED["decoder_config"])
+    for name, value in released_decoder.items():
+        assert back["decoder_config"][name] == value
+    assert back["torch_dtype"] == "bfloat16"
+    assert back["tie_word_embeddings"] is True
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_checkpoint_goes_there_and_back_to_the_bit(tmp_path: Path, tied: bool) -> None:
-    source = write_checkpoint(tmp_path / "ours", tied=tied) / "model.safetensors"
+    source = write_checkpoint(tmp_path / "checkpoint", tied=tied) / "model.safetensors"
     original_file = tmp_path / "original.safetensors"
     back_file = tmp_path / "back.safetensors"
     rewrite(source, original_file, rename=to_original)
@@ -261,15 +261,22 @@ def shapes(config: VibeVoiceConfig) -> dict[str, torch.Size]:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_configuration_goes_there_and_back(tmp_path: Path, tied: bool) -> None:
-    found = json.loads((write_checkpoint(tmp_path / "ours", tied=tied) / "config.json").read_text())
-    back: Any = VibeVoiceConfig(
-        **transformers_config(json.loads(json.dumps(original_config(found))))
-    )
-    assert shapes(back) == shapes(VibeVoiceConfig(**found))
-    assert back.audio_config.vae_std == found["audio_config"]["vae_std"]
-    assert (back.audio_token_id, back.eos_token_id) == (
-        found["audio_token_id"],
-        found["eos_token_id"],
-    )
-    preprocessor = original_preprocessor({"sampling_rate": 24_000, "target_dB_FS": -25}, 3584)
-    assert preprocessor["language_model_pretrained_name"] == "Qwen/Qwen2.5-7B"
+    folder = write_checkpoint(tmp_path / "checkpoint", tied=tied)
+    config = json.loads((folder / "config.json").read_text())
+    original = json.loads(json.dumps(original_config(config)))
+    back: Any = VibeVoiceConfig(**transformers_config(original))
+    assert shapes(back) == shapes(VibeVoiceConfig(**config))
+    assert back.audio_config.vae_std == config["audio_config"]["vae_std"]
+    assert back.audio_token_id == config["audio_token_id"]
+    assert back.eos_token_id == config["eos_token_id"]
+
+
+@pytest.mark.parametrize(("hidden_size", "qwen"), [(1536, "1.5B"), (3584, "7B")])
+def test_the_preprocessor_names_the_tokenizer_of_the_models_size(
+    hidden_size: int, qwen: str
+) -> None:
+    extractor = {"sampling_rate": 24_000, "target_dB_FS": -25}
+    preprocessor = original_preprocessor(extractor, hidden_size)
+    assert preprocessor["language_model_pretrained_name"] == f"Qwen/Qwen2.5-{qwen}"
+    assert preprocessor["audio_processor"]["sampling_rate"] == 24_000
+    assert preprocessor["audio_processor"]["target_dB_FS"] == -25
