@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 from tests.cluster.namespaces import Host, hosts_up, nothing_left, what_is_missing
 from tests.waiting import wait_until
-from vibesweep.models.bundle import load_bundle
+from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepState
 from vibesweep.sweep.record.folder import SWEEPS
 
@@ -190,7 +190,7 @@ def test_a_sweep_of_lanes_over_two_hosts_from_ray_up_to_ray_down(two_hosts: Clus
     assert "done: " in cluster.ray(
         "exec", f"{on_the_head} show both && python -m vibesweep export both --out tuned"
     )
-    load_bundle(str(cluster.work / "tuned"))
+    ModelRef.parse(str(cluster.work / "tuned")).load()
 
     cluster.ray("down", "-y")
     assert wait_until(lambda: not rays(cluster.head), 60.0), rays(cluster.head)

@@ -20,9 +20,9 @@ from ray.util.state import list_actors
 
 from tests import tiny
 from tests.waiting import wait_until
-from vibesweep.models.registry import ModelRef
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, TrialError
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.trial import LaneTrial
 from vibesweep.training.lanes.lane import Lanes, running_dispatcher
@@ -59,9 +59,12 @@ def curve_of(reports: list[Report]) -> list[float]:
 def live_worker_pids() -> set[int]:
     """Return the processes of the worker groups that are up."""
     address = f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
-    filters = [("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")]
-    workers = list_actors(address=address, filters=filters, detail=True)
-    return {worker.pid for worker in workers}
+    workers = list_actors(
+        address=address,
+        filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")],
+        detail=True,
+    )
+    return {worker.pid for worker in workers if worker.pid is not None}
 
 
 class Trials:
@@ -111,7 +114,7 @@ def lane_over(
     kept = StoragePath.of(folder)
     spec = LaneSpec(
         name=folder.name,
-        model=str(model),
+        model=ModelRef("mel", str(model)),
         shards=str(shards),
         checkpoints=kept / "checkpoints",
         states=kept / "states",

@@ -26,6 +26,7 @@ from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE
 from vibesweep.errors import ResourceError
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep import run
@@ -101,8 +102,9 @@ def test_a_sweep_there_is_refused_before_anything_is_made(hidden: Path, sweep: S
 
 def test_shards_are_refused_where_a_host_does_not_see_what_they_are_made_of(hidden: Path) -> None:
     corpus = write_demo_corpus(hidden / "talks", recordings=2)
+    encoder = ModelRef.parse("mel-tiny").family.clip_encoder("mel-tiny")
     with pytest.raises(ResourceError, match="this host does not see"):
-        preprocess(corpus, hidden / "shards")
+        preprocess(corpus, hidden / "shards", encoder)
     assert not list((hidden / "shards").iterdir())
 
 

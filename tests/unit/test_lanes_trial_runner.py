@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from vibesweep.models.registry import ModelRef
 from vibesweep.config import Report, TrialSettings
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes import trial_runner
 from vibesweep.training.lanes.messages import Command
@@ -35,7 +35,10 @@ TOO_SMALL_TO_MATTER = 1e-30
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     folder = tmp_path_factory.mktemp("context")
-    return WorkerContext.open(ModelRef.parse(str(tiny.write_base(folder / "base"))), tiny.write_shards(folder / "shards"), World()
+    return WorkerContext.open(
+        ModelRef.parse(str(tiny.write_base(folder / "base"))),
+        tiny.write_shards(folder / "shards"),
+        World(),
     )
 
 
@@ -43,7 +46,13 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
 def spec(tmp_path: Path) -> LaneSpec:
     kept = StoragePath.of(tmp_path)
     return LaneSpec(
-        "any", "", "", kept / "checkpoints", kept / "states", tmp_path / "scratch", STEPS
+        name="lane",
+        model=ModelRef("mel", "unused: the context is open"),
+        shards="unused",
+        checkpoints=kept / "checkpoints",
+        states=kept / "states",
+        scratch=tmp_path / "scratch",
+        max_steps=STEPS,
     )
 
 

@@ -26,7 +26,7 @@ READ_IN = "Ray 2.60.0"
 
 def imported_names() -> dict[str, str]:
     """Return the names that ray_internals.py imports from Ray, and their modules."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(ast.parse(DOOR.read_text())):
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ray."):
             found |= {alias.name: str(node.module) for alias in node.names}

@@ -2,8 +2,8 @@
 
 A lane is one Ray Train worker group that stays up and takes trial after trial. Its processes, their
 process group and their :class:`~vibesweep.training.worker_context.WorkerContext` stay warm. A trial
-changes only its :class:`~vibesweep.training.trial_run.TrialRun`, which is dropped before the next one is
-made. docs/design/lanes.md says why it is built this way and what was measured.
+changes only its :class:`~vibesweep.training.trial_run.TrialRun`, which is dropped before the next
+one is made. docs/design/lanes.md says why it is built this way and what was measured.
 """
 
 from __future__ import annotations
