@@ -10,7 +10,9 @@ import torch
 
 from tests import tiny
 from vibesweep.models.mel.model import MelShape
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.models.registry import ModelRef
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 DEVICE = "cuda:0"
 LARGE = dataclasses.replace(
@@ -18,19 +20,18 @@ LARGE = dataclasses.replace(
 )
 """51 M weights: a micro-batch takes far more than they do."""
 WIDE = dataclasses.replace(LARGE, hidden_size=2_048, layers=2, heads=16, ffn_size=8_192)
-"""204 M weights, as many bytes as 1,800 positions take in bf16: VibeVoice's 1.5B has as many as some 1,500 take."""
+"""204 M weights: as many bytes as 1,800 tokens take in bf16. VibeVoice's 1.5B has as many as some
+1,500 tokens take."""
 
 
-def bench_of(folder: Path, shape: MelShape, clips: int = 30) -> WorkerContext:
-    """A workbench on the GPU."""
-    return WorkerContext.open(
-        str(tiny.write_base(folder / "base", shape)),
-        tiny.write_shards(folder / "shards", clips),
-        World(device=DEVICE),
-    )
+def open_gpu_context(folder: Path, shape: MelShape, clips: int = 30) -> WorkerContext:
+    """Open a worker's context on the GPU."""
+    base = tiny.write_base(folder / "base", shape)
+    shards = tiny.write_shards(folder / "shards", clips)
+    return WorkerContext.open(ModelRef.parse(str(base)), shards, World(device=DEVICE))
 
 
-def sweep_up() -> None:
-    """Give back what nobody holds."""
+def free_gpu_memory() -> None:
+    """Return unused memory to the device."""
     gc.collect()
     torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What a trial can be told to do, done on a GPU: the losses are those of the same trial on a CPU, and a trial that is resumed goes on."""
+"""Trials on a GPU have the losses that they have on a CPU, and can be resumed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.gpu.bases import DEVICE, LARGE, bench_of, sweep_up
+from tests.gpu.bases import DEVICE, LARGE, free_gpu_memory, open_gpu_context
 from vibesweep.config import Report, TrialSettings
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
 STEPS = 6
 SETTINGS = TrialSettings(learning_rate=3e-3, batch_clips=4, lora_dropout=0.0)
-"""Without dropout, which a CPU draws otherwise."""
+"""Without dropout, which a CPU draws differently."""
 CASES: list[dict[str, Any]] = [
     {},
     {"method": "full", "learning_rate": 1e-3},
@@ -41,35 +41,32 @@ CASES: list[dict[str, Any]] = [
     {"compile": True, "precision": "bf16"},
 ]
 LOOSE = {"float32": 1e-3, "bf16": 5e-3}
-"""Relative; between a bf16 trial on a CPU and its float32 losses lie 4e-4."""
+"""Relative differences; on a CPU a bf16 trial is 4e-4 away from its float32 losses."""
 Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
 def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    folder = tmp_path_factory.mktemp("context")
-    return WorkerContext.open(
-        str(tiny.write_base(folder / "base")), tiny.write_shards(folder / "shards"), World()
-    )
+    return tiny.open_context(tmp_path_factory.mktemp("context"))
 
 
 @pytest.fixture(scope="module")
 def on_gpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    return bench_of(tmp_path_factory.mktemp("context"), tiny.SHAPE)
+    return open_gpu_context(tmp_path_factory.mktemp("context"), tiny.SHAPE)
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    return bench_of(tmp_path_factory.mktemp("context"), LARGE)
+    return open_gpu_context(tmp_path_factory.mktemp("context"), LARGE)
 
 
 def losses(*reports: Report) -> list[float]:
-    """Of every step, then the last validation's."""
+    """List every step's loss, then the last validation loss."""
     return [record.loss for report in reports for record in report.curve] + [reports[-1].loss_val]
 
 
 def furthest(found: list[float], expected: list[float]) -> float:
-    """The largest relative difference of any loss."""
+    """Return the largest relative difference of any loss."""
     return max(abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True))
 
 
@@ -82,32 +79,24 @@ def test_a_trial_on_a_gpu_has_a_cpus_losses_and_can_be_resumed(
     record_property: Record,
 ) -> None:
     settings = dataclasses.replace(SETTINGS, **changes)
-    expected = losses(
-        TrialRun(
-            on_cpu, dataclasses.replace(settings, precision="float32", compile=False), STEPS
-        ).advance(STEPS)
-    )
+    plain = dataclasses.replace(settings, precision="float32", compile=False)
+    expected = losses(TrialRun(on_cpu, plain, STEPS).advance(STEPS))
     run = TrialRun(on_gpu, settings, STEPS)
-    untouched, first = run.validate(), run.advance(STEPS // 2)
+    untouched = run.validate()
+    first = run.advance(STEPS // 2)
     run.save_state(tmp_path / "state")
     last = run.advance(STEPS)
     found = losses(first, last)
     resumed = TrialRun(on_gpu, settings, STEPS)
     resumed.restore(tmp_path / "state")
-    away, again = furthest(found, expected), furthest(losses(resumed.advance(STEPS)), losses(last))
+    away = furthest(found, expected)
+    again = furthest(losses(resumed.advance(STEPS)), losses(last))
     print(
-        f"\n{changes}: from the CPU {away:.1e}, resumed {again:.1e}; validation {untouched:.5f} to {last.loss_val:.5f}"
+        f"\n{changes}: from the CPU {away:.1e}, resumed {again:.1e};"
+        f" validation {untouched:.5f} to {last.loss_val:.5f}"
     )
-    record_property(
-        "losses",
-        {
-            "found": found,
-            "expected": expected,
-            "away": away,
-            "again": again,
-            "untouched": untouched,
-        },
-    )
+    figures = {"found": found, "expected": expected, "away": away, "again": again}
+    record_property("losses", {**figures, "untouched": untouched})
     assert first.diverged is None
     assert last.diverged is None
     assert last.loss_val < untouched
@@ -125,9 +114,8 @@ def test_dropout_goes_on_where_a_resumed_trial_left_it(
     run.save_state(tmp_path / "state")
     expected = losses(run.advance(STEPS))
     resumed = TrialRun(on_gpu, settings, STEPS)
-    without = losses(
-        TrialRun(on_gpu, dataclasses.replace(SETTINGS, ema_decay=0.9), STEPS).advance(STEPS)
-    )
+    no_dropout = dataclasses.replace(SETTINGS, ema_decay=0.9)
+    without = losses(TrialRun(on_gpu, no_dropout, STEPS).advance(STEPS))
     resumed.restore(tmp_path / "state")
     assert furthest(losses(resumed.advance(STEPS)), expected) < 1e-4
     assert furthest(without[STEPS // 2 :], expected) > 1e-5, "dropout does something"
@@ -161,24 +149,25 @@ def test_a_larger_base_loses_little_by_what_saves_time_or_memory(
 ) -> None:
     plain = dataclasses.replace(SETTINGS, learning_rate=3e-4, batch_clips=24)
     untouched = large.validate(large.base)
-    (usual, usual_peak), (found, peak) = (
-        trained(large, settings) for settings in (plain, dataclasses.replace(plain, **changes))
-    )
+    settings = dataclasses.replace(plain, **changes)
+    usual, usual_peak = trained(large, plain)
+    found, peak = trained(large, settings)
     away = furthest(losses(found), losses(usual))
-    told = f"{found.steps_per_s:.1f} for {usual.steps_per_s:.1f} steps/s, {peak / 1e9:.2f} for {usual_peak / 1e9:.2f} GB"
-    print(f"\n{changes}: {away:.1e} away, {told}")
-    record_property(
-        "losses",
-        {"found": losses(found), "usual": losses(usual), "away": away, "peaks": [peak, usual_peak]},
+    print(
+        f"\n{changes}: {away:.1e} away,"
+        f" {found.steps_per_s:.1f} for {usual.steps_per_s:.1f} steps/s,"
+        f" {peak / 1e9:.2f} for {usual_peak / 1e9:.2f} GB"
     )
-    assert away < LOOSE[{**vars(plain), **changes}["precision"]]
+    figures = {"found": losses(found), "usual": losses(usual), "away": away}
+    record_property("losses", {**figures, "peaks": [peak, usual_peak]})
+    assert away < LOOSE[settings.precision]
     assert found.loss_val < untouched
     assert peak < usual_peak
 
 
 def trained(context: WorkerContext, settings: TrialSettings) -> tuple[Report, int]:
-    """The last steps' report, and bytes that were taken at most in them."""
-    sweep_up()
+    """Return the last steps' report, and the most bytes that were taken in them."""
+    free_gpu_memory()
     run = TrialRun(context, settings, STEPS)
     run.advance(2)
     torch.cuda.reset_peak_memory_stats(DEVICE)

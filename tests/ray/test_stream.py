@@ -1,4 +1,7 @@
-"""Clips streamed by Ray Data: the same steps and tensors as from memory, on any number of workers, from any step, in little memory."""
+"""Clips streamed by Ray Data: the same steps and tensors as from memory, in little memory.
+
+This holds on any number of workers and from any step.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,19 @@ import ray
 import torch
 
 from tests import corpora, tiny
-from vibesweep.config import TrialSettings
-from vibesweep.corpus.shards.manifest import read_rows
+from vibesweep.config import Report, TrialSettings
+from vibesweep.corpus.shards.manifest import read_clips
+from vibesweep.models.clips import EncodedClip
 from vibesweep.models.mel.model import MelModel
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.training.data.batches import StepPlan
 from vibesweep.training.data.feed import MemoryFeed, Step
 from vibesweep.training.data.index import Index, read_index
+from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.data.stream import StreamFeed
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 TOKENS = 200
 CLIPS = 250
@@ -35,10 +41,8 @@ STORE_EPOCHS = 3
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Row groups of two clips: several windows."""
-    return corpora.write_many_shards(
-        tmp_path_factory.mktemp("stream") / "shards", CLIPS, group_rows=2
-    )
+    folder = tmp_path_factory.mktemp("stream") / "shards"
+    return corpora.write_many_shards(folder, CLIPS, group_rows=2)  # makes several windows
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +51,19 @@ def base() -> MelModel:
 
 
 @pytest.fixture(scope="module")
-def index(shards: Path) -> Index:
-    return read_index(shards, MelModel)
+def index(shards: Path, base: MelModel) -> Index:
+    return read_index(shards, base)
+
+
+@pytest.fixture(scope="module")
+def clips(shards: Path, base: MelModel) -> list[EncodedClip]:
+    return [base.encode(clip) for clip in read_clips(shards, "train")]
 
 
 @pytest.fixture(scope="module")
 def plan(index: Index) -> StepPlan:
     found = StepPlan(index, 0, 3)
-    assert len(list(found.places(0, found.epoch_steps))) == 2
+    assert len(list(found.window_numbers(0, found.epoch_steps))) == 2
     return found
 
 
@@ -63,19 +72,14 @@ def stream(shards: Path, base: MelModel, index: Index, rank: int = 0, size: int 
 
 
 def assert_same(streamed: list[Step], kept: list[Step]) -> None:
-    for one, other in zip(streamed, kept, strict=True):
-        assert (one.number, one.epoch, one.sizes, one.counts) == (
-            other.number,
-            other.epoch,
-            other.sizes,
-            other.counts,
-        )
-        assert np.array_equal(one.clips, other.clips)
-        for part, same in zip(one.micro_batches, other.micro_batches, strict=True):
-            for example, twin in zip(part, same, strict=True):
-                assert torch.equal(example.latents, twin.latents)
-                named = dataclasses.replace(example, latents=twin.latents)
-                assert named == twin
+    for step, other in zip(streamed, kept, strict=True):
+        assert (step.number, step.epoch) == (other.number, other.epoch)
+        assert (step.normalizer, step.loss_scale) == (other.normalizer, other.loss_scale)
+        assert np.array_equal(step.clips, other.clips)
+        for part, same in zip(step.micro_batches, other.micro_batches, strict=True):
+            for clip, twin in zip(part, same, strict=True):
+                assert torch.equal(clip.latents, twin.latents)
+                assert dataclasses.replace(clip, latents=twin.latents) == twin
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -84,29 +88,35 @@ class TestStream:
 
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_each_worker_gets_what_it_would_from_memory(
-        self, shards: Path, base: MelModel, index: Index, plan: StepPlan, size: int
+        self,
+        shards: Path,
+        base: MelModel,
+        index: Index,
+        clips: list[EncodedClip],
+        plan: StepPlan,
+        size: int,
     ) -> None:
-        clips = [base.encode(row) for row in read_rows(shards, "train")]
-        past, counted = plan.epoch_steps + 5, []
+        past = plan.epoch_steps + 5
+        counted = []
         for rank in range(size):
             streamed = list(stream(shards, base, index, rank, size).steps(plan, 0, past, TOKENS))
-            assert_same(
-                streamed, list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past, TOKENS))
-            )
-            counted += [
-                example.id
-                for step in streamed
-                if step.counts and not step.epoch
-                for part in step.micro_batches
-                for example in part
-            ]
+            kept = list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past, TOKENS))
+            assert_same(streamed, kept)
+            first_epoch = [step for step in streamed if step.loss_scale and step.epoch == 0]
+            for step in first_epoch:
+                counted += [clip.id for part in step.micro_batches for clip in part]
         assert sorted(counted) == sorted(index.ids), "each clip once an epoch, over all workers"
 
     @pytest.mark.parametrize("first", [1, 20, 70])
     def test_it_begins_in_the_middle_of_an_epoch(
-        self, shards: Path, base: MelModel, index: Index, plan: StepPlan, first: int
+        self,
+        shards: Path,
+        base: MelModel,
+        index: Index,
+        clips: list[EncodedClip],
+        plan: StepPlan,
+        first: int,
     ) -> None:
-        clips = [base.encode(row) for row in read_rows(shards, "train")]
         past = 2 * plan.epoch_steps + 3
         streamed = list(stream(shards, base, index).steps(plan, first, past, TOKENS))
         assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past, TOKENS)))
@@ -120,7 +130,7 @@ class TestStream:
         assert len(list(stream(shards, base, index).steps(plan, 0, 4, TOKENS))) == 4
         ray.kill(holder)
 
-    def test_a_feed_that_is_left_early_lets_go_of_its_tasks(
+    def test_a_feed_that_is_closed_early_ends_its_tasks(
         self, shards: Path, base: MelModel, index: Index, plan: StepPlan
     ) -> None:
         steps = stream(shards, base, index).steps(plan, 0, 100_000, TOKENS)
@@ -134,21 +144,22 @@ class TestStream:
         model = str(tiny.write_base(tmp_path / "base"))
         settings = TrialSettings(method="lora", learning_rate=3e-3, lora_rank=4, batch_clips=4)
         reports = []
-        for clips_bytes in (math.inf, 0.0):
-            context = WorkerContext.open(model, shards, World(), clips_bytes)
+        for max_clip_bytes in (math.inf, 0.0):
+            context = WorkerContext.open(ModelRef.parse(model), shards, World(), max_clip_bytes)
             run = TrialRun(context, settings, 3)
             reports.append([run.advance(2), run.advance(5)])  # beyond its budget, too
             run.close()
-            assert isinstance(context.feed, StreamFeed) == (not clips_bytes)
-        kept, streamed = (
-            [[record.loss for record in one.curve] + [one.loss_val] for one in both]
-            for both in reports
-        )
+            assert isinstance(context.feed, StreamFeed) == (not max_clip_bytes)
+        kept, streamed = [[losses(report) for report in both] for both in reports]
         assert streamed == kept
 
 
+def losses(report: Report) -> list[float]:
+    return [record.loss for record in report.curve] + [report.loss_val]
+
+
 class Holder:
-    """Holds what it was given."""
+    """Holds the CPUs that it was given."""
 
     def here(self) -> bool:
         return True
@@ -156,9 +167,9 @@ class Holder:
 
 @pytest.mark.slow
 def test_shards_several_times_larger_than_the_object_store(tmp_path: Path) -> None:
-    """In a process and a Ray of its own."""
+    # In a process of its own, with a Ray of its own
     command = [sys.executable, "-m", "tests.ray.test_stream", str(tmp_path / "shards")]
-    told = subprocess.run(
+    ended = subprocess.run(
         command,
         capture_output=True,
         text=True,
@@ -166,8 +177,8 @@ def test_shards_several_times_larger_than_the_object_store(tmp_path: Path) -> No
         timeout=300,
         check=False,
     )
-    assert told.returncode == 0, told.stderr[-2_000:]
-    found = json.loads(told.stdout.splitlines()[-1])
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    found = json.loads(ended.stdout.splitlines()[-1])
     assert found["shards_bytes"] > 3 * STORE_BYTES
     assert found["streamed_bytes"] > STORE_BYTES
     assert found["clips"] == found["distinct_clips"] * STORE_EPOCHS
@@ -179,7 +190,7 @@ def test_shards_several_times_larger_than_the_object_store(tmp_path: Path) -> No
 
 
 def stream_through_a_small_store(shards: Path) -> dict[str, object]:
-    """Some epochs of large shards; what was seen, and what was held at most."""
+    """Stream some epochs of large shards; return what was seen and what was held at most."""
     import psutil
 
     base = tiny.model(dataclasses.replace(tiny.SHAPE, latent_size=64))
@@ -191,27 +202,32 @@ def stream_through_a_small_store(shards: Path) -> dict[str, object]:
         include_dashboard=False,
         log_to_driver=False,
     )
-    index = read_index(shards, MelModel)
-    plan, process = StepPlan(index, 0, 4), psutil.Process()
-    before, seen, streamed, held = process.memory_info().rss, [], 0, 0
+    index = read_index(shards, tiny.model())
+    plan = StepPlan(index, 0, 4)
+    process = psutil.Process()
+    rss_before = process.memory_info().rss
+    seen: list[str] = []
+    streamed_bytes = most_held = 0
     for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps, TOKENS):
         for part in step.micro_batches:
-            seen += [example.id for example in part]
-            streamed += sum(example.latents.nbytes for example in part)
-        held = max(held, _held_and_spilled()[0]) if step.number % 20 == 0 else held
+            seen += [clip.id for clip in part]
+            streamed_bytes += sum(clip.latents.nbytes for clip in part)
+        if step.number % 20 == 0:
+            held, _ = _held_and_spilled()
+            most_held = max(most_held, held)
     return {
         "shards_bytes": sum(path.stat().st_size for path in shards.glob("train-*.parquet")),
-        "streamed_bytes": streamed,
+        "streamed_bytes": streamed_bytes,
         "clips": len(seen),
         "distinct_clips": len(set(seen)),
         "spilled": bool(_held_and_spilled()[1]),
-        "most_in_store_bytes": held,
-        "grown_bytes": process.memory_info().rss - before,
+        "most_in_store_bytes": most_held,
+        "grown_bytes": process.memory_info().rss - rss_before,
     }
 
 
 def _held_and_spilled() -> tuple[int, int]:
-    """Bytes in the object store now, and bytes that ever went to disk for want of room."""
+    """Return the bytes in the object store now, and those ever spilled to disk."""
     from ray._private.internal_api import get_memory_info_reply, get_state_from_address
 
     stats = get_memory_info_reply(

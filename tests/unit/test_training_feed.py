@@ -24,9 +24,8 @@ Split = tuple[Index, list[EncodedClip]]
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     shards = corpora.write_many_shards(tmp_path_factory.mktemp("feed") / "shards", 60)
     base = tiny.model()
-    return read_index(shards, tiny.model()), [
-        base.encode(row) for row in read_clips(shards, "train")
-    ]
+    clips = [base.encode(clip) for clip in read_clips(shards, "train")]
+    return read_index(shards, base), clips
 
 
 def clips_of(step: Step) -> list[EncodedClip]:

@@ -77,13 +77,8 @@ def test_validation_is_cut_to_what_fits_and_stays_the_same(
 
 
 def test_few_held_out_latents_are_noised_more_often() -> None:
-    assert [noise_repeats(patches) for patches in (0, 10, 512, 1_000, 100_000)] == [
-        32,
-        32,
-        16,
-        9,
-        4,
-    ]
+    repeats = [noise_repeats(patches) for patches in (0, 10, 512, 1_000, 100_000)]
+    assert repeats == [32, 32, 16, 9, 4]
 
 
 def test_stopping_for_a_report_changes_nothing(context: WorkerContext) -> None:

@@ -47,10 +47,11 @@ def worker(rank: int, folder: Path) -> None:
     context = WorkerContext.open(
         ModelRef.parse(str(folder / "base")), folder / "shards", World(rank, 2)
     )
-    found = [losses(context, SETTINGS), losses(context, ACCUMULATED)]
-    (folder / f"{rank}.json").write_text(
-        json.dumps({"losses": found, "refused": refused(context, rank, folder)})
-    )
+    found = {
+        "losses": [losses(context, SETTINGS), losses(context, ACCUMULATED)],
+        "refused": refused(context, rank, folder),
+    }
+    (folder / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 

@@ -1,0 +1,145 @@
+"""Micro-batches that should fit a GPU do: of the shortest and the longest clips, and in a trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.gpu.bases import DEVICE, LARGE, WIDE, free_gpu_memory, open_gpu_context
+from vibesweep.config import TrialSettings
+from vibesweep.models.adapters import for_trial
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import LossNormalizer
+from vibesweep.training.compute import autocast, configure_model
+from vibesweep.training.data.batches import EXTRA_TOKENS
+from vibesweep.training.memory import HEADROOM, free_bytes, memory_key
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+GB = 1e9
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContext]:
+    return {
+        name: open_gpu_context(tmp_path_factory.mktemp(name), shape)
+        for name, shape in (("large", LARGE), ("wide", WIDE))
+    }
+
+
+@pytest.mark.parametrize(
+    ("base", "changes"),
+    [
+        ("large", {}),
+        ("large", {"lora_dropout": 0.0}),
+        ("large", {"lora_dora": True}),
+        ("large", {"method": "full"}),
+        ("large", {"method": "full", "precision": "bf16"}),
+        ("large", {"gradient_checkpointing": True}),
+        ("wide", {}),
+        ("wide", {"method": "full"}),
+        ("wide", {"method": "full", "precision": "bf16"}),
+    ],
+    ids=str,
+)
+def test_a_measured_batch_fits(
+    contexts: dict[str, WorkerContext],
+    base: str,
+    changes: dict[str, object],
+    record_property: Record,
+) -> None:
+    context = contexts[base]
+    free_gpu_memory()
+    settings = TrialSettings(**changes)  # type: ignore[arg-type]
+    model = for_trial(context.base, settings).train()
+    configure_model(model, settings)
+    before = torch.cuda.get_rng_state(DEVICE)
+    tokens = context.micro_batch_tokens(model, settings)
+    assert torch.equal(torch.cuda.get_rng_state(DEVICE), before), (
+        "a trial draws the same numbers as without the measurement"
+    )
+    assert context.micro_batch_tokens(model, settings) == tokens
+    assert all(part.grad is None for part in model.parameters())
+    free = free_bytes(model, DEVICE)
+    memory = context.memory_models[memory_key(settings)]
+    expected = memory.fixed_bytes + memory.bytes_per_token * tokens
+    ordered = sorted(context.voice_clips, key=lambda clip: clip.length)
+    shortest, longest = ordered[:8], ordered[:-9:-1]
+    peaks = [peak_of(context, model, settings, clips, tokens) for clips in (shortest, longest)]
+    print(
+        f"\n{base} {changes}: {tokens} tokens of {memory.bytes_per_token:.0f} bytes,"
+        f" {free / GB:.1f} GB free, {expected / GB:.1f} expected;"
+        f" shortest {peaks[0] / GB:.1f}, longest {peaks[1] / GB:.1f}"
+    )
+    figures = {"tokens": tokens, "free": free, "peaks": peaks, **vars(memory)}
+    record_property("bytes", figures)
+    for peak in peaks:
+        assert 0.25 * free < peak < 0.9 * free
+        assert 0.7 * expected < peak < 1.1 * expected
+
+
+def peak_of(
+    context: WorkerContext,
+    model: torch.nn.Module,
+    settings: TrialSettings,
+    clips: list[EncodedClip],
+    tokens: int,
+) -> int:
+    """Measure the bytes that as many of these clips as fit take.
+
+    A micro-batch of one clip leaves its gradient first, which is not counted.
+    """
+    fitting = tokens // (max(clip.length for clip in clips) + EXTRA_TOKENS)
+    for count in (1, fitting):
+        batch = list(islice(cycle(clips), count))
+        before = torch.cuda.memory_allocated(DEVICE)
+        torch.cuda.reset_peak_memory_stats(DEVICE)
+        with autocast(settings, DEVICE):
+            losses = model(context.collator.training(batch, 0, 0).to(DEVICE))
+        normalizer = LossNormalizer.of([clip.patches for clip in batch])
+        torch.autograd.backward(normalizer.weighted_loss(losses, 1.0, 0.2))
+        del losses
+    model.zero_grad(set_to_none=True)
+    return torch.cuda.max_memory_allocated(DEVICE) - before
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "full", "ema_decay": 0.9}], ids=str)
+def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
+    changes: dict[str, object], tmp_path: Path, record_property: Record
+) -> None:
+    free_gpu_memory()
+    clips = 5_000
+    context = open_gpu_context(tmp_path, LARGE, clips)
+    settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, **changes)  # type: ignore[arg-type]
+    run = TrialRun(context, settings, 3)
+    free = free_bytes(run.model, DEVICE)
+    memory = context.memory_models[memory_key(settings)]
+    # The most tokens that fit, before they are cut to a power of two
+    most = int(((1 - HEADROOM) * free - memory.fixed_bytes) / memory.bytes_per_token)
+    run = TrialRun(context, dataclasses.replace(settings, micro_batch_tokens=most), 3)
+    retries_before = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"]
+    allocated_before = torch.cuda.memory_allocated(DEVICE)
+    torch.cuda.reset_peak_memory_stats(DEVICE)
+    untouched = run.validate()
+    report = run.advance(3)
+    taken = torch.cuda.max_memory_allocated(DEVICE) - allocated_before
+    held = torch.cuda.max_memory_reserved(DEVICE)
+    retries = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"] - retries_before
+    print(
+        f"\n{changes}: {most} tokens, {free / GB:.1f} GB free, {taken / GB:.1f} taken and"
+        f" {held / GB:.1f} held at most, {retries} retries; {report.steps_per_s:.2f} steps/s,"
+        f" validation {untouched:.4f} to {report.loss_val:.4f}"
+    )
+    figures = {"tokens": most, "free": free, "taken": taken, "held": held, "retries": retries}
+    record_property("bytes", figures)
+    assert report.diverged is None
+    assert report.loss_val < untouched
+    assert 0.6 * free < taken < 0.95 * free, "the GPU was filled, and not to the brim"
