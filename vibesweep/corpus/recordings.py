@@ -76,12 +76,17 @@ class Recording:
     def from_json(cls, text: str) -> Recording:
         """Read a recording from such JSON."""
         fields: dict[str, Any] = json.loads(text)
-        segments = [Segment(**segment) for segment in fields["segments"]]
-        fields["segments"] = tuple(segments)
-        fields["speakers"] = tuple(map(tuple, fields["speakers"]))
-        fields["extra"] = tuple(map(tuple, fields["extra"]))
-        fields["voice_prompts"] = tuple(fields["voice_prompts"])
-        return cls(**fields)
+        segments = [Segment(**segment) for segment in fields.pop("segments")]
+        speakers = [(tag, person) for tag, person in fields.pop("speakers")]
+        extra = [(column, value) for column, value in fields.pop("extra")]
+        voice_prompts = fields.pop("voice_prompts")
+        return cls(
+            **fields,
+            segments=tuple(segments),
+            speakers=tuple(speakers),
+            extra=tuple(extra),
+            voice_prompts=tuple(voice_prompts),
+        )
 
 
 @dataclass(frozen=True)

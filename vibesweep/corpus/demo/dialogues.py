@@ -6,23 +6,23 @@ import csv
 import json
 import multiprocessing
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vibesweep.corpus.demo.sentences import sentence
-from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Voice, speak_turns
+from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Samples, Voice, speak_turns
 from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.corpus.text.espeak import load_espeak
 
 DEMO_RECORDINGS = 48
-MANDARIN_SHARE = 0.25
+MANDARIN_PERIOD = 4  # one dialogue in four is Mandarin
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.5
 TURNS = (2, 2, 3, 3, 4)
 SHORTEST_CLIP_S, LONGEST_CLIP_S = 4.0, 9.0
@@ -35,6 +35,10 @@ MEASURED_RATE_WPM = 160
 LARGEST_CHUNK = 64  # dialogues handed to a process at once
 
 
+Turn = tuple[Voice, str]
+"""Who speaks, and what."""
+
+
 @dataclass(frozen=True)
 class Dialogue:
     """What is said in one clip: each turn is a voice and a text.
@@ -43,23 +47,58 @@ class Dialogue:
     """
 
     id: str
-    turns: tuple[tuple[Voice, str], ...]
+    turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True)
 class _SpokenDialogue:
     """A dialogue's samples, and (start, end) of each turn in samples."""
 
-    samples: npt.NDArray[np.int16]
+    samples: Samples
     times: list[tuple[int, int]]
+
+    @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        return len(self.samples) / ESPEAK_RATE_HZ
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A dialogue to be spoken into a corpus folder."""
+
+    out: Path
+    dialogue: Dialogue
+    seed: int
 
 
 @dataclass(frozen=True)
 class _ClipEntry:
-    """One clip's row of metadata.csv and its entry in segments.json."""
+    """One clip's row of metadata.csv and its entry in segments.json.
 
-    row: tuple[str, ...]
+    Attributes:
+        id: of the dialogue.
+        audio: the FLAC file, from the corpus folder.
+        text: the text file, from the corpus folder.
+        duration_s: how long the clip is.
+        people: (tag, name of the voice) pairs.
+        segments: when each turn is spoken.
+    """
+
+    id: str
+    audio: str
+    text: str
+    duration_s: float
+    people: dict[str, str]
     segments: list[dict[str, Any]]
+
+    def row(self) -> list[str]:
+        """Return the cells of the row."""
+        num_speakers = str(len(self.people))
+        duration = f"{self.duration_s:.4f}"
+        pairs = [f"{tag}={name}" for tag, name in self.people.items()]
+        speakers = ";".join(pairs)
+        return [self.id, self.audio, self.text, num_speakers, duration, speakers]
 
 
 def write_demo_corpus(
@@ -90,16 +129,17 @@ def demo_dialogues(
     english = [voice for voice in voices if voice.language == "en"]
     mandarin = [voice for voice in voices if voice.language == "zh"]
     assert english or mandarin, "no voices"
-    period = round(1 / MANDARIN_SHARE)
-    for i in range(recordings):
-        rng = random.Random(f"dialogue {seed} {i}")
-        is_last_of_period = i % period == period - 1
-        first_choice, second_choice = (
-            (mandarin, english) if is_last_of_period else (english, mandarin)
-        )
-        cast = first_choice or second_choice
-        pair = rng.sample(cast, min(2, len(cast)))
-        yield Dialogue(f"demo_{i:04d}", _draw_turns(pair, rng))
+    for number in range(recordings):
+        rng = random.Random(f"dialogue {seed} {number}")
+        place = number % MANDARIN_PERIOD
+        is_mandarin = place == MANDARIN_PERIOD - 1
+        cast = mandarin if is_mandarin else english
+        cast = cast or english or mandarin
+        people = min(2, len(cast))
+        pair = rng.sample(cast, people)
+        name = f"demo_{number:04d}"
+        turns = _draw_turns(pair, rng)
+        yield Dialogue(name, turns)
 
 
 def write_corpus(
@@ -116,37 +156,47 @@ def write_corpus(
     load_espeak()  # before the folder is made
     (out / "audio").mkdir(parents=True, exist_ok=True)
     (out / "text").mkdir(exist_ok=True)
-    jobs = [(out, dialogue, seed) for dialogue in dialogues]
+    jobs = [_Job(out, dialogue, seed) for dialogue in dialogues]
     entries = _write_clips(jobs, processes)
-    segments = {entry.row[0]: entry.segments for entry in entries}
-    (out / SEGMENTS_FILE).write_text(json.dumps(segments, indent=1) + "\n", encoding="utf-8")
-    with (out / METADATA_FILE).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow((*COLUMNS, SPEAKERS_COLUMN))
-        table.writerows(entry.row for entry in entries)
+    _write_segments(out / SEGMENTS_FILE, entries)
+    _write_table(out / METADATA_FILE, entries)
 
 
-def _draw_turns(pair: Sequence[Voice], rng: random.Random) -> tuple[tuple[Voice, str], ...]:
+def _draw_turns(pair: Sequence[Voice], rng: random.Random) -> tuple[Turn, ...]:
     """Draw turns by the voices in alternation that last about as long as a demo clip should."""
-    pause_s = (SHORTEST_PAUSE_S + LONGEST_PAUSE_S) / 2
     while True:
-        turns = []
-        for i in range(rng.choice(TURNS)):
-            voice = pair[i % len(pair)]
-            turns.append((voice, sentence(voice.language, rng)))
-        spoken_s = sum(_estimate_s(voice, text) for voice, text in turns)
-        duration_s = spoken_s + pause_s * (len(turns) - 1)
-        if SHORTEST_CLIP_S <= duration_s <= LONGEST_CLIP_S:
+        voices = islice(cycle(pair), rng.choice(TURNS))
+        turns = [(voice, sentence(voice.language, rng)) for voice in voices]
+        if SHORTEST_CLIP_S <= _estimate_s(turns) <= LONGEST_CLIP_S:
             return tuple(turns)
 
 
-def _estimate_s(voice: Voice, text: str) -> float:
-    """Estimate how long a voice takes to say a text."""
-    character_s = HAN_CHARACTER_S if voice.language == "zh" else LETTER_S
-    return len(text) * character_s * MEASURED_RATE_WPM / voice.rate_wpm
+def _estimate_s(turns: Sequence[Turn]) -> float:
+    """Estimate how long turns take to say, with the pauses between them."""
+    pauses = len(turns) - 1
+    seconds = pauses * (SHORTEST_PAUSE_S + LONGEST_PAUSE_S) / 2
+    for voice, text in turns:
+        character_s = HAN_CHARACTER_S if voice.language == "zh" else LETTER_S
+        at_measured_rate_s = len(text) * character_s
+        seconds += at_measured_rate_s * MEASURED_RATE_WPM / voice.rate_wpm
+    return seconds
 
 
-def _write_clips(jobs: Sequence[tuple[Path, Dialogue, int]], processes: int) -> list[_ClipEntry]:
+def _write_segments(path: Path, entries: Sequence[_ClipEntry]) -> None:
+    segments = {entry.id: entry.segments for entry in entries}
+    text = json.dumps(segments, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_table(path: Path, entries: Sequence[_ClipEntry]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow((*COLUMNS, SPEAKERS_COLUMN))
+        for entry in entries:
+            table.writerow(entry.row())
+
+
+def _write_clips(jobs: Sequence[_Job], processes: int) -> list[_ClipEntry]:
     if processes == 1:
         return [_write_clip(job) for job in jobs]
     jobs_each = len(jobs) // (4 * processes)
@@ -157,38 +207,65 @@ def _write_clips(jobs: Sequence[tuple[Path, Dialogue, int]], processes: int) -> 
         return pool.map(_write_clip, jobs, chunksize=chunk)
 
 
-def _write_clip(job: tuple[Path, Dialogue, int]) -> _ClipEntry:
+def _write_clip(job: _Job) -> _ClipEntry:
     """Write the audio and the text of a dialogue."""
-    import soundfile
-
-    out, dialogue, seed = job
+    dialogue = job.dialogue
     tags = _tags(dialogue)
     assert len(tags) <= MAX_SPEAKERS, f"{dialogue.id}: {len(tags)} voices"
-    spoken = _speak(dialogue, random.Random(f"pauses {seed} {dialogue.id}"))
-    audio = f"audio/{dialogue.id}.flac"
-    soundfile.write(out / audio, spoken.samples, ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC")
-    text = f"text/{dialogue.id}.txt"
-    lines = [f"[{tags[voice]}] {words}\n" for voice, words in dialogue.turns]
-    (out / text).write_text("".join(lines), encoding="utf-8")
+    rng = random.Random(f"pauses {job.seed} {dialogue.id}")
+    spoken = _speak(dialogue, rng)
+    entry = _ClipEntry(
+        id=dialogue.id,
+        audio=f"audio/{dialogue.id}.flac",
+        text=f"text/{dialogue.id}.txt",
+        duration_s=spoken.duration_s,
+        people={tag: voice.name for voice, tag in tags.items()},
+        segments=_segments(dialogue, tags, spoken.times),
+    )
+    _write_flac(job.out / entry.audio, spoken.samples)
+    _write_text(job.out / entry.text, dialogue, tags)
+    return entry
+
+
+def _write_flac(path: Path, samples: Samples) -> None:
+    import soundfile
+
+    soundfile.write(path, samples, ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC")
+
+
+def _write_text(path: Path, dialogue: Dialogue, tags: Mapping[Voice, str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for voice, words in dialogue.turns:
+            tag = tags[voice]
+            file.write(f"[{tag}] {words}\n")
+
+
+def _segments(
+    dialogue: Dialogue, tags: Mapping[Voice, str], times: Sequence[tuple[int, int]]
+) -> list[dict[str, Any]]:
+    """Return the entry in segments.json."""
     segments = []
-    for (voice, _), (start, end) in zip(dialogue.turns, spoken.times, strict=True):
-        segments.append({"speaker": tags[voice], "start": _seconds(start), "end": _seconds(end)})
-    people = ";".join(f"{tag}={voice.name}" for voice, tag in tags.items())
-    duration = f"{len(spoken.samples) / ESPEAK_RATE_HZ:.4f}"
-    row = (dialogue.id, audio, text, str(len(tags)), duration, people)
-    return _ClipEntry(row, segments)
+    for (voice, _), (start, end) in zip(dialogue.turns, times, strict=True):
+        segment = {
+            "speaker": tags[voice],
+            "start": round(start / ESPEAK_RATE_HZ, 4),
+            "end": round(end / ESPEAK_RATE_HZ, 4),
+        }
+        segments.append(segment)
+    return segments
 
 
 def _speak(dialogue: Dialogue, rng: random.Random) -> _SpokenDialogue:
     """Speak the turns one after the other, with pauses between them."""
-    parts: list[npt.NDArray[np.int16]] = []
+    parts: list[Samples] = []
     times: list[tuple[int, int]] = []
     end = 0
     for samples in speak_turns(dialogue.turns):
         pause = _draw_pause(rng) if parts else 0
+        silence = np.zeros(pause, np.int16)
         start = end + pause
         end = start + len(samples)
-        parts += [np.zeros(pause, np.int16), samples]
+        parts += [silence, samples]
         times.append((start, end))
     return _SpokenDialogue(np.concatenate(parts), times)
 
@@ -199,13 +276,10 @@ def _draw_pause(rng: random.Random) -> int:
     return round(pause_s * ESPEAK_RATE_HZ)
 
 
-def _seconds(samples: int) -> float:
-    return round(samples / ESPEAK_RATE_HZ, 4)
-
-
 def _tags(dialogue: Dialogue) -> dict[Voice, str]:
     """Give each voice a tag: SPEAKER_A speaks first."""
-    voices = dict.fromkeys(voice for voice, _ in dialogue.turns)
-    return {
-        voice: f"SPEAKER_{letter}" for voice, letter in zip(voices, ascii_uppercase, strict=False)
-    }
+    tags: dict[Voice, str] = {}
+    for voice, _ in dialogue.turns:
+        letter = ascii_uppercase[len(tags)]
+        tags.setdefault(voice, f"SPEAKER_{letter}")
+    return tags

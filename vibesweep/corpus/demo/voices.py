@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ _TRIM_KEEP = 220  # samples, 10 ms, left at both ends
 # process to the next.
 _MEN = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "max", "rob", "david")
 _WOMEN = ("f1", "f4", "linda", "shelby", "grandma", "aunty")
+_VARIANTS = (*_MEN, *_WOMEN)
+_ENGLISH_MANNERS = ((35, 165), (50, 145), (65, 185))  # pitch, words a minute
+_MANDARIN_MANNERS = ((40, 150), (60, 170))
 _ACCENTS = (
     "en-gb-x-rp",
     "en-gb-scotland",
@@ -73,20 +76,22 @@ class Voice:
 
 def _base_voices() -> tuple[Voice, ...]:
     """List every variant in American English and Mandarin in several manners, accents in one."""
-    variants = (*_MEN, *_WOMEN)
-    manners = ((35, 165), (50, 145), (65, 185))  # pitch, words a minute
-    mandarin_manners = ((40, 150), (60, 170))
-    american = [_voice("en-us", *chosen) for chosen in product(variants, manners)]
-    accented = [
-        _voice(accent, variant, manner)
-        for (accent, variant), manner in zip(product(_ACCENTS, variants), cycle(manners))
-    ]
-    mandarin = [_voice("cmn", *chosen) for chosen in product(variants, mandarin_manners)]
-    return (*american, *accented, *mandarin)
+    voices = []
+    for variant in _VARIANTS:
+        for pitch, rate_wpm in _ENGLISH_MANNERS:
+            voices.append(_voice("en-us", variant, pitch, rate_wpm))
+    manners = cycle(_ENGLISH_MANNERS)
+    for accent in _ACCENTS:
+        for variant in _VARIANTS:
+            pitch, rate_wpm = next(manners)
+            voices.append(_voice(accent, variant, pitch, rate_wpm))
+    for variant in _VARIANTS:
+        for pitch, rate_wpm in _MANDARIN_MANNERS:
+            voices.append(_voice("cmn", variant, pitch, rate_wpm))
+    return tuple(voices)
 
 
-def _voice(language: str, variant: str, manner: tuple[int, int]) -> Voice:
-    pitch, rate_wpm = manner
+def _voice(language: str, variant: str, pitch: int, rate_wpm: int) -> Voice:
     espeak_voice = f"{language}+{variant}"
     return Voice(f"{espeak_voice}-p{pitch}-r{rate_wpm}", espeak_voice, pitch, rate_wpm)
 
@@ -119,7 +124,8 @@ def speak_turns(turns: Sequence[tuple[Voice, str]]) -> list[Samples]:
         CorpusError: eSpeak NG is not installed or does not know a voice.
     """
     with _fresh_espeak() as espeak:
-        return [_trim(espeak.say(text, voice)) for voice, text in turns]
+        untrimmed = [espeak.say(text, voice) for voice, text in turns]
+    return [_trim(samples) for samples in untrimmed]
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,8 @@ class _Espeak:
         return np.concatenate(self.spoken)
 
     def _choose(self, voice: Voice) -> None:
-        is_known = _has_variant(voice)
-        if not is_known or self.library.espeak_SetVoiceByName(voice.espeak_voice.encode()) != _OK:
+        name = voice.espeak_voice.encode()
+        if not _has_variant(voice) or self.library.espeak_SetVoiceByName(name) != _OK:
             raise CorpusError(
                 f"eSpeak NG has no voice {voice.espeak_voice}",
                 where=voice.name,
@@ -157,12 +163,16 @@ class _Espeak:
 def _has_variant(voice: Voice) -> bool:
     """Whether the voice's variant is there: eSpeak takes none, silently, where it is not."""
     _, _, variant = voice.espeak_voice.partition("+")
-    return not variant or (load_espeak().data / "voices" / "!v" / variant).is_file()
+    if not variant:
+        return True
+    variants = load_espeak().data / "voices" / "!v"
+    return (variants / variant).is_file()
 
 
 def _trim(samples: Samples) -> Samples:
     """Cut silence off both ends."""
-    levels = np.abs(samples.astype(np.int32))
+    exact = samples.astype(np.int32)  # 16 bits have no absolute value of -32,768
+    levels = np.abs(exact)
     loud = np.flatnonzero(levels > _TRIM_LEVEL)
     if not len(loud):
         return samples[:0]

@@ -41,6 +41,11 @@ class AudioHeader(NamedTuple):
         """How long the recording is."""
         return self.frames / self.rate_hz
 
+    def frame_at(self, time_s: float) -> int:
+        """Return the frame at a time, or the end if that comes first."""
+        frame = round(time_s * self.rate_hz)
+        return min(frame, self.frames)
+
 
 def probe(path: Path, *, where: str = "") -> AudioHeader:
     """Read rate, frames and channels, without decoding.
@@ -103,8 +108,10 @@ def refuse_truncated(frames: int, expected: int, rate_hz: int, where: str) -> No
     Raises:
         RecordingError: truncated_audio.
     """
-    if expected - frames > max(TRUNCATED_SAMPLES, TRUNCATED_S * rate_hz):
-        detail = f"{frames / rate_hz:.3f} s of {expected / rate_hz:.3f} s"
+    tolerance = max(TRUNCATED_SAMPLES, TRUNCATED_S * rate_hz)
+    if expected - frames > tolerance:
+        duration_s, expected_s = frames / rate_hz, expected / rate_hz
+        detail = f"{duration_s:.3f} s of {expected_s:.3f} s"
         raise RecordingError("truncated_audio", detail, where=where)
 
 
@@ -115,4 +122,5 @@ def _sizes(log: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_unknown(size: int) -> bool:
-    return any(abs(size - unknown) < LONGEST_HEADER for unknown in UNKNOWN_SIZES)
+    distances = [abs(size - unknown) for unknown in UNKNOWN_SIZES]
+    return min(distances) < LONGEST_HEADER

@@ -40,8 +40,10 @@ class ChannelStatistics:
     def add(self, block: Block, mixed: Samples) -> None:
         """Count a block [S, C] and its mixture [S]."""
         if block.shape[1] > 1:  # a lone channel cannot cancel
-            self.energy += np.square(block, dtype=np.float64).sum(axis=0)
-            self.mixed_energy += float(np.square(mixed, dtype=np.float64).sum())
+            squares = np.square(block, dtype=np.float64)
+            mixed_squares = np.square(mixed, dtype=np.float64)
+            self.energy += squares.sum(axis=0)
+            self.mixed_energy += float(mixed_squares.sum())
         highest = float(block.max(initial=0.0))
         lowest = float(block.min(initial=0.0))
         self.peak = max(self.peak, highest, -lowest)
@@ -52,7 +54,8 @@ class ChannelStatistics:
     @property
     def channels_cancel(self) -> bool:
         """Whether the channels take each other away when they are mixed."""
-        return self.mixed_energy < CANCELLED * float(self.energy.mean())
+        mean_energy = float(self.energy.mean())
+        return self.mixed_energy < CANCELLED * mean_energy
 
     @property
     def loudest_channel(self) -> int:
@@ -78,8 +81,10 @@ def hash_samples(mono: Samples) -> str:
     scaled = mono * np.float32(32_768)
     np.rint(scaled, out=scaled)
     np.clip(scaled, -32_768, 32_767, out=scaled)
-    sounding = _without_zeros(scaled.astype("<i2"))
-    return hashlib.blake2b(sounding.data, digest_size=16).hexdigest()
+    in_16_bits = scaled.astype("<i2")
+    sounding = _without_zeros(in_16_bits)
+    digest = hashlib.blake2b(sounding.data, digest_size=16)
+    return digest.hexdigest()
 
 
 def _count_clipped(block: Block) -> int:
@@ -87,11 +92,13 @@ def _count_clipped(block: Block) -> int:
     loud = np.abs(block) >= FULL_SCALE
     if not loud.any():
         return 0
-    like_previous = loud[1:] & (block[1:] == block[:-1])
-    ends_run = like_previous[1:] & like_previous[:-1]  # of CLIPPED_RUN samples
+    equals_last = block[1:] == block[:-1]
+    continues = loud[1:] & equals_last
+    ends_run = continues[1:] & continues[:-1]  # a run of CLIPPED_RUN samples
     in_run = np.zeros_like(loud)
-    for i in range(CLIPPED_RUN):
-        in_run[i : i + len(ends_run)] |= ends_run
+    for first in range(CLIPPED_RUN):
+        past = first + len(ends_run)
+        in_run[first:past] |= ends_run
     return int(np.count_nonzero(in_run))
 
 
@@ -99,7 +106,10 @@ def _without_zeros(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """Cut the zeros off both ends."""
     if len(samples) and samples[0] and samples[-1]:  # the rule: nothing needs to be searched
         return samples
-    loud = np.flatnonzero(samples)
-    if not len(loud):
+    sounding = np.flatnonzero(samples)
+    if not len(sounding):
         return samples[:0]
-    return np.ascontiguousarray(samples[loud[0] : loud[-1] + 1])
+    first = sounding[0]
+    past = sounding[-1] + 1
+    kept = samples[first:past]
+    return np.ascontiguousarray(kept)

@@ -104,16 +104,17 @@ def _read_stretch(
     """Read a stretch of one channel, or of all channels mixed."""
     with open_audio(path, where) as file:
         header = read_header(file, where)
-        first = min(round(start_s * header.rate_hz), header.frames)
-        past = header.frames
-        if end_s is not None:
-            past = max(first, min(round(end_s * header.rate_hz), header.frames))
+        first = header.frame_at(start_s)
+        past = header.frames if end_s is None else header.frame_at(end_s)
+        past = max(first, past)
         mono = np.zeros(past - first, np.float32)
-        statistics = ChannelStatistics(np.zeros(header.channels))
+        energy = np.zeros(header.channels)
+        statistics = ChannelStatistics(energy)
         done = 0
         for block in read_blocks(file, first, past, where):
             mixed = mix(block) if channel is None else block[:, channel]
             statistics.add(block, mixed)
-            mono[done : done + len(mixed)] = mixed
-            done += len(mixed)
+            block_end = done + len(mixed)
+            mono[done:block_end] = mixed
+            done = block_end
     return _Stretch(mono[:done], header.rate_hz, statistics)

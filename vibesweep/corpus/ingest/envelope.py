@@ -16,8 +16,14 @@ from vibesweep.corpus.ingest.blocks import Block, read_blocks
 Levels = npt.NDArray[np.float32]
 """Level of each hop in dBFS [N]."""
 
+Floats = npt.NDArray[np.float64]
+
+Edges = npt.NDArray[np.int64]
+"""Frames at which hops begin, and the frame at which the last of them ends."""
+
 ENVELOPE_HOP_S = 0.02
 ENVELOPE_FLOOR_DBFS = -120.0
+FLOOR_POWER = 10 ** (ENVELOPE_FLOOR_DBFS / 10)
 
 
 def level_envelope(path: Path, *, hop_s: float = ENVELOPE_HOP_S, where: str = "") -> Levels:
@@ -29,44 +35,74 @@ def level_envelope(path: Path, *, hop_s: float = ENVELOPE_HOP_S, where: str = ""
         RecordingError: unreadable_audio, truncated_audio or non_finite_audio.
     """
     where = where or str(path)
-    levels = []
     with open_audio(path, where) as file:
         header = read_header(file, where)
-        hop = hop_s * header.rate_hz
-        measured = 0  # frames, up to the edge of a hop
-        rest = np.zeros((0, file.channels), np.float32)
+        meter = _LevelMeter(header.channels, hop_s * header.rate_hz)
         for block in read_blocks(file, 0, header.frames, where):
-            waiting = np.concatenate([rest, block])
-            edges = _hop_edges(measured, measured + len(waiting), hop) - measured
-            levels.append(_hop_levels(waiting, edges))
-            rest = waiting[edges[-1] :]
-            measured += int(edges[-1])
-        levels.append(_hop_levels(rest, np.array([0, len(rest)])))
-    return np.concatenate(levels)
+            meter.add(block)
+    return meter.finish()
 
 
-def _hop_edges(first: int, past: int, hop: float) -> npt.NDArray[np.int64]:
-    """Return the edges of all hops between two frames, of which ``first`` is an edge itself.
+class _LevelMeter:
+    """Measures hops of blocks; a hop may begin in one block and end in a later one."""
 
-    ``hop`` is in frames and need not be a whole number.
-    """
-    numbers = np.arange(round(first / hop), int(past / hop) + 2)
-    edges: npt.NDArray[np.int64] = np.rint(numbers * hop).astype(np.int64)
-    return edges[: np.searchsorted(edges, past, side="right")]
+    def __init__(self, channels: int, hop: float) -> None:
+        self._hop = hop  # frames, perhaps not a whole number
+        self._rest = np.zeros((0, channels), np.float32)  # not measured yet
+        self._rest_start = 0
+        self._levels: list[Levels] = []
+
+    def add(self, block: Block) -> None:
+        """Measure the hops that end in a block [S, C], and keep what is left."""
+        waiting = np.concatenate([self._rest, block])
+        edges = self._edges(len(waiting))
+        levels = _hop_levels(waiting, edges)
+        self._levels.append(levels)
+        measured = int(edges[-1])
+        self._rest = waiting[measured:]
+        self._rest_start += measured
+
+    def finish(self) -> Levels:
+        """Measure what is left as the last hop, and return all levels [N]."""
+        edges = np.array([0, len(self._rest)])
+        levels = _hop_levels(self._rest, edges)
+        self._levels.append(levels)
+        return np.concatenate(self._levels)
+
+    def _edges(self, frames: int) -> Edges:
+        """Return the edges of the hops that end within so many frames from the rest's start."""
+        start, hop = self._rest_start, self._hop
+        past = start + frames
+        first_hop = round(start / hop)
+        last_hop = int(past / hop) + 1
+        hops = np.arange(first_hop, last_hop + 1)
+        edges = np.rint(hops * hop)
+        is_within = edges <= past
+        from_start = edges[is_within] - start
+        return np.asarray(from_start, np.int64)
 
 
-def _hop_levels(block: Block, edges: npt.NDArray[np.int64]) -> Levels:
+def _hop_levels(block: Block, edges: Edges) -> Levels:
     """Measure hops of [S, C]: the energy about a hop's mean, averaged over the channels."""
     counts = np.diff(edges)
     if not len(counts) or not counts[0]:
         return np.zeros(0, np.float32)
-    samples = block[: edges[-1]]
+    end = edges[-1]
+    measured = block[:end]
+    samples = measured.astype(np.float64)
+    means = _hop_means(samples, edges)
+    mean_squares = _hop_means(samples**2, edges)
+    variances = mean_squares - means**2
+    power = variances.mean(axis=1)
+    audible = np.maximum(power, FLOOR_POWER)
+    levels = 10 * np.log10(audible)
+    return np.asarray(levels, np.float32)
+
+
+def _hop_means(samples: Floats, edges: Edges) -> Floats:
+    """Return the means [N, C] of the hops of [S, C]."""
     starts = edges[:-1]
-    frames = counts[:, None]
-    squares = np.square(samples, dtype=np.float64)
-    means = np.add.reduceat(samples, starts, dtype=np.float64) / frames
-    mean_squares = np.add.reduceat(squares, starts, dtype=np.float64) / frames
-    power = (mean_squares - means**2).mean(axis=1)
-    floor = 10 ** (ENVELOPE_FLOOR_DBFS / 10)
-    levels: Levels = (10 * np.log10(np.maximum(power, floor))).astype(np.float32)
-    return levels
+    sums = np.add.reduceat(samples, starts)
+    frames = np.diff(edges)
+    means: Floats = sums / frames[:, None]
+    return means

@@ -53,11 +53,13 @@ def read_jsonl(table: StoragePath, text: str) -> Metadata:
     folder = table.parent
     lines = list(numbered_lines(text))
     parsed = [_parse_line(content) for _, content in lines]
+    own_ids = [_own_id(row) for row in parsed]
     audios = [_audio_or_nothing(folder, row) for row in parsed]
-    names = _names(folder, [_own_id(row) for row in parsed], audios)
+    names = _names(folder, own_ids, audios)
     rows = []
     for (line, _), name, audio, row in zip(lines, names, audios, parsed, strict=True):
-        rows.append(TableRow(line, name, _NamedRow(name, audio, row)))
+        named = _NamedRow(name, audio, row)
+        rows.append(TableRow(line, name, named))
     return read_rows(table, rows, _reader(folder))
 
 
@@ -117,8 +119,11 @@ def _audio_or_nothing(folder: StoragePath, row: Parsed) -> str:
 
 
 def _stem(audio: str) -> str:
-    name = StoragePath(audio).name if "?" in audio else audio.rpartition("/")[2]
-    return name.rpartition(".")[0] or name
+    _, _, name = audio.rpartition("/")
+    if "?" in audio:
+        name = StoragePath(audio).name
+    stem, _, _ = name.rpartition(".")
+    return stem or name
 
 
 def _reader(folder: StoragePath) -> Callable[[_NamedRow], Recording]:

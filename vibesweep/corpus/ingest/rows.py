@@ -168,16 +168,18 @@ def parse_speakers(pairs: Iterable[tuple[str, str]], cell: object) -> tuple[tupl
     Raises:
         RecordingError: a tag or a person is empty, or a tag is there twice.
     """
-    speakers = tuple((_parse_tag(tag), person.strip()) for tag, person in pairs)
+    speakers = [(_parse_tag(tag), person.strip()) for tag, person in pairs]
     tags = {tag for tag, _ in speakers}
     is_complete = all(tag and person for tag, person in speakers)
     if len(tags) < len(speakers) or not is_complete:
-        raise RecordingError("bad_row", f"speakers is {excerpt(cell)}, not one person for each tag")
-    return speakers
+        detail = f"speakers is {excerpt(cell)}, not one person for each tag"
+        raise RecordingError("bad_row", detail)
+    return tuple(speakers)
 
 
 def _parse_tag(tag: str) -> str:
-    return _NUMBERED_SPEAKER.sub("SPEAKER_", tag.strip().upper())
+    capitals = tag.strip().upper()
+    return _NUMBERED_SPEAKER.sub("SPEAKER_", capitals)
 
 
 def excerpt(value: object) -> str:

@@ -61,5 +61,7 @@ def parse_segments(entries: Any, *, where: str) -> tuple[Segment, ...]:
 
 
 def _parse_segment(entry: Any) -> Segment:
-    tag = str(entry["speaker"]).upper()
-    return Segment(tag, float(entry["start"]), float(entry["end"]))
+    tag = str(entry["speaker"])
+    start_s = float(entry["start"])
+    end_s = float(entry["end"])
+    return Segment(tag.upper(), start_s, end_s)

@@ -45,7 +45,8 @@ def read_table(table: StoragePath, text: str) -> Metadata:
     columns = _parse_header(table, header)
     id_index = columns.index("id")
     rows = (TableRow(line, _id_of(cells, id_index), cells) for line, cells in lines)
-    return read_rows(table, rows, _reader(table, columns))
+    read = _reader(table, columns)
+    return read_rows(table, rows, read)
 
 
 def _read_csv(text: str) -> Iterator[tuple[int, Cells]]:

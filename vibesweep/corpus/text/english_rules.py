@@ -83,37 +83,46 @@ _DIGIT_NAMES = {
     "9": "nine",
     "+": "plus",
 }
+_SPELLED_IN_ADDRESSES = regex.compile(r"\b(https?|www)\b")
+_SIGN = regex.compile(r"[^\p{L}\p{N}]")
+_SMALL_COINS = {"£": ("penny", "pence"), "$": ("cent", "cents"), "€": ("cent", "cents")}
 _ORDINAL_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def _upper(match: Any) -> str:
-    return str(match[0]).upper()
+    letters: str = match[0]
+    return letters.upper()
 
 
 def _sign_name(match: Any) -> str:
-    return f" {_ADDRESS_SIGNS.get(match[0], '')} "
+    name = _ADDRESS_SIGNS.get(match[0], "")
+    return f" {name} "
 
 
 def _address(match: Any) -> str:
     """Read a web or mail address, sign by sign."""
-    with_letters = regex.sub(r"\b(https?|www)\b", _upper, match[0])
-    with_names = regex.sub(r"[^\p{L}\p{N}]", _sign_name, with_letters)
-    return " ".join(with_names.split())
+    with_letters = _SPELLED_IN_ADDRESSES.sub(_upper, match[0])
+    with_names = _SIGN.sub(_sign_name, with_letters)
+    words = with_names.split()
+    return " ".join(words)
 
 
 def _telephone(match: Any) -> str:
     """Read a telephone number, digit by digit."""
-    return " ".join(_DIGIT_NAMES[char] for char in match[0] if char in _DIGIT_NAMES)
+    names = [_DIGIT_NAMES[char] for char in match[0] if char in _DIGIT_NAMES]
+    return " ".join(names)
 
 
 def _initials(match: Any) -> str:
     """Read U.S.A. letter by letter; eSpeak would say a lone A as uh."""
-    letters = match[0].replace(".", "")
-    return " ".join("ay" if letter == "A" else letter for letter in letters)
+    letters = list(match[0].replace(".", ""))
+    names = ["ay" if letter == "A" else letter for letter in letters]
+    return " ".join(names)
 
 
 def _half_of_day(match: Any) -> str:
-    return f"{match[1].upper()}M"
+    a_or_p: str = match[1]
+    return a_or_p.upper() + "M"
 
 
 def _abbreviation(match: Any) -> str:
@@ -122,31 +131,38 @@ def _abbreviation(match: Any) -> str:
 
 def _money(match: Any) -> str:
     """Say five dollars and fifty cents; the grammar would say five point five dollars."""
-    whole = f"{match['sign']}{match['whole']}"
+    sign, whole = match["sign"], match["whole"]
     cents = int(match["part"])
     if not cents:
-        return whole
-    singular, plural = ("penny", "pence") if match["sign"] == "£" else ("cent", "cents")
-    small = f"{cents} {singular if cents == 1 else plural}"
-    return small if match["whole"] == "0" else f"{whole} and {small}"
+        return f"{sign}{whole}"
+    singular, plural = _SMALL_COINS[sign]
+    coins = singular if cents == 1 else plural
+    if whole == "0":
+        return f"{cents} {coins}"
+    return f"{sign}{whole} and {cents} {coins}"
 
 
 def _thousand(match: Any) -> str:
     """Write 1,234 as 1 thousand 234; without its comma the grammar takes it for a year."""
-    rest = int(match[2]) or ""
-    return f"{match[1]} thousand {rest}".rstrip()
+    thousands, rest = match[1], int(match[2])
+    if not rest:
+        return f"{thousands} thousand"
+    return f"{thousands} thousand {rest}"
 
 
 def _day_of_may(match: Any) -> str:
     """Write May 3 as May 3rd; the grammar knows a bare day in all other months."""
     day = int(match[1])
-    ending = "th" if 10 < day < 20 else _ORDINAL_ENDINGS.get(day % 10, "th")
+    ending = _ORDINAL_ENDINGS.get(day % 10, "th")
+    if 10 < day < 20:
+        ending = "th"
     return f"May {day}{ending}"
 
 
 def _spoken_points(match: Any) -> str:
     """Write 2.0.1 as 2 point 0 point 1."""
-    return str(match[0]).replace(".", " point ")
+    number: str = match[0]
+    return number.replace(".", " point ")
 
 
 def _power(match: Any) -> str:

@@ -27,4 +27,8 @@ def spoken_length(text: str) -> int:
     counts, pauses and word boundaries left out.
     """
     composed = unicodedata.normalize("NFC", text)
-    return round(sum(weight * len(kind.findall(composed)) for kind, weight in _PHONEMES))
+    total = 0.0
+    for kind, phonemes in _PHONEMES:
+        characters = kind.findall(composed)
+        total += phonemes * len(characters)
+    return round(total)

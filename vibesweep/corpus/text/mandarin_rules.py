@@ -23,7 +23,9 @@ _NUMBER = regex.compile(
 
 def _decimal(match: Any) -> str:
     """Say the digits after the point one by one; the grammar takes 12.5 for a date."""
-    return f"{match[1]}点{match[2].translate(_HAN_DIGITS)}"
+    whole, digits = match.groups()
+    in_words = digits.translate(_HAN_DIGITS)
+    return f"{whole}点{in_words}"
 
 
 _BEFORE = compile_rewrites(

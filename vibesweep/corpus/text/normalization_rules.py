@@ -34,7 +34,10 @@ class NormalizationRules:
 
 def compile_rewrites(*rows: tuple[str, Replacement]) -> Rewrites:
     """Compile a table of patterns and replacements."""
-    return tuple((regex.compile(pattern), replacement) for pattern, replacement in rows)
+    compiled = []
+    for pattern, replacement in rows:
+        compiled.append((regex.compile(pattern), replacement))
+    return tuple(compiled)
 
 
 def rewrite(text: str, rewrites: Rewrites) -> str:
@@ -46,4 +49,5 @@ def rewrite(text: str, rewrites: Rewrites) -> str:
 
 def without_commas(match: Any) -> str:
     """Write 1,234,567 as 1234567."""
-    return str(match[0]).replace(",", "")
+    number: str = match[0]
+    return number.replace(",", "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from vibesweep.corpus.text.espeak import espeak_languages, pronounce
 from vibesweep.corpus.text.mel_extra import require_packages
@@ -92,9 +93,11 @@ def _advice(language: str) -> str:
 
 def _pronounce_all(texts: Sequence[Sequence[Run]], language: str) -> dict[str, list[str]]:
     """Return the IPA characters of all words in the runs; eSpeak reads each stretch once."""
-    words = {run.text for runs in texts for run in runs if run.script is Script.WORD}
+    all_runs = chain.from_iterable(texts)
+    words = {run.text for run in all_runs if run.script is Script.WORD}
     asked = sorted(words)
-    return dict(zip(asked, pronounce(asked, language), strict=True))
+    answers = pronounce(asked, language)
+    return dict(zip(asked, answers, strict=True))
 
 
 def _join(runs: Sequence[Run], pronunciations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

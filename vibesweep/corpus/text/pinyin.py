@@ -24,9 +24,11 @@ def pinyin_symbols(text: str) -> tuple[str, ...]:
     from pypinyin import Style, lazy_pinyin
 
     initials = lazy_pinyin(text, style=Style.INITIALS)
-    finals = lazy_pinyin(text, style=Style.FINALS_TONE3, neutral_tone_with_five=True)
+    finals_with_tones = lazy_pinyin(text, style=Style.FINALS_TONE3, neutral_tone_with_five=True)
     symbols: list[str] = []
-    for initial, final in zip(initials, finals, strict=True):
-        parts = (initial, final[:-1], final[-1:])
-        symbols.extend([f"zh:{part}" for part in parts if part] or _HUM)
+    for initial, final_with_tone in zip(initials, finals_with_tones, strict=True):
+        final = final_with_tone[:-1]
+        tone = final_with_tone[-1:]
+        syllable = [f"zh:{part}" for part in (initial, final, tone) if part]
+        symbols.extend(syllable or _HUM)
     return tuple(symbols)

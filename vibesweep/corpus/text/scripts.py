@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from string import digits
 from typing import Any
 
 import regex
@@ -50,6 +51,9 @@ class Run:
     text: str
 
 
+_SPACE = Run(Script.WORD, " ")
+
+
 def base_language(language: str) -> str:
     """Return a language without its region: ``en`` of ``en-us``."""
     return language.split("-")[0]
@@ -70,38 +74,57 @@ def split_by_script(text: str, language: str) -> tuple[list[Run], Counter[str]]:
     runs: list[Run] = []
     unknown: Counter[str] = Counter()
     for i, char in enumerate(text):
-        script, kept = _classify(_PLAIN.get(char, char), language)
-        if script is Script.PAUSE and _is_inside_number(text, i):
-            script = Script.WORD
-        if script is Script.UNKNOWN:
-            unknown[unicodedata.name(char, f"U+{ord(char):04X}")] += 1
-            script, kept = Script.WORD, " "
-        if runs and runs[-1].script is script and script is not Script.PAUSE:
-            runs[-1] = Run(script, runs[-1].text + kept)
-        else:
-            runs.append(Run(script, kept))
-    return [run for run in runs if _is_spoken(run)], unknown
+        plain = _PLAIN.get(char, char)
+        run = _classify(plain, language)
+        if _is_inside_number(text, i):
+            run = Run(Script.WORD, plain)
+        if run.script is Script.UNKNOWN:
+            unknown[_name(char)] += 1
+            run = _SPACE
+        _append(runs, run)
+    spoken = [run for run in runs if _is_spoken(run)]
+    return spoken, unknown
+
+
+def _append(runs: list[Run], run: Run) -> None:
+    """Add a run; one in the script of the last run becomes part of it, unless it is a pause."""
+    if runs and run.script is not Script.PAUSE:
+        last = runs[-1]
+        if last.script is run.script:
+            runs.pop()
+            run = Run(run.script, last.text + run.text)
+    runs.append(run)
+
+
+def _name(char: str) -> str:
+    """Return the Unicode name of a character, or its number."""
+    number = f"U+{ord(char):04X}"
+    return unicodedata.name(char, number)
 
 
 def _is_spoken(run: Run) -> bool:
     """Whether a run is a pause or has something to say."""
     if run.script is not Script.WORD:
         return True
-    return any(char.isalnum() or char in _SPOKEN_SIGNS for char in run.text)
+    has_sign = not _SPOKEN_SIGNS.isdisjoint(run.text)
+    return has_sign or any(char.isalnum() for char in run.text)
 
 
 @functools.lru_cache(maxsize=65_536)
-def _classify(char: str, language: str) -> tuple[Script, str]:
-    """Return the script of a character, and what stands for it."""
+def _classify(char: str, language: str) -> Run:
+    """Return a run of one character, or of what stands for it."""
     if char in PAUSE_OF:
-        return Script.PAUSE, PAUSE_OF[char]
+        return Run(Script.PAUSE, PAUSE_OF[char])
     if _is_han(char):
-        return Script.HAN if has_pinyin(char) else Script.UNKNOWN, char
+        script = Script.HAN if has_pinyin(char) else Script.UNKNOWN
+        return Run(script, char)
     if char.isspace() or char in _SILENT:
-        return Script.WORD, " "
-    if char in _WORD_SIGNS or char in "0123456789" or _letters(language).fullmatch(char):
-        return Script.WORD, char
-    return Script.UNKNOWN, char
+        return _SPACE
+    if char in _WORD_SIGNS or char in digits:
+        return Run(Script.WORD, char)
+    if _letters(language).fullmatch(char):
+        return Run(Script.WORD, char)
+    return Run(Script.UNKNOWN, char)
 
 
 @functools.lru_cache(maxsize=8)
@@ -113,20 +136,25 @@ def _letters(language: str) -> Any:
     from babel.core import get_global
 
     likely = get_global("likely_subtags")
-    tag = likely.get(language.replace("-", "_")) or likely.get(base_language(language))
+    with_region = language.replace("-", "_")
+    tag = likely.get(with_region) or likely.get(base_language(language))
     if tag is None:
         return regex.compile(r"[\p{L}\p{M}]")
-    script = str(tag).split("_")[1]
-    own = _LETTERS_OF.get(script, rf"\p{{{script}}}\p{{M}}")  # vowel signs are marks
+    _, script, *_ = str(tag).split("_")
+    letters_and_marks = rf"\p{{{script}}}\p{{M}}"  # vowel signs are marks
+    own = _LETTERS_OF.get(script, letters_and_marks)
     return regex.compile(rf"[\p{{Latin}}½¼¾²³{own}]")
 
 
 def _is_inside_number(text: str, i: int) -> bool:
     """Whether the mark at i is the point of 3.5 or the comma of 1,000."""
-    if text[i] not in ".,:" or not 0 < i < len(text) - 1:
+    if text[i] not in ".,:":
         return False
-    return text[i - 1].isdecimal() and text[i + 1].isdecimal()
+    before = text[i - 1 : i]  # empty at the beginning
+    after = text[i + 1 : i + 2]
+    return before.isdecimal() and after.isdecimal()
 
 
 def _is_han(char: str) -> bool:
-    return char == "〇" or unicodedata.name(char, "").startswith("CJK UNIFIED IDEOGRAPH")
+    name = unicodedata.name(char, "")
+    return char == "〇" or name.startswith("CJK UNIFIED IDEOGRAPH")

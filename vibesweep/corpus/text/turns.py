@@ -68,13 +68,13 @@ def _tagged_words(text: str) -> Iterator[tuple[str, str]]:
 
 def _split_line(line: str) -> Iterator[tuple[str, str]]:
     """Yield (tag, words) of a line; the tag of words before the first tag is empty."""
-    tags = list(_TAG.finditer(line))
-    starts = [match.start() for match in tags] + [len(line)]
-    before = line[: starts[0]].strip()
-    if before:
-        yield "", before
-    for match, end in zip(tags, starts[1:], strict=True):
-        yield _tag(match), line[match.end() : end].strip()
+    tag, start = "", 0
+    for match in _TAG.finditer(line):
+        words = line[start : match.start()].strip()
+        if tag or words:
+            yield tag, words
+        tag, start = _tag(match), match.end()
+    yield tag, line[start:].strip()
 
 
 def _tag(match: regex.Match[str]) -> str:
