@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tests import tiny
-from vibesweep.models.mel.model import MelShape
+from vibesweep.models.mel.shape import MelShape
 from vibesweep.models.registry import ModelRef
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
@@ -20,18 +20,18 @@ LARGE = dataclasses.replace(
 )
 """51 M weights: a micro-batch takes far more than they do."""
 WIDE = dataclasses.replace(LARGE, hidden_size=2_048, layers=2, heads=16, ffn_size=8_192)
-"""204 M weights: as many bytes as 1,800 tokens take in bf16. VibeVoice's 1.5B has as many as some
-1,500 tokens take."""
+"""204 M weights. They take as many bytes as 1,800 tokens do in bf16; VibeVoice's 1.5B takes as many
+as some 1,500."""
 
 
-def open_gpu_context(folder: Path, shape: MelShape, clips: int = 30) -> WorkerContext:
-    """Open a worker's context on the GPU."""
+def context_on_gpu(folder: Path, shape: MelShape, clips: int = 30) -> WorkerContext:
+    """Open a worker's context on the GPU, with a base of this shape."""
     base = tiny.write_base(folder / "base", shape)
     shards = tiny.write_shards(folder / "shards", clips)
     return WorkerContext.open(ModelRef.parse(str(base)), shards, World(device=DEVICE))
 
 
-def free_gpu_memory() -> None:
-    """Return unused memory to the device."""
+def free_unused_memory() -> None:
+    """Return the GPU memory that no tensor holds."""
     gc.collect()
     torch.cuda.empty_cache()

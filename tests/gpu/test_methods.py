@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.gpu.bases import DEVICE, LARGE, free_gpu_memory, open_gpu_context
+from tests.gpu.bases import DEVICE, LARGE, free_unused_memory, context_on_gpu
 from vibesweep.config import Report, TrialSettings
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
@@ -52,12 +52,12 @@ def on_cpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
 
 @pytest.fixture(scope="module")
 def on_gpu(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    return open_gpu_context(tmp_path_factory.mktemp("context"), tiny.SHAPE)
+    return context_on_gpu(tmp_path_factory.mktemp("context"), tiny.SHAPE)
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
-    return open_gpu_context(tmp_path_factory.mktemp("context"), LARGE)
+    return context_on_gpu(tmp_path_factory.mktemp("context"), LARGE)
 
 
 def losses(*reports: Report) -> list[float]:
@@ -167,7 +167,7 @@ def test_a_larger_base_loses_little_by_what_saves_time_or_memory(
 
 def trained(context: WorkerContext, settings: TrialSettings) -> tuple[Report, int]:
     """Return the last steps' report, and the most bytes that were taken in them."""
-    free_gpu_memory()
+    free_unused_memory()
     run = TrialRun(context, settings, STEPS)
     run.advance(2)
     torch.cuda.reset_peak_memory_stats(DEVICE)

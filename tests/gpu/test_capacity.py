@@ -1,4 +1,4 @@
-"""Micro-batches that should fit a GPU do: of the shortest and the longest clips, and in a trial."""
+"""What is said to fit a GPU does: the shortest clips and the longest, alone and in a trial's steps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from tests.gpu.bases import DEVICE, LARGE, WIDE, free_gpu_memory, open_gpu_context
+from tests.gpu.bases import DEVICE, LARGE, WIDE, context_on_gpu, free_unused_memory
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.clips import EncodedClip
@@ -29,9 +30,9 @@ Record = Callable[[str, object], None]
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContext]:
+    shapes = {"large": LARGE, "wide": WIDE}
     return {
-        name: open_gpu_context(tmp_path_factory.mktemp(name), shape)
-        for name, shape in (("large", LARGE), ("wide", WIDE))
+        name: context_on_gpu(tmp_path_factory.mktemp(name), shape) for name, shape in shapes.items()
     }
 
 
@@ -57,13 +58,13 @@ def test_a_measured_batch_fits(
     record_property: Record,
 ) -> None:
     context = contexts[base]
-    free_gpu_memory()
+    free_unused_memory()
     settings = TrialSettings(**changes)  # type: ignore[arg-type]
     model = for_trial(context.base, settings).train()
     configure_model(model, settings)
-    before = torch.cuda.get_rng_state(DEVICE)
+    random_state = torch.cuda.get_rng_state(DEVICE)
     tokens = context.micro_batch_tokens(model, settings)
-    assert torch.equal(torch.cuda.get_rng_state(DEVICE), before), (
+    assert torch.equal(torch.cuda.get_rng_state(DEVICE), random_state), (
         "a trial draws the same numbers as without the measurement"
     )
     assert context.micro_batch_tokens(model, settings) == tokens
@@ -72,33 +73,37 @@ def test_a_measured_batch_fits(
     memory = context.memory_models[memory_key(settings)]
     expected = memory.fixed_bytes + memory.bytes_per_token * tokens
     ordered = sorted(context.voice_clips, key=lambda clip: clip.length)
-    shortest, longest = ordered[:8], ordered[:-9:-1]
-    peaks = [peak_of(context, model, settings, clips, tokens) for clips in (shortest, longest)]
-    print(
-        f"\n{base} {changes}: {tokens} tokens of {memory.bytes_per_token:.0f} bytes,"
-        f" {free / GB:.1f} GB free, {expected / GB:.1f} expected;"
-        f" shortest {peaks[0] / GB:.1f}, longest {peaks[1] / GB:.1f}"
-    )
-    figures = {"tokens": tokens, "free": free, "peaks": peaks, **vars(memory)}
-    record_property("bytes", figures)
-    for peak in peaks:
+    shortest = peak_of(context, model, settings, ordered[:8], tokens)
+    longest = peak_of(context, model, settings, ordered[:-9:-1], tokens)
+    print(f"\n{base} {changes}: {tokens} tokens of {memory.bytes_per_token:.0f} bytes")
+    print(f"{free / GB:.1f} GB free, {expected / GB:.1f} expected")
+    print(f"shortest {shortest / GB:.1f}, longest {longest / GB:.1f}")
+    measured = {
+        "tokens": tokens,
+        "bytes_per_token": memory.bytes_per_token,
+        "fixed": memory.fixed_bytes,
+        "free": free,
+        "peaks": [shortest, longest],
+    }
+    record_property("bytes", measured)
+    for peak in (shortest, longest):
         assert 0.25 * free < peak < 0.9 * free
         assert 0.7 * expected < peak < 1.1 * expected
 
 
 def peak_of(
     context: WorkerContext,
-    model: torch.nn.Module,
+    model: nn.Module,
     settings: TrialSettings,
     clips: list[EncodedClip],
     tokens: int,
 ) -> int:
-    """Measure the bytes that as many of these clips as fit take.
+    """Return the bytes that as many of these clips as fit take.
 
-    A micro-batch of one clip leaves its gradient first, which is not counted.
+    They are computed beside the gradient that a micro-batch of one clip has left.
     """
-    fitting = tokens // (max(clip.length for clip in clips) + EXTRA_TOKENS)
-    for count in (1, fitting):
+    width = max(clip.length for clip in clips) + EXTRA_TOKENS
+    for count in (1, tokens // width):
         batch = list(islice(cycle(clips), count))
         before = torch.cuda.memory_allocated(DEVICE)
         torch.cuda.reset_peak_memory_stats(DEVICE)
@@ -111,35 +116,39 @@ def peak_of(
     return torch.cuda.max_memory_allocated(DEVICE) - before
 
 
+def allocation_retries() -> int:
+    """Return how often torch's allocator had to free its cache and try again."""
+    retries: int = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"]
+    return retries
+
+
 @pytest.mark.parametrize("changes", [{}, {"method": "full", "ema_decay": 0.9}], ids=str)
 def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
     changes: dict[str, object], tmp_path: Path, record_property: Record
 ) -> None:
-    free_gpu_memory()
+    free_unused_memory()
     clips = 5_000
-    context = open_gpu_context(tmp_path, LARGE, clips)
+    context = context_on_gpu(tmp_path, LARGE, clips)
     settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, **changes)  # type: ignore[arg-type]
     run = TrialRun(context, settings, 3)
     free = free_bytes(run.model, DEVICE)
     memory = context.memory_models[memory_key(settings)]
-    # The most tokens that fit, before they are cut to a power of two
-    most = int(((1 - HEADROOM) * free - memory.fixed_bytes) / memory.bytes_per_token)
-    run = TrialRun(context, dataclasses.replace(settings, micro_batch_tokens=most), 3)
-    retries_before = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"]
+    # Before it is cut to a power of two
+    largest = int(((1 - HEADROOM) * free - memory.fixed_bytes) / memory.bytes_per_token)
+    run = TrialRun(context, dataclasses.replace(settings, micro_batch_tokens=largest), 3)
+    retries_before = allocation_retries()
     allocated_before = torch.cuda.memory_allocated(DEVICE)
     torch.cuda.reset_peak_memory_stats(DEVICE)
     untouched = run.validate()
     report = run.advance(3)
     taken = torch.cuda.max_memory_allocated(DEVICE) - allocated_before
     held = torch.cuda.max_memory_reserved(DEVICE)
-    retries = torch.cuda.memory_stats(DEVICE)["num_alloc_retries"] - retries_before
-    print(
-        f"\n{changes}: {most} tokens, {free / GB:.1f} GB free, {taken / GB:.1f} taken and"
-        f" {held / GB:.1f} held at most, {retries} retries; {report.steps_per_s:.2f} steps/s,"
-        f" validation {untouched:.4f} to {report.loss_val:.4f}"
-    )
-    figures = {"tokens": most, "free": free, "taken": taken, "held": held, "retries": retries}
-    record_property("bytes", figures)
+    retries = allocation_retries() - retries_before
+    print(f"\n{changes}: {largest} tokens, {free / GB:.1f} GB free, {taken / GB:.1f} taken and")
+    print(f"{held / GB:.1f} held at most, {retries} retries, {report.steps_per_s:.2f} steps/s,")
+    print(f"validation {untouched:.4f} to {report.loss_val:.4f}")
+    measured = {"tokens": largest, "free": free, "taken": taken, "held": held, "retries": retries}
+    record_property("bytes", measured)
     assert report.diverged is None
     assert report.loss_val < untouched
     assert 0.6 * free < taken < 0.95 * free, "the GPU was filled, and not to the brim"
