@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import nn
 
 from tests.benchmarks.measure import Measure, print_measures
-from vibesweep.models.bundle import load_bundle
+from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.sweep.run import run_sweep
 from vibesweep.sweep.search.space import load_space
@@ -54,7 +54,7 @@ def best_and_median(record: SweepRecord) -> tuple[TrialRecord, TrialRecord]:
 
 def trained_model(record: SweepRecord, folder: SweepFolder, trial: TrialRecord) -> nn.Module:
     """Return the model of a trial's best checkpoint."""
-    base = load_bundle(record.model).model
+    base = ModelRef.parse(record.model).load()
     model, _ = load_checkpoint(base, folder.checkpoints / trial.id)
     return model.eval()
 
@@ -72,7 +72,7 @@ def main() -> None:
         else:
             folder = run_sweep(load_space(SPACE), "lr_opt", work=Path(scratch))
         record = folder.read()
-        context = WorkerContext.open(record.model, record.shards, World())
+        context = WorkerContext.open(ModelRef.parse(record.model), record.shards, World())
         best, median = (trained_model(record, folder, trial) for trial in best_and_median(record))
         measures = []
         for repeats in (LEAST_REPEATS, MOST_REPEATS):

@@ -19,8 +19,7 @@ import pytest
 
 from tests.waiting import wait_until
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
-from vibesweep.sweep.record.record import SweepFolder
-from vibesweep.sweep.record.states import DONE, STOPPED
+from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +44,8 @@ sweep = Sweep(space=space, settings=TrialSettings(method="lora", batch_clips=2),
 class Head:
     """A cluster of one host, as `ray start` brings it up, and its own temporary folder.
 
-    Not the other tests' cluster: a job asks its host which cluster it is on, and would find any that runs there.
+    Not the other tests' cluster: a job asks its host which cluster it is on, and would find any
+    that runs there.
     """
 
     server: str
@@ -110,7 +110,7 @@ def answers(server: str) -> bool:
 
 @dataclass(frozen=True)
 class Laptop:
-    """A folder that the cluster does not look into, with spaces and a job server's address; and what the cluster sees."""
+    """A folder with spaces that the cluster cannot see, a job server, and what the cluster sees."""
 
     folder: Path
     server: str
@@ -183,7 +183,7 @@ def test_a_sweep_is_handed_over_and_come_back_to(laptop: Laptop) -> None:
     assert "job short runs sweep short" in said
     told = laptop.type("attach", "short")
     record = SweepFolder(laptop.work / "sweeps" / "short").read()
-    assert record.state == DONE
+    assert record.state == SweepState.DONE
     assert "2 of 2 ended" in told
     assert f"best model: {laptop.work}/sweeps/short/best" in told
     assert told.splitlines()[-1] == f"short is done: {laptop.work}/sweeps/short"
@@ -222,8 +222,8 @@ def test_ctrl_c_leaves_a_sweep_alone_and_stop_ends_it(laptop: Laptop) -> None:
     assert "endless was stopped" in laptop.type("stop", "endless")
     folder = SweepFolder(laptop.work / "sweeps" / "endless")
     record = folder.read()
-    assert record.state == STOPPED
-    assert [trial.state for trial in record.trials] == [STOPPED]
+    assert record.state == SweepState.STOPPED
+    assert [trial.state for trial in record.trials] == [TrialState.STOPPED]
     assert (folder.best / "sample.wav").is_file(), "what it has is exported, as after a Ctrl-C"
     assert "endless was stopped" in laptop.type("stop", "endless"), (
         "it is no error to stop what has ended"

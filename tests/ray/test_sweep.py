@@ -18,19 +18,20 @@ import pandas as pd
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 from rich.console import Console
 
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
-from vibesweep.sweep.record.record import SweepFolder, SweepRecord
-from vibesweep.sweep.record.states import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, STOPPED
+from vibesweep.models.registry import ModelRef
+from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.search.searcher import STUDY_NAME, study_storage
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 FAR_TOO_HIGH = 1e9
 RATES = [FAR_TOO_HIGH, 3e-3, 1e-3, 1e-5, 1e-6, 1e-7]
@@ -38,7 +39,7 @@ BUDGET = Budget(max_steps=8, grace_steps=2, reduction_factor=2)
 
 
 @dataclass(frozen=True)
-class StoragePath:
+class Workplace:
     """Where the tests' sweeps run, and on what."""
 
     work: Path
@@ -46,7 +47,7 @@ class StoragePath:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> StoragePath:
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     folder = tmp_path_factory.mktemp("sweeps")
     sweep = Sweep(
         space={"learning_rate": CategoricalDistribution(RATES)},
@@ -57,19 +58,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> StoragePath:
         budget=BUDGET,
         trials=len(RATES),
     )
-    return StoragePath(folder, sweep)
+    return Workplace(folder, sweep)
 
 
-def run_quietly(place: StoragePath, sweep: Sweep, name: str) -> tuple[SweepFolder, str]:
+def run_quietly(workplace: Workplace, sweep: Sweep, name: str) -> tuple[SweepFolder, str]:
     """Run a sweep and return its folder and what it said."""
     said = io.StringIO()
-    folder = run_sweep(sweep, name, work=place.work, console=Console(file=said, width=200))
+    folder = run_sweep(sweep, name, work=workplace.work, console=Console(file=said, width=200))
     return folder, said.getvalue()
 
 
 @pytest.fixture(scope="class")
-def ran(ray_cluster: None, place: StoragePath) -> tuple[SweepFolder, str]:
-    return run_quietly(place, place.sweep, "one")
+def ran(ray_cluster: None, workplace: Workplace) -> tuple[SweepFolder, str]:
+    return run_quietly(workplace, workplace.sweep, "one")
 
 
 @pytest.fixture(scope="class")
@@ -89,27 +90,34 @@ def study(folder: SweepFolder) -> optuna.Study:
 
 
 class TestOneSweep:
-    """One sweep, from all sides. Its first trial diverges; the others' rates fall, so that late ones are pruned."""
+    """One sweep, from all sides.
+
+    Its first trial diverges; the others' rates fall, so that late ones are pruned.
+    """
 
     def test_every_trial_comes_to_its_end(self, record: SweepRecord) -> None:
-        assert record.state == DONE
+        assert record.state == SweepState.DONE
         assert [
             trial.swept["learning_rate"] for trial in sorted(record.trials, key=lambda t: t.number)
         ] == RATES
         states = {trial.number: trial.state for trial in record.trials}
-        assert states.pop(0) == DIVERGED
-        assert set(states.values()) == {COMPLETE, PRUNED}
+        assert states.pop(0) == TrialState.DIVERGED
+        assert set(states.values()) == {TrialState.COMPLETE, TrialState.PRUNED}
         assert all(
-            trial.step == BUDGET.max_steps for trial in record.trials if trial.state == COMPLETE
+            trial.step == BUDGET.max_steps
+            for trial in record.trials
+            if trial.state == TrialState.COMPLETE
         )
         assert all(
-            trial.step in BUDGET.rung_steps for trial in record.trials if trial.state == PRUNED
+            trial.step in BUDGET.rung_steps
+            for trial in record.trials
+            if trial.state == TrialState.PRUNED
         )
         assert all(trial.ended_unix_s is not None for trial in record.trials)
 
-    def test_the_record_says_what_was_run(self, record: SweepRecord, place: StoragePath) -> None:
+    def test_the_record_says_what_was_run(self, record: SweepRecord, workplace: Workplace) -> None:
         assert record.lanes == 2
-        assert record.model == place.sweep.model
+        assert record.model == workplace.sweep.model
         assert record.base_loss_val is not None
         assert record.best is not None
         assert record.best.best_loss_val is not None
@@ -120,18 +128,20 @@ class TestOneSweep:
         self, study: optuna.Study, record: SweepRecord
     ) -> None:
         states = {
-            COMPLETE: TrialState.COMPLETE,
-            PRUNED: TrialState.PRUNED,
-            DIVERGED: TrialState.PRUNED,
+            TrialState.COMPLETE: OptunaState.COMPLETE,
+            TrialState.PRUNED: OptunaState.PRUNED,
+            TrialState.DIVERGED: OptunaState.PRUNED,
         }
         trials = {trial.number: trial for trial in study.trials}
         assert len(trials) == len(record.trials)
         for mine in record.trials:
             assert trials[mine.number].state == states[mine.state]
-            assert ("diverged" in trials[mine.number].user_attrs) == (mine.state == DIVERGED)
-            if mine.state == COMPLETE:
+            assert ("diverged" in trials[mine.number].user_attrs) == (
+                mine.state == TrialState.DIVERGED
+            )
+            if mine.state == TrialState.COMPLETE:
                 assert trials[mine.number].value == mine.best_loss_val
-            if mine.state == PRUNED:
+            if mine.state == TrialState.PRUNED:
                 values = trials[mine.number].intermediate_values
                 assert list(values) == [step for step in BUDGET.report_steps if step <= mine.step]
                 assert values[mine.step] == mine.loss_val
@@ -184,7 +194,7 @@ class TestOneSweep:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         run = TrialRun(
-            WorkerContext.open(record.model, Path(record.shards), World()),
+            WorkerContext.open(ModelRef.parse(record.model), Path(record.shards), World()),
             TrialSettings(**best.settings),
             BUDGET.max_steps,
         )
@@ -196,9 +206,9 @@ class TestOneSweep:
     def test_ctrl_c_is_given_back(self, ran: tuple[SweepFolder, str]) -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_its_name_is_taken(self, place: StoragePath, folder: SweepFolder) -> None:
+    def test_its_name_is_taken(self, workplace: Workplace, folder: SweepFolder) -> None:
         with pytest.raises(SweepError, match="there is a sweep named one already"):
-            run_quietly(place, place.sweep, folder.place.name)
+            run_quietly(workplace, workplace.sweep, folder.place.name)
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -214,27 +224,34 @@ class TestRefusals:
             {"resources": TrialResources(gpus_per_worker=1)},
         ],
     )
-    def test_more_than_fits(self, place: StoragePath, change: dict[str, object]) -> None:
+    def test_more_than_fits(self, workplace: Workplace, change: dict[str, object]) -> None:
         with pytest.raises(ResourceError, match="the cluster has 2 CPUs"):
-            run_quietly(place, replace(place.sweep, **change), "too_much")  # type: ignore[arg-type]
-        assert not (place.work / "sweeps" / "too_much").exists(), "the name is still free"
+            run_quietly(workplace, replace(workplace.sweep, **change), "too_much")  # type: ignore[arg-type]
+        assert not (workplace.work / "sweeps" / "too_much").exists(), "the name is still free"
 
-    def test_a_base_that_is_not_there(self, place: StoragePath) -> None:
+    def test_a_base_that_is_not_there(self, workplace: Workplace) -> None:
         with pytest.raises(ModelError, match="no model"):
-            run_quietly(place, replace(place.sweep, model=str(place.work / "nothing")), "no_base")
-        assert not (place.work / "sweeps" / "no_base").exists(), "the name is still free"
+            run_quietly(
+                workplace,
+                replace(workplace.sweep, model=str(workplace.work / "nothing")),
+                "no_base",
+            )
+        assert not (workplace.work / "sweeps" / "no_base").exists(), "the name is still free"
 
-    def test_a_sweep_of_which_no_trial_can_be_trained(self, place: StoragePath) -> None:
+    def test_a_sweep_of_which_no_trial_can_be_trained(self, workplace: Workplace) -> None:
         wrong = replace(
-            place.sweep,
-            settings=replace(place.sweep.settings, method="freeze", freeze_layers=99),
+            workplace.sweep,
+            settings=replace(workplace.sweep.settings, method="freeze", freeze_layers=99),
             lanes=1,
             trials=2,
         )
         with pytest.raises(SweepError, match=r"no trial could be trained: .*freeze_layers is 99"):
-            run_quietly(place, wrong, "all_wrong")
-        folder = SweepFolder(place.work / "sweeps" / "all_wrong")
-        assert [trial.state for trial in folder.read().trials] == [FAILED, FAILED]
+            run_quietly(workplace, wrong, "all_wrong")
+        folder = SweepFolder(workplace.work / "sweeps" / "all_wrong")
+        assert [trial.state for trial in folder.read().trials] == [
+            TrialState.FAILED,
+            TrialState.FAILED,
+        ]
         assert "freeze_layers is 99" in folder.errors.read_bytes().decode()
 
 
@@ -249,13 +266,14 @@ def space(trial):
     trial.suggest_float("learning_rate", 1e-4, 1e-3, log=True)
 
 work, base, shards = sys.argv[1:]
-sweep = Sweep(space, corpus=shards, model=base, settings=TrialSettings(batch_clips=4), budget=Budget(20_000, 5, 10_000), trials=4, lanes=1)
+sweep = Sweep(space, corpus=shards, model=base, settings=TrialSettings(batch_clips=4),
+              budget=Budget(20_000, 5, 10_000), trials=4, lanes=1)
 run_sweep(sweep, "stopped", work=Path(work), console=Console(width=200))
 """
 
 
 def marked(mark: str) -> list[str]:
-    """Processes whose environment carries this value of RAY_TMPDIR; a zombie has none."""
+    """Return processes whose environment carries this value of RAY_TMPDIR; a zombie has none."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -264,7 +282,7 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: StoragePath, tmp_path: Path) -> None:
+def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(workplace: Workplace, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(
         prefix="vs", dir="/tmp"
     ) as temporary:  # short, for sockets lie in it
@@ -275,8 +293,8 @@ def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: StoragePath, tmp_path: 
             "-c",
             SCRIPT,
             str(tmp_path),
-            place.sweep.model,
-            place.sweep.corpus,
+            workplace.sweep.model,
+            workplace.sweep.corpus,
         ]
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -294,8 +312,8 @@ def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: StoragePath, tmp_path: 
         assert wait_until(lambda: not marked(temporary), 30.0), marked(temporary)
     folder = SweepFolder(tmp_path / "sweeps" / "stopped")
     record = folder.read()
-    assert record.state == STOPPED
-    assert [trial.state for trial in record.trials] == [STOPPED]
+    assert record.state == SweepState.STOPPED
+    assert [trial.state for trial in record.trials] == [TrialState.STOPPED]
     _, best, checkpoint = folder.best_checkpoint()
     assert best.best_loss_val is not None
     assert math.isfinite(best.best_loss_val)
@@ -303,7 +321,7 @@ def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(place: StoragePath, tmp_path: 
     (trial,) = optuna.load_study(
         study_name=STUDY_NAME, storage=study_storage(folder.journal)
     ).trials
-    assert trial.state == TrialState.FAIL
-    assert trial.user_attrs["outcome"] == STOPPED
+    assert trial.state == OptunaState.FAIL
+    assert trial.user_attrs["outcome"] == TrialState.STOPPED
     assert trial.intermediate_values
     assert len(pd.read_parquet(str(folder.reports))) == len(trial.intermediate_values)

@@ -1,4 +1,4 @@
-"""A sweep of which nothing lies on this machine: corpus, shards, checkpoints and record are in an object store."""
+"""A sweep whose corpus, shards, checkpoints and record are all in an object store."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_manifest
 from vibesweep.delivery.best import deliver_best
 from vibesweep.delivery.export import export
 from vibesweep.errors import SweepError
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import fetched_folder, upload_folder
-from vibesweep.sweep.record.record import SweepFolder
-from vibesweep.sweep.record.states import DONE, RUNNING
+from vibesweep.sweep.record import SweepFolder, SweepState
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.search.searcher import STUDY_NAME, study_storage
-from vibesweep.sweep.search.space import load_space
+from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
+from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training.data.stream import StreamFeed
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -87,7 +88,7 @@ def ran(ray_cluster: None, bucket: str, tmp_path_factory: pytest.TempPathFactory
 def test_all_of_it_lies_in_the_store(ran: Ran) -> None:
     record, place = ran.folder.read(), ran.folder.place
     assert place.local is None
-    assert record.state == DONE
+    assert record.state == SweepState.DONE
     assert len(record.trials) == 3
     assert {file.name for file in place.files()} == set(LEFT)
     assert {folder.name for folder in place.folders()} == {"tensorboard", "checkpoints", "best"}
@@ -159,8 +160,8 @@ def test_a_stream_from_the_store_gives_what_memory_does(bucket: str, tmp_path: P
     upload_folder(here, there, MANIFEST_FILE)
     settings = TrialSettings(method="full", learning_rate=1e-3, batch_clips=4)
     kept, streamed = (
-        WorkerContext.open(str(base), here, World()),
-        WorkerContext.open(str(base), there, World(), clips_bytes=0),
+        WorkerContext.open(ModelRef.parse(str(base)), here, World()),
+        WorkerContext.open(ModelRef.parse(str(base)), there, World(), max_clip_bytes=0),
     )
     assert isinstance(streamed.feed, StreamFeed)
     threads = torch.get_num_threads()
@@ -182,8 +183,9 @@ from vibesweep.sweep.run import run_sweep
 from optuna.distributions import FloatDistribution
 
 work, base, shards = sys.argv[1:]
-sweep = Sweep({"learning_rate": FloatDistribution(1e-4, 1e-3)}, corpus=shards, model=base, settings=TrialSettings(batch_clips=4),
-              budget=Budget(200_000, 5, 100_000), trials=2, lanes=1)
+sweep = Sweep({"learning_rate": FloatDistribution(1e-4, 1e-3)}, corpus=shards, model=base,
+              settings=TrialSettings(batch_clips=4), budget=Budget(200_000, 5, 100_000),
+              trials=2, lanes=1)
 run_sweep(sweep, "killed", work=work, console=Console(width=200))
 """
 
@@ -198,7 +200,7 @@ def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_pa
         driver = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
 
     def reported() -> bool:
-        return folder.record.is_file() and any(trial.step >= 15 for trial in folder.read().trials)
+        return folder.holds_sweep() and any(trial.step >= 15 for trial in folder.read().trials)
 
     assert wait_until(lambda: reported() or driver.poll() is not None, 120.0), (
         tmp_path / "said"
@@ -207,12 +209,12 @@ def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_pa
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     record, best, _ = folder.best_checkpoint()
-    assert record.state == RUNNING
+    assert record.state == SweepState.RUNNING
     with fetched_folder(folder.place) as copy:
         (trial,) = optuna.load_study(
             study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")
         ).trials
-        told = pd.read_parquet(copy / "trials.parquet")["step"]
-    assert set(range(5, best.step + 1, 5)) <= set(told), "the record is written last"
+        told = SweepFolder(copy).read_reports()["step"]
+    assert set(range(5, best.step + 1, 5)) <= set(told), "the log goes last"
     assert set(range(5, best.step + 1, 5)) <= set(trial.intermediate_values)
     assert (export(folder, tmp_path / "voice") / "config.json").is_file()

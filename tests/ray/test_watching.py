@@ -1,4 +1,4 @@
-"""A sweep as it is watched from outside: Ray's State API, the dashboard in a browser, and Prometheus."""
+"""A sweep as it is watched from outside: Ray's State API, the dashboard, and Prometheus."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from rich.console import Console
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Sweep, TrialSettings
-from vibesweep.sweep.record.metrics import EXPORTED_AS, GAUGES, TRIAL_GAUGES
-from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.states import COMPLETE, PRUNED
+from vibesweep.sweep.record import SweepRecord, TrialState
+from vibesweep.sweep.record.metrics import GAUGES, TRIAL_GAUGES
 from vibesweep.sweep.run import run_sweep
 
 NAME = "watched"
 RATES = [1e-3, 1e-5]
+RAY_PREFIX = "ray_"
+"""Ray puts this before the name of each metric."""
 BUDGET = Budget(max_steps=12, grace_steps=6, reduction_factor=2)
 EXPORTED_WITHIN_S = 30.0
 CHROMIUM = (
@@ -50,7 +51,7 @@ Series = dict[tuple[str, str], float]
 
 @dataclass
 class Outside:
-    """What somebody saw who looked at the node's metrics, and asked Prometheus, while a sweep ran."""
+    """What was seen in the node's metrics, and of Prometheus, while a sweep ran."""
 
     record: SweepRecord
     prometheus: str | None
@@ -110,13 +111,13 @@ def looking(port: str, seen: Series) -> Iterator[None]:
 
 
 def read_metrics(port: str) -> Series:
-    """What a scrape of the node finds of the watched sweep."""
+    """Return what a scrape of the node finds of the watched sweep."""
     with urllib.request.urlopen(f"http://{port}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
         samples = [sample for family in families for sample in family.samples]
-    ours = {EXPORTED_AS + name: tags for name, (_, tags) in GAUGES.items()}
+    ours = {RAY_PREFIX + name: tags for name, (_, tags) in GAUGES.items()}
     return {
-        (sample.name.removeprefix(EXPORTED_AS), sample.labels[ours[sample.name][-1]]): sample.value
+        (sample.name.removeprefix(RAY_PREFIX), sample.labels[ours[sample.name][-1]]): sample.value
         for sample in samples
         if sample.name in ours and sample.labels["sweep"] == NAME
     }
@@ -124,7 +125,7 @@ def read_metrics(port: str) -> Series:
 
 @contextmanager
 def scraped(port: str, folder: Path) -> Iterator[str | None]:
-    """A Prometheus that scrapes the node, where there is one; its address."""
+    """Run a Prometheus that scrapes the node, where there is one, and yield its address."""
     if PROMETHEUS is None:
         yield None
         return
@@ -154,13 +155,13 @@ def scraped(port: str, folder: Path) -> Iterator[str | None]:
 
 @contextmanager
 def free_port() -> Iterator[int]:
-    """A port that is free at this moment."""
+    """Find a port that is free at this moment."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         yield server.server_port
 
 
 def expected(record: SweepRecord) -> Series:
-    """What the port must have said last, by the record."""
+    """Return what the port must have said last, by the record."""
     assert record.best is not None
     assert record.best.best_loss_val is not None
     assert record.base_loss_val is not None
@@ -168,7 +169,7 @@ def expected(record: SweepRecord) -> Series:
         ("vibesweep_best_loss_val", NAME): record.best.best_loss_val,
         ("vibesweep_base_loss_val", NAME): record.base_loss_val,
     }
-    for state in (COMPLETE, PRUNED):
+    for state in (TrialState.COMPLETE, TrialState.PRUNED):
         found["vibesweep_trials", state] = sum(trial.state == state for trial in record.trials)
     for trial in record.trials:
         for name in TRIAL_GAUGES:
@@ -188,7 +189,7 @@ def test_the_nodes_port_tells_what_the_record_says(outside: Outside) -> None:
 
 
 def lanes_of(outside: Outside) -> set[str]:
-    """The lanes' names. On a busy machine the sweep may be over before the last of them is up."""
+    """Return the lanes' names; the sweep may be over before the last of them is up."""
     return {f"{NAME}-lane-{number}" for number in range(outside.record.lanes)}
 
 
@@ -230,7 +231,7 @@ def test_prometheus_answers_what_grafana_asks(outside: Outside) -> None:
     ):  # GPUs may be missing here, but the question must be one that Prometheus understands
         ask(outside, asked)
     (best,) = ask(
-        outside, f'last_over_time({EXPORTED_AS}vibesweep_best_loss_val{{sweep="{NAME}"}}[1h])'
+        outside, f'last_over_time({RAY_PREFIX}vibesweep_best_loss_val{{sweep="{NAME}"}}[1h])'
     )
     assert float(best["value"][1]) == pytest.approx(
         expected(outside.record)["vibesweep_best_loss_val", NAME]
@@ -238,7 +239,7 @@ def test_prometheus_answers_what_grafana_asks(outside: Outside) -> None:
 
 
 def ask(outside: Outside, expression: str) -> list[dict[str, Any]]:
-    """Prometheus's answer to an instant query; an expression that it does not understand is an HTTPError."""
+    """Return Prometheus's answer; an expression that it does not understand is an HTTPError."""
     query = urllib.parse.urlencode({"query": expression})
     with urllib.request.urlopen(f"{outside.prometheus}/api/v1/query?{query}", timeout=10) as answer:
         found: list[dict[str, Any]] = json.loads(answer.read())["data"]["result"]
@@ -277,7 +278,7 @@ def test_tasks_carry_the_trials_and_the_lanes_names(outside: Outside, dashboard:
 
 @contextmanager
 def signed_in(dashboard: str) -> Iterator[str]:
-    """The dashboard as it is once the user has typed the token that ``ray get-auth-token`` prints."""
+    """Open the dashboard with the token that ``ray get-auth-token`` prints."""
     token = subprocess.run(
         [RAY, "get-auth-token"], capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -341,7 +342,7 @@ def test_a_browser_finds_the_sweep_in_the_dashboard(
 
 
 def page(url: str, profile: Path) -> str:
-    """A page after its scripts have run, as Chromium's DOM."""
+    """Return a page after its scripts have run, as Chromium's DOM."""
     assert CHROMIUM is not None
     quietly = [
         "--headless",

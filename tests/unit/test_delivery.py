@@ -19,28 +19,38 @@ from vibesweep.delivery.export import export
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
 from vibesweep.models.bundle import load_bundle, save_bundle
+from vibesweep.models.family import SpeakingSettings
+from vibesweep.models.mel import speech
 from vibesweep.models.mel.model import MelModel
-from vibesweep.models.mel.speak import SpeakingSettings
-from vibesweep.sweep.record.record import SweepFolder, SweepRecord, TrialRecord, as_json
-from vibesweep.sweep.record.states import COMPLETE
-from vibesweep.training.loop import TrialRun
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.models.registry import ModelRef
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, TrialState, sweep_as_json
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
-BRIEF = SpeakingSettings(diffusion_steps=2, stop_threshold=1.1, patches_per_phoneme_limit=1.0)
+BRIEF = SpeakingSettings(diffusion_steps=2)
+
+
+@pytest.fixture(autouse=True)
+def brief_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have untrained models, which never stop by themselves, speak briefly."""
+    monkeypatch.setattr(speech, "PATCHES_PER_PHONEME", 1.0)
 
 
 def write_sweep(root: Path, settings: TrialSettings) -> SweepFolder:
     """Train one trial and leave what a sweep leaves."""
     base, shards = tiny.write_base(root / "base"), tiny.write_shards(root / "shards", 15)
-    run = TrialRun(WorkerContext.open(str(base), shards, World()), settings, 3)
+    run = TrialRun(WorkerContext.open(ModelRef.parse(str(base)), shards, World()), settings, 3)
     loss = run.advance(3).loss_val
     folder = SweepFolder(root / "sweep")
     run.save(folder.checkpoints / "t0")
     signature = read_manifest(shards).signature
     record = SweepRecord(
-        "sweep", str(base), str(shards), signature, as_json(Sweep(space={}, trials=1)), 1, {}
+        "sweep", str(base), str(shards), signature, sweep_as_json(Sweep(space={}, trials=1)), 1, {}
     )
-    trial = TrialRecord("t0", 0, {}, dataclasses.asdict(settings), COMPLETE, best_loss_val=loss)
+    trial = TrialRecord(
+        "t0", 0, {}, dataclasses.asdict(settings), TrialState.COMPLETE, best_loss_val=loss
+    )
     folder.write(dataclasses.replace(record, trials=[trial]))
     return folder
 
@@ -53,18 +63,18 @@ def lora_sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
 
 
 def test_the_export_is_the_trained_model(lora_sweep: SweepFolder, tmp_path: Path) -> None:
-    bundle = load_bundle(str(export(lora_sweep, tmp_path / "out")))
+    bundle = load_bundle(export(lora_sweep, tmp_path / "out"), MelModel)
     record, best, _ = lora_sweep.best_checkpoint()
-    context = WorkerContext.open(record.model, Path(record.shards), World())
+    context = WorkerContext.open(ModelRef.parse(record.model), Path(record.shards), World())
     assert context.validate(bundle.model) == pytest.approx(best.best_loss_val, rel=1e-5)
     assert context.validate(context.base) != pytest.approx(best.best_loss_val, rel=1e-3)
-    assert set(bundle.voices) == {person for clip in context.clips for person in clip.people}
+    assert set(bundle.voices) == {person for clip in context.voice_clips for person in clip.people}
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["trial"]["id"] == "t0"
 
 
 def test_the_adapter_is_one_that_plain_peft_loads(lora_sweep: SweepFolder, tmp_path: Path) -> None:
     out = export(lora_sweep, tmp_path / "out")
-    base, merged = load_bundle(lora_sweep.read().model).model, load_bundle(str(out)).model
+    base, merged = ModelRef.parse(lora_sweep.read().model).load(), ModelRef.parse(str(out)).load()
     adapted = PeftModel.from_pretrained(base, str(out / "adapter")).merge_and_unload()
     assert isinstance(adapted, MelModel)
     assert all(
@@ -104,7 +114,7 @@ def test_a_sweep_with_no_checkpoint_is_told_so(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
     """A tiny model that knows the phonemes of "a cab"."""
     from vibesweep.corpus.text.phoneme_table import PhonemeTable
     from vibesweep.corpus.text.phonemes import phonemize
@@ -113,27 +123,29 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> str:
     table = PhonemeTable.fit(
         phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."])
     )
-    spoken = MelModel(tiny.SHAPE, table, tiny.MEL)
+    spoken = MelModel(tiny.SHAPE, table, tiny.MEL_SETTINGS)
     spoken.codec.load_state_dict(model.codec.state_dict())
     folder = tmp_path_factory.mktemp("speaker")
     save_bundle(
         spoken, {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}, folder
     )
-    return str(folder)
+    return ModelRef.parse(str(folder))
 
 
-def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(speaker: str, tmp_path: Path) -> None:
-    speech = synthesize(
+def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(
+    speaker: ModelRef, tmp_path: Path
+) -> None:
+    said = synthesize(
         speaker,
         "[SPEAKER_A] A cab. [SPEAKER_B] A bed.",
         tmp_path / "x.wav",
         voices=["Bo"],
         settings=BRIEF,
     )
-    assert speech.voices == {"SPEAKER_A": "Bo", "SPEAKER_B": "Ann"}
+    assert said.voices == {"SPEAKER_A": "Bo", "SPEAKER_B": "Ann"}
     samples, rate_hz = soundfile.read(tmp_path / "x.wav")
     assert rate_hz == 24_000
-    assert len(samples) == round(speech.seconds * 24_000)
+    assert len(samples) == round(said.seconds * 24_000)
     assert np.isfinite(samples).all()
 
 
@@ -147,17 +159,17 @@ def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(speaker: str, tmp_
     ],
 )
 def test_what_cannot_be_spoken_is_named(
-    speaker: str, tmp_path: Path, text: str, voices: list[str], found: str
+    speaker: ModelRef, tmp_path: Path, text: str, voices: list[str], found: str
 ) -> None:
     with pytest.raises(SpeechError, match=found):
         synthesize(speaker, text, tmp_path / "x.wav", voices=voices, settings=BRIEF)
 
 
-def test_a_phoneme_that_the_model_lacks_is_named(speaker: str, tmp_path: Path) -> None:
+def test_a_phoneme_that_the_model_lacks_is_named(speaker: ModelRef, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="θ"):
         synthesize(speaker, "Thirsty.", tmp_path / "x.wav", settings=BRIEF)
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"shipped base \(mel-tiny\)"):
-        synthesize(str(tmp_path), "A cab.", tmp_path / "x.wav")
+        ModelRef.parse(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The metrics that a sweep's record becomes, and the Grafana dashboard that shows them: every name in it is one that exists."""
+"""The metrics of a sweep's record, and the Grafana dashboard that shows these and no others."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from vibesweep.config import Sweep
-from vibesweep.sweep.record.metrics import EXPORTED_AS, GAUGES, Point, points_of
-from vibesweep.sweep.record.record import SweepRecord, TrialRecord, as_json
-from vibesweep.sweep.record.states import COMPLETE, PRUNED, RUNNING
+from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState, sweep_as_json
+from vibesweep.sweep.record.metrics import GAUGES, Point, points_of
 
+RAY_PREFIX = "ray_"
+"""Ray puts this before the name of each metric."""
 DASHBOARD: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "grafana" / "vibesweep.json").read_text()
 )
 TARGETS = [(panel["title"], target) for panel in DASHBOARD["panels"] for target in panel["targets"]]
-OURS = f"{EXPORTED_AS}vibesweep_"
+OURS = f"{RAY_PREFIX}vibesweep_"
 
 
 def names_in(expression: str) -> set[str]:
     """Metrics that a PromQL expression reads."""
-    return set(re.findall(rf"\b{EXPORTED_AS}\w+", expression))
+    return set(re.findall(rf"\b{RAY_PREFIX}\w+", expression))
 
 
 def tags_in(target: dict[str, str]) -> set[str]:
@@ -44,7 +45,7 @@ def test_every_metric_of_ours_is_shown_and_no_other_is_asked_for() -> None:
     shown = {
         name for _, target in TARGETS for name in names_in(target["expr"]) if name.startswith(OURS)
     }
-    assert shown == {EXPORTED_AS + name for name in GAUGES}
+    assert shown == {RAY_PREFIX + name for name in GAUGES}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_every_metric_of_ours_is_shown_and_no_other_is_asked_for() -> None:
 def test_a_panel_asks_for_labels_that_its_metric_has(title: str, target: dict[str, str]) -> None:
     (name,) = names_in(target["expr"])
     if name.startswith(OURS):
-        assert tags_in(target) <= set(GAUGES[name.removeprefix(EXPORTED_AS)][1])
+        assert tags_in(target) <= set(GAUGES[name.removeprefix(RAY_PREFIX)][1])
 
 
 def test_rays_own_metrics_are_rays() -> None:
@@ -73,15 +74,17 @@ def test_rays_own_metrics_are_rays() -> None:
     assert [
         name
         for name in sorted(rays)
-        if f'"{name.removeprefix(EXPORTED_AS)}": Gauge(' not in reporter
+        if f'"{name.removeprefix(RAY_PREFIX)}": Gauge(' not in reporter
     ] == []
 
 
 def test_the_sweeps_to_choose_from_are_read_from_a_metric_that_says_them() -> None:
     (variable,) = [found for found in DASHBOARD["templating"]["list"] if found["name"] == "sweep"]
-    name, tag = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()  # type: ignore[union-attr]
+    asked = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"])
+    assert asked is not None
+    name, tag = asked.groups()
     assert variable["query"]["query"] == variable["definition"]
-    assert tag in GAUGES[name.removeprefix(EXPORTED_AS)][1]
+    assert tag in GAUGES[name.removeprefix(RAY_PREFIX)][1]
 
 
 def test_no_two_panels_lie_on_each_other() -> None:
@@ -98,15 +101,15 @@ def test_no_two_panels_lie_on_each_other() -> None:
 
 @pytest.fixture
 def record() -> SweepRecord:
-    """A trial that has ended, one that runs, one that has not reported yet, and one to come."""
-    sweep = as_json(Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4))
+    """Make a trial that has ended, one that runs, one without a report, and one to come."""
+    sweep = sweep_as_json(Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4))
     trials = [
         TrialRecord(
             "a",
             0,
             {},
             {},
-            COMPLETE,
+            TrialState.COMPLETE,
             step=90,
             rung=2,
             loss_val=0.5,
@@ -118,7 +121,7 @@ def record() -> SweepRecord:
             1,
             {},
             {},
-            RUNNING,
+            TrialState.RUNNING,
             step=30,
             rung=1,
             loss_val=0.7,
@@ -126,13 +129,13 @@ def record() -> SweepRecord:
             best_loss_val=0.7,
             steps_per_s=3.0,
         ),
-        TrialRecord("c", 2, {}, {}, RUNNING),
+        TrialRecord("c", 2, {}, {}, TrialState.RUNNING),
     ]
     return SweepRecord("mine", "mel-tiny", "/shards", "abc", sweep, 1, {}, trials=trials)
 
 
 def values(record: SweepRecord, gauge: str) -> dict[str, float]:
-    """What a gauge says, by its last tag."""
+    """Return what a gauge says, by its last tag."""
     return {
         list(point.tags.values())[-1]: point.value
         for point in points_of(record)
@@ -149,7 +152,7 @@ def test_only_trials_that_run_have_figures(record: SweepRecord) -> None:
 
 
 def test_a_trials_last_report_is_told_before_the_trial_is_closed(record: SweepRecord) -> None:
-    record.trials[1].state = PRUNED
+    record.trials[1].state = TrialState.PRUNED
     assert set(values(record, "vibesweep_trial_loss_val")) == {"1"}
     record.trials[1].ended_unix_s = 20.0
     assert not any("trial" in point.tags for point in points_of(record))

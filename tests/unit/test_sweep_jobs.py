@@ -13,11 +13,14 @@ from aiohttp import ServerDisconnectedError
 from optuna.distributions import FloatDistribution
 from ray.job_submission import JobDetails, JobStatus, JobType
 
-from vibesweep import cli
+from vibesweep.cli import sweeps
 from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError
-from vibesweep.sweep.jobs import server as jobs
+from vibesweep.sweep.jobs import attach, server
+from vibesweep.sweep.jobs.address import job_server, required_job_server
+from vibesweep.sweep.jobs.server import find_job, say_how_it_ended
 from vibesweep.sweep.jobs.shipping import copy_space
+from vibesweep.sweep.jobs.submit import new_job_id, refuse_local
 
 SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)})
 SERVER = "http://head:8265"
@@ -57,14 +60,14 @@ def test_a_job_server_is_looked_for_where_ray_does(
 ) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", api)
     monkeypatch.setenv("RAY_ADDRESS", ray)
-    assert jobs.job_server(option) == found
+    assert job_server(option) == found
 
 
 def test_an_address_that_is_no_job_servers_is_refused() -> None:
     with pytest.raises(ClusterError, match="head:6379 is no job server's address"):
-        jobs.job_server("head:6379")
+        job_server("head:6379")
     with pytest.raises(ClusterError, match="no job server is known"):
-        jobs.the_job_server(None)
+        required_job_server(None)
 
 
 @pytest.mark.parametrize("work", ["s3://bucket/folder", "/mnt/shared", "gs://b"])
@@ -77,8 +80,9 @@ def test_what_a_cluster_can_see_goes(
             "mel-tiny",
             "vibevoice:vibevoice/VibeVoice-1.5B-hf",
             "vibevoice:/mnt/checkpoint",
+            "/mnt/base",
         ):
-            jobs.refuse_local(replace(SWEEP, corpus=corpus, model=model), work)
+            refuse_local(replace(SWEEP, corpus=corpus, model=model), work)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +101,7 @@ def test_what_lies_on_this_machine_is_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_voice").mkdir()
     with pytest.raises(ClusterError, match=found):
-        jobs.refuse_local(replace(SWEEP, **change), work)  # type: ignore[arg-type]
+        refuse_local(replace(SWEEP, **change), work)  # type: ignore[arg-type]
 
 
 def test_a_corpus_named_demo_here_is_not_the_demo(
@@ -106,20 +110,20 @@ def test_a_corpus_named_demo_here_is_not_the_demo(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
     with pytest.raises(ClusterError, match="corpus is demo"):
-        jobs.refuse_local(replace(SWEEP, corpus="demo"), "s3://b/w")
+        refuse_local(replace(SWEEP, corpus="demo"), "s3://b/w")
 
 
 def test_a_name_is_an_id_until_it_has_been_one() -> None:
-    assert jobs._new_id([], "lr_opt") == "lr_opt"
+    assert new_job_id([], "lr_opt") == "lr_opt"
     ended = [
         job("lr_opt", JobStatus.FAILED, "lr_opt"),
         job("", JobStatus.RUNNING, "lr_opt-2"),
         job("", JobStatus.RUNNING, "other"),
     ]
-    assert jobs._new_id(ended, "lr_opt") == "lr_opt-3"
-    assert jobs._new_id([], "a b/ü") == "a-b--"
+    assert new_job_id(ended, "lr_opt") == "lr_opt-3"
+    assert new_job_id([], "a b/ü") == "a-b--"
     with pytest.raises(ClusterError, match="a job runs a sweep named lr_opt already"):
-        jobs._new_id([job("lr_opt", JobStatus.PENDING, "lr_opt")], "lr_opt")
+        new_job_id([job("lr_opt", JobStatus.PENDING, "lr_opt")], "lr_opt")
 
 
 def test_the_latest_job_of_a_name_is_meant() -> None:
@@ -128,23 +132,23 @@ def test_the_latest_job_of_a_name_is_meant() -> None:
         job("a", JobStatus.RUNNING, "a-2", 2),
         job("", JobStatus.RUNNING, "x", 3),
     ]
-    assert jobs._find(known, "a").submission_id == "a-2"
+    assert find_job(known, "a").submission_id == "a-2"
     with pytest.raises(
         ClusterError, match=r"no job runs or ran a sweep named b\. Sweeps there: a\."
     ):
-        jobs._find(known, "b")
+        find_job(known, "b")
 
 
 def test_how_a_job_ended_is_told() -> None:
     said: list[str] = []
-    jobs._tell_end(job("a", JobStatus.SUCCEEDED, "a"), said.append)
-    jobs._tell_end(job("a", JobStatus.STOPPED, "a"), said.append)
+    say_how_it_ended(job("a", JobStatus.SUCCEEDED, "a"), said.append)
+    say_how_it_ended(job("a", JobStatus.STOPPED, "a"), said.append)
     assert said == ["a is done: s3://b/sweeps/a", "a was stopped: s3://b/sweeps/a"]
     failed = job("a", JobStatus.FAILED, "a")
     with pytest.raises(ClusterError, match="no room for it"):
-        jobs._tell_end(failed.model_copy(update={"message": "no room\nfor it"}), said.append)
+        say_how_it_ended(failed.model_copy(update={"message": "no room\nfor it"}), said.append)
     with pytest.raises(ClusterError, match="exit code 2"):
-        jobs._tell_end(
+        say_how_it_ended(
             failed.model_copy(update={"message": "…", "driver_exit_code": 2}), said.append
         )
 
@@ -168,9 +172,9 @@ class Server:
 
 
 def test_a_sweep_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.SUCCEEDED))
+    monkeypatch.setattr(server, "_connect", lambda address: Server(JobStatus.SUCCEEDED))
     told: list[str] = []
-    assert jobs.follow(SERVER, "a", told.append, told.append)
+    assert attach.follow(SERVER, "a", told.append, told.append)
     assert told == ["a line\n", "a is done: s3://b/sweeps/a"]
 
 
@@ -188,11 +192,12 @@ def test_a_sweep_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None
 def test_output_that_ends_before_the_sweep_is_an_error_that_says_how_to_come_back(
     breaks: Exception | None, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.RUNNING, breaks))
+    monkeypatch.setattr(server, "_connect", lambda address: Server(JobStatus.RUNNING, breaks))
     told: list[str] = []
-    how = rf"Unless the cluster is down the sweep goes on; to come back: `vibesweep attach a --address {SERVER}`"
+    come_back = f"to come back: `vibesweep attach a --address {SERVER}`"
+    how = rf"Unless the cluster is down the sweep goes on; {come_back}"
     with pytest.raises(ClusterError, match=rf"the output of a {why}\. {how}"):
-        jobs.follow(SERVER, "a", told.append, told.append)
+        attach.follow(SERVER, "a", told.append, told.append)
     assert told == ["a line\n"]
 
 
@@ -200,9 +205,9 @@ def test_a_reader_that_has_gone_is_no_fault_of_the_server(monkeypatch: pytest.Mo
     def gone(lines: str) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(jobs, "_client", lambda server: Server(JobStatus.RUNNING))
+    monkeypatch.setattr(server, "_connect", lambda address: Server(JobStatus.RUNNING))
     with pytest.raises(BrokenPipeError):
-        jobs.follow(SERVER, "a", gone, gone)
+        attach.follow(SERVER, "a", gone, gone)
 
 
 def test_output_goes_into_a_pipe_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +218,9 @@ def test_output_goes_into_a_pipe_as_it_comes(monkeypatch: pytest.MonkeyPatch) ->
         seen.append(pipe.getvalue())
         return True
 
-    monkeypatch.setattr(jobs, "follow", follow)
+    monkeypatch.setattr(attach, "follow", follow)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
-    cli._follow(SERVER, "a")
+    sweeps._follow(SERVER, "a")
     assert seen == [b"a line\n"]
 
 
@@ -253,4 +258,4 @@ def test_only_the_space_and_what_it_imports_is_shipped(
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:9: Failed to connect"):
-        jobs.logs("http://127.0.0.1:9", "any")
+        attach.logs("http://127.0.0.1:9", "any")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.distributions import FloatDistribution
@@ -14,49 +15,44 @@ from rich.console import Console
 
 from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import SweepError
-from vibesweep.sweep.record.progress import Progress, format_seconds, line_of, summary_of, table_of
-from vibesweep.sweep.record.record import (
+from vibesweep.sweep.record import (
     SweepFolder,
     SweepRecord,
+    SweepState,
     TrialRecord,
-    as_json,
+    TrialState,
     find_sweep,
     list_sweeps,
+    sweep_as_json,
 )
-from vibesweep.sweep.record.states import COMPLETE, DIVERGED, DONE, FAILED, PRUNED, RUNNING
+from vibesweep.sweep.record.progress import Progress
+from vibesweep.sweep.record.table import format_seconds, line_of, summary_of, table_of
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},)
 )
 
 
-def trial(number: int, state: str, best: float | None, **more: object) -> TrialRecord:
-    return TrialRecord(
-        f"id{number}",
-        number,
-        {"learning_rate": 1e-4 * (number + 1)},
-        {},
-        state,
-        best_loss_val=best,
-        **more,
-    )  # type: ignore[arg-type]
+def trial(number: int, state: TrialState, best: float | None, **more: Any) -> TrialRecord:
+    swept = {"learning_rate": 1e-4 * (number + 1)}
+    return TrialRecord(f"id{number}", number, swept, {}, state, best_loss_val=best, **more)
 
 
 @pytest.fixture
 def record() -> SweepRecord:
     """One of each: the smallest loss belongs to the diverged trial, the next to the pruned one."""
     trials = [
-        trial(0, COMPLETE, 0.5, step=90, rung=2, steps_per_s=3.0),
-        trial(1, DIVERGED, 0.1, reason="the loss was nan"),
-        trial(2, PRUNED, 0.4, step=30, rung=2),
-        trial(3, RUNNING, None),
+        trial(0, TrialState.COMPLETE, 0.5, step=90, rung=2, steps_per_s=3.0),
+        trial(1, TrialState.DIVERGED, 0.1, reason="the loss was nan"),
+        trial(2, TrialState.PRUNED, 0.4, step=30, rung=2),
+        trial(3, TrialState.RUNNING, None),
     ]
     return SweepRecord(
         "mine",
         "mel-tiny",
         "/shards",
         "abc",
-        as_json(SWEEP),
+        sweep_as_json(SWEEP),
         1,
         {"ray": "2"},
         base_loss_val=0.7,
@@ -118,8 +114,8 @@ def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: P
 
 
 def test_a_sweep_as_json_holds_all_but_its_space() -> None:
-    told = as_json(SWEEP)
-    assert "space" not in told
+    told = sweep_as_json(SWEEP)
+    assert set(told) == {field.name for field in fields(Sweep)} - {"space"}
     assert json.loads(json.dumps(told))["try_first"] == [{"learning_rate": 1e-3}]
     assert TrialSettings(**told["settings"]) == SWEEP.settings
 
@@ -152,7 +148,7 @@ def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
     assert "best 0.4000 (trial 2)" in told
     assert "untouched base 0.7000" in told
     assert "about 17 min left" in told
-    assert "left" not in summary_of(replace(record, state=DONE), now_unix_s=600.0)
+    assert "left" not in summary_of(replace(record, state=SweepState.DONE), now_unix_s=600.0)
 
 
 def test_without_a_terminal_each_change_is_one_line(record: SweepRecord) -> None:
@@ -187,14 +183,35 @@ def test_a_loss_that_is_not_finite_never_reaches_the_record(
         SweepFolder(tmp_path).write(record)
 
 
-def test_states_are_words(record: SweepRecord) -> None:
-    assert {one.state for one in record.trials} | {FAILED} == {
-        "complete",
-        "diverged",
-        "pruned",
-        "running",
-        "failed",
+def test_states_are_written_as_words(record: SweepRecord, tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    folder.write(record)
+    written = json.loads(folder.record.read_bytes())
+    assert written["state"] == "running"
+    states = [one["state"] for one in written["trials"]]
+    assert states == ["complete", "diverged", "pruned", "running"]
+    assert set(TrialState) - {one.state for one in record.trials} == {
+        TrialState.WAITING,
+        TrialState.FAILED,
+        TrialState.STOPPED,
     }
+
+
+@pytest.mark.parametrize("state", ["waitin", "done"])
+def test_a_state_that_is_none_cannot_be_read(
+    record: SweepRecord, tmp_path: Path, state: str
+) -> None:
+    folder = SweepFolder(tmp_path)
+    folder.write(record)
+    text = folder.record.read_bytes().decode().replace('"complete"', f'"{state}"')
+    folder.record.write_bytes(text.encode())
+    with pytest.raises(SweepError, match="cannot be read"):
+        folder.read()
+
+
+def test_a_loss_of_nothing_is_the_best(record: SweepRecord) -> None:
+    record.trials[0].best_loss_val = 0.0
+    assert record.best is record.trials[0]
 
 
 def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:

@@ -1,4 +1,4 @@
-"""How trials' ends reach Optuna, and how ASHA decides: the real study and the real scheduler, driven by hand."""
+"""How trials' ends reach Optuna, and how ASHA decides: real study, real scheduler, no Tune."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 from ray.tune.schedulers import TrialScheduler
 
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import SpaceError
-from vibesweep.sweep.record.states import COMPLETE, DIVERGED, FAILED, STOPPED
+from vibesweep.sweep.record import TrialState
+from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import STUDY_NAME, StepSearch, study_storage
+from vibesweep.sweep.search.searcher import StepSearch
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8
@@ -25,8 +26,21 @@ SWEEP = Sweep(
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 
 
-def result(step: int, loss: float, outcome: str | None = None, reason: str = "") -> dict[str, Any]:
-    return {"step": step, "loss_val": loss, "outcome": outcome, "reason": reason}
+def result(
+    step: int,
+    loss: float,
+    outcome: TrialState | None = None,
+    reason: str = "",
+    best: float | None = None,
+) -> dict[str, Any]:
+    """Return what a trial reports; its best loss is the last one unless another is given."""
+    return {
+        "step": step,
+        "loss_val": loss,
+        "best_loss_val": loss if best is None else best,
+        "outcome": outcome,
+        "reason": reason,
+    }
 
 
 @pytest.fixture(params=["memory", "journal"])
@@ -51,9 +65,9 @@ class TestSearch:
         search.suggest("a")
         search.on_trial_result("a", result(2, 0.4))
         search.on_trial_result("a", result(4, 0.3))
-        search.on_trial_complete("a", result(8, 0.5, COMPLETE))
+        search.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE, best=0.3))
         (trial,) = search.study.trials
-        assert trial.state == TrialState.COMPLETE
+        assert trial.state == OptunaState.COMPLETE
         assert trial.value == 0.3
         assert trial.intermediate_values == {2: 0.4, 4: 0.3, 8: 0.5}
 
@@ -62,21 +76,25 @@ class TestSearch:
         search.on_trial_result("a", result(2, 0.4))
         search.on_trial_complete("a", result(4, 0.6))
         (trial,) = search.study.trials
-        assert trial.state == TrialState.PRUNED
+        assert trial.state == OptunaState.PRUNED
         assert trial.intermediate_values == {2: 0.4, 4: 0.6}
         assert "diverged" not in trial.user_attrs
 
     def test_a_diverged_trial_is_pruned_and_marked(self, search: StepSearch) -> None:
         search.suggest("a")
-        search.on_trial_complete("a", result(1, math.inf, DIVERGED, "the loss was nan"))
+        search.on_trial_complete("a", result(1, math.inf, TrialState.DIVERGED, "the loss was nan"))
         (trial,) = search.study.trials
-        assert trial.state == TrialState.PRUNED
+        assert trial.state == OptunaState.PRUNED
         assert trial.user_attrs["diverged"] == "the loss was nan"
         assert trial.constraints == {"diverged": 1.0}
 
     @pytest.mark.parametrize(
         "told",
-        [(result(0, math.nan, FAILED, "killed"), False), (None, True), (result(2, 0.4), True)],
+        [
+            (result(0, math.nan, TrialState.FAILED, "killed"), False),
+            (None, True),
+            (result(2, 0.4), True),
+        ],
     )
     def test_a_failed_trial_says_nothing_about_its_settings(
         self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]
@@ -84,29 +102,29 @@ class TestSearch:
         search.suggest("a")
         search.on_trial_complete("a", told[0], error=told[1])
         (trial,) = search.study.trials
-        assert trial.state == TrialState.FAIL
-        assert trial.user_attrs["outcome"] == FAILED
+        assert trial.state == OptunaState.FAIL
+        assert trial.user_attrs["outcome"] == TrialState.FAILED
 
     def test_closing_ends_what_still_runs_and_no_end_is_told_twice(
         self, search: StepSearch
     ) -> None:
         for name in "ab":
             search.suggest(name)
-        search.on_trial_complete("a", result(8, 0.5, COMPLETE))
-        search.on_trial_complete("a", result(8, 0.1, COMPLETE))
+        search.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE))
+        search.on_trial_complete("a", result(8, 0.1, TrialState.COMPLETE))
         search.close()
         search.close()
         first, second = search.study.trials
         assert first.value == 0.5
-        assert second.state == TrialState.FAIL
-        assert second.user_attrs["outcome"] == STOPPED
+        assert second.state == OptunaState.FAIL
+        assert second.user_attrs["outcome"] == TrialState.STOPPED
 
     def test_the_sampler_goes_on_after_every_kind_of_end(self, search: StepSearch) -> None:
         ends = [
-            result(8, 0.5, COMPLETE),
+            result(8, 0.5, TrialState.COMPLETE),
             result(2, 0.9),
-            result(1, math.inf, DIVERGED, "loss"),
-            result(0, math.nan, FAILED, "killed"),
+            result(1, math.inf, TrialState.DIVERGED, "loss"),
+            result(0, math.nan, TrialState.FAILED, "killed"),
         ]
         for number in range(12):
             search.suggest(str(number))
@@ -118,7 +136,7 @@ class TestSearch:
 def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
     search = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
     search.suggest("a")
-    search.on_trial_complete("a", result(1, math.inf, DIVERGED, "the loss was inf"))
+    search.on_trial_complete("a", result(1, math.inf, TrialState.DIVERGED, "the loss was inf"))
     study = optuna.load_study(
         study_name=STUDY_NAME, storage=study_storage(tmp_path / "study.journal")
     )
@@ -140,7 +158,7 @@ def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
         search.suggest("a")
     assert search.error is not None
     search.close()
-    assert search.study.trials[0].state == TrialState.FAIL
+    assert search.study.trials[0].state == OptunaState.FAIL
 
 
 def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
@@ -148,13 +166,13 @@ def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
     before = StepSearch(SWEEP, storage)
     for name in "ab":
         before.suggest(name)
-    before.on_trial_complete("a", result(8, 0.5, COMPLETE))
+    before.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE))
     before.on_trial_result("b", result(2, 0.4))
     before.save(str(tmp_path / "state.json"))
     after = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
     after.restore(str(tmp_path / "state.json"))
-    after.on_trial_complete("a", result(8, 0.1, COMPLETE))
-    after.on_trial_complete("b", result(8, 0.6, COMPLETE))
+    after.on_trial_complete("a", result(8, 0.1, TrialState.COMPLETE))
+    after.on_trial_complete("b", result(8, 0.6, TrialState.COMPLETE, best=0.4))
     assert [trial.value for trial in after.study.trials] == [0.5, 0.4]
 
 

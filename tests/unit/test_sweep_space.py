@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vibesweep.config import OPTIMIZERS, SCHEDULES, Budget, Sweep, TrialSettings
+from tests.unit.test_config import UNUSABLE_SETTINGS
+from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import SpaceError
-from vibesweep.sweep.search.space import check_space, load_space, settings_with, suggest
-from vibesweep.training.optim import optimizers as optim
-from vibesweep.training.optim import schedules
+from vibesweep.sweep.search.space import check_space, settings_with, suggest
+from vibesweep.sweep.search.space_file import load_space
 
 HEAD = "from vibesweep import Budget, Sweep, TrialSettings\n"
 FUNCTION = HEAD + "def space(trial):\n"
@@ -31,31 +30,6 @@ def load(tmp_path: Path) -> Callable[[str], Sweep]:
         return load_space(path)
 
     return write_and_load
-
-
-@pytest.mark.parametrize(
-    ("budget", "reports", "rungs"),
-    [
-        (Budget(90, 10, 3), (10, 20, 30, 40, 50, 60, 70, 80, 90), (10, 30)),
-        (Budget(54, 6, 3), tuple(range(6, 55, 6)), (6, 18)),
-        (Budget(55, 6, 3), (*range(6, 55, 6), 55), (6, 18, 54)),
-        (Budget(7, 2, 2), (2, 4, 6, 7), (2, 4)),
-        (Budget(54, 54, 3), (54,), ()),
-        (Budget(1, 1, 2), (1,), ()),
-    ],
-)
-def test_a_budget_lays_out_reports_and_rungs(
-    budget: Budget, reports: tuple[int, ...], rungs: tuple[int, ...]
-) -> None:
-    assert budget.report_steps == reports
-    assert budget.rung_steps == rungs
-    assert set(rungs) <= set(reports), "ASHA decides on reports"
-
-
-@pytest.mark.parametrize(("steps", "grace", "factor"), [(5, 6, 3), (5, 0, 3), (5, 1, 1)])
-def test_a_budget_without_a_rung_is_refused(steps: int, grace: int, factor: int) -> None:
-    with pytest.raises(SpaceError, match="Budget"):
-        Budget(steps, grace, factor)
 
 
 @pytest.mark.parametrize("name", ["lr_opt", "article_grid"])
@@ -167,47 +141,21 @@ def test_a_dict_of_distributions_is_a_space() -> None:
     assert settings.lora_rank == swept["lora_rank"]
 
 
-@pytest.mark.parametrize(
-    ("chosen", "message"),
-    [
-        ({"learning_rate": "1e-4"}, "Learning_rate takes float"),
-        ({"learning_rate": 0.0}, "above 0"),
-        ({"lora_dropout": 1.0}, "below 1"),
-        ({"learning_rate": math.inf}, "no infinity"),
-        ({"learning_rate": math.nan}, "above 0"),
-        ({"voice_prompt_drop": 1.5}, "from 0 to 1"),
-        ({"ema_decay": 0.0}, "above 0"),
-        ({"seed": -1}, "at least 0"),
-        ({"optimizer": "adanw"}, "choose among adamw, lion"),
-        ({"schedule": "cosin"}, "choose among constant, linear"),
-        ({"precision": "fp16"}, "choose among float32, bf16"),
-        ({"ema_parts": "head"}, "choose among all, heads"),
-        ({"lora_head": "none"}, "choose among lora, full, frozen"),
-        ({"lora_connectors": "none"}, "choose among lora, full, frozen"),
-        ({"lora_targets": "(q"}, "no regular expression"),
-        ({"optimizer": "schedule_free_adamw"}, "schedule is 'cosine' with schedule_free_adamw"),
-        (
-            {"optimizer": "schedule_free_adamw", "schedule": "constant", "ema_decay": 0.9},
-            "averages the weights itself",
-        ),
-        ({"schedule": "wsd", "warmup_fraction": 0.6, "cooldown_fraction": 0.6}, "over 1 together"),
-        ({"diffusion_weight": 0.0, "stop_weight": 0.0}, "both 0"),
-        ({"batch_clips": True}, "batch_clips is True"),
-        ({"patience_reports": 0}, "at least 1"),
-    ],
-)
-def test_values_are_checked(chosen: Mapping[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("chosen", "message"), UNUSABLE_SETTINGS)
+def test_values_that_no_trial_can_use_are_refused_with_the_place_of_the_space(
+    chosen: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(SpaceError, match=f"(?i){message}") as caught:
+        settings_with(TrialSettings(), chosen, "my_space.py")
+    assert caught.value.where == "my_space.py"
     with pytest.raises(SpaceError, match=f"(?i){message}"):
-        settings_with(TrialSettings(), chosen)
-    with pytest.raises(SpaceError, match=f"(?i){message}"):
-        check_space(
-            Sweep({}, settings=TrialSettings(**chosen))
-        )  # what the space leaves alone is looked at too
+        check_space(Sweep(lambda trial: chosen))
 
 
-def test_each_choice_is_one_that_training_has() -> None:
-    assert set(OPTIMIZERS) == set(optim.OPTIMIZERS)
-    assert set(SCHEDULES) == set(schedules.SCHEDULES)
+def test_values_are_checked_together_with_what_the_space_leaves_alone() -> None:
+    fixed = TrialSettings(optimizer="adamw", schedule="linear")
+    with pytest.raises(SpaceError, match="schedule is 'linear' with schedule_free_adamw"):
+        check_space(Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}, settings=fixed))
 
 
 def test_trials_are_of_the_sweeps_seed_unless_they_have_their_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.record.record import SweepFolder
+from vibesweep.sweep.record import SweepFolder
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
 

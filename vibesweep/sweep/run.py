@@ -86,7 +86,7 @@ def run_sweep(
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
         with staged_folder_for(folder, progress.say) as staged:
-            specs = _lane_specs(record, sweep, lanes, folder, staged)
+            specs = _lane_specs(record, sweep, model, lanes, folder, staged)
             try:
                 record = _run_lanes(sweep, specs, record, staged, progress)
             finally:
@@ -206,6 +206,7 @@ def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: in
 def _lane_specs(
     record: SweepRecord,
     sweep: Sweep,
+    model: ModelRef,
     lanes: list[TrialResources],
     folder: SweepFolder,
     staged: StagedFolder,
@@ -215,7 +216,7 @@ def _lane_specs(
     for number, resources in enumerate(lanes):
         spec = LaneSpec(
             name=f"{record.name}-lane-{number}",
-            model=record.model,
+            model=model,
             shards=record.shards,
             checkpoints=folder.checkpoints,
             states=folder.states,

@@ -13,7 +13,7 @@ from ray.job_submission import JobDetails
 
 import vibesweep
 from vibesweep.config import Sweep
-from vibesweep.errors import ClusterError
+from vibesweep.errors import ClusterError, ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.jobs.server import FOLDER, SWEEP, job_client, job_fact
@@ -69,14 +69,24 @@ def refuse_local(sweep: Sweep, work: str) -> None:
     paths = {"--work": work}
     if not is_demo(sweep.corpus):
         paths["corpus"] = sweep.corpus
-    model = ModelRef.parse(sweep.model)
-    if model.family.folder(model.address) is not None:
-        paths["model"] = model.address
+    model = _model_folder(sweep.model)
+    if model is not None:
+        paths["model"] = model
     for what, path in paths.items():
         if not path.startswith("/") and "://" not in path:
             uri = "give a URI, as in s3://bucket/folder, or an absolute path that all its hosts see"
             found = f"{what} is {path}, a path of this machine"
             raise ClusterError(found, fix=f"the cluster cannot see it; {uri}")
+
+
+def _model_folder(name: str) -> str | None:
+    """Return the folder that a model's name stands for on this machine, if it stands for one."""
+    try:
+        model = ModelRef.parse(name)
+    except ModelError:  # there is no such model here; the cluster may have one
+        return name if Path(name).expanduser().exists() else None
+    folder = model.family.folder(model.address)
+    return None if folder is None else model.address
 
 
 def new_job_id(jobs: list[JobDetails], name: str) -> str:

@@ -1,0 +1,313 @@
+"""The log of a sweep's events: what it costs, how it is read as it grows, what it becomes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from optuna.distributions import FloatDistribution
+
+from vibesweep.config import Budget, Report, StepRecord, Sweep, TrialSettings
+from vibesweep.errors import SweepError
+from vibesweep.sweep.record import (
+    SweepFolder,
+    SweepRecord,
+    SweepState,
+    TrialState,
+    sweep_as_json,
+)
+from vibesweep.sweep.record.events import EVENT_VERSION, TrialReported, events_in, line_of
+from vibesweep.sweep.record.log import ACTOR_LOST, SweepLog
+from vibesweep.sweep.record.staged_folder import staged_folder_for
+from vibesweep.sweep.record.states import end_state, outcome_of
+
+SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, budget=Budget(8, 2, 2), trials=3)
+COLUMNS = [
+    "trial",
+    "number",
+    "step",
+    "rung",
+    "loss_val",
+    "loss_train",
+    "learning_rate_now",
+    "grad_norm",
+    "steps_per_s",
+    "reported_unix_s",
+    *TrialSettings.names(),
+    "state",
+]
+
+
+def trial(number: int) -> Any:
+    """Return a trial as Ray Tune would hand it over."""
+    rate = 1e-3 * (number + 1)
+    settings = dataclasses.asdict(TrialSettings(learning_rate=rate))
+    config = {"number": number, "swept": {"learning_rate": rate}, "settings": settings}
+    return SimpleNamespace(trial_id=f"id{number}", config=config)
+
+
+def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> dict[str, Any]:
+    """Return the result of a trial's report, as Ray Tune would hand it over."""
+    curve = (StepRecord(step, 1.5, 1e-3, 0.5),)
+    report = Report(
+        step, loss, 1.5, 3.0, curve, trained_parameters=7, best_loss_val=min(loss, 0.4), best_step=2
+    )
+    known = {"loss_val": loss, "rung": 1, "report": dataclasses.asdict(report), "reason": ""}
+    return {**known, "outcome": outcome, **more}
+
+
+class Hand:
+    """Ray Tune's part, played by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = SweepFolder(folder)
+        self.released: list[str] = []
+        self.seen: list[tuple[int, str]] = []
+        self._staging = staged_folder_for(self.folder, pytest.fail)
+        staged = self._staging.__enter__()
+        record = SweepRecord(
+            "mine", "mel-tiny", "/shards", "abc", sweep_as_json(SWEEP), 1, {"ray": "2"}
+        )
+        self.log = SweepLog(staged, record, [self._watch], self.released.append)
+
+    def _watch(self, record: SweepRecord) -> None:
+        self.seen.append((len(record.trials), record.state))
+
+    def start(self, number: int) -> None:
+        self.log.on_trial_start(0, [], trial(number))
+
+    def report(self, number: int, *values: Any, **more: Any) -> None:
+        self.log.on_trial_result(0, [], trial(number), result(*values, **more))
+
+    def complete(self, number: int) -> None:
+        self.log.on_trial_complete(0, [], trial(number))
+
+    def close(self, state: SweepState) -> None:
+        self.log.close(state)
+        self._staging.__exit__(None, None, None)
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Hand:
+    return Hand(tmp_path / "mine")
+
+
+@pytest.fixture(autouse=True)
+def folder_of_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+
+
+def one_of_each(hand: Hand) -> None:
+    """Play a trial that completes, one that ASHA stops, and one that diverges."""
+    hand.log.base_validated(0.7)
+    for number in range(3):
+        hand.start(number)
+        hand.report(number, 2, 0.4)
+    hand.report(0, 8, 0.5, TrialState.COMPLETE)
+    hand.report(2, 4, math.inf, TrialState.DIVERGED, reason="the loss was nan")
+    for number in range(3):
+        hand.complete(number)
+
+
+def test_the_record_of_a_running_sweep_is_read_from_its_log(hand: Hand) -> None:
+    one_of_each(hand)
+    record = hand.folder.read()
+    assert record == hand.log.record
+    assert record.state == SweepState.RUNNING
+    assert record.base_loss_val == 0.7
+    states = [found.state for found in record.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED]
+    assert [found.loss_val for found in record.trials] == [0.5, 0.4, None]
+    assert [found.best_loss_val for found in record.trials] == [0.4, 0.4, 0.4]
+    assert record.trials[2].reason == "the loss was nan"
+    assert all(found.ended_unix_s is not None for found in record.trials)
+    assert hand.released == ["id0", "id1", "id2"]
+    assert not hand.folder.record.is_file()
+    assert hand.folder.holds_sweep()
+
+
+def test_the_table_of_a_running_sweep_is_read_from_its_log(hand: Hand) -> None:
+    one_of_each(hand)
+    table = hand.folder.read_reports()
+    assert list(table.columns) == COLUMNS
+    assert list(table["loss_val"]) == [0.4, 0.4, 0.4, 0.5, math.inf]
+    assert list(table["state"][:3]) == ["complete", "pruned", "diverged"]
+
+
+def test_at_the_end_the_log_becomes_record_and_table(hand: Hand) -> None:
+    one_of_each(hand)
+    running = hand.folder.read_reports()
+    hand.close(SweepState.DONE)
+    record = json.loads(hand.folder.record.read_bytes())
+    assert record["state"] == "done"
+    assert [found["state"] for found in record["trials"]] == ["complete", "pruned", "diverged"]
+    assert hand.folder.read() == hand.log.record
+    table = pd.read_parquet(str(hand.folder.reports))
+    pd.testing.assert_frame_equal(table, running)
+    pd.testing.assert_frame_equal(hand.folder.read_reports(), table)
+    names = {path.name for path in Path(str(hand.folder.place)).iterdir()}
+    assert names == {"sweep.json", "trials.parquet", "tensorboard"}
+
+
+def test_a_sweep_that_ends_without_a_report_has_an_empty_table(hand: Hand) -> None:
+    hand.close(SweepState.STOPPED)
+    assert hand.folder.read().state == SweepState.STOPPED
+    assert hand.folder.read_reports().empty
+    assert not hand.folder.reports.is_file()
+
+
+def test_what_still_runs_at_the_end_was_stopped(hand: Hand) -> None:
+    hand.start(0)
+    hand.report(0, 2, 0.4)
+    hand.close(SweepState.STOPPED)
+    (found,) = hand.folder.read().trials
+    assert found.state == TrialState.STOPPED
+    assert found.ended_unix_s is not None
+    assert hand.folder.read().best == found
+
+
+def test_a_trial_that_fails_says_why(hand: Hand) -> None:
+    hand.start(0)
+    failed = {"report": None, "reason": "no room", "traceback": "Traceback ..."}
+    hand.report(0, 0, math.nan, TrialState.FAILED, **failed)
+    hand.complete(0)
+    hand.start(1)
+    hand.log.on_trial_error(0, [], trial(1))
+    first, second = hand.folder.read().trials
+    assert (first.state, first.reason) == (TrialState.FAILED, "no room")
+    assert (second.state, second.reason) == (TrialState.FAILED, ACTOR_LOST)
+    assert "trial 0 (id0): no room\nTraceback ..." in hand.folder.errors.read_bytes().decode()
+
+
+def test_every_event_is_shown(hand: Hand) -> None:
+    assert hand.seen == [(0, "running")]
+    hand.start(0)
+    hand.report(0, 2, 0.4)
+    hand.close(SweepState.DONE)
+    assert hand.seen[1:] == [(1, "running")] * 3 + [(1, "done")]
+
+
+def test_a_line_that_is_still_being_written_is_no_event(hand: Hand) -> None:
+    hand.start(0)
+    hand.report(0, 2, 0.4)
+    whole = hand.folder.events.read_bytes()
+    before = list(events_in(whole))
+    lines = whole.splitlines(keepends=True)
+    for length in range(len(lines[-1])):
+        torn = b"".join(lines[:-1]) + lines[-1][:length]
+        assert list(events_in(torn)) == before[:-1]
+        Path(str(hand.folder.events)).write_bytes(torn)
+        assert hand.folder.read().trials[0].step == 0
+
+
+def test_each_line_stands_for_itself(hand: Hand) -> None:
+    one_of_each(hand)
+    lines = [json.loads(line) for line in hand.folder.events.read_bytes().splitlines()]
+    assert {line["version"] for line in lines} == {EVENT_VERSION}
+    assert lines[0]["event"] == "sweep_started"
+    of_trials = [line for line in lines if line["event"].startswith("trial_")]
+    assert {line["trial"] for line in of_trials} == {"id0", "id1", "id2"}
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0.25, None])
+def test_numbers_that_are_not_finite_survive_a_line_of_json(value: float | None) -> None:
+    event = TrialReported(
+        trial="nan",
+        number=0,
+        state=TrialState.RUNNING,
+        reason="inf",
+        step=1,
+        rung=0,
+        loss_val=0.5,
+        loss_train=0.5,
+        best_loss_val=0.5,
+        best_step=0,
+        learning_rate_now=None,
+        grad_norm=value,
+        steps_per_s=1.0,
+        trained_parameters=7,
+        reported_unix_s=1.0,
+    )
+    line = line_of(event)
+    json.loads(line, parse_constant=pytest.fail)
+    (found,) = events_in(line)
+    assert repr(found) == repr(event)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda lines: lines[1:], "does not begin with the start"),
+        (lambda lines: [], "does not begin with the start"),
+        (lambda lines: [*lines, b"{\n"], "cannot be read"),
+        (lambda lines: [*lines, lines[0]], "has started already"),
+        (lambda lines: [lines[0], lines[2]], "cannot be read"),
+        (
+            lambda lines: [lines[0].replace(b'"version": 1', b'"version": 9', 1)],
+            "version 9, not 1",
+        ),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_a_users_case(
+    hand: Hand, spoil: Callable[[list[bytes]], list[bytes]], message: str
+) -> None:
+    hand.start(0)
+    hand.report(0, 2, 0.4)
+    lines = hand.folder.events.read_bytes().splitlines(keepends=True)
+    Path(str(hand.folder.events)).write_bytes(b"".join(spoil(lines)))
+    with pytest.raises(SweepError, match=message):
+        hand.folder.read()
+
+
+def bytes_written() -> int:
+    """Return how many bytes this process has given to the operating system to write."""
+    facts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(facts["wchar"])
+
+
+def test_an_event_costs_the_same_however_many_came_before(hand: Hand) -> None:
+    hand.start(0)
+
+    def cost_of_reports(first: int) -> int:
+        before = bytes_written()
+        for step in range(first, first + 100):
+            hand.report(0, step, 0.4)
+        return bytes_written() - before
+
+    early = cost_of_reports(1_000)
+    cost_of_reports(2_000)
+    for first in range(3_000, 8_000, 100):
+        cost_of_reports(first)
+    late = cost_of_reports(8_000)
+    assert len(hand.folder.read_reports()) > 5_000
+    assert late == pytest.approx(early, rel=0.01)
+
+
+REPORT = Report(step=4, loss_val=0.5, loss_train=0.5, steps_per_s=1.0, curve=())
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, None),
+        ({"step": 8}, TrialState.COMPLETE),
+        ({"early_stopped": True}, TrialState.COMPLETE),
+        ({"diverged": "the loss was nan"}, TrialState.DIVERGED),
+        ({"step": 8, "diverged": "the loss was nan"}, TrialState.DIVERGED),
+    ],
+)
+def test_how_a_trial_ends_by_itself(change: dict[str, Any], outcome: TrialState | None) -> None:
+    assert outcome_of(dataclasses.replace(REPORT, **change), SWEEP.budget) == outcome
+
+
+def test_how_a_trial_ends_that_says_nothing_itself() -> None:
+    assert end_state(None) == TrialState.PRUNED
+    assert end_state("complete") == TrialState.COMPLETE
+    assert end_state("complete", lost=True) == TrialState.FAILED
