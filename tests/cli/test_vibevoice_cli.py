@@ -29,10 +29,11 @@ def test_exported_converted_and_spoken(staged: Path) -> None:
         assert f"exported to {layout}" in vibesweep("export", "sweep", *options, cwd=staged)
     assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
     (staged / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
-    options = ["--script", "script.txt", "--voice", "ann.wav", "--cfg-scale", "1.4"]
-    options += ["--steps", "2", "--seed", "3"]
+    script = ["--script", "script.txt", "--voice", "ann.wav"]
+    settings = ["--cfg-scale", "1.4", "--steps", "2", "--seed", "3"]
     for model in ("merged", "again"):
-        printed = vibesweep("synthesize", model, *options, "--out", f"{model}.wav", cwd=staged)
+        command = ["synthesize", model, *script, *settings, "--out", f"{model}.wav"]
+        printed = vibesweep(*command, cwd=staged)
         assert "(SPEAKER_1 as ann.wav)" in printed
     assert (staged / "merged.wav").read_bytes() == (staged / "again.wav").read_bytes()
     assert loudness(staged / "merged.wav")[0] > 0

@@ -45,7 +45,9 @@ def is_uri(address: str) -> bool:
 
 def split_address(address: str) -> AddressParts:
     """Split an address into its parts; a local path is all path."""
-    found = _URI.fullmatch(address) if "://" in address else None
+    found = None
+    if "://" in address:
+        found = _URI.fullmatch(address)
     if found is None:
         return AddressParts("", address, "")
     return AddressParts(found["root"], found["path"], found["query"] or "")

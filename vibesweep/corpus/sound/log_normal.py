@@ -26,6 +26,12 @@ class LogNormal(NamedTuple):
         log_scale = math.log(self.spread * ROOT_2_PI)
         return exponents - log_scale
 
+    def density(self, log_lengths: Floats) -> Floats:
+        """Compute the normal density at each logarithm of a length."""
+        log_density = self.log_density(log_lengths)
+        density: Floats = np.exp(log_density)
+        return density
+
     def updated(self, log_lengths: Floats, shares: Floats, prior_count: float) -> LogNormal:
         """Estimate the distribution from lengths [J] of which each belongs to it by a share [J].
 
@@ -40,4 +46,5 @@ class LogNormal(NamedTuple):
         prior_distance = self.mean - mean
         prior_scatter = self.spread**2 + prior_distance**2
         variance = (scatter + prior_count * prior_scatter) / count
-        return LogNormal(mean, float(np.sqrt(variance)))
+        spread = float(np.sqrt(variance))
+        return LogNormal(mean, spread)

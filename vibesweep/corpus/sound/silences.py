@@ -79,7 +79,7 @@ def silences(envelope: Floats, hop_s: float) -> Spans | None:
 
 def _runs(mask: Mask) -> Spans:
     """Find the runs of true values."""
-    padded = np.concatenate([[False], mask, [False]])
-    steps = np.diff(padded.astype(np.int8))
-    edges = np.flatnonzero(steps)
+    padded = np.pad(mask, 1)
+    changes = np.diff(padded)  # of booleans: whether two neighbours differ
+    edges = np.flatnonzero(changes)
     return Spans.between(edges)

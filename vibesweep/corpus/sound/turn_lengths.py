@@ -24,6 +24,7 @@ VARIANCE_OF_PHONEME = 0.44  # divided by the number of phonemes
 # Some turns have laughter in them, or words that the text lacks
 ODD_SHARE = 0.03
 ODD_SPREAD = 0.5
+VARIANCE_OF_ODD = ODD_SHARE * ODD_SPREAD**2
 
 # How far the lengths go that have a likelihood
 LONGEST_SPREADS = 4
@@ -52,9 +53,11 @@ class TurnLengths:
         phonemes = np.asarray(phonemes_of_turns, np.float64)
         drawn_out = phonemes + EXTRA_PHONEMES
         total = drawn_out.sum()
-        hops = drawn_out * speech_hops / total
-        of_phonemes = VARIANCE_OF_PHONEME / np.maximum(phonemes, 1)
-        return cls(hops, VARIANCE_OF_RATE + of_phonemes)
+        at_least_one = np.maximum(phonemes, 1)
+        return cls(
+            hops=drawn_out * speech_hops / total,
+            variance=VARIANCE_OF_RATE + VARIANCE_OF_PHONEME / at_least_one,
+        )
 
     @functools.cached_property
     def likelihoods(self) -> list[Floats]:
@@ -73,12 +76,14 @@ class TurnLengths:
 
         The boundaries are a random walk whose steps are the turns, tied down at both ends.
         """
-        log_variance = self.variance + ODD_SHARE * ODD_SPREAD**2
-        free = np.cumsum(self.hops**2 * log_variance)
-        share_done = free / free[-1]
-        tied_down = free * np.maximum(1 - share_done, 0)
-        spread = np.sqrt(tied_down)
-        half_width = WINDOW_SPREADS * spread + WINDOW_MARGIN_S / hop_s
+        log_variance = self.variance + VARIANCE_OF_ODD
+        variance = self.hops**2 * log_variance
+        walked = np.cumsum(variance)
+        share_walked = walked / walked[-1]
+        share_left = np.maximum(1 - share_walked, 0)
+        spread = np.sqrt(walked * share_left)
+        margin = WINDOW_MARGIN_S / hop_s
+        half_width = WINDOW_SPREADS * spread + margin
         centre = np.cumsum(self.hops)
         first = centre - half_width
         last = centre + half_width
@@ -90,13 +95,13 @@ class TurnLengths:
 def _length_likelihood(mean: float, spread: float) -> Floats:
     """Compute the likelihood of each length: a log-normal density, and a wider one of odd turns."""
     widest = max(spread, LEAST_SPREAD)
-    most_times_mean = math.exp(LONGEST_SPREADS * widest)
-    longest = math.ceil(mean * most_times_mean) + 1
-    lengths = np.arange(1, longest + 1)
+    longest_ratio = math.exp(LONGEST_SPREADS * widest)
+    longest = math.ceil(mean * longest_ratio)
+    lengths = np.arange(1, longest + 2)
     log_ratio = np.log(lengths / mean)
-    log_ordinary = LogNormal(0.0, spread).log_density(log_ratio)
-    log_odd = LogNormal(0.0, ODD_SPREAD).log_density(log_ratio)
-    ordinary = (1 - ODD_SHARE) * np.exp(log_ordinary)
-    odd = ODD_SHARE * np.exp(log_odd)
-    density = (ordinary + odd) / lengths
-    return np.concatenate([[0.0], density, [0.0]])
+    ordinary = LogNormal(0.0, spread).density(log_ratio)
+    odd = LogNormal(0.0, ODD_SPREAD).density(log_ratio)
+    ordinary_share = 1 - ODD_SHARE
+    mixture = ordinary_share * ordinary + ODD_SHARE * odd
+    density = mixture / lengths
+    return np.pad(density, 1)  # zeros for no length and for the longest
