@@ -1,8 +1,9 @@
-"""Does the shipped base speak? 40 sentences it never met, in voices it knows, chosen among all 40 by pocketsphinx.
+"""Does the shipped base speak? pocketsphinx chooses among 40 sentences that the base never met.
 
     python -m tests.benchmarks.base_speaks [MODEL]
 
-The recordings, eSpeak NG's own audio, are judged the same way and set the measure: eSpeak's voices are hard for the recogniser.
+The sentences are spoken in voices that the base knows. The recordings, eSpeak NG's own audio, are
+judged in the same way and set the measure: eSpeak's voices are hard for the recognizer.
 """
 
 from __future__ import annotations
@@ -12,36 +13,42 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 import torch
 from torch import Tensor
 
 from tests.benchmarks.measure import Measure, print_measures
-from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
-from vibesweep.corpus.ingest.decoding import decode
+from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, Voice, speak
+from vibesweep.corpus.ingest import decode
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, seconds_of
 from vibesweep.corpus.sound.resampling import resample
 from vibesweep.corpus.sound.vocoder import griffin_lim
-from vibesweep.corpus.text.phonemes import phonemize
-from vibesweep.models.bundle import load_bundle
+from vibesweep.corpus.text import phonemize
+from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel.model import MelModel
-from vibesweep.models.mel.speak import SpeakingSettings
-from vibesweep.models.mel.speak import speak as speak_latents
+from vibesweep.models.mel.speech import sample_latents
+from vibesweep.models.registry import ModelRef
 
 SENTENCES = Path(__file__).with_name("held_out_sentences.txt").read_text().splitlines()
 PROMPT = "This is a sample of my voice, nothing more."
 SPHINX_RATE_HZ = 16_000
 EDGE_SAMPLES = SPHINX_RATE_HZ // 4
-VOICES = [voice for voice in BASE_VOICES if voice.language == "en"][
-    :: len(BASE_VOICES) // len(SENTENCES)
-]
-
-Array = npt.NDArray[np.float32]
+NOISE_LEVEL = 20
+PEAK = 20_000
+"""Levels of 16-bit samples: faint noise under the speech, and the speech's peak."""
+ENGLISH = [voice for voice in BASE_VOICES if voice.language == "en"]
+VOICES = ENGLISH[:: len(BASE_VOICES) // len(SENTENCES)]
+LEAST_SPEED = 2.0
+MOST_STOP_ERROR = 1.0
+LEAST_SHARE = 0.85
 
 
 class ClosedSet:
@@ -53,91 +60,115 @@ class ClosedSet:
 
         self._words = [" ".join(re.findall(r"[a-z']+", sentence.lower())) for sentence in sentences]
         self._decoder = Decoder(lm=None, logfn="/dev/null", loglevel="FATAL")
-        unknown = {
-            word
-            for words in self._words
-            for word in words.split()
-            if self._decoder.lookup_word(word) is None
-        }
-        assert not unknown, f"not in the recogniser's dictionary: {unknown}"
-        self._decoder.add_jsgf_string(
-            "closed", "#JSGF V1.0; grammar g; public <s> = " + " | ".join(self._words) + ";"
-        )
+        words = {word for line in self._words for word in line.split()}
+        unknown = {word for word in words if self._decoder.lookup_word(word) is None}
+        assert not unknown, f"not in the recognizer's dictionary: {unknown}"
+        grammar = " | ".join(self._words)
+        self._decoder.add_jsgf_string("closed", f"#JSGF V1.0; grammar g; public <s> = {grammar};")
         self._decoder.activate_search("closed")
 
-    def choose(self, waveform: Array, rate_hz: int) -> int | None:
-        """Return the number of the sentence it hears, or None."""
+    def choose(self, waveform: Samples, rate_hz: int) -> int | None:
+        """Return the number of the sentence that is heard in a waveform [S], or None."""
         samples = resample(waveform, rate_hz, SPHINX_RATE_HZ)
-        # A room around the words: eSpeak's pauses are digital silence, which the recogniser's features cannot take.
-        room = np.random.default_rng(0).normal(0, 20, len(samples) + 2 * EDGE_SAMPLES)
-        room[EDGE_SAMPLES:-EDGE_SAMPLES] += samples / np.abs(samples).max() * 20_000
+        # eSpeak's pauses are digital silence, which the recognizer's features cannot take.
+        rng = np.random.default_rng(0)
+        heard = rng.normal(0, NOISE_LEVEL, len(samples) + 2 * EDGE_SAMPLES)
+        heard[EDGE_SAMPLES:-EDGE_SAMPLES] += samples / np.abs(samples).max() * PEAK
         self._decoder.start_utt()
-        self._decoder.process_raw(room.astype(np.int16).tobytes(), full_utt=True)
+        self._decoder.process_raw(heard.astype(np.int16).tobytes(), full_utt=True)
         self._decoder.end_utt()
-        heard = self._decoder.hyp()
-        return self._words.index(heard.hypstr) if heard and heard.hypstr in self._words else None
+        hypothesis = self._decoder.hyp()
+        if hypothesis is None or hypothesis.hypstr not in self._words:
+            return None
+        return self._words.index(hypothesis.hypstr)
 
 
-def mel_of(text: str, number: int, model: MelModel) -> Tensor:
-    """Log-mel [T, M] of eSpeak's own reading, by the path that a recording takes."""
-    import soundfile
+@dataclass
+class Tally:
+    """What was heard and measured, over all sentences."""
 
+    identified: dict[str, list[bool]] = field(
+        default_factory=lambda: {"recording": [], "resynthesized": [], "spoken": []}
+    )
+    stop_errors: list[float] = field(default_factory=list)
+    sampling_s: float = 0.0
+    vocoder_s: float = 0.0
+    audio_s: float = 0.0
+
+    def share(self, kind: str) -> float:
+        """Return the share of one kind's sentences that were identified."""
+        return statistics.fmean(self.identified[kind])
+
+
+def mel_of(samples: npt.NDArray[np.int16], model: MelModel) -> Tensor:
+    """Return the log-mel [T, M] of eSpeak's audio [S], made as preprocessing makes it."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        soundfile.write(file.name, speak(text, VOICES[number % len(VOICES)]), ESPEAK_RATE_HZ)
+        soundfile.write(file.name, samples, ESPEAK_RATE_HZ)
         decoded = decode(Path(file.name), model.mel.sample_rate_hz)
     levelled = at_level(decoded.samples, model.mel.level_dbfs)
     return torch.from_numpy(log_mel(levelled, model.mel))
 
 
+def voiced(model: MelModel, latents: Tensor) -> Samples:
+    """Return the waveform [S] of latents [P, D]."""
+    return griffin_lim(model.codec.decode(latents).numpy(), model.mel)
+
+
+def judge(number: int, voice: Voice, model: MelModel, listener: ClosedSet, tally: Tally) -> None:
+    """Speak one sentence and listen to the recording, its resynthesis and the base."""
+    text = SENTENCES[number]
+    recording = speak(text, voice)
+    true = mel_of(recording, model)
+    prompt_mel = mel_of(speak(PROMPT, voice), model)
+    prompt = model.codec.encode(prompt_mel)[: model.shape.prompt_patches]
+    (phonemes,) = phonemize([text])
+    turns = [(0, model.phonemes.encode(phonemes.symbols))]
+    began = time.perf_counter()
+    latents = sample_latents(model, turns, [prompt], SpeakingSettings(seed=number))
+    tally.sampling_s += time.perf_counter() - began
+    began = time.perf_counter()
+    spoken = voiced(model, latents)
+    tally.vocoder_s += time.perf_counter() - began
+    tally.audio_s += seconds_of(len(latents) * FRAMES_PER_PATCH, model.mel)
+    tally.stop_errors.append(abs(len(latents) - len(true) / FRAMES_PER_PATCH))
+    resynthesized = voiced(model, model.codec.encode(true))
+    rate_hz = model.mel.sample_rate_hz
+    heard = {
+        "recording": listener.choose(recording.astype(np.float32), ESPEAK_RATE_HZ),
+        "resynthesized": listener.choose(resynthesized, rate_hz),
+        "spoken": listener.choose(spoken, rate_hz),
+    }
+    for kind, choice in heard.items():
+        tally.identified[kind].append(choice == number)
+
+
+def measures(tally: Tally) -> list[Measure]:
+    """Return the figures, the headline last."""
+    copies = "identified, recordings through PCA and Griffin-Lim"
+    speed = tally.audio_s / (tally.sampling_s + tally.vocoder_s)
+    stop_error = statistics.fmean(tally.stop_errors)
+    share = tally.share("spoken") / tally.share("recording")
+    return [
+        Measure("identified, recordings", tally.share("recording")),
+        Measure(copies, tally.share("resynthesized")),
+        Measure("identified, spoken by the base", tally.share("spoken")),
+        Measure("times real time, without vocoder", tally.audio_s / tally.sampling_s),
+        Measure("times real time", speed, LEAST_SPEED),
+        Measure("mean stop error, patches", stop_error, MOST_STOP_ERROR, at_least=False),
+        Measure("identified, share of what the recordings reach", share, LEAST_SHARE),
+    ]
+
+
 def main() -> None:
-    """Speak, listen, count."""
-    model = load_bundle(sys.argv[1] if len(sys.argv) > 1 else "mel-tiny").model
+    """Speak, listen, and print the figures."""
+    model = ModelRef.parse(sys.argv[1] if len(sys.argv) > 1 else "mel-tiny").load()
     assert isinstance(model, MelModel)
     torch.set_num_threads(2)
     listener = ClosedSet(SENTENCES)
-    heard: dict[str, list[bool]] = {"recording": [], "resynthesised": [], "spoken": []}
-    stop_errors, spoken_s, audio_s, vocoder_s = [], 0.0, 0.0, 0.0
-    for number, (text, phonemes) in enumerate(zip(SENTENCES, phonemize(SENTENCES), strict=True)):
-        true = mel_of(text, number, model)
-        prompt = model.codec.encode(mel_of(PROMPT, number, model))[: model.shape.prompt_patches]
-        began = time.perf_counter()
-        latents = speak_latents(
-            model,
-            [(0, model.phonemes.encode(phonemes.symbols))],
-            [prompt],
-            SpeakingSettings(seed=number),
-        )
-        spoken_s += time.perf_counter() - began
-        began = time.perf_counter()
-        waveform = griffin_lim(model.codec.decode(latents).numpy(), model.mel)
-        vocoder_s += time.perf_counter() - began
-        audio_s += seconds_of(len(latents) * FRAMES_PER_PATCH, model.mel)
-        stop_errors.append(abs(len(latents) - len(true) / FRAMES_PER_PATCH))
-        raw = speak(text, VOICES[number % len(VOICES)]).astype(np.float32)
-        copy = griffin_lim(model.codec.decode(model.codec.encode(true)).numpy(), model.mel)
-        for kind, audio, rate_hz in (
-            ("recording", raw, ESPEAK_RATE_HZ),
-            ("resynthesised", copy, model.mel.sample_rate_hz),
-            ("spoken", waveform, model.mel.sample_rate_hz),
-        ):
-            heard[kind].append(listener.choose(audio, rate_hz) == number)
-    rates = {kind: statistics.fmean(right) for kind, right in heard.items()}
-    print_measures(
-        "the base speaks",
-        [
-            Measure("identified, recordings", rates["recording"]),
-            Measure("identified, recordings through PCA and Griffin-Lim", rates["resynthesised"]),
-            Measure("identified, spoken by the base", rates["spoken"]),
-            Measure("generated, times real time without vocoder", audio_s / spoken_s),
-            Measure("generated, times real time", audio_s / (spoken_s + vocoder_s), 2.0),
-            Measure("mean stop error, patches", statistics.fmean(stop_errors), 1.0, at_least=False),
-            Measure(
-                "identified, share of what the recordings reach",
-                rates["spoken"] / rates["recording"],
-                0.85,
-            ),
-        ],
-    )
+    tally = Tally()
+    for number in range(len(SENTENCES)):
+        judge(number, VOICES[number % len(VOICES)], model, listener, tally)
+    print_measures("the base speaks", measures(tally))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.lane_overhead
 
-Both train the same trial of mel-tiny on the same demo corpus with two DDP workers: on two GPUs where
-there are two, else on one CPU core each. The lane is the sweep's own, told to keep no clips, so that
-it streams them; under ``torchrun`` every clip is encoded before training begins. Each side records
-when a step asks for its clips and when it has them. The first epoch is left out: it is the first to
-use each kernel, and the stream's processes come up beside it. How long a trial waits for its first
-clips is printed as a measure of its own.
+Both train the same trial of mel-tiny on the same demo corpus with two DDP workers: on two GPUs
+where there are two, else on one CPU core each. The lane is the sweep's own, told to keep no clips,
+so that it streams them; under ``torchrun`` every clip is encoded before training begins. Each side
+records when a step asks for its clips and when it has them. The first epoch is left out: it is the
+first to use each kernel, and the stream's processes come up beside it. How long a trial waits for
+its first clips is printed as a measure of its own.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ import pandas as pd
 
 from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.config import TrialResources, TrialSettings
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.training.trial_run import TrialRun
 
+MODEL = ModelRef.parse("mel-tiny")
 WORKERS = 2
 RECORDINGS = 80
 EPOCHS = 5
@@ -83,7 +85,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     storage = StoragePath.of(work)
     spec = LaneSpec(
         name="lane",
-        model="mel-tiny",
+        model=MODEL,
         shards=str(shards),
         checkpoints=storage / "checkpoints",
         states=storage / "states",
@@ -124,7 +126,7 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
     if gpus:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if gpus else "gloo")
-    context = WorkerContext.open("mel-tiny", shards, World(rank, WORKERS, device))
+    context = WorkerContext.open(MODEL, shards, World(rank, WORKERS, device))
     context.validate(context.base)  # as a lane does
     steps = steps_of(shards)
     with record_steps(work, rank):
@@ -134,11 +136,10 @@ def torchrun_worker(shards: Path, work: Path, gpus: int) -> None:
 
 def steps_of(shards: Path) -> int:
     """Return the steps of so many whole epochs."""
-    from vibesweep.models.mel.model import MelModel
     from vibesweep.training.data.index import read_index
     from vibesweep.training.data.step_plan import StepPlan
 
-    plan = StepPlan.of(read_index(shards, MelModel), SETTINGS)
+    plan = StepPlan.of(read_index(shards, MODEL.load()), SETTINGS)
     return EPOCHS * plan.epoch_steps
 
 
@@ -212,7 +213,8 @@ def main() -> None:
         os.environ[NOTES] = str(work / "lane")
         shards = work / "shards"
         ray.init(address="local", num_cpus=WORKERS, include_dashboard=True, log_to_driver=False)
-        preprocess(write_demo_corpus(work / "corpus", recordings=RECORDINGS), shards)
+        corpus = write_demo_corpus(work / "corpus", recordings=RECORDINGS)
+        preprocess(corpus, shards, MODEL.family.clip_encoder(MODEL.address))
         lane = on_a_lane(shards, work / "lane", gpus)
         ray.shutdown()
         torchrun = under_torchrun(shards, work / "torchrun", gpus)

@@ -1,4 +1,4 @@
-"""How fast a corpus becomes shards, against a plain loop in one process, and how much memory it takes.
+"""How fast a corpus becomes shards, against a plain loop in one process, and the memory it takes.
 
     python -m tests.benchmarks.preprocess [--hours 8]
 
@@ -33,8 +33,10 @@ from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.sound.mel import LOG_FLOOR
 from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS
+from vibesweep.models.registry import ModelRef
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
+MODEL = ModelRef.parse("mel-tiny")
 MEL = MelSettings()
 SAMPLE_EVERY_S = 0.2
 WARM_UP_HOURS = 0.2
@@ -96,7 +98,7 @@ def linked_row(row: dict[str, str], name: str, corpus: Path, out: Path) -> dict[
 
 def resampler_from(rate_hz: int) -> torch.nn.Module:
     """Return the resampler that preprocessing uses too."""
-    return torchaudio.transforms.Resample(
+    resampler: torch.nn.Module = torchaudio.transforms.Resample(
         rate_hz,
         MEL.sample_rate_hz,
         lowpass_filter_width=SINC_ZEROS,
@@ -104,6 +106,7 @@ def resampler_from(rate_hz: int) -> torch.nn.Module:
         resampling_method="sinc_interp_kaiser",
         beta=SINC_BETA,
     )
+    return resampler
 
 
 def plain_loop(corpus: Path) -> float:
@@ -170,7 +173,8 @@ def timed_preprocess(corpus: Path, out: Path) -> Run:
     watch = MemoryWatch()
     watch.start()
     began = time.perf_counter()
-    preprocess(corpus, out, tell=progress.append)
+    encoder = MODEL.family.clip_encoder(MODEL.address)
+    preprocess(corpus, out, encoder, tell=progress.append)
     seconds = time.perf_counter() - began
     watch.done.set()
     watch.join()

@@ -31,11 +31,14 @@ from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.config import Budget, Report, Sweep, TrialSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
-from vibesweep.sweep import run
+from vibesweep.models.registry import ModelRef
+from vibesweep.sweep import tuning
+from vibesweep.sweep.run import run_sweep
 from vibesweep.sweep.search.space import settings_with
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 from vibesweep.training.lanes.lane import POLL_S
 
+MODEL = ModelRef.parse("mel-tiny")
 TRIALS = 5
 RECORDINGS = 12
 GOAL = 40.0
@@ -105,7 +108,7 @@ def nested_worker(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(1)
     world = World(device=str(get_device()))
-    context = WorkerContext.open("mel-tiny", Path(config["shards"]), world)
+    context = WorkerContext.open(MODEL, Path(config["shards"]), world)
     settings = settings_with(SETTINGS, config["point"])
     report = TrialRun(context, settings, 1).advance(1)
     record_trial(Path(config["notes"]), settings.batch_clips, config["began_unix_s"], report)
@@ -123,8 +126,8 @@ def warm_trials(shards: Path, work: Path) -> pd.DataFrame:
         trials=len(POINTS) + 1,
         lanes=1,
     )
-    with mock.patch.object(run, "LaneTrial", TimedLaneTrial):
-        run.run_sweep(sweep, "warm", work=work, console=Console(stderr=True))
+    with mock.patch.object(tuning, "LaneTrial", TimedLaneTrial):
+        run_sweep(sweep, "warm", work=work, console=Console(stderr=True))
     return pd.read_json(work / "warm.jsonl", lines=True).iloc[1:]
 
 
@@ -191,7 +194,7 @@ def main() -> None:
         ray.init(address="local", include_dashboard=True, log_to_driver=False)
         corpus = write_demo_corpus(work / "corpus", recordings=RECORDINGS)
         shards = work / "shards"
-        preprocess(corpus, shards)
+        preprocess(corpus, shards, MODEL.family.clip_encoder(MODEL.address))
         warm = warm_trials(shards, work)
         nested = nested_trials(shards, work)
         ray.shutdown()

@@ -21,7 +21,7 @@ from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.search.space import load_space
+from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training.state.checkpoint import load_checkpoint
 from vibesweep.training.validation import LEAST_REPEATS, MOST_REPEATS, validation_batches
 from vibesweep.training.worker_context import WorkerContext
@@ -55,7 +55,7 @@ def best_and_median(record: SweepRecord) -> tuple[TrialRecord, TrialRecord]:
 def trained_model(record: SweepRecord, folder: SweepFolder, trial: TrialRecord) -> nn.Module:
     """Return the model of a trial's best checkpoint."""
     base = ModelRef.parse(record.model).load()
-    model, _ = load_checkpoint(base, folder.checkpoints / trial.id)
+    model, _, _ = load_checkpoint(base, folder.checkpoints / trial.id)
     return model.eval()
 
 

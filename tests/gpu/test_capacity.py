@@ -1,4 +1,4 @@
-"""What is said to fit a GPU does: the shortest clips and the longest, alone and in a trial's steps."""
+"""What is said to fit a GPU does: short clips and long ones, alone and in the steps of a trial."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,12 +55,12 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContex
 def test_a_measured_batch_fits(
     contexts: dict[str, WorkerContext],
     base: str,
-    changes: dict[str, object],
+    changes: dict[str, Any],
     record_property: Record,
 ) -> None:
     context = contexts[base]
     free_unused_memory()
-    settings = TrialSettings(**changes)  # type: ignore[arg-type]
+    settings = TrialSettings(**changes)
     model = for_trial(context.base, settings).train()
     configure_model(model, settings)
     random_state = torch.cuda.get_rng_state(DEVICE)
@@ -124,12 +125,12 @@ def allocation_retries() -> int:
 
 @pytest.mark.parametrize("changes", [{}, {"method": "full", "ema_decay": 0.9}], ids=str)
 def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
-    changes: dict[str, object], tmp_path: Path, record_property: Record
+    changes: dict[str, Any], tmp_path: Path, record_property: Record
 ) -> None:
     free_unused_memory()
     clips = 5_000
     context = context_on_gpu(tmp_path, LARGE, clips)
-    settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, **changes)  # type: ignore[arg-type]
+    settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, **changes)
     run = TrialRun(context, settings, 3)
     free = free_bytes(run.model, DEVICE)
     memory = context.memory_models[memory_key(settings)]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.gpu.bases import DEVICE, LARGE, free_unused_memory, context_on_gpu
+from tests.gpu.bases import DEVICE, LARGE, context_on_gpu, free_unused_memory
 from vibesweep.config import Report, TrialSettings
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext

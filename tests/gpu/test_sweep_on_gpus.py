@@ -1,4 +1,4 @@
-"""Lanes on GPUs: one trial a GPU, two on one GPU, and one trial over two GPUs with NCCL. Skipped where there is no GPU."""
+"""Lanes on GPUs: one trial a GPU, two on one GPU, and one trial over two GPUs with NCCL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an 
 
 @pytest.fixture(scope="module")
 def ray_with_gpus() -> Iterator[None]:
-    """Ray over the machine's GPUs; no dashboard, which a bare GPU machine may lack."""
+    """Start Ray on the machine's GPUs, without a dashboard, which a bare GPU machine may lack."""
     import ray
 
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
@@ -27,14 +27,14 @@ def ray_with_gpus() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo corpus."""
+    """Write a demo corpus."""
     from vibesweep.corpus.demo.dialogues import write_demo_corpus
 
     return write_demo_corpus(tmp_path_factory.mktemp("corpus") / "talks", recordings=24)
 
 
 def space(trial: optuna.Trial) -> None:
-    """Suggest a rate, and a rank for LoRA alone."""
+    """Suggest a learning rate, and a rank for LoRA only."""
     trial.suggest_float("learning_rate", 3e-4, 3e-3, log=True)
     if trial.suggest_categorical("method", ["lora", "full"]) == "lora":
         trial.suggest_categorical("lora_rank", [4, 16])
@@ -53,13 +53,13 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(
 
     if torch.cuda.device_count() < workers:
         pytest.skip(f"needs {workers} GPUs")
-    kinds = [
-        name.partition(":")[2]
-        for name in ray.cluster_resources()
-        if name.startswith("accelerator_type:")
-    ]
+    prefix = "accelerator_type:"
+    names = [name for name in ray.cluster_resources() if name.startswith(prefix)]
     resources = TrialResources(
-        workers, cpus_per_worker=2, gpus_per_worker=gpus_per_worker, accelerator_type=kinds[0]
+        workers,
+        cpus_per_worker=2,
+        gpus_per_worker=gpus_per_worker,
+        accelerator_type=names[0].removeprefix(prefix),
     )
     sweep = Sweep(
         space=space,
@@ -79,10 +79,8 @@ def test_a_sweep_on_gpus_lowers_the_loss_and_speaks(
     assert math.isfinite(record.best.best_loss_val)
     assert record.best.best_loss_val < 0.9 * record.base_loss_val
     assert speak_sample(folder, export(folder, tmp_path / "best")).stat().st_size > 20_000
-    print(
-        f"\n{resources}, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {record.best.best_loss_val:.4f}, ",
-        end="",
-    )
-    print(
-        f"{(record.ended_unix_s or 0) - record.started_unix_s:.0f} s; trials {[(t.state, t.step) for t in record.trials]}"
-    )
+    best = record.best.best_loss_val
+    seconds = (record.ended_unix_s or 0) - record.started_unix_s
+    states = [(trial.state, trial.step) for trial in record.trials]
+    print(f"\n{resources}, {record.lanes} lanes: base {record.base_loss_val:.4f}, best {best:.4f},")
+    print(f"{seconds:.0f} s; trials {states}")
