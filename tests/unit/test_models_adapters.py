@@ -200,16 +200,14 @@ def test_a_pattern_that_matches_no_layer_names_some(base: MelModel) -> None:
     assert caught.value.where == "lora_targets"
 
 
-def test_connectors_are_trained_as_asked(base: MelModel) -> None:
-    connectors = {name for name, _ in base.named_parameters() if name.startswith(base.connectors)}
-    assert connectors
-    adapted = dataclasses.replace(LORA, lora_targets=rf"{base.connectors[0]}|backbone.*")
-    assert base.connectors[0] in adapted_layers(base, adapted)
-    for how in ("full", "frozen"):
-        settings = dataclasses.replace(adapted, lora_connectors=how)
-        assert base.connectors[0] not in adapted_layers(base, settings)
-        names = {name.removeprefix(PEFT_PREFIX) for name in trained_names(base, settings)}
-        assert names & connectors == (connectors if how == "full" else set())
+@pytest.mark.parametrize("how", ["lora", "full", "frozen"])
+def test_connectors_are_trained_as_asked(base: MelModel, how: str) -> None:
+    targets = r"connector\.linear_1|backbone.*"
+    settings = dataclasses.replace(LORA, lora_targets=targets, lora_connectors=how)
+    connectors = {name for name, _ in base.named_parameters() if name.startswith("connector.")}
+    trained = {name.removeprefix(PEFT_PREFIX) for name in trained_names(base, settings)}
+    assert ("connector.linear_1" in adapted_layers(base, settings)) == (how == "lora")
+    assert trained & connectors == (connectors if how == "full" else set())
 
 
 def test_a_family_without_connectors_says_so(
