@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 
 from tests import tiny
 from vibesweep.corpus.shards.manifest import ShardFile, write_manifest
-from vibesweep.corpus.shards.schema import ROW_SCHEMA, Clip
+from vibesweep.corpus.shards.schema import Clip, row_schema
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
-from vibesweep.training.data.index import Floats, Index, RowGroup
+from vibesweep.models.mel.encoder import COLUMNS, MEL
+from vibesweep.training.data.arrays import Floats
+from vibesweep.training.data.index import Index, RowGroup
 
 GROUP_S = 333.0  # of speech in a row group of 4 MB
 PHONEMES_A_SECOND = 13
@@ -32,20 +34,21 @@ def write_many_shards(
         frames: mels of noise of this length, which compress badly, in place of the tiny ones.
     """
     folder.mkdir(parents=True)
-    made = tiny.rows(count)
+    made = tiny.clips(count)
     rng = np.random.default_rng(0)
     shards = []
     for split in ("train", "val"):
         for number in range(files):
             rows = sorted(
                 [row for row in made if row.split == split][number::files],
-                key=lambda row: len(row.mel),
+                key=lambda clip: clip.duration_s,
             )
             shown = rows if frames is None else [_longer(row, frames, rng) for row in rows]
             name = f"{split}-{number:05d}.parquet"
-            table = pa.Table.from_pylist([tiny._plain(row) for row in shown], schema=ROW_SCHEMA)
+            plain = [tiny.plain_row(clip) for clip in shown]
+            table = pa.Table.from_pylist(plain, schema=row_schema(COLUMNS))
             pq.write_table(table, folder / name, row_group_size=group_rows)
-            shards.append(ShardFile(name, split, len(shown), sum(len(row.mel) for row in shown)))
+            shards.append(ShardFile(name, split, len(shown), sum(c.duration_s for c in shown)))
     clips = {
         split: sum(shard.rows for shard in shards if shard.split == split)
         for split in ("train", "val")
@@ -55,8 +58,9 @@ def write_many_shards(
 
 
 def _longer(row: Clip, frames: int, rng: np.random.Generator) -> Clip:
-    mel = rng.normal(0, 1, (frames, tiny.MEL.n_mels)).astype(np.float16)
-    return dataclasses.replace(row, mel=mel, duration_s=frames / 75)
+    mel = rng.normal(0, 1, frames * tiny.MEL_SETTINGS.n_mels).astype(np.float16)
+    patches = frames // FRAMES_PER_PATCH
+    return dataclasses.replace(row, columns={MEL: mel}, patches=patches, duration_s=frames / 75)
 
 
 def index_of(seconds: Floats, files: int = 1) -> Index:

@@ -88,7 +88,7 @@ def _clip(number: int, rng: np.random.Generator) -> Clip:
 
 
 def mel_of(clip: Clip) -> npt.NDArray[np.float16]:
-    """The log-mel of a clip [T, M]."""
+    """Return the log-mel of a clip [T, M]."""
     mel: npt.NDArray[np.float16] = clip.columns[MEL].reshape(-1, MEL_SETTINGS.n_mels)
     return mel
 
@@ -114,7 +114,7 @@ def write_clips(folder: Path, made: Sequence[Clip], columns: Columns) -> list[Sh
 
 
 def plain_row(clip: Clip) -> dict[str, Any]:
-    """A clip as Parquet takes it."""
+    """Make a clip's row as Parquet takes it."""
     turns = []
     for turn in clip.turns:
         facts = dataclasses.asdict(turn)
@@ -133,7 +133,7 @@ def plain_row(clip: Clip) -> dict[str, Any]:
 
 
 def manifest(*files: ShardFile) -> Manifest:
-    """The manifest of such shards."""
+    """Make the manifest of such shards."""
     encoder = EncoderRecord(
         family=ENCODER.family,
         name=ENCODER.name,

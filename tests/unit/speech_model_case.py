@@ -13,8 +13,10 @@ import torch
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.adapters import for_trial, merged
-from vibesweep.models.bundle import load_bundle, save_bundle
-from vibesweep.models.family import EncodedClip, Losses, LossNormalizer, SpeechModel
+from vibesweep.models.bundle import BundleModel, load_bundle, save_bundle
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.losses import Losses, LossNormalizer
+from vibesweep.models.speech_model import SpeechModel
 
 
 class SpeechModelTestCase(ABC):
@@ -147,9 +149,10 @@ class SpeechModelTestCase(ABC):
 
     def saved_and_loaded(self, base: SpeechModel, folder: Path) -> SpeechModel:
         """The base, once written to a folder and read again."""
+        assert isinstance(base, BundleModel)
         voices = base.voice_prompts(self.examples(base))
         save_bundle(base, voices, folder)
-        again = load_bundle(str(folder))
+        again = load_bundle(folder, type(base))
         assert list(again.voices) == list(voices)
         return again.model
 

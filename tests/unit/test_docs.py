@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from vibesweep.cli import app
 from vibesweep.config import TrialSettings
-from vibesweep.sweep.search.space import load_space
+from vibesweep.sweep.search.space_file import load_space
 
 ROOT = Path(__file__).parents[2]
 SPACES = sorted((ROOT / "search_spaces").glob("*.py"))

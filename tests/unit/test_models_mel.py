@@ -12,16 +12,22 @@ import torch
 from tests import tiny
 from tests.unit.speech_model_case import SpeechModelTestCase
 from vibesweep.config import MelSettings
-from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.corpus.shards.manifest import Manifest, read_manifest
 from vibesweep.corpus.shards.schema import Clip, VoicePrompt
 from vibesweep.corpus.text.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
+from vibesweep.models.clips import Augmentation
 from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
-from vibesweep.models.family import Augmentation, SpeechModel
+from vibesweep.models.family import SpeakingSettings
+from vibesweep.models.mel import speech
 from vibesweep.models.mel.batch import MelBatch
-from vibesweep.models.mel.model import MelModel, MelShape
-from vibesweep.models.mel.speak import SpeakingSettings, speak
+from vibesweep.models.mel.encoder import MEL, PHONEMES
+from vibesweep.models.mel.family import MelFamily
+from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.shape import MelShape
+from vibesweep.models.mel.speech import sample_latents
 from vibesweep.models.prompts import PromptBank, stretches
+from vibesweep.models.speech_model import SpeechModel
 
 
 class TestMel(SpeechModelTestCase):
@@ -31,12 +37,12 @@ class TestMel(SpeechModelTestCase):
         return tiny.model()
 
     def rows(self) -> list[Clip]:
-        return tiny.rows(12)
+        return tiny.clips(12)
 
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
         assert isinstance(model, MelModel)
         assert isinstance(batch, MelBatch)
-        return model.states(batch)[batch.spoken - 1]
+        return model.states(batch)[batch.spoken_indices - 1]
 
     def with_target_changed(self, batch: object, patch: int) -> object:
         assert isinstance(batch, MelBatch)
@@ -49,21 +55,21 @@ class TestMel(SpeechModelTestCase):
 @pytest.mark.parametrize("objective", ["flow", "v"])
 def test_a_sequence_is_prompts_then_text_then_speech(objective: str) -> None:
     base = tiny.model(MelShape(**{**vars(tiny.SHAPE), "objective": objective}))
-    examples = [base.encode(row) for row in tiny.rows(12)]
+    examples = [base.encode(row) for row in tiny.clips(12)]
     batch = base.collator(examples).validation(examples[:1], 4)
     ids = batch.ids[0].tolist()
     speech = ids.index(SPEECH)
     assert ids[:2] == [BOS, SPEAKER_0]
     assert ids[2] == PATCH
     assert ids[speech + 1 :] == [PATCH] * examples[0].patches
-    assert batch.spoken.tolist() == list(range(speech + 1, len(ids)))
-    assert batch.ends.tolist() == [len(ids) - 1]
-    assert len(batch.places) == len(batch.inputs) == ids.count(PATCH)
+    assert batch.spoken_indices.tolist() == list(range(speech + 1, len(ids)))
+    assert batch.last_indices.tolist() == [len(ids) - 1]
+    assert len(batch.input_indices) == len(batch.inputs) == ids.count(PATCH)
 
 
 def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
     base = tiny.model()
-    clip, *others = (base.encode(row) for row in tiny.rows(12))
+    clip, *others = (base.encode(row) for row in tiny.clips(12))
     collator = base.collator([clip, *others])
     drawn = [collator.training([clip], 0, epoch) for epoch in range(50)]
     prompts = torch.cat([batch.inputs[: -len(batch.targets)] for batch in drawn])
@@ -78,13 +84,13 @@ def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
 
 def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     base = tiny.model()
-    example = base.encode(tiny.rows(1)[0])
+    example = base.encode(tiny.clips(1)[0])
     bank = PromptBank([example], 15)
     assert bank.draw(example, 0, np.random.default_rng(0)) is None
 
 
 def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
-    turns = tiny.rows(1)[0].turns
+    turns = tiny.clips(1)[0].turns
     first, second = turns[0].speaker, turns[1].speaker
     times = [
         (dataclasses.replace(turn, start_s=4.0 * at, end_s=4.0 * at + 4.0))
@@ -103,15 +109,17 @@ def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
 
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
     base = tiny.model()
-    row, other, *_ = tiny.rows(4)
+    row, other, *_ = tiny.clips(4)
     example = base.encode(
-        dataclasses.replace(row, voice_prompts=(VoicePrompt(row.turns[1].speaker, other.mel),))
+        dataclasses.replace(
+            row, voice_prompts=(VoicePrompt(row.turns[1].speaker, {MEL: other.columns[MEL]}),)
+        )
     )
     bank = PromptBank([example], 15)
     prompt = bank.draw(example, 1, np.random.default_rng(0))
     assert prompt is not None
     latents = (
-        base.codec.encode(torch.from_numpy(other.mel.astype(np.float32)))
+        base.codec.encode(torch.from_numpy(tiny.mel_of(other).astype(np.float32)))
         .unfold(0, len(prompt), 1)
         .transpose(1, 2)
     )
@@ -124,58 +132,66 @@ def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
 def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: Path) -> None:
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
     described = tiny.model().describe()
-    assert MelModel.check_shards(described, manifest, "here") is None
-    with pytest.raises(ShardsError, match="3 recordings have turns without phonemes"):
-        MelModel.check_shards(
-            described, dataclasses.replace(manifest, warnings={"unspoken": 3}), "here"
-        )
+    family = MelFamily()
+    assert family.check_columns(described, manifest, "here") is None
     with pytest.raises(ShardsError, match=r"'zh:ong' \(2\)"):
-        MelModel.check_shards(
-            described, dataclasses.replace(manifest, symbols={"a": 1, "zh:ong": 2}), "here"
-        )
+        family.check_columns(described, with_symbols(manifest, {"a": 1, "zh:ong": 2}), "here")
+    other_hop = {"mel": dataclasses.asdict(MelSettings(hop_samples=256))}
+    encoder = dataclasses.replace(manifest.encoder, settings=other_hop)
     with pytest.raises(ShardsError, match="hop_samples=256"):
-        MelModel.check_shards(
-            described, dataclasses.replace(manifest, mel=MelSettings(hop_samples=256)), "here"
-        )
+        family.check_columns(described, dataclasses.replace(manifest, encoder=encoder), "here")
+
+
+def test_shards_of_another_family_are_refused(tmp_path: Path) -> None:
+    base = tiny.write_base(tmp_path / "base")
+    manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
+    encoder = dataclasses.replace(manifest.encoder, family="vibevoice")
+    foreign = dataclasses.replace(manifest, encoder=encoder)
+    with pytest.raises(ShardsError, match="made for the family vibevoice, not mel"):
+        MelFamily().check_shards(str(base), foreign, "here")
+
+
+def with_symbols(manifest: Manifest, symbols: dict[str, int]) -> Manifest:
+    encoder = dataclasses.replace(manifest.encoder, counts={"symbols": symbols})
+    return dataclasses.replace(manifest, encoder=encoder)
 
 
 def test_an_odd_phoneme_that_the_base_lacks_is_named_and_left_out(tmp_path: Path) -> None:
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
-    base, row = tiny.model(), tiny.rows(1)[0]
-    remark = base.check_shards(
-        base.describe(), dataclasses.replace(manifest, symbols={"a": 1_000, "ʘ": 2}), "here"
-    )
+    base, row = tiny.model(), tiny.clips(1)[0]
+    odd = with_symbols(manifest, {"a": 1_000, "ʘ": 2})
+    remark = MelFamily().check_columns(base.describe(), odd, "here")
     assert remark == "the model has no token for the phonemes 'ʘ' (2); they are left out"
-    turn = dataclasses.replace(row.turns[0], phonemes=("a", "ʘ", "b"))
+    turn = dataclasses.replace(row.turns[0], columns={PHONEMES: ["a", "ʘ", "b"]})
     assert base.encode(dataclasses.replace(row, turns=(turn,))).turns == (
         (0, tuple(base.phonemes.encode("ab"))),
     )
 
 
-def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded() -> None:
+def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speech, "PATCHES_PER_PHONEME", 4)
+    settings = SpeakingSettings()
     base = tiny.model()
     prompt = torch.zeros(5, tiny.SHAPE.latent_size)
     said = [(0, base.phonemes.encode("abc"))]
-    unwilling = speak(
-        base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4)
-    )
+    unwilling = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
     assert unwilling.shape == (13, tiny.SHAPE.latent_size)
-    assert torch.equal(
-        unwilling,
-        speak(
-            base, said, [prompt], SpeakingSettings(stop_threshold=1.1, patches_per_phoneme_limit=4)
-        ),
-    )
-    assert len(speak(base, said, [prompt], SpeakingSettings(stop_threshold=-1.0))) == 1
+    again = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
+    other_seed = sample_latents(base, said, [prompt], SpeakingSettings(seed=1), stop_threshold=1.1)
+    assert torch.equal(unwilling, again)
+    assert not torch.equal(unwilling, other_seed)
+    assert len(sample_latents(base, said, [prompt], settings, stop_threshold=-1.0)) == 1
 
 
 def test_generation_with_a_cache_sees_what_training_sees() -> None:
     base = tiny.model()
-    examples = [base.encode(row) for row in tiny.rows(12)]
+    examples = [base.encode(row) for row in tiny.clips(12)]
     batch = base.collator(examples).validation(examples[:1], 4)
-    conditions = base.states(batch)[batch.spoken - 1]
-    embedded = base.embed(batch.ids, batch.inputs, batch.places)
-    first = int(batch.spoken[0])
+    conditions = base.states(batch)[batch.spoken_indices - 1]
+    embedded = base.embed(batch.ids, batch.inputs, batch.input_indices)
+    first = int(batch.spoken_indices[0])
     read = base.backbone(inputs_embeds=embedded[:, :first], use_cache=True)
     stepwise = [read.last_hidden_state[:, -1]]
     for position in range(first, embedded.shape[1] - 1):
@@ -190,7 +206,9 @@ def test_generation_with_a_cache_sees_what_training_sees() -> None:
 def test_a_text_longer_than_the_context_is_told_so() -> None:
     base = tiny.model()
     with pytest.raises(SpeechError, match="256 positions"):
-        speak(base, [(0, base.phonemes.encode("abcdefg" * 40))], [None], SpeakingSettings())
+        sample_latents(
+            base, [(0, base.phonemes.encode("abcdefg" * 40))], [None], SpeakingSettings()
+        )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +243,7 @@ def test_masks_hide_time_in_spans() -> None:
 
 def test_a_masked_clip_differs_in_its_inputs_alone_and_whatever_batch_it_is_in() -> None:
     base = tiny.model()
-    examples = [base.encode(row) for row in tiny.rows(12)]
+    examples = [base.encode(row) for row in tiny.clips(12)]
     collator, augmentation = base.collator(examples), Augmentation(0.3, 0.25)
     plain, masked = (
         collator.training(examples[:1], 5, 2, kind) for kind in (Augmentation(), augmentation)

@@ -21,13 +21,15 @@ from tests.unit.speech_model_case import SpeechModelTestCase
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.corpus.shards.schema import Clip, VoicePrompt
-from vibesweep.errors import ModelError, ShardsError
+from vibesweep.errors import ShardsError
 from vibesweep.models.adapters import for_trial
-from vibesweep.models.bundle import located
-from vibesweep.models.family import Augmentation, EncodedClip, SpeechModel
-from vibesweep.models.vibevoice.batch import EncodedVibeVoiceClip, VibeVoiceBatch
-from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.models.vibevoice.checkpoint import transformers_name
+from vibesweep.models.clips import Augmentation, EncodedClip
+from vibesweep.models.registry import ModelRef
+from vibesweep.models.speech_model import SpeechModel
+from vibesweep.models.vibevoice.batch import VibeVoiceBatch
+from vibesweep.models.vibevoice.checkpoint import Checkpoint, transformers_name
+from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip
+from vibesweep.models.vibevoice.family import VibeVoiceFamily
 from vibesweep.models.vibevoice.model import VibeVoiceModel
 
 
@@ -54,7 +56,7 @@ def model(tied: bool = True) -> VibeVoiceModel:
 
 
 def examples(of: SpeechModel, count: int = 12) -> list[EncodedClip]:
-    return [of.encode(row) for row in vibe.rows(count)]
+    return [of.encode(row) for row in vibe.clips(count)]
 
 
 def batch_of(of: SpeechModel, clips: int = 2) -> VibeVoiceBatch:
@@ -70,12 +72,12 @@ class TestVibeVoice(SpeechModelTestCase):
         return model()
 
     def rows(self) -> list[Clip]:
-        return vibe.rows(12)
+        return vibe.clips(12)
 
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
         assert isinstance(model, VibeVoiceModel)
         assert isinstance(batch, VibeVoiceBatch)
-        return model.states(batch)[batch.spoken - 1]
+        return model.states(batch)[batch.spoken_indices - 1]
 
     def with_target_changed(self, batch: object, patch: int) -> object:
         assert isinstance(batch, VibeVoiceBatch)
@@ -84,7 +86,7 @@ class TestVibeVoice(SpeechModelTestCase):
             batch.targets.clone(),
             batch.semantic.clone(),
         )
-        inputs[batch.speech[patch:]] += 1.0
+        inputs[batch.speech_rows[patch:]] += 1.0
         targets[patch:] += 1.0
         semantic[patch:] += 1.0
         return batch._replace(inputs=inputs, targets=targets, semantic=semantic)
@@ -110,7 +112,7 @@ def test_states_and_choices_are_those_of_transformers_network(tied: bool) -> Non
     embeds = inner.get_input_embeddings()(batch.ids)
     spoken = (
         torch.zeros(batch.ids.numel(), dtype=torch.bool)
-        .index_fill_(0, batch.spoken, True)
+        .index_fill_(0, batch.spoken_indices, True)
         .view_as(batch.ids)
     )
     heard = (batch.ids == theirs.config.audio_token_id) & ~spoken
@@ -126,9 +128,9 @@ def test_states_and_choices_are_those_of_transformers_network(tied: bool) -> Non
     )
     logits = out.logits.flatten(0, 1)[:, ours.choices].double().log_softmax(-1)
     taught = [
-        logits[batch.spoken - 1][:, 1],
-        logits[batch.ends][:, 2],
-        logits[batch.ends + 1][:, 3],
+        logits[batch.spoken_indices - 1][:, 1],
+        logits[batch.last_indices][:, 2],
+        logits[batch.last_indices + 1][:, 3],
     ]
     assert ours(batch).stop.item() == pytest.approx(
         -sum(part.sum().item() for part in taught), rel=1e-5
@@ -146,7 +148,7 @@ def test_the_loss_equals_the_papers_formula_in_float64() -> None:
     noise, targets = batch.noise.double().numpy(), batch.targets.double().numpy()
     total = 0.0
     for number in range(len(noise)):
-        latent, place = targets[number // repeats], int(batch.spoken[number // repeats])
+        latent, place = targets[number // repeats], int(batch.spoken_indices[number // repeats])
         step = int(float(batch.levels[number]) * 1000)
         signal, spread = math.sqrt(shares[step]), math.sqrt(1 - shares[step])
         noisy, wanted = (
@@ -269,7 +271,7 @@ def test_a_sequence_is_the_checkpoints_template_with_the_speech_behind_it() -> N
 
 def test_control_tokens_in_a_transcript_are_text() -> None:
     base = model()
-    row = vibe.rows(1)[0]
+    row = vibe.clips(1)[0]
     odd = base.encode(
         dataclasses.replace(
             row,
@@ -282,9 +284,9 @@ def test_control_tokens_in_a_transcript_are_text() -> None:
     assert isinstance(odd, EncodedVibeVoiceClip)
     assert isinstance(plain, EncodedVibeVoiceClip)
     latent = base.layout._special.latent
-    assert odd.bare.count(latent) == plain.bare.count(latent) == 0
-    assert odd.voiced.count(latent) == plain.voiced.count(latent) == 2
-    assert base.layout._tokenizer.decode(odd.bare).count("Say <|vision_pad|> now.") == 2
+    assert odd.bare_ids.count(latent) == plain.bare_ids.count(latent) == 0
+    assert odd.voiced_ids.count(latent) == plain.voiced_ids.count(latent) == 2
+    assert base.layout._tokenizer.decode(odd.bare_ids).count("Say <|vision_pad|> now.") == 2
 
 
 def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_asked() -> None:
@@ -299,13 +301,14 @@ def test_voice_prompts_are_anothers_clip_or_the_corpus_own_and_are_dropped_as_as
     assert not any(len(prompts(1.0, epoch)) for epoch in range(20))
     assert all(len(prompts(0.0, epoch)) for epoch in range(20))
     mean = base.rules.scaled(clip.latents)
-    quiet = dataclasses.replace(base.rules, spread=0.0)
+    quiet = dataclasses.replace(base.rules, vae_std=0.0)
     collator._rules = quiet  # without the σ-VAE's noise a latent of the clip itself would be seen
     for epoch in range(50):
         assert not any((latent == mean).all(1).any() for latent in prompts(0.0, epoch))
-    row = vibe.rows(1)[0]
+    row = vibe.clips(1)[0]
     named = tuple(
-        VoicePrompt(person, acoustic=np.full((3, 64), 7.0, np.float16)) for person in ("p0", "q0")
+        VoicePrompt(person, {"acoustic": np.full(3 * 64, 7.0, np.float16)})
+        for person in ("p0", "q0")
     )
     given = base.encode(dataclasses.replace(row, voice_prompts=named))
     assert torch.equal(prompts(0.0, 0, given), quiet.scaled(torch.full((6, 64), 7.0)))
@@ -338,7 +341,9 @@ def test_silence_before_and_after_is_spoken_too(tmp_path: Path) -> None:
     )
     batch = base.collator(clips).training([clip], 0, 0, wanted)
     assert wanted.silence_patches == 3 + 6
-    assert len(batch.targets) == clip.patches + 9 == len(batch.semantic) == len(batch.spoken)
+    assert (
+        len(batch.targets) == clip.patches + 9 == len(batch.semantic) == len(batch.spoken_indices)
+    )
     assert not batch.semantic[:3].any()
     assert not batch.semantic[-6:].any()
     assert batch.semantic[3:-6].any()
@@ -363,25 +368,24 @@ def test_a_checkpoint_that_never_saw_its_latents_takes_their_scale_from_the_shar
 
 def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     folder = FOLDERS[True]
-    described = {"checkpoint": str(folder)}
 
     def check(shards: Path) -> None:
-        VibeVoiceModel.check_shards(described, read_manifest(shards), str(shards))
+        VibeVoiceFamily().check_shards(str(folder), read_manifest(shards), str(shards))
 
     check(vibe.write_shards(tmp_path / "good", folder))
     other = write_checkpoint(tmp_path / "other", seed=1)
     with pytest.raises(ShardsError, match="made by other encoders"):
         check(vibe.write_shards(tmp_path / "others", other))
-    row = vibe.rows(1)[0]
+    row = vibe.clips(1)[0]
     crowd = dataclasses.replace(
         row,
         turns=tuple(dataclasses.replace(row.turns[0], speaker=f"p{number}") for number in range(5)),
     )
     with pytest.raises(ShardsError, match="5 speakers in clip000; VibeVoice takes 4"):
-        check(vibe.write_shards(tmp_path / "crowd", folder, clips=[crowd, *vibe.rows(6)[1:]]))
+        check(vibe.write_shards(tmp_path / "crowd", folder, made=[crowd, *vibe.clips(6)[1:]]))
     long = dataclasses.replace(row, tokens=5_000)
     with pytest.raises(ShardsError, match=r"context holds 4096.*max-duration"):
-        check(vibe.write_shards(tmp_path / "long", folder, clips=[long, *vibe.rows(6)[1:]]))
+        check(vibe.write_shards(tmp_path / "long", folder, made=[long, *vibe.clips(6)[1:]]))
 
 
 def test_names_are_transformers_own() -> None:
@@ -397,9 +401,8 @@ def test_names_are_transformers_own() -> None:
         "model.latent_scaling_factor",
         "model.latent_bias_factor",
     }
-    assert located(f"vibevoice:{FOLDERS[False]}") == f"vibevoice:{FOLDERS[False].resolve()}"
+    named = ModelRef.parse(f"vibevoice:{FOLDERS[False]}")
+    assert str(named.located()) == f"vibevoice:{FOLDERS[False].resolve()}"
+    assert ModelRef.parse(str(FOLDERS[False])) == named
 
 
-def test_settings_that_only_some_families_take() -> None:
-    with pytest.raises(ModelError, match="lora_connectors"):
-        for_trial(model(), TrialSettings(lora_connectors="half"))

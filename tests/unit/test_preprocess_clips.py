@@ -21,7 +21,7 @@ from vibesweep.corpus.preprocess.pack import ShardSummary, entries_of, write_sha
 from vibesweep.corpus.preprocess.parts import Tried, make_part, read_part, read_tried, write_part
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
-from vibesweep.corpus.shards.manifest import ShardFile, read_rows, read_table, write_manifest
+from vibesweep.corpus.shards.manifest import ShardFile, read_clips, read_table, write_manifest
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.errors import ResourceError
@@ -87,12 +87,12 @@ def test_a_shard_holds_what_was_recorded(corpus: Path, tmp_path: Path) -> None:
     assert tried == Tried(tuple(item.fingerprint for item in planned(corpus)))
     summary = packed(tmp_path / "out", part)
     recordings = {recording.id: recording for recording in read_metadata(corpus).recordings}
-    rows = list(read_rows(tmp_path / "out", "train"))
+    rows = list(read_clips(tmp_path / "out", "train"))
     assert [len(row.mel) for row in rows] == sorted(len(row.mel) for row in rows), "by length"
     assert {row.id for row in rows} == set(recordings)
     for row in rows:
         recording = recordings[row.id]
-        decoded = decode(Path(recording.audio), MEL)
+        decoded = decode(Path(recording.audio), MEL.sample_rate_hz)
         expected = log_mel(at_level(decoded.samples, MEL.level_dbfs), MEL)
         assert row.mel.dtype == np.float16
         assert np.array_equal(row.mel, expected.astype(np.float16))
@@ -142,7 +142,7 @@ def test_without_segments_times_are_estimated(corpus: Path, tmp_path: Path) -> N
         for item in planned(corpus)
     ]
     packed(tmp_path / "out", encoded(tmp_path / "parts", recordings[:1])[0])
-    (row,) = read_rows(tmp_path / "out")
+    (row,) = read_clips(tmp_path / "out")
     assert not any(turn.timed for turn in row.turns)
     assert row.turns[0].start_s == 0.0
     assert row.turns[-1].end_s == pytest.approx(row.duration_s)
@@ -236,7 +236,7 @@ def test_voice_prompts_and_further_columns_are_kept(tmp_path: Path) -> None:
     )
     part, _ = encoded(tmp_path / "parts", [Planned(full, "f")])
     packed(tmp_path / "out", part)
-    (row,) = read_rows(tmp_path / "out")
+    (row,) = read_clips(tmp_path / "out")
     (prompt,) = row.voice_prompts
     assert prompt.person == "SPEAKER_A"
     assert prompt.mel is not None
@@ -259,7 +259,7 @@ def test_a_voice_prompt_that_is_the_recording_itself_is_left_out(
     assert [(warned.reason, warned.detail) for warned in summary.warnings] == [
         ("own_voice_prompt", "1 of 1")
     ]
-    assert next(iter(read_rows(tmp_path / "out"))).voice_prompts == ()
+    assert next(iter(read_clips(tmp_path / "out"))).voice_prompts == ()
 
 
 def test_a_language_that_has_no_phonemes_here_is_for_models_that_read_texts(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_long_recordings_are_cut_at_the_turn_ends_that_are_known(
     part, tried = encoded(tmp_path / "parts", [item], settings)
     assert not tried.rejects
     packed(tmp_path / "out", part)
-    rows = sorted(read_rows(tmp_path / "out"), key=lambda row: row.id)
+    rows = sorted(read_clips(tmp_path / "out"), key=lambda row: row.id)
     assert len(rows) >= 2
     assert [row.id for row in rows] == [
         f"{item.recording.id}#{number:03d}" for number in range(len(rows))
@@ -309,7 +309,7 @@ def test_a_recording_that_cannot_be_cut_is_rejected(tmp_path: Path) -> None:
 def test_a_split_without_files_is_empty(tmp_path: Path) -> None:
     write_manifest(tmp_path, tiny.manifest())
     assert read_table(tmp_path, "val").num_rows == 0
-    assert list(read_rows(tmp_path, "val")) == []
+    assert list(read_clips(tmp_path, "val")) == []
 
 
 def test_what_clips_depend_on_changes_their_fingerprint(corpus: Path, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from vibesweep.corpus.preprocess.encoder_batches import Heard, hear, with_features
+from vibesweep.corpus.shards.features import FeatureEncoder, Features, OpenEncoder, check_rate
 
 from tests import tiny
 from tests.checkpoint import write_checkpoint
@@ -14,13 +16,11 @@ from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess import pack
-from vibesweep.corpus.preprocess.encoder_batches import Heard, hear, with_features
 from vibesweep.corpus.preprocess.fingerprints import fingerprint_all
 from vibesweep.corpus.preprocess.pack import ShardSummary, entries_of, write_shard
 from vibesweep.corpus.preprocess.parts import read_part, write_part
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
-from vibesweep.corpus.shards.features import FeatureEncoder, Features, OpenEncoder, check_rate
-from vibesweep.corpus.shards.manifest import ShardFile, read_rows, write_manifest
+from vibesweep.corpus.shards.manifest import ShardFile, read_clips, write_manifest
 from vibesweep.corpus.shards.schema import FEATURE_ROW_COLUMNS, SHARD_ROW_COLUMNS, Clip
 from vibesweep.errors import ModelError
 from vibesweep.models.bundle import encoder_of
@@ -73,7 +73,7 @@ def written(heard: Heard, opened: OpenEncoder, folder: Path, split: str = "train
 
 
 def clips(folder: Path, columns: tuple[str, ...]) -> dict[str, Clip]:
-    return {row.id: row for row in read_rows(folder, columns=columns)}
+    return {row.id: row for row in read_clips(folder, columns=columns)}
 
 
 def test_a_part_is_the_same_behind_its_way_to_the_encoder(heard: Heard) -> None:

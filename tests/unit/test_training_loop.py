@@ -75,7 +75,7 @@ def test_a_borrowed_clip_counts_nothing() -> None:
 
 
 def test_no_more_steps_are_asked_for_than_are_taken() -> None:
-    asked = []
+    asked: list[int] = []
 
     def endless() -> Iterator[StepBatches]:
         while True:

@@ -13,10 +13,12 @@ from tests.checkpoint import released_config, write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
+from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.model import VibeVoiceModel
-from vibesweep.training.loop import TrialRun
 from vibesweep.training.state.checkpoint import load_checkpoint
-from vibesweep.training.worker_context import WorkerContext, World
+from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.worker_context import WorkerContext
+from vibesweep.training.workers import World
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,9 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     folder = tmp_path_factory.mktemp("vibevoice")
     checkpoint = write_checkpoint(folder / "checkpoint")
     return WorkerContext.open(
-        f"vibevoice:{checkpoint}", vibe.write_shards(folder / "shards", checkpoint), World()
+        ModelRef.parse(f"vibevoice:{checkpoint}"),
+        vibe.write_shards(folder / "shards", checkpoint),
+        World(),
     )
 
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
+from tests.encoders import encoder_of, vibevoice_encoder
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.errors import ModelError, ResourceError
-from vibesweep.models.bundle import encoder_of
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.models.vibevoice.encoder import LEAST_CHUNK_LATENTS, OpenVibeVoiceEncoder
+from vibesweep.models.vibevoice.sound_encoder import LEAST_CHUNK_LATENTS, VibeVoiceSounds
 
 Samples = npt.NDArray[np.float32]
 
@@ -41,8 +41,8 @@ def noise(samples: int, level: float = 0.03, seed: int = 0) -> Samples:
     return (np.random.default_rng(seed).normal(0, level, samples) * swell).astype(np.float32)
 
 
-def opened(folder: Path, chunk_latents: int = 450) -> OpenVibeVoiceEncoder:
-    return OpenVibeVoiceEncoder(Checkpoint.open(str(folder)), "cpu", chunk_latents)
+def opened(folder: Path, chunk_latents: int = 450) -> VibeVoiceSounds:
+    return VibeVoiceSounds(Checkpoint.open(str(folder)), "cpu", chunk_latents)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_it_says_what_transformers_says(folder: Path, whole: Any, samples: Sampl
             whole.audio_tower.encode(values, sample=False).latents[0],
             whole.semantic_tokenizer_encoder(values).latents[0],
         )
-    found = opened(folder).encode(samples)
+    found = opened(folder).features(samples)
     assert found.acoustic.shape == (-(-len(samples) // 3_200), 64)
     assert {str(found.acoustic.dtype), str(found.semantic.dtype)} == {"float16"}
     for ours, theirs in ((found.acoustic, acoustic), (found.semantic, semantic)):
@@ -81,8 +81,8 @@ def test_the_level_of_the_mels_is_the_extractors_but_for_peaks_and_a_rounding(fo
     assert extractor([spiky], sampling_rate=24_000)["input_values"].abs().max() <= 1.0
     encoder = opened(folder)
     for samples in (soft, spiky):
-        at_full_level = encoder.encode(at_level(samples, -25)).acoustic.astype(np.float32)
-        assert np.abs(at_full_level - encoder.encode(samples).acoustic).max() < 2e-2, (
+        at_full_level = encoder.features(at_level(samples, -25)).acoustic.astype(np.float32)
+        assert np.abs(at_full_level - encoder.features(samples).acoustic).max() < 2e-2, (
             "the encoder levels what it is given, once or twice"
         )
 
@@ -102,7 +102,7 @@ def test_chunks_of_any_length_come_out_as_the_whole(folder: Path, chunk: int, sa
 
 
 def test_silence_is_fifteen_latents(folder: Path) -> None:
-    features = opened(folder).encode(np.zeros(48_000, np.float32))
+    features = opened(folder).features(np.zeros(48_000, np.float32))
     assert len(features.acoustic) == len(features.semantic) == 15
 
 
@@ -114,11 +114,15 @@ def test_ids_before_the_speech_are_counted_by_the_template(folder: Path) -> None
         for role, (_, text) in zip("010", turns, strict=True)
     ]
     wanted: Any = processor.apply_chat_template(messages, tokenize=True, return_dict=True)
-    assert opened(folder).count_tokens(turns) == len(wanted["input_ids"][0])
+    reader = vibevoice_encoder(folder).open_text()
+    readings = reader.read([text for _, text in turns])
+    spoken = [(*turn, reading) for turn, reading in zip(turns, readings, strict=True)]
+    assert reader.count_tokens(spoken) == len(wanted["input_ids"][0])
+    assert [reading.language for reading in readings] == ["en", "zh", "en"]
+    assert all(reading.length > 0 for reading in readings)
 
 
-def test_a_model_that_reads_mels_has_no_encoder_and_a_wrong_name_is_refused(tmp_path: Path) -> None:
-    assert encoder_of("mel-tiny") is None
+def test_a_wrong_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model"):
         encoder_of("mel-huge")
     with pytest.raises(ModelError, match="no such folder"):
@@ -130,19 +134,18 @@ def test_a_model_that_reads_mels_has_no_encoder_and_a_wrong_name_is_refused(tmp_
 def test_what_the_columns_depend_on_changes_the_encoders_identity(
     folder: Path, tmp_path: Path
 ) -> None:
-    ours = encoder_of(f"vibevoice:{folder}")
-    assert ours is not None
-    moved = encoder_of(f"vibevoice:{shutil.copytree(folder, tmp_path / 'moved')}")
-    assert moved is not None
-    assert (moved.fingerprint, moved.recipe) == (ours.fingerprint, ours.recipe)
+    ours = vibevoice_encoder(folder)
+    moved = vibevoice_encoder(shutil.copytree(folder, tmp_path / "moved"))
+    assert moved.fingerprint == ours.fingerprint
     settings = json.loads((tmp_path / "moved/processor_config.json").read_text())
     settings["feature_extractor"]["target_dB_FS"] = -20
     (tmp_path / "moved/processor_config.json").write_text(json.dumps(settings))
-    louder = encoder_of(f"vibevoice:{tmp_path / 'moved'}")
-    assert louder is not None
-    assert louder.fingerprint == ours.fingerprint
-    assert louder.recipe != ours.recipe
-    heard = [encoder.open("cpu").encode(noise(9_600)).acoustic for encoder in (ours, louder)]
+    louder = vibevoice_encoder(tmp_path / "moved")
+    assert louder.weights_hash == ours.weights_hash
+    assert louder.fingerprint != ours.fingerprint
+    heard = [
+        encoder.open_sound("cpu").features(noise(9_600)).acoustic for encoder in (ours, louder)
+    ]
     assert np.abs(heard[0] - heard[1]).max() > 0.1
 
 
@@ -156,7 +159,7 @@ def test_weights_that_cannot_be_used_are_told_of(folder: Path, tmp_path: Path) -
         {"format": "pt"},
     )
     with pytest.raises(ModelError, match="not finite"):
-        opened(broken).encode(noise(9_600))
+        opened(broken).features(noise(9_600))
     (broken / "processor_config.json").unlink()
     with pytest.raises(ModelError, match="feature extractor"):
         encoder_of(f"vibevoice:{broken}")
@@ -166,7 +169,7 @@ def test_a_device_that_is_full_gets_smaller_chunks_and_in_the_end_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder, samples = opened(folder, 100), noise(3_200 * 120)
-    wanted = opened(folder).encode(samples)
+    wanted = opened(folder).features(samples)
     room, forward = 3_200 * 30, type(encoder._acoustic).forward
 
     def crowded(self: Any, values: Any, **rest: Any) -> Any:
@@ -175,9 +178,9 @@ def test_a_device_that_is_full_gets_smaller_chunks_and_in_the_end_an_error(
         return forward(self, values, **rest)
 
     monkeypatch.setattr(type(encoder._acoustic), "forward", crowded)
-    assert np.abs(encoder.encode(samples).acoustic - wanted.acoustic).max() < 2e-2
+    assert np.abs(encoder.features(samples).acoustic - wanted.acoustic).max() < 2e-2
     assert encoder._chunk_latents == 25
     room = 3_200
     with pytest.raises(ResourceError, match="no memory"):
-        encoder.encode(samples)
+        encoder.features(samples)
     assert encoder._chunk_latents == LEAST_CHUNK_LATENTS

@@ -14,8 +14,9 @@ from tests import vibe
 from tests.checkpoint import write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
+from vibesweep.models.clips import EncodedClip
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
-from vibesweep.models.family import EncodedClip, Losses
+from vibesweep.models.losses import Losses
 from vibesweep.models.vibevoice.batch import VibeVoiceBatch
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.model import VibeVoiceModel
@@ -27,7 +28,7 @@ class Leaks(VibeVoiceModel):
     """The condition is the state at the target's own place."""
 
     def forward(self, batch: VibeVoiceBatch) -> Losses:
-        before = self.states(batch)[batch.spoken]
+        before = self.states(batch)[batch.spoken_indices]
         repeats = len(batch.noise) // len(batch.targets)
         latents, conditions = (
             part.repeat_interleave(repeats, 0) for part in (batch.targets, before)
@@ -94,7 +95,7 @@ class WithObjective:
 
 
 def clips(made: VibeVoiceModel) -> list[EncodedClip]:
-    return [made.encode(row) for row in vibe.rows(8)]
+    return [made.encode(row) for row in vibe.clips(8)]
 
 
 def one_clip(made: VibeVoiceModel) -> VibeVoiceBatch:
@@ -115,7 +116,7 @@ def conditions_of(made: VibeVoiceModel, batch: VibeVoiceBatch) -> Tensor:
 def check_no_leak(made: VibeVoiceModel) -> None:
     batch = one_clip(made)
     changed = batch.inputs.clone()
-    changed[batch.speech[-1]] += 1.0
+    changed[batch.speech_rows[-1]] += 1.0
     assert torch.equal(
         conditions_of(made, batch), conditions_of(made, batch._replace(inputs=changed))
     ), "the last latent conditions nothing"

@@ -18,9 +18,10 @@ from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
 from vibesweep.corpus.recordings import Turn
-from vibesweep.delivery.synthesize import Speech, default_settings, synthesize
+from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ResourceError, SpeechError
-from vibesweep.models.mel.speak import SpeakingSettings
+from vibesweep.models.family import SpeakingSettings, Speech
+from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice import speech as vibevoice_speech
 from vibesweep.models.vibevoice.speech import LEAST_LIMIT
 
@@ -62,7 +63,9 @@ def recording(path: Path, seconds: float, rate_hz: int = 16_000) -> str:
 
 
 def test_it_speaks_and_says_how_long(folder: Path, tmp_path: Path) -> None:
-    speech = synthesize(str(folder), TWO, tmp_path / "new" / "x.wav", settings=BRIEF)
+    speech = synthesize(
+        ModelRef.parse(str(folder)), TWO, tmp_path / "new" / "x.wav", settings=BRIEF
+    )
     samples = wav_of(tmp_path / "new" / "x.wav")
     assert len(samples) % HOP == 0
     assert speech == Speech(len(samples) / 24_000, {})
@@ -74,7 +77,7 @@ def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:
     state = torch.get_rng_state()
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         synthesize(
-            str(folder),
+            ModelRef.parse(str(folder)),
             TWO,
             tmp_path / f"{name}.wav",
             settings=SpeakingSettings(diffusion_steps=2, guidance=1.3, seed=seed),
@@ -86,16 +89,23 @@ def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changed", [{"guidance": 3.0}, {"diffusion_steps": 5}])
 def test_guidance_and_steps_matter(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
-    synthesize(str(folder), TWO, tmp_path / "a.wav", settings=BRIEF)
-    synthesize(str(folder), TWO, tmp_path / "b.wav", settings=dataclasses.replace(BRIEF, **changed))
+    synthesize(ModelRef.parse(str(folder)), TWO, tmp_path / "a.wav", settings=BRIEF)
+    synthesize(
+        ModelRef.parse(str(folder)),
+        TWO,
+        tmp_path / "b.wav",
+        settings=dataclasses.replace(BRIEF, **changed),
+    )
     assert (tmp_path / "a.wav").read_bytes() != (tmp_path / "b.wav").read_bytes()
 
 
 def test_voices_come_from_recordings_of_any_rate(folder: Path, tmp_path: Path) -> None:
     voice = recording(tmp_path / "ann.wav", 1.0)
-    speech = synthesize(str(folder), TWO, tmp_path / "x.wav", voices=[voice], settings=BRIEF)
+    speech = synthesize(
+        ModelRef.parse(str(folder)), TWO, tmp_path / "x.wav", voices=[voice], settings=BRIEF
+    )
     assert speech.voices == {"SPEAKER_A": voice}
-    synthesize(str(folder), TWO, tmp_path / "y.wav", settings=BRIEF)
+    synthesize(ModelRef.parse(str(folder)), TWO, tmp_path / "y.wav", settings=BRIEF)
     assert (tmp_path / "x.wav").read_bytes() != (tmp_path / "y.wav").read_bytes()
 
 
@@ -123,7 +133,7 @@ def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Pa
 
 def test_a_model_that_never_stops_is_cut(tmp_path: Path) -> None:
     folder = with_one_choice(tmp_path / "endless", audio_token_id=0)
-    speech = synthesize(str(folder), "A", tmp_path / "x.wav", settings=BRIEF)
+    speech = synthesize(ModelRef.parse(str(folder)), "A", tmp_path / "x.wav", settings=BRIEF)
     assert speech.cut
     assert len(wav_of(tmp_path / "x.wav")) == round(speech.seconds * 24_000) == LEAST_LIMIT * HOP
 
@@ -131,7 +141,7 @@ def test_a_model_that_never_stops_is_cut(tmp_path: Path) -> None:
 def test_a_model_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
     folder = with_one_choice(tmp_path / "mute")
     with pytest.raises(SpeechError, match="said nothing"):
-        synthesize(str(folder), "A.", tmp_path / "x.wav", settings=BRIEF)
+        synthesize(ModelRef.parse(str(folder)), "A.", tmp_path / "x.wav", settings=BRIEF)
     assert not (tmp_path / "x.wav").exists()
 
 
@@ -185,7 +195,7 @@ def test_what_cannot_be_spoken_is_named(
     recording(tmp_path / "a.wav", 0.5)
     with pytest.raises(SpeechError, match=found):
         synthesize(
-            str(folder),
+            ModelRef.parse(str(folder)),
             text,
             tmp_path / "x.wav",
             voices=[str(tmp_path / voice) for voice in voices],
@@ -196,7 +206,7 @@ def test_what_cannot_be_spoken_is_named(
 
 def test_a_place_that_cannot_be_written_to_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SpeechError, match="cannot be written"):
-        synthesize(str(folder), "Hello.", tmp_path, settings=BRIEF)
+        synthesize(ModelRef.parse(str(folder)), "Hello.", tmp_path, settings=BRIEF)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -212,7 +222,7 @@ def test_a_model_that_memory_does_not_hold_is_named(
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000))
     found = "GPU's memory" if device == "cuda" else r"takes \d\.\d GB of memory"
     with pytest.raises(ResourceError, match=f"{found}.*vibesweep synthesize"):
-        synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
+        synthesize(ModelRef.parse(str(folder)), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
 def test_without_diffusers_it_says_what_to_install(
@@ -220,13 +230,14 @@ def test_without_diffusers_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ModelError, match="Pip install diffusers"):
-        synthesize(str(folder), "Hello.", tmp_path / "x.wav", settings=BRIEF)
+        synthesize(ModelRef.parse(str(folder)), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
-def test_the_default_guidance_is_the_familys(folder: Path) -> None:
-    assert (
-        default_settings(str(folder)).guidance
-        == default_settings(f"vibevoice:{folder}").guidance
-        == 1.3
-    )
-    assert default_settings("mel-tiny") == SpeakingSettings()
+def test_the_default_guidance_is_the_familys(folder: Path, tmp_path: Path) -> None:
+    model = ModelRef.parse(f"vibevoice:{folder}")
+    spoken = []
+    for guidance in (None, 1.3, 1.5):
+        settings = dataclasses.replace(BRIEF, guidance=guidance)
+        synthesize(model, "Hello.", tmp_path / "x.wav", settings=settings)
+        spoken.append((tmp_path / "x.wav").read_bytes())
+    assert spoken[0] == spoken[1] != spoken[2]

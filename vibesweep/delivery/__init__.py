@@ -1,1 +1,5 @@
-"""What a user takes away from a sweep: export (the tuned model's folder) and synthesize (speech). It reads the sweep's folder; no ray."""
+"""What a user takes away from a sweep: the tuned model's folder, and speech.
+
+``export`` writes the best trial, ``synthesize`` speaks a text, ``sample`` and ``best`` are what a
+sweep ends with. They read the sweep's folder and ask the model's family; none of it imports ray.
+"""

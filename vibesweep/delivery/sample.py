@@ -6,27 +6,29 @@ from pathlib import Path
 
 from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.delivery.synthesize import synthesize
-from vibesweep.models.bundle import checkpoint_address, load_bundle
-from vibesweep.sweep.record.record import SweepFolder
+from vibesweep.models.registry import ModelRef
+from vibesweep.sweep.record.folder import SweepFolder
 
 SAMPLE = "sample.wav"
-COLUMNS = ["duration_s", *(f"turns.list.element.{name}" for name in ("tag", "speaker", "text"))]
+TURN_COLUMNS = tuple(f"turns.list.element.{name}" for name in ("tag", "speaker", "text"))
 
 
 def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
-    """Speak the shortest held-out clip's text, in its people's voices, into the bundle's folder, and return the wav's path.
+    """Speak the shortest held-out clip's text into the bundle's folder.
 
-    VibeVoice takes voices from recordings, and shards hold none: it speaks with voices of its own choice.
+    The clip's people speak it, as far as the bundle knows their voices.
+
+    Returns:
+        The path of the wav file.
     """
-    clips = read_table(sweep.read().shards, "val", COLUMNS).to_pylist()
-    turns = min(clips, key=lambda clip: float(clip["duration_s"]))["turns"]
-    known = {} if checkpoint_address(str(bundle)) else load_bundle(str(bundle)).voices
+    columns = ["duration_s", *TURN_COLUMNS]
+    clips = read_table(sweep.read().shards, "val", columns).to_pylist()
+    shortest = min(clips, key=lambda clip: float(clip["duration_s"]))
+    turns = shortest["turns"]
+    model = ModelRef.parse(str(bundle))
+    known = model.family.voices(model.address)
     people = dict.fromkeys(turn["speaker"] for turn in turns)
+    voices = [person for person in people if person in known]
     script = "\n".join(f"[{turn['tag']}] {turn['text']}" for turn in turns)
-    synthesize(
-        str(bundle),
-        script,
-        bundle / SAMPLE,
-        voices=[person for person in people if person in known],
-    )
+    synthesize(model, script, bundle / SAMPLE, voices=voices)
     return bundle / SAMPLE

@@ -1,5 +1,7 @@
-"""Shards' columns to a loss, and text to latents.
+"""Shards' columns to a loss, and text to speech: a folder a family.
 
-base (what every family is) ◂ diffusion (the objective, shared) ◂ mel and its parts; adapters (LoRA, freezing) and bundle (a model's
-folder) serve every family.
+``registry`` has the table of families and parses models' names; ``family`` says what a family is.
+``speech_model``, ``clips`` and ``losses`` say what its network is. Families share ``diffusion`` (the
+objective), ``draws`` and ``prompts`` (what is drawn for a clip), ``qwen2`` (the backbone),
+``adapters`` (LoRA, freezing) and the ``bundle`` files. Importing this package imports no torch.
 """

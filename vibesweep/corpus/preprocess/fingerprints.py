@@ -1,4 +1,4 @@
-"""What a recording's clips depend on, as one hash: an equal one means that it need not be encoded again."""
+"""What a recording's clips depend on, as one hash: with an equal one they are not encoded again."""
 
 from __future__ import annotations
 
@@ -27,32 +27,29 @@ class Planned:
 
 
 def fingerprint_all(
-    recordings: Sequence[Recording],
-    corpus: StoragePath,
-    settings: CorpusSettings,
-    encoder: str = "",
+    recordings: Sequence[Recording], corpus: StoragePath, max_duration_s: float, encoder: str
 ) -> tuple[list[Planned], list[Reject]]:
-    """Look at every file once; of audio and texts only size and time of change count, for a corpus may have terabytes.
+    """Look at every file once and fingerprint the recordings.
 
-    Paths count from the corpus folder, so that a corpus that was moved as it is need not be encoded again.
+    Of audio and texts only size and time of change count, because a corpus may have terabytes.
+    Paths count from the corpus folder, so that a corpus that was moved need not be encoded again.
 
     Args:
         recordings: of the corpus.
         corpus: its folder.
-        settings: how it is encoded.
-        encoder: the fingerprint of the encoder that makes features, where one does.
+        max_duration_s: longer recordings are cut.
+        encoder: fingerprint of the encoder that makes the family's columns.
 
     Returns:
         Recordings whose files are all there, and a reject for each of the others.
     """
-    encoding = json.dumps(
-        [SCHEMA_VERSION, asdict(settings.mel), settings.language, settings.max_duration_s, encoder]
-    )
+    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
     stats = _stats({address for recording in recordings for address in recording.files()})
     planned, rejects = [], []
     for recording in recordings:
         try:
-            planned.append(Planned(recording, _fingerprint(recording, stats, corpus, encoding)))
+            fingerprint = _fingerprint(recording, stats, corpus, encoding)
+            planned.append(Planned(recording, fingerprint))
         except RecordingError as error:
             rejects.append(Reject.of(recording.id, error))
     return planned, rejects
@@ -61,12 +58,11 @@ def fingerprint_all(
 def signature_of(
     planned: Iterable[Planned], rejects: Iterable[Reject], settings: CorpusSettings
 ) -> str:
-    """A hash of all that a folder of shards depends on, and of the rejects that are known so far."""
+    """Hash all that a folder of shards depends on, and the rejects that are known so far."""
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    for entry in sorted(
-        [item.fingerprint for item in planned]
-        + [f"{reject.id} {reject.reason}" for reject in rejects]
-    ):
+    entries = [item.fingerprint for item in planned]
+    entries += [f"{reject.id} {reject.reason}" for reject in rejects]
+    for entry in sorted(entries):
         digest.update(entry.encode())
     return digest.hexdigest()
 
@@ -78,25 +74,26 @@ def _fingerprint(
     for address in recording.files():
         stat = stats[address]
         if stat is None:
-            reason = {recording.audio: "missing_audio", recording.text: "missing_text"}.get(
-                address, "missing_prompt"
-            )
-            raise RecordingError(reason, "no such file", where=address)
+            raise RecordingError(_missing(recording, address), "no such file", where=address)
         files.append([StoragePath.of(address).relative_to(corpus), stat.size, stat.mtime_ns])
-    row = {
-        name: value
-        for name, value in vars(recording).items()
-        if name not in ("audio", "text", "voice_prompts")
-    }
-    return hashlib.blake2b(
-        json.dumps([encoding, row, files], default=vars).encode(), digest_size=16
-    ).hexdigest()
+    addresses = ("audio", "text", "voice_prompts")
+    row = {name: value for name, value in vars(recording).items() if name not in addresses}
+    content = json.dumps([encoding, row, files], default=vars)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _missing(recording: Recording, address: str) -> str:
+    """Name the reason for which a file of a recording is missed."""
+    if address == recording.audio:
+        return "missing_audio"
+    return "missing_text" if address == recording.text else "missing_prompt"
 
 
 def _stats(addresses: set[str]) -> dict[str, Stat | None]:
-    """Of local files one after the other, which threads would only slow down; of a store's many at a time."""
+    """Look at local files one after the other, which threads would slow down, and at a store's many at a time."""
     places = {address: StoragePath.of(address) for address in addresses}
     remote = {address: place for address, place in places.items() if place.local is None}
-    found = {address: place.stat() for address, place in places.items() if place.local is not None}
+    local = {address: place.stat() for address, place in places.items() if place.local is not None}
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        return found | dict(zip(remote, pool.map(StoragePath.stat, remote.values()), strict=True))
+        stats = pool.map(StoragePath.stat, remote.values())
+        return local | dict(zip(remote, stats, strict=True))

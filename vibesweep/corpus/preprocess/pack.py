@@ -1,44 +1,34 @@
-"""Encoded clips become shards: rows gathered from parts and former shards, sorted by length, with their statistics.
+"""Encoded clips become shards: rows gathered from parts and former shards, sorted by length.
 
-A shard's clips come in the order of their lengths, in row groups of which a reader reads about 4 MB: what is read together pads little,
-and a reader that takes row groups from all over gets a good mix.
+A shard's clips come in the order of their lengths, in row groups of which a reader reads about
+4 MB: what is read together pads little, and a reader that takes row groups from all over gets a
+good mix.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vibesweep.config import MelSettings
+from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.preprocess.parts import is_part, read_part
 from vibesweep.corpus.preprocess.plan import ClipEntry, ShardPlan
-from vibesweep.corpus.rejects import Warned
-from vibesweep.corpus.shards.schema import (
-    LARGE_COLUMNS,
-    ROW_SCHEMA,
-    arrays_of,
-    open_parquet,
-    write_parquet,
-)
-from vibesweep.corpus.shards.statistics import Moments, added_up
-from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
+from vibesweep.corpus.rejects import RecordingWarning
+from vibesweep.corpus.shards.counting import counts_of
+from vibesweep.corpus.shards.schema import open_parquet, row_schema, write_parquet
+from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.storage import StoragePath
 
 ROW_GROUP_BYTES = 4_000_000
-"""Of the features of an encoder, where the clips have any; of mels, where not. Nobody reads both."""
-COUNTED = ("speakers", "languages", "symbols", "unknown_characters")
-"""Clips in which a person speaks, turns in a language, phoneme symbols, characters that no language here can say."""
+"""Bytes of the family's arrays in a row group."""
 
-
-_MOMENTS = ("mel", "patches", "acoustic")
+Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,251 +38,185 @@ class ShardSummary:
     Attributes:
         name: of the file.
         split: of its clips.
-        rows: clips.
-        frames: of all clips.
-        counts: for each of :data:`COUNTED`, how often what occurs.
+        rows: number of clips.
+        seconds: of speech.
+        counts: how often what occurs, by kind: ``speakers``, ``languages`` and the family's own.
         warnings: what is odd about its recordings.
-        mel: moments of the mel bins over frames.
-        patches: moments of pairs of a patch's values; of training clips only.
-        acoustic: moments of all values of all acoustic latents as one column; of training clips only.
+        moments: of the family's numbers; of training clips only.
     """
 
     name: str
     split: str
     rows: int
-    frames: int
-    counts: dict[str, dict[str, int]]
-    warnings: list[Warned]
-    mel: Moments
-    patches: Moments
-    acoustic: Moments
-
-    def to_row(self) -> dict[str, Any]:
-        """A row of a Ray dataset."""
-        small = {
-            name: getattr(self, name) for name in ("name", "split", "rows", "frames", "counts")
-        }
-        moments = {
-            f"{name}.{key}": value
-            for name in _MOMENTS
-            for key, value in vars(getattr(self, name)).items()
-        }
-        return {
-            "summary": json.dumps(
-                small | {"warnings": [asdict(warned) for warned in self.warnings]}
-            ),
-            **moments,
-        }
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> ShardSummary:
-        """The summary of such a row."""
-        found = json.loads(row["summary"])
-        moments = {
-            name: Moments(*(row[f"{name}.{key}"] for key in ("count", "mean", "products")))
-            for name in _MOMENTS
-        }
-        return cls(
-            **{**found, **moments, "warnings": [Warned(**warned) for warned in found["warnings"]]}
-        )
+    seconds: float
+    counts: Counts
+    warnings: list[RecordingWarning]
+    moments: dict[str, Moments] = field(default_factory=dict)
 
 
 def entries_of(place: StoragePath, wanted: Container[str]) -> Iterator[ClipEntry]:
-    """The clips of a part or a shard whose recordings are wanted, by fingerprint; their mels are not read."""
-    columns = ["id", "recording", "source", "fingerprint", "samples_hash", "frames", "turns"]
-    table = (
-        read_part(place).select(columns)
-        if is_part(place)
-        else open_parquet(place).read(columns=columns)
-    )
+    """Yield the clips of a part or a shard whose recordings' fingerprints are wanted.
+
+    The family's arrays are not read.
+    """
+    columns = ["id", "recording", "source", "fingerprint", "samples_hash", "patches", "turns"]
+    if is_part(place):
+        table = read_part(place).select(columns)
+    else:
+        table = open_parquet(place).read(columns=columns)
     for number, row in enumerate(table.to_pylist()):
+        turns = row.pop("turns")
         if row.pop("fingerprint") in wanted:
-            people = tuple(dict.fromkeys(turn["speaker"] for turn in row.pop("turns")))
+            people = tuple(dict.fromkeys(turn["speaker"] for turn in turns))
             yield ClipEntry(**row, people=people, file=str(place), row=number)
 
 
-def write_shard(plan: ShardPlan, folder: StoragePath, mel: MelSettings) -> ShardSummary:
+def write_shard(plan: ShardPlan, folder: StoragePath, encoder: ClipEncoder) -> ShardSummary:
     """Gather a shard's rows, and write them by length, a row group at a time."""
-    tables, rows = _gathered(plan)
-    size = max(1, round(ROW_GROUP_BYTES * len(rows) / sum(row.size for row in rows)))
-    tally = _Tally(
-        Moments.none(mel.n_mels),
-        Moments.none(mel.n_mels * FRAMES_PER_PATCH, pairs=True),
-        Moments.none(1),
-    )
-    small: list[pa.Table] = []
-
-    def groups() -> Iterator[pa.Table]:
-        nonlocal tally
-        for first in range(0, len(rows), size):
-            group = _of_split(_group(tables, rows[first : first + size]), plan.split)
-            tally = tally.plus(group, plan.split)
-            small.append(group.drop_columns(list(LARGE_COLUMNS)))
-            yield group
-
-    write_parquet(groups(), ROW_SCHEMA, folder / plan.name, compression="zstd")
-    return _summary(plan, pa.concat_tables(small), tally)
+    schema = row_schema(encoder.columns)
+    tables, rows = _gathered(plan, schema)
+    patches = sum(row.patches for row in rows)
+    rows_per_group = round(ROW_GROUP_BYTES * len(rows) / (patches * encoder.bytes_per_patch))
+    tally = _Tally(plan, encoder)
+    groups = _row_groups(tables, rows, max(1, rows_per_group), schema, plan.split)
+    written = (tally.counting(group) for group in groups)
+    write_parquet(written, schema, folder / plan.name, encoder.columns.repeated)
+    return tally.summary()
 
 
 class _Row(NamedTuple):
-    """A row of one of several tables; they sort by length."""
+    """A row of one of several tables; rows sort by the length of their clips."""
 
-    frames: int
+    duration_s: float
     id: str
+    patches: int
     table: int
     row: int
-    size: int
 
 
-def _gathered(plan: ShardPlan) -> tuple[list[pa.Table], list[_Row]]:
-    """The tables that hold a plan's rows, parts mapped into memory and not read yet, and the rows by length."""
-    tables, rows = [], []
+def _gathered(plan: ShardPlan, schema: pa.Schema) -> tuple[list[pa.Table], list[_Row]]:
+    """Open the tables that hold a plan's rows, and list the rows by length.
+
+    Parts are mapped into memory and not read yet; of shards the wanted rows are read.
+    """
+    tables: list[pa.Table] = []
+    rows: list[_Row] = []
     for number, (file, numbers) in enumerate(plan.sources):
         place = StoragePath.of(file)
-        table = read_part(place) if is_part(place) else _from_shard(place, numbers)
-        chosen = numbers if is_part(place) else range(len(numbers))
-        lengths, ids, sizes = table["frames"].to_pylist(), table["id"].to_pylist(), _sizes(table)
-        rows += [_Row(lengths[row], ids[row], number, row, sizes[row]) for row in chosen]
+        if is_part(place):
+            table, chosen = read_part(place), numbers
+        else:
+            table = _rows_of_shard(place, numbers, schema)
+            chosen = tuple(range(len(numbers)))
+        ids, patches = table["id"].to_pylist(), table["patches"].to_pylist()
+        durations = table["duration_s"].to_pylist()
+        rows += [_Row(durations[row], ids[row], patches[row], number, row) for row in chosen]
         tables.append(table)
     return tables, sorted(rows)
 
 
-def _sizes(table: pa.Table) -> list[int]:
-    """Bytes of each row that are read: of features where there are any, else of the mel. No value is looked at."""
-    mel, acoustic, semantic = (
-        pc.binary_length(table[name]) for name in ("mel", "acoustic", "semantic")
-    )
-    sizes: list[int] = pc.coalesce(pc.add(acoustic, semantic), mel).to_pylist()
-    return sizes
-
-
-def _from_shard(place: StoragePath, numbers: Sequence[int]) -> pa.Table:
-    """Rows of a shard by number, in memory a row group at a time."""
+def _rows_of_shard(place: StoragePath, numbers: Sequence[int], schema: pa.Schema) -> pa.Table:
+    """Read rows of a shard by number, with one row group in memory at a time."""
     file = open_parquet(place)
     wanted = np.asarray(numbers)
-    taken, first = [], 0
+    taken = []
+    first = 0
     for group in range(file.num_row_groups):
         past = first + file.metadata.row_group(group).num_rows
         inside = wanted[(wanted >= first) & (wanted < past)] - first
         if len(inside):
-            taken.append(
-                file.read_row_group(group, columns=ROW_SCHEMA.names).take(pa.array(inside))
-            )
+            table = file.read_row_group(group, columns=schema.names)
+            taken.append(table.take(pa.array(inside)))
         first = past
     return pa.concat_tables(taken).combine_chunks()
 
 
-def _group(tables: Sequence[pa.Table], rows: Sequence[_Row]) -> pa.Table:
-    """These rows in this order. Each table is one chunk: of more, take() would first make one piece of all."""
+def _row_groups(
+    tables: Sequence[pa.Table],
+    rows: Sequence[_Row],
+    rows_per_group: int,
+    schema: pa.Schema,
+    split: str,
+) -> Iterator[pa.Table]:
+    for first in range(0, len(rows), rows_per_group):
+        group = _taken(tables, rows[first : first + rows_per_group], schema)
+        splits = pa.array([split] * len(group), pa.string())
+        yield group.set_column(schema.get_field_index("split"), "split", splits)
+
+
+def _taken(tables: Sequence[pa.Table], rows: Sequence[_Row], schema: pa.Schema) -> pa.Table:
+    """Take these rows in this order.
+
+    Each table is one chunk: of a table of many, take() would first make one piece of all.
+    """
     by_table: dict[int, list[tuple[int, int]]] = {}
-    for at, row in enumerate(rows):
-        by_table.setdefault(row.table, []).append((row.row, at))
-    taken = [
-        tables[number].take(pa.array([row for row, _ in pairs])).cast(ROW_SCHEMA)
-        for number, pairs in by_table.items()
-    ]
-    places = np.array([at for pairs in by_table.values() for _, at in pairs])
-    return pa.concat_tables(taken).combine_chunks().take(pa.array(np.argsort(places)))
+    for position, row in enumerate(rows):
+        by_table.setdefault(row.table, []).append((row.row, position))
+    taken = []
+    positions: list[int] = []
+    for number, pairs in by_table.items():
+        numbers = pa.array([row for row, _ in pairs])
+        taken.append(tables[number].take(numbers).cast(schema))
+        positions += [position for _, position in pairs]
+    order = pa.array(np.argsort(positions))
+    return pa.concat_tables(taken).combine_chunks().take(order)
 
 
-def _of_split(rows: pa.Table, split: str) -> pa.Table:
-    return rows.set_column(
-        rows.schema.get_field_index("split"), "split", pa.array([split] * len(rows), pa.string())
-    )
+class _Tally:
+    """Adds up what is in a shard while it is written."""
 
+    def __init__(self, plan: ShardPlan, encoder: ClipEncoder) -> None:
+        self._plan = plan
+        self._encoder = encoder
+        self._rows = 0
+        self._seconds = 0.0
+        self._counts: dict[str, Counter[str]] = {}
+        self._warnings: list[RecordingWarning] = []
+        self._moments: dict[str, Moments] = {}
 
-class _Tally(NamedTuple):
-    """Moments so far: of the mel bins over frames, of pairs of a training patch's values (5 MB), and of a training latent's values."""
+    def counting(self, group: pa.Table) -> pa.Table:
+        """Count a row group and hand it on."""
+        self._rows += len(group)
+        self._seconds += pc.sum(group["duration_s"]).as_py()
+        self._add_counts({"speakers": _clips_by_speaker(group), "languages": _languages(group)})
+        self._add_counts(self._encoder.count(group))
+        self._warnings += _warnings(group)
+        if self._plan.split == "train":
+            for name, moments in self._encoder.measure(group).items():
+                known = self._moments.get(name)
+                self._moments[name] = moments if known is None else known + moments
+        return group
 
-    mel: Moments
-    patches: Moments
-    acoustic: Moments
-
-    def plus(self, group: pa.Table, split: str) -> _Tally:
-        """With a row group's clips."""
-        clips, latents = _arrays(group, "mel", "frames"), _arrays(group, "acoustic", "latents")
-        if split != "train":
-            return _Tally(self.mel + Moments.of(np.concatenate(clips)), self.patches, self.acoustic)
-        patches = Moments.of(np.concatenate([_patches(clip) for clip in clips]), pairs=True)
-        rest = Moments.of(
-            np.concatenate(
-                [clip[len(clip) // FRAMES_PER_PATCH * FRAMES_PER_PATCH :] for clip in clips]
-            )
+    def summary(self) -> ShardSummary:
+        """Tell what was counted."""
+        return ShardSummary(
+            name=self._plan.name,
+            split=self._plan.split,
+            rows=self._rows,
+            seconds=self._seconds,
+            counts={kind: dict(counts) for kind, counts in self._counts.items()},
+            warnings=self._warnings,
+            moments=self._moments,
         )
-        acoustic = added_up([self.acoustic, *(Moments.of(clip.reshape(-1, 1)) for clip in latents)])
-        return _Tally(
-            self.mel + patches.folded(FRAMES_PER_PATCH) + rest, self.patches + patches, acoustic
-        )
+
+    def _add_counts(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        for kind, found in counts.items():
+            self._counts.setdefault(kind, Counter()).update(found)
 
 
-def _summary(plan: ShardPlan, rows: pa.Table, tally: _Tally) -> ShardSummary:
+def _languages(rows: pa.Table) -> dict[str, int]:
     turns = pc.list_flatten(rows["turns"])
-    return ShardSummary(
-        name=plan.name,
-        split=plan.split,
-        rows=len(rows),
-        frames=tally.mel.count,
-        counts={
-            "speakers": _clips_by_speaker(rows),
-            "languages": _counts(pc.struct_field(turns, "language")),
-            "symbols": _counts(pc.list_flatten(pc.struct_field(turns, "phonemes"))),
-            "unknown_characters": _sums(rows["unknown_characters"]),
-        },
-        warnings=list(_warnings(rows)),
-        mel=tally.mel,
-        patches=tally.patches,
-        acoustic=tally.acoustic,
-    )
+    return counts_of(pc.struct_field(turns, "language"))
 
 
-def _arrays(group: pa.Table, column: str, lengths: str) -> list[npt.NDArray[np.float16]]:
-    """The arrays of a column; those that are null are left out."""
-    found = (
-        array
-        for batch in group.select([column, lengths]).to_batches()
-        for array in arrays_of(batch, column, lengths)
-    )
-    return [array for array in found if array is not None]
-
-
-def _patches(clip: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
-    """A clip's whole patches, one a row."""
-    count = len(clip) // FRAMES_PER_PATCH
-    return clip[: count * FRAMES_PER_PATCH].reshape(count, -1)
-
-
-def _counts(values: Any) -> dict[str, int]:
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
-
-
-def _clips_by_speaker(rows: pa.Table) -> dict[str, int]:
+def _clips_by_speaker(rows: pa.Table) -> Counter[str]:
     people: Counter[str] = Counter()
     for turns in rows["turns"].to_pylist():
         people.update({turn["speaker"] for turn in turns})
-    return dict(people)
+    return people
 
 
-def _sums(maps: Any) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for pairs in maps.to_pylist():
-        total.update(dict(pairs or ()))
-    return dict(total)
-
-
-def _warnings(rows: pa.Table) -> Iterator[Warned]:
+def _warnings(rows: pa.Table) -> Iterator[RecordingWarning]:
     for row in rows.select(["id", "source", "warnings"]).to_pylist():
         for warning in row["warnings"] or ():
-            yield Warned(row["id"], row["source"], warning["reason"], warning["detail"])
-
-
-def plan_to_json(plan: ShardPlan) -> str:
-    """JSON, on its way to a task."""
-    return json.dumps(asdict(plan))
-
-
-def plan_from_json(text: str) -> ShardPlan:
-    """The plan of such JSON."""
-    found = json.loads(text)
-    return ShardPlan(
-        found["name"], found["split"], tuple((file, tuple(rows)) for file, rows in found["sources"])
-    )
+            yield RecordingWarning(row["id"], row["source"], warning["reason"], warning["detail"])

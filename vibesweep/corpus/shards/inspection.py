@@ -1,9 +1,9 @@
-"""What is in a folder of shards, for people: tables, and pictures of a few mels."""
+"""Describes a folder of shards to people: tables, and pictures of a few clips."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,105 +14,114 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vibesweep.corpus.preprocess.plan import rank
 from vibesweep.corpus.rejects import REASONS, WARNINGS
 from vibesweep.corpus.shards.manifest import (
     REJECTS_FILE,
     WARNINGS_FILE,
-    FeatureRecord,
     Manifest,
+    read_clips,
     read_manifest,
-    read_rows,
     read_table,
 )
+from vibesweep.corpus.shards.ranks import rank
 from vibesweep.corpus.shards.schema import Clip, open_parquet
-from vibesweep.corpus.sound.rates import frame_rate_hz
 from vibesweep.storage import StorageAddress, StoragePath
 
 SPEAKERS_SHOWN = 20
 HISTOGRAM_BINS = 8
 BAR_WIDTH = 40
+LEAST_WIDTH_INCHES = 4.0
+MOST_WIDTH_INCHES = 24.0
+
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def describe(shards: StorageAddress) -> RenderableType:
-    """Hours, durations, speakers, languages, levels, rejects and warnings of a folder of shards.
+    """Describe hours, durations, speakers, languages, levels, rejects and warnings of shards.
 
     Raises:
         ShardsError: there are none.
     """
     manifest = read_manifest(shards)
+    place = StoragePath.of(shards)
     rows = read_table(shards, columns=["duration_s", "level_dbfs", "turns"])
-    durations, levels = rows["duration_s"].to_numpy(), rows["level_dbfs"].to_numpy()
-    return Group(
-        Text(_headline(manifest, shards)),
-        *([Text(_told(manifest.features))] if manifest.features else ()),
+    durations = rows["duration_s"].to_numpy()
+    levels = rows["level_dbfs"].to_numpy()
+    parts: list[RenderableType] = [
+        Text(_headline(manifest, place)),
+        Text(_encoder_line(manifest)),
         _quantiles({"seconds a clip": durations, "level before levelling, dBFS": levels}),
         _histogram(durations),
         _speakers(manifest, rows["turns"]),
         _counted("language", "turns", manifest.languages),
-        *_findings("rejects", manifest.rejects, REASONS, shards, REJECTS_FILE),
-        *_findings("warnings", manifest.warnings, WARNINGS, shards, WARNINGS_FILE),
-        *(
-            [_counted("unknown character", "times", manifest.unknown_characters)]
-            if manifest.unknown_characters
-            else ()
-        ),
-    )
+    ]
+    if manifest.rejects:
+        parts.append(_findings("rejects", manifest.rejects, REASONS, place / REJECTS_FILE))
+    if manifest.warnings:
+        parts.append(_findings("warnings", manifest.warnings, WARNINGS, place / WARNINGS_FILE))
+    unknown = manifest.encoder.counts.get("unknown_characters")
+    if unknown:
+        parts.append(_counted("unknown character", "times", unknown))
+    return Group(*parts)
 
 
-def draw_mels(shards: StorageAddress, out: Path, count: int) -> list[Path]:
-    """Draw the mels of a sample of clips, the same ones on every call, as PNG files in ``out``; returns their paths."""
+def draw_clips(shards: StorageAddress, out: Path, count: int) -> list[Path]:
+    """Draw what the model family's encoder made of a sample of clips, the same ones on every call.
+
+    Returns:
+        The paths of PNG files in ``out``: a clip's mel for a mel base, its acoustic latents for
+        VibeVoice.
+    """
     ids = read_table(shards, columns=["id"])["id"].to_pylist()
     chosen = set(sorted(ids, key=rank)[:count])
     out.mkdir(parents=True, exist_ok=True)
-    manifest = read_manifest(shards)
-    return [_draw(row, manifest, out) for row in read_rows(shards) if row.id in chosen]
+    column, width = read_manifest(shards).encoder.picture
+    clips = [clip for clip in read_clips(shards) if clip.id in chosen]
+    return [_draw(clip, column, width, out) for clip in clips]
 
 
-def _headline(manifest: Manifest, shards: StorageAddress) -> str:
-    parts = [
+def _headline(manifest: Manifest, place: StoragePath) -> str:
+    splits = [
         f"{split} {manifest.clips[split]} clips, {manifest.hours[split]:.2f} h"
         for split in manifest.clips
     ]
-    sizes = {stat.name: stat.size for stat in StoragePath.of(shards).files()}
-    size = sum(sizes[file.name] for file in manifest.shards)
-    mel = manifest.mel
-    settings = f"{mel.sample_rate_hz} Hz, {mel.n_mels} mels, hop {mel.hop_samples}, voice {manifest.language}"
-    return f"{StoragePath.of(shards)}: {'; '.join(parts)}; {len(manifest.shards)} files, {size / 1e6:.1f} MB; {settings}"
+    sizes = {stat.name: stat.size for stat in place.files()}
+    megabytes = sum(sizes[file.name] for file in manifest.shards) / 1e6
+    return f"{place}: {'; '.join(splits)}; {len(manifest.shards)} files, {megabytes:.1f} MB"
 
 
-def _told(features: FeatureRecord) -> str:
-    sizes = f"{features.latent_size} acoustic and {features.semantic_size} semantic numbers every {features.hop_samples} samples"
-    return f"features by {features.model}: {sizes}; acoustic mean {features.mean:.3f}, standard deviation {features.std:.3f}"
+def _encoder_line(manifest: Manifest) -> str:
+    encoder = manifest.encoder
+    line = f"encoded for {encoder.family} by {encoder.name}: {encoder.summary}"
+    for name, moments in encoder.moments.items():
+        line += f"; {name} mean {moments['mean']:.3f}, standard deviation {moments['std']:.3f}"
+    return line
 
 
-def _quantiles(columns: Mapping[str, npt.NDArray[np.floating[Any]]]) -> Table:
+def _quantiles(columns: Mapping[str, Floats]) -> Table:
     table = Table("", "least", "5 %", "median", "95 %", "most")
     for name, values in columns.items():
-        table.add_row(
-            name, *(f"{value:.1f}" for value in np.quantile(values, (0, 0.05, 0.5, 0.95, 1)))
-        )
+        quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1))
+        table.add_row(name, *(f"{value:.1f}" for value in quantiles))
     return table
 
 
-def _histogram(durations: npt.NDArray[np.floating[Any]]) -> Table:
+def _histogram(durations: Floats) -> Table:
     counts, edges = np.histogram(durations, HISTOGRAM_BINS)
     table = Table("seconds", "clips", "")
     for count, first, past in zip(counts, edges, edges[1:], strict=False):
-        table.add_row(
-            f"{first:.1f} to {past:.1f}", str(count), "█" * round(BAR_WIDTH * count / counts.max())
-        )
+        bar = "█" * round(BAR_WIDTH * count / counts.max())
+        table.add_row(f"{first:.1f} to {past:.1f}", str(count), bar)
     return table
 
 
 def _speakers(manifest: Manifest, turns: Any) -> Table:
     flat = pc.list_flatten(turns)
-    spans = pc.subtract(
-        pc.struct_field(flat, "end_s"), pc.struct_field(flat, "start_s")
-    ).to_pylist()
+    people = pc.struct_field(flat, "speaker").to_pylist()
+    spans = pc.subtract(pc.struct_field(flat, "end_s"), pc.struct_field(flat, "start_s"))
     seconds: Counter[str] = Counter()
-    for person, span in zip(pc.struct_field(flat, "speaker").to_pylist(), spans, strict=True):
-        seconds[person] += span
+    for person, span_s in zip(people, spans.to_pylist(), strict=True):
+        seconds[person] += span_s
     table = Table("speaker", "clips", "minutes of turns")
     for person, spoken_s in seconds.most_common(SPEAKERS_SHOWN):
         table.add_row(Text(person), str(manifest.speakers[person]), f"{spoken_s / 60:.1f}")
@@ -129,52 +138,55 @@ def _counted(what: str, unit: str, counts: Mapping[str, int]) -> Table:
 
 
 def _findings(
-    title: str, counts: Mapping[str, int], meanings: Mapping[str, str], shards: StorageAddress, name: str
-) -> Iterable[RenderableType]:
-    """A table of reasons with an example of each; nothing where there are none."""
-    if not counts:
-        return
-    place = StoragePath.of(shards) / name
+    title: str, counts: Mapping[str, int], meanings: Mapping[str, str], place: StoragePath
+) -> Table:
+    """Make a table of reasons with an example of each."""
     examples: dict[str, str] = {}
     for row in open_parquet(place).read(columns=["id", "reason", "detail"]).to_pylist():
         examples.setdefault(row["reason"], f"{row['id']}: {row['detail']}")
     table = Table("reason", "count", "what it means", "the first", title=f"{title}, all in {place}")
     for reason, count in Counter(counts).most_common():
         table.add_row(reason, str(count), meanings[reason], Text(examples.get(reason, "")))
-    yield table
+    return table
 
 
-def _draw(row: Clip, manifest: Manifest, out: Path) -> Path:
+def _draw(clip: Clip, column: str, width: int, out: Path) -> Path:
+    """Draw an array of a clip: a column of ``width`` values for each moment."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(min(max(row.duration_s, 4.0), 24.0), 3.0), layout="constrained")
+    picture = clip.columns[column].reshape(-1, width).T.astype(np.float32)
+    inches = min(max(clip.duration_s, LEAST_WIDTH_INCHES), MOST_WIDTH_INCHES)
+    figure = Figure(figsize=(inches, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    extent = (0.0, row.duration_s, 0, manifest.mel.n_mels)
     axes.imshow(
-        row.mel.T.astype(np.float32),
+        picture,
         origin="lower",
         aspect="auto",
         interpolation="nearest",
-        extent=extent,
+        extent=(0.0, clip.duration_s, 0, width),
     )
-    for label, turn in _labels(row):
-        axes.axvline(
-            turn.start_s, color="white", linewidth=0.8, linestyle="-" if turn.timed else ":"
-        )
-        axes.text(turn.start_s, manifest.mel.n_mels, label, fontsize=7, verticalalignment="bottom")
-    rate = frame_rate_hz(manifest.mel)
-    axes.set(xlabel=f"{row.id}, s ({row.split}; {rate:g} frames a second)", ylabel="mel bin")
-    path = out / f"{_as_file_name(row.id)}.png"
+    for label, turn in _labels(clip):
+        style = "-" if turn.timed else ":"
+        axes.axvline(turn.start_s, color="white", linewidth=0.8, linestyle=style)
+        axes.text(turn.start_s, width, label, fontsize=7, verticalalignment="bottom")
+    rate_hz = picture.shape[1] / clip.duration_s
+    axes.set(
+        xlabel=f"{clip.id}, s ({clip.split}; {rate_hz:.3g} columns a second)",
+        ylabel=column,
+    )
+    path = out / f"{_as_file_name(clip.id)}.png"
     figure.savefig(path, dpi=100)
     return path
 
 
-def _labels(row: Clip) -> Iterator[tuple[str, Any]]:
-    """Each turn with its tag: a name may hold letters that no font here has."""
-    yield from ((turn.tag.encode("ascii", "replace").decode(), turn) for turn in row.turns)
+def _labels(clip: Clip) -> Iterator[tuple[str, Any]]:
+    """Yield each turn with its tag; a person's name may hold letters that no font here has."""
+    for turn in clip.turns:
+        yield turn.tag.encode("ascii", "replace").decode(), turn
 
 
-def _as_file_name(clip: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_." else "_" for char in clip)
+def _as_file_name(clip_id: str) -> str:
+    kept = [char if char.isalnum() or char in "-_." else "_" for char in clip_id]
+    return "".join(kept)

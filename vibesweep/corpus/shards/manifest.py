@@ -1,8 +1,8 @@
 """What a folder of shards holds, and how it is read. Neither ray nor torch is needed here.
 
-A folder of shards has its Parquet files, ``rejects.parquet``, ``warnings.parquet``, files of statistics and silence and, written last,
-``manifest.json``. The manifest
-names the files: what it does not name is none of the shards, and without it there are none.
+A folder of shards has Parquet files, ``rejects.parquet``, ``warnings.parquet``, a family's own file
+where it wants one and, written last, ``manifest.json``. The manifest names the files: what it does
+not name is none of the shards, and without it there are none.
 """
 
 from __future__ import annotations
@@ -14,20 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from vibesweep.config import MelSettings
-from vibesweep.corpus.shards.features import Features
-from vibesweep.corpus.shards.schema import (
-    ROW_SCHEMA,
-    SHARD_ROW_COLUMNS,
-    Clip,
-    open_parquet,
-    shard_rows,
-)
-from vibesweep.corpus.shards.statistics import Moments
+from vibesweep.corpus.shards.schema import Clip, clips_of, open_parquet, training_columns
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_FILE = "manifest.json"
 REJECTS_FILE = "rejects.parquet"
 WARNINGS_FILE = "warnings.parquet"
@@ -36,37 +27,39 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class ShardFile:
-    """One Parquet file."""
+    """One Parquet file: its name, its split, its number of rows, and how much speech it holds."""
 
     name: str
     split: str
     rows: int
-    frames: int
+    seconds: float
 
 
 @dataclass(frozen=True)
-class FeatureRecord:
-    """What made the columns ``acoustic`` and ``semantic``, and what is known of them.
+class EncoderRecord:
+    """Which encoder made a family's columns, and what is known of them.
 
     Attributes:
-        model: the name of the model whose encoders made them.
-        fingerprint: of all that they depend on.
-        latent_size: of an acoustic latent.
-        semantic_size: of a semantic one.
-        hop_samples: samples a latent.
-        mean: of all values of all acoustic latents of the training split.
-        std: likewise.
-        silence: the file with the features of a silence, as a clip that begins with it has them.
+        family: the model family.
+        name: of the encoder, as a user would name it.
+        fingerprint: hash of all that the columns depend on.
+        summary: the settings in a few words.
+        settings: what a reader must know about the columns.
+        picture: the array column to draw a clip by, and its number of values at a moment.
+        counts: how often what occurs in both splits, by kind and name.
+        moments: ``mean`` and ``std`` of numbers in the training split, by name.
+        sidecar: name of the family's own file beside the shards, if it has one.
     """
 
-    model: str
+    family: str
+    name: str
     fingerprint: str
-    latent_size: int
-    semantic_size: int
-    hop_samples: int
-    mean: float
-    std: float
-    silence: str
+    summary: str
+    settings: Mapping[str, Any]
+    picture: tuple[str, int]
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    moments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sidecar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,41 +67,28 @@ class Manifest:
     """What a folder of shards holds.
 
     Attributes:
-        signature: of the input, the settings and the schema; an equal one means that there is nothing to do.
-        mel: the settings of the log-mels.
-        language: the eSpeak NG voice that read the texts.
-        mel_mean: of each mel bin over all training frames.
-        mel_std: of each mel bin over all training frames.
-        patch_statistics: the file with mean and covariance of the training split's patches, from which a base's PCA is made.
-        clips: by split.
-        hours: by split.
-        speakers: clips in which each person speaks.
-        languages: turns in each language.
-        symbols: how often each phoneme symbol occurs, in both splits.
-        rejects: recordings left out, by reason.
-        warnings: recordings told of, by reason.
-        unknown_characters: characters that no language here can say, by name.
+        signature: hash of the input, the settings and the schema; an equal one means that there is
+            nothing to do.
+        clips: number of clips by split.
+        hours: hours of speech by split.
+        speakers: number of clips in which each person speaks.
+        languages: number of turns in each language.
+        rejects: number of recordings left out, by reason.
+        warnings: number of recordings with something odd, by reason.
         shards: the Parquet files, training first.
-        features: what a checkpoint's encoders added; ``None`` where none was asked.
+        encoder: what made the model family's columns.
         schema_version: of the rows and of this file.
     """
 
     signature: str
-    mel: MelSettings
-    language: str
-    mel_mean: tuple[float, ...]
-    mel_std: tuple[float, ...]
-    patch_statistics: str
     clips: Mapping[str, int]
     hours: Mapping[str, float]
     speakers: Mapping[str, int]
     languages: Mapping[str, int]
-    symbols: Mapping[str, int]
     rejects: Mapping[str, int]
     warnings: Mapping[str, int]
-    unknown_characters: Mapping[str, int]
     shards: tuple[ShardFile, ...]
-    features: FeatureRecord | None = None
+    encoder: EncoderRecord
     schema_version: int = field(default=SCHEMA_VERSION)
 
 
@@ -121,25 +101,18 @@ def read_manifest(folder: StorageAddress) -> Manifest:
     """
     path = StoragePath.of(folder) / MANIFEST_FILE
     if not path.is_file():
-        raise ShardsError(
-            f"no {MANIFEST_FILE}",
-            where=str(path.parent),
-            fix="make the shards with `vibesweep preprocess`",
-        )
+        fix = "make the shards with `vibesweep preprocess`"
+        raise ShardsError(f"no {MANIFEST_FILE}", where=str(path.parent), fix=fix)
     try:
         found = json.loads(path.read_bytes())
         version = found["schema_version"]
         if version == SCHEMA_VERSION:
             return _from_json(found)
     except (ValueError, TypeError, KeyError) as error:
-        raise ShardsError(
-            f"it cannot be read ({error!r})", where=str(path), fix="make the shards anew"
-        ) from error
-    raise ShardsError(
-        f"schema version {version}, not {SCHEMA_VERSION}",
-        where=str(path),
-        fix="make the shards anew",
-    )
+        fix = "make the shards anew"
+        raise ShardsError(f"it cannot be read ({error!r})", where=str(path), fix=fix) from error
+    wrong = f"schema version {version}, not {SCHEMA_VERSION}"
+    raise ShardsError(wrong, where=str(path), fix="make the shards anew")
 
 
 def write_manifest(folder: StorageAddress, manifest: Manifest) -> None:
@@ -148,64 +121,58 @@ def write_manifest(folder: StorageAddress, manifest: Manifest) -> None:
     (StoragePath.of(folder) / MANIFEST_FILE).write_bytes(text.encode())
 
 
-def read_patch_statistics(folder: StorageAddress) -> Moments:
-    """The moments of pairs of the training split's patches, to which a base's PCA is fitted."""
-    place = StoragePath.of(folder)
-    return Moments.from_bytes((place / read_manifest(place).patch_statistics).read_bytes())
-
-
-def read_silence(folder: StorageAddress) -> Features:
-    """The features of some silence at the beginning of a clip.
+def read_sidecar(folder: StorageAddress) -> bytes:
+    """Read the family's own file beside the shards.
 
     Raises:
-        ShardsError: the shards hold no features.
+        ShardsError: the shards have none.
     """
     place = StoragePath.of(folder)
-    features = read_manifest(place).features
-    if features is None:
-        raise ShardsError(
-            "they hold no features",
-            where=str(place),
-            fix="make them with `vibesweep preprocess --model`",
-        )
-    return Features.from_bytes((place / features.silence).read_bytes())
+    encoder = read_manifest(place).encoder
+    if encoder.sidecar is None:
+        fix = "make them with `vibesweep preprocess --model`"
+        found = f"they were made for the family {encoder.family}, which keeps no file beside them"
+        raise ShardsError(found, where=str(place), fix=fix)
+    return (place / encoder.sidecar).read_bytes()
 
 
 def read_table(
     folder: StorageAddress, split: str | None = None, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """The rows of one split, or of all, as one table of :data:`ROW_SCHEMA`'s columns, in the manifest's order."""
-    tables = [open_parquet(place).read(columns=columns) for place in _files(folder, split)]
+    """Read the rows of one split, or of all, as one table in the manifest's order.
+
+    Args:
+        folder: of the shards.
+        split: ``train`` or ``val``; None for both.
+        columns: Parquet's names of the columns to read; None for all.
+    """
+    places = _files(folder, split)
+    tables = [open_parquet(place).read(columns=columns) for place in places]
     if tables:
         return pa.concat_tables(tables)
-    return ROW_SCHEMA.empty_table().select(list(columns) if columns else ROW_SCHEMA.names)
+    any_file = open_parquet(_files(folder, None)[0])
+    return any_file.read(columns=columns).slice(0, 0)
 
 
-def read_rows(
-    folder: StorageAddress, split: str | None = None, columns: Sequence[str] = SHARD_ROW_COLUMNS
-) -> Iterator[Clip]:
-    """The clips of one split, or of all, shard after shard in the manifest's order, a row group in memory at a time."""
+def read_clips(folder: StorageAddress, split: str | None = None) -> Iterator[Clip]:
+    """Yield the clips of one split, or of all, with one row group in memory at a time."""
     for place in _files(folder, split):
         file = open_parquet(place)
+        columns = training_columns(file)
         for group in range(file.num_row_groups):
-            for batch in file.read_row_group(group, columns=list(columns)).to_batches():
-                yield from shard_rows(batch)
+            for batch in file.read_row_group(group, columns=columns).to_batches():
+                yield from clips_of(batch)
 
 
 def _files(folder: StorageAddress, split: str | None) -> list[StoragePath]:
     assert split in (None, *SPLITS), split
     place = StoragePath.of(folder)
-    return [
-        place / shard.name for shard in read_manifest(place).shards if split in (None, shard.split)
-    ]
+    shards = read_manifest(place).shards
+    return [place / shard.name for shard in shards if split in (None, shard.split)]
 
 
 def _from_json(found: Mapping[str, Any]) -> Manifest:
-    changed = {
-        "mel": MelSettings(**found["mel"]),
-        "mel_mean": tuple(found["mel_mean"]),
-        "mel_std": tuple(found["mel_std"]),
-        "shards": tuple(ShardFile(**shard) for shard in found["shards"]),
-        "features": FeatureRecord(**found["features"]) if found["features"] else None,
-    }
-    return Manifest(**{**found, **changed})
+    shards = tuple(ShardFile(**shard) for shard in found["shards"])
+    picture = tuple(found["encoder"]["picture"])
+    encoder = EncoderRecord(**{**found["encoder"], "picture": picture})
+    return Manifest(**{**found, "shards": shards, "encoder": encoder})

@@ -1,106 +1,121 @@
-"""The rows of parts and shards: their columns, and how they are written to Parquet files and read. Neither ray nor torch is needed.
+"""The columns of a shard's rows, and how rows become clips. Neither ray nor torch is needed.
 
-Shapes: ``T`` frames, ``M`` mel bins, ``L`` latents, ``D`` acoustic and ``E`` semantic size.
+Every shard has the columns named here; a model family adds its own (:class:`Columns`) to clips, to
+their turns and to their voice prompts. A family's arrays are stored as bytes of half-precision
+numbers: as lists of numbers, Parquet took seven times as long to write and five times to read them
+(docs/design/corpus.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise, repeat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vibesweep.corpus.shards.features import Half
 from vibesweep.storage import StoragePath
 
-HALF_TYPE = pa.large_binary()  # half-precision numbers, row after row, little-endian
-PROMPT_TYPE = pa.struct([("speaker", pa.string()), ("mel", HALF_TYPE), ("acoustic", HALF_TYPE)])
-TURN_TYPE = pa.struct(
-    [
-        ("tag", pa.string()),
-        ("speaker", pa.string()),
-        ("language", pa.string()),
-        ("text", pa.string()),
-        ("phonemes", pa.list_(pa.string())),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("timed", pa.bool_()),
-    ]
+Half = npt.NDArray[np.float16]
+
+ARRAY = pa.large_binary()
+"""Arrow type of an array: half-precision numbers, row after row, little-endian."""
+
+_TURN_FIELDS = (
+    pa.field("tag", pa.string()),
+    pa.field("speaker", pa.string()),
+    pa.field("language", pa.string()),
+    pa.field("text", pa.string()),
+    pa.field("start_s", pa.float64()),
+    pa.field("end_s", pa.float64()),
+    pa.field("timed", pa.bool_()),
 )
-ROW_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("split", pa.string()),
-        ("duration_s", pa.float64()),
-        ("frames", pa.int32()),
-        ("mel", HALF_TYPE),  # frames x n_mels
-        (
-            "latents",
-            pa.int32(),
-        ),  # this and the three below are null where no checkpoint's encoders were asked
-        ("tokens", pa.int32()),  # ids before the speech, without voice prompts
-        ("acoustic", HALF_TYPE),  # latents x D
-        ("semantic", HALF_TYPE),  # latents x E
-        ("turns", pa.list_(TURN_TYPE)),
-        ("voice_prompts", pa.list_(PROMPT_TYPE)),
-        ("recording", pa.string()),  # that the clip was cut from; its id where it is whole
-        ("source", pa.string()),  # the audio file
-        ("fingerprint", pa.string()),
-        ("samples_hash", pa.string()),
-        ("level_dbfs", pa.float32()),  # RMS before it was brought to the level of the mel settings
-        ("unknown_characters", pa.map_(pa.string(), pa.int32())),
-        ("warnings", pa.list_(pa.struct([("reason", pa.string()), ("detail", pa.string())]))),
-        ("extra", pa.map_(pa.string(), pa.string())),  # further columns of the corpus's table
-    ]
+_WARNING = pa.struct([("reason", pa.string()), ("detail", pa.string())])
+_CLIP_FIELDS = (
+    pa.field("id", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("duration_s", pa.float64()),
+    pa.field("patches", pa.int32()),  # latents to be spoken
+    pa.field("tokens", pa.int32()),  # before the speech, voice prompts left out
 )
-# Parquet's names of the columns that say the same few things again and again
-_LABELS = [
-    "split",
-    "recording",
-    "source",
+_ORIGIN_FIELDS = (
+    pa.field("recording", pa.string()),  # that the clip was cut from; its own id where it is whole
+    pa.field("source", pa.string()),  # the audio file
+    pa.field("fingerprint", pa.string()),
+    pa.field("samples_hash", pa.string()),
+    pa.field("level_dbfs", pa.float32()),  # RMS of the recording as it was found
+    pa.field("warnings", pa.list_(_WARNING)),
+    pa.field("extra", pa.map_(pa.string(), pa.string())),  # further columns of the user's table
+)
+_DICTIONARY_COLUMNS = (
+    *("split", "recording", "source", "extra.key_value.key", "extra.key_value.value"),
     *(f"turns.list.element.{name}" for name in ("tag", "speaker", "language")),
-]
-_LABELS += [
-    "turns.list.element.phonemes.list.element",
-    "extra.key_value.key",
-    "extra.key_value.value",
-]
+)
+"""Parquet's names of the columns that repeat a few values: these are stored as dictionaries."""
+
 FINDING_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "path", "reason", "detail")])
 REJECTS_SCHEMA = FINDING_SCHEMA.append(pa.field("fingerprint", pa.string()))
-_ALWAYS_READ = ("id", "split", "duration_s", "turns", "voice_prompts.list.element.speaker")
-SHARD_ROW_COLUMNS = (*_ALWAYS_READ, "frames", "mel", "voice_prompts.list.element.mel")
-"""What a :class:`Clip` is read from by families that read mels."""
-FEATURE_ROW_COLUMNS = (
-    *_ALWAYS_READ,
-    "latents",
-    "tokens",
-    "acoustic",
-    "semantic",
-    "voice_prompts.list.element.acoustic",
-)
-"""What a :class:`Clip` is read from by families that read the features of a checkpoint's encoders."""
-LARGE_COLUMNS = ("mel", "acoustic", "semantic", "voice_prompts")
-"""What is not kept of a row when it is counted."""
+ORIGIN_COLUMNS = tuple(column.name for column in _ORIGIN_FIELDS)
+"""Columns that say where a clip comes from. Training does not read them."""
 
 
-NO_MEL = np.zeros((0, 0), np.float16)
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a model family adds.
+
+    Attributes:
+        clip: to a clip's row.
+        turn: to each of its turns.
+        prompt: to each of its voice prompts; each has the name of a clip column.
+        repeated: Parquet's names of those that repeat a few values.
+    """
+
+    clip: tuple[pa.Field, ...] = ()
+    turn: tuple[pa.Field, ...] = ()
+    prompt: tuple[pa.Field, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the clip columns that hold arrays."""
+        return tuple(column.name for column in self.clip if column.type == ARRAY)
+
+
+def row_schema(columns: Columns) -> pa.Schema:
+    """Schema of the rows of parts and shards with a family's columns."""
+    turn = pa.struct([*_TURN_FIELDS, *columns.turn])
+    prompt = pa.struct([pa.field("speaker", pa.string()), *columns.prompt])
+    lists = (pa.field("turns", pa.list_(turn)), pa.field("voice_prompts", pa.list_(prompt)))
+    return pa.schema([*_CLIP_FIELDS, *columns.clip, *lists, *_ORIGIN_FIELDS])
 
 
 @dataclass(frozen=True)
 class ClipTurn:
-    """A turn with its phonemes. ``timed`` says whether the times were given or shared out by phonemes."""
+    """A turn of a clip.
+
+    Attributes:
+        tag: of the speaker in the text, such as ``SPEAKER_A``.
+        speaker: the person.
+        language: ``zh`` where there is a Han character, else the language asked for.
+        text: what is said.
+        start_s: where it begins in the clip.
+        end_s: where it ends.
+        timed: whether the times were given, or shared out by the lengths of the texts.
+        columns: what the family's encoder read in the text.
+    """
 
     tag: str
     speaker: str
     language: str
     text: str
-    phonemes: tuple[str, ...]
     start_s: float
     end_s: float
     timed: bool
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +124,11 @@ class VoicePrompt:
 
     Attributes:
         person: whose voice it is.
-        mel: [T, M] in half precision, or ``None`` where it was not read.
-        acoustic: [L, D] in half precision, or ``None`` where it was not read or is not there.
+        columns: what the family's encoder made of the sound; arrays are flat.
     """
 
     person: str
-    mel: Half | None = None
-    acoustic: Half | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,38 +138,42 @@ class Clip:
     Attributes:
         id: unique in the shards.
         split: ``train`` or ``val``.
-        duration_s: of the mel.
-        mel: [T, M] in half precision; no frames where it was not read.
+        duration_s: length of the sound.
+        patches: latents to be spoken.
+        tokens: tokens before the speech, voice prompts left out.
         turns: what is said.
-        voice_prompts: that the corpus's table named.
-        acoustic: [L, D] in half precision, or ``None`` where it was not read or is not there.
-        semantic: [L, E], likewise.
-        tokens: ids before the speech, without voice prompts; 0 where nobody counted them.
+        voice_prompts: those that the corpus's table named.
+        columns: what the family's encoder made of the sound; arrays are flat.
     """
 
     id: str
     split: str
     duration_s: float
-    mel: Half
+    patches: int
+    tokens: int
     turns: tuple[ClipTurn, ...]
     voice_prompts: tuple[VoicePrompt, ...] = ()
-    acoustic: Half | None = None
-    semantic: Half | None = None
-    tokens: int = 0
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Who speaks, in the order of their first turns."""
+        return tuple(dict.fromkeys(turn.speaker for turn in self.turns))
 
 
 def write_parquet(
-    groups: Iterable[pa.Table], schema: pa.Schema, place: StoragePath, *, compression: str = "none"
+    groups: Iterable[pa.Table], schema: pa.Schema, place: StoragePath, repeated: tuple[str, ...]
 ) -> None:
-    """Write row groups of :data:`ROW_SCHEMA`, one after the other; the file is whole or not there.
+    """Write row groups one after the other; the file is whole or not there.
 
-    Mels are bytes to Parquet. As lists of numbers they took seven times as long to write and five times to read (docs/design/corpus.md).
+    Args:
+        groups: tables of this schema, each of which becomes a row group.
+        schema: of the file.
+        place: the file.
+        repeated: Parquet's names of the family's columns that repeat a few values.
     """
-    options = {
-        "compression": compression,
-        "compression_level": 1 if compression == "zstd" else None,
-        "use_dictionary": _LABELS,
-    }
+    dictionary = [*_DICTIONARY_COLUMNS, *repeated]
+    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": dictionary}
     with (
         place.writing() as stream,
         pq.ParquetWriter(stream, schema, write_statistics=False, **options) as writer,
@@ -166,76 +183,54 @@ def write_parquet(
 
 
 def open_parquet(place: StoragePath) -> pq.ParquetFile:
-    """A Parquet file for reading, mapped into memory where it is local."""
+    """Open a Parquet file for reading, mapped into memory where it is local."""
     if place.local is not None:
         return pq.ParquetFile(place.local, memory_map=True)
     return pq.ParquetFile(place.filesystem.open_input_file(place.path), pre_buffer=True)
 
 
-def shard_rows(batch: pa.RecordBatch) -> Iterator[Clip]:
-    """The clips of a batch of :data:`SHARD_ROW_COLUMNS`, of :data:`FEATURE_ROW_COLUMNS` or of both."""
-    small = batch.drop_columns(
-        [name for name in LARGE_COLUMNS if name in batch.schema.names]
-    ).to_pylist()
-    mels, acoustic, semantic = (
-        arrays_of(batch, "mel", "frames"),
-        arrays_of(batch, "acoustic", "latents"),
-        arrays_of(batch, "semantic", "latents"),
-    )
-    for row, mel, latents, meanings, prompts in zip(
-        small, mels, acoustic, semantic, _prompts_of(batch), strict=True
-    ):
-        turns = tuple(
-            ClipTurn(**{**turn, "phonemes": tuple(turn["phonemes"])}) for turn in row["turns"]
-        )
-        shaped = tuple(
-            VoicePrompt(person, _like(values, mel), _like(heard, latents))
-            for person, values, heard in prompts
-        )
-        yield Clip(
-            row["id"],
-            row["split"],
-            row["duration_s"],
-            NO_MEL if mel is None else mel,
-            turns,
-            shaped,
-            latents,
-            meanings,
-            row.get("tokens") or 0,
-        )
+def training_columns(file: pq.ParquetFile) -> list[str]:
+    """Name a file's columns without those that training does not read."""
+    return [name for name in file.schema_arrow.names if name not in ORIGIN_COLUMNS]
 
 
-def arrays_of(batch: pa.RecordBatch, column: str, lengths: str) -> Iterator[Half | None]:
-    """The arrays of a column, as views of its memory, with as many rows as another column says; ``None`` where there is none."""
-    if column not in batch.schema.names:
-        yield from repeat(None, len(batch))
-        return
-    for length, values in zip(
-        batch.column(lengths).to_pylist(), _numbers(batch.column(column)), strict=True
-    ):
-        yield None if values is None else values.reshape(length, -1)
+def clips_of(batch: pa.RecordBatch) -> Iterator[Clip]:
+    """Yield the clips of a batch that has all the columns of :func:`training_columns`."""
+    arrays = [name for name in batch.schema.names if batch.schema.field(name).type == ARRAY]
+    plain = batch.drop_columns([*arrays, "voice_prompts"])
+    prompts = _prompts_of(batch.column("voice_prompts"))
+    views = {name: list(_views(batch.column(name))) for name in arrays}
+    for number, (row, own_prompts) in enumerate(zip(plain.to_pylist(), prompts, strict=True)):
+        turns = tuple(_turn_of(turn) for turn in row.pop("turns"))
+        base = {column.name: row.pop(column.name) for column in _CLIP_FIELDS}
+        own_arrays = {name: values[number] for name, values in views.items()}
+        yield Clip(**base, turns=turns, voice_prompts=own_prompts, columns=row | own_arrays)
 
 
-def _like(values: Half | None, other: Half | None) -> Half | None:
-    """A prompt's numbers with as many columns as the clip's own have."""
-    return None if values is None or other is None else values.reshape(-1, other.shape[1])
+def _turn_of(turn: dict[str, Any]) -> ClipTurn:
+    base = {column.name: turn.pop(column.name) for column in _TURN_FIELDS}
+    return ClipTurn(**base, columns=turn)
 
 
-def _prompts_of(batch: pa.RecordBatch) -> Iterator[list[tuple[str, Half | None, Half | None]]]:
-    """(person, mel, acoustic) of each clip's voice prompts; the arrays have no shape yet."""
-    column = batch.column("voice_prompts")
-    prompts, offsets = column.values, column.offsets.to_numpy()
-    fields = [field.name for field in prompts.type]
-    mels, acoustic = (
-        list(_numbers(prompts.field(name))) if name in fields else [None] * len(prompts)
-        for name in ("mel", "acoustic")
-    )
+def _prompts_of(column: pa.ListArray) -> Iterator[tuple[VoicePrompt, ...]]:
+    """Yield the voice prompts of each clip."""
+    prompts = column.values
+    names = [member.name for member in prompts.type if member.name != "speaker"]
+    values = {name: list(_values(prompts.field(name))) for name in names}
     people = prompts.field("speaker").to_pylist()
-    for first, last in pairwise(offsets):
-        yield list(zip(people[first:last], mels[first:last], acoustic[first:last], strict=True))
+    made = [
+        VoicePrompt(person, {name: values[name][number] for name in names})
+        for number, person in enumerate(people)
+    ]
+    for first, past in pairwise(column.offsets.to_pylist()):
+        yield tuple(made[first:past])
 
 
-def _numbers(column: pa.LargeBinaryArray) -> Iterator[Half | None]:
-    """The numbers of each value, as views of the column's memory."""
+def _values(column: pa.Array) -> Iterator[Any]:
+    return _views(column) if column.type == ARRAY else iter(column.to_pylist())
+
+
+def _views(column: pa.LargeBinaryArray) -> Iterator[Half | None]:
+    """Yield the numbers of each value as a flat view of the column's memory; None for a null."""
     for value in column:
         yield np.frombuffer(value.as_buffer(), np.dtype("<f2")) if value.is_valid else None

@@ -1,10 +1,11 @@
-"""Clips to batches for the family ``mel``: the sequence of a clip, its voice prompts, and every random draw of a step.
+"""Clips to batches for the family ``mel``: the sequence of a clip, its voice prompts, its noise.
 
-Shapes: ``B`` clips, ``L`` positions, ``P`` latent positions of the batch, ``S`` patches to be spoken, ``R`` noise repeats, ``D`` latent
-size. A flat place is row x L + column.
+Shapes: ``B`` clips, ``L`` tokens, ``P`` latents of the batch (prompts and speech), ``S`` patches to
+be spoken, ``R`` noise repeats, ``D`` latent size. A flat index is row * L + column.
 
-All noise is drawn here, clip by clip, from (seed, epoch, clip): the model's ``forward`` is then a plain function of its batch, and a
-step's gradient does not depend on how the clips were cut into micro-batches or dealt out to workers.
+All noise is drawn here, clip by clip, from (seed, epoch, clip). So the model's ``forward`` is a
+plain function of its batch, and a step's gradient does not depend on how the clips were cut into
+micro-batches or dealt out to workers.
 """
 
 from __future__ import annotations
@@ -18,16 +19,25 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vibesweep.corpus.text.phoneme_table import BOS, PAD, PATCH, SPEAKER_0, SPEECH, PhonemeTable
+from vibesweep.corpus.text.phoneme_table import (
+    BOS,
+    PAD,
+    PATCH,
+    SPEAKER_0,
+    SPEECH,
+    PhonemeTable,
+)
+from vibesweep.models.clips import PLAIN, Augmentation, EncodedClip
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
-from vibesweep.models.family import PLAIN, Augmentation, Collator, EncodedClip
+from vibesweep.models.mel.encoder import MEL, PHONEMES
 from vibesweep.models.mel.latents import PatchCodec
+from vibesweep.models.mel.shape import MelShape
 from vibesweep.models.prompts import PromptBank, stretches
+from vibesweep.models.speech_model import Collator
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.schema import Clip
-    from vibesweep.models.mel.model import MelShape
 
 
 class MelBatch(NamedTuple):
@@ -35,10 +45,11 @@ class MelBatch(NamedTuple):
 
     Attributes:
         ids: token ids [B, L], padded on the right.
-        inputs: latents at the PATCH positions, row by row [P, D]; those to be spoken carry a little noise, and masks, in training.
-        places: flat places of the inputs [P].
-        spoken: flat places of the latents to be spoken [S]; never the first of a row.
-        ends: flat place of each clip's last latent [B].
+        inputs: latents at the PATCH tokens, row by row [P, D]; in training those to be spoken carry
+            a little noise, and masks.
+        input_indices: flat indices of the inputs [P].
+        spoken_indices: flat indices of the latents to be spoken [S]; never the first of a row.
+        last_indices: flat index of each clip's last latent [B].
         targets: the clean latents to be spoken, row by row [S, D].
         noise: standard normal [S*R, D].
         levels: the objective's levels in (0, 1) [S*R].
@@ -47,9 +58,9 @@ class MelBatch(NamedTuple):
 
     ids: Tensor
     inputs: Tensor
-    places: Tensor
-    spoken: Tensor
-    ends: Tensor
+    input_indices: Tensor
+    spoken_indices: Tensor
+    last_indices: Tensor
     targets: Tensor
     noise: Tensor
     levels: Tensor
@@ -60,38 +71,44 @@ class MelBatch(NamedTuple):
         return MelBatch(*(part.to(device, non_blocking=True) for part in self))
 
 
-def encode_row(
-    row: Clip, table: PhonemeTable, codec: PatchCodec, patch_rate_hz: float
+def encode_clip(
+    clip: Clip, table: PhonemeTable, codec: PatchCodec, patch_rate_hz: float
 ) -> EncodedClip:
-    """Encode one row of the shards: nothing a trial changes is left to do afterwards."""
-    people = tuple(dict.fromkeys(turn.speaker for turn in row.turns))
+    """Encode one clip of the shards: phonemes to ids, log-mels to latents."""
+    people = clip.people
     turns = tuple(
-        (people.index(turn.speaker), tuple(table.encode_known(turn.phonemes))) for turn in row.turns
+        (people.index(turn.speaker), tuple(table.encode_known(turn.columns[PHONEMES])))
+        for turn in clip.turns
     )
-    latents = codec.encode(_floats(row.mel))
+    latents = _latents(clip.columns[MEL], codec)
     prompts = {
-        people.index(prompt.person): codec.encode(_floats(prompt.mel))
-        for prompt in row.voice_prompts
-        if prompt.mel is not None
+        people.index(prompt.person): _latents(prompt.columns[MEL], codec)
+        for prompt in clip.voice_prompts
     }
     return EncodedClip(
-        row.id,
-        people,
-        turns,
-        latents,
-        stretches(row.turns, people, patch_rate_hz, len(latents)),
-        prompts,
+        id=clip.id,
+        people=people,
+        turns=turns,
+        latents=latents,
+        stretches=stretches(clip.turns, people, patch_rate_hz, len(latents)),
+        prompts=prompts,
     )
 
 
-def _floats(mel: npt.NDArray[np.float16]) -> Tensor:
-    return torch.from_numpy(mel.astype(np.float32))
+def _latents(mel: npt.NDArray[np.float16], codec: PatchCodec) -> Tensor:
+    frames = mel.reshape(-1, codec.n_mels).astype(np.float32)
+    return codec.encode(torch.from_numpy(frames))
 
 
 def prefix_ids(
     prompts: Sequence[Tensor | None], turns: Sequence[tuple[int, Sequence[int]]]
 ) -> list[int]:
-    """Token ids of everything before the speech: a slot's tag and prompt [P, D] (None: no prompt), then the turns, then SPEECH."""
+    """List the token ids before the speech: tags and prompts, then the turns, then SPEECH.
+
+    Args:
+        prompts: voice prompt [P, D] of each slot; None for a slot without one.
+        turns: (slot, phoneme ids) of each turn.
+    """
     ids = [BOS]
     for slot, prompt in enumerate(prompts):
         if prompt is not None:
@@ -102,7 +119,7 @@ def prefix_ids(
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class _DrawnClip:
     """One clip's parts of a batch."""
 
     ids: list[int]
@@ -114,7 +131,7 @@ class _Drawn:
 
 
 class MelCollator(Collator):
-    """Makes batches of examples."""
+    """Makes batches of encoded clips."""
 
     def __init__(self, shape: MelShape, prompts: PromptBank) -> None:
         """Take sizes and odds from the model's shape."""
@@ -123,81 +140,89 @@ class MelCollator(Collator):
 
     def training(
         self,
-        examples: Sequence[EncodedClip],
+        clips: Sequence[EncodedClip],
         seed: int,
         epoch: int,
         augmentation: Augmentation = PLAIN,
     ) -> MelBatch:
         """Draw prompts, noise, levels, drops and masks from (seed, epoch, clip)."""
-        return _join(
-            [self._training_clip(e, clip_rng(e.id, seed, epoch), augmentation) for e in examples]
-        )
+        drawn = []
+        for clip in clips:
+            rng = clip_rng(clip.id, seed, epoch)
+            drawn.append(self._training_clip(clip, rng, augmentation))
+        return _join(drawn)
 
-    def validation(self, examples: Sequence[EncodedClip], repeats: int, draw: int = 0) -> MelBatch:
-        """Draw prompts from the clip's id alone, and noise; spread the levels evenly; drop nothing."""
-        return _join([self._validation_clip(example, repeats, draw) for example in examples])
+    def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> MelBatch:
+        """Draw prompts from the clip's id alone, and noise; spread the levels; drop nothing."""
+        return _join([self._validation_clip(clip, repeats, draw) for clip in clips])
 
     def _training_clip(
-        self, example: EncodedClip, rng: np.random.Generator, augmentation: Augmentation
-    ) -> _Drawn:
-        shape, count = self._shape, example.patches * self._shape.noise_repeats
-        drop = shape.prompt_drop if augmentation.prompt_drop is None else augmentation.prompt_drop
-        drawn = (self._prompts.draw(example, slot, rng) for slot in range(len(example.people)))
-        prompts = [None if rng.random() < drop else prompt for prompt in drawn]
-        blur = normal(rng, example.patches, shape.latent_size) * shape.input_noise
+        self, clip: EncodedClip, rng: np.random.Generator, augmentation: Augmentation
+    ) -> _DrawnClip:
+        """Draw one clip. The order of the draws is part of a trial's result."""
+        shape = self._shape
+        count = clip.patches * shape.noise_repeats
+        drop = augmentation.prompt_drop
+        if drop is None:
+            drop = shape.prompt_drop
+        prompts: list[Tensor | None] = []
+        for slot in range(len(clip.people)):
+            prompt = self._prompts.draw(clip, slot, rng)
+            prompts.append(None if rng.random() < drop else prompt)
+        blur = normal(rng, clip.patches, shape.latent_size) * shape.input_noise
         levels = training_levels(rng, count)
-        keep = torch.from_numpy((rng.random(count) >= shape.condition_drop).astype(np.float32))
+        kept = rng.random(count) >= shape.condition_drop
         noise = normal(rng, count, shape.latent_size)
-        heard = keep_mask(
-            rng, example.patches, shape.latent_size, augmentation
-        )  # drawn last: all else is as it is without masks
-        return self._clip(example, prompts, (example.latents + blur) * heard, noise, levels, keep)
+        # Drawn last, so that all else is the same without masks
+        mask = keep_mask(rng, clip.patches, shape.latent_size, augmentation)
+        keep = torch.from_numpy(kept.astype(np.float32))
+        heard = (clip.latents + blur) * mask
+        return _drawn(clip, prompts, heard, noise, levels, keep)
 
-    def _validation_clip(self, example: EncodedClip, repeats: int, draw: int) -> _Drawn:
-        count, own = example.patches * repeats, clip_rng(example.id)
-        prompts = [self._prompts.draw(example, slot, own) for slot in range(len(example.people))]
-        rng = clip_rng(example.id, draw)
+    def _validation_clip(self, clip: EncodedClip, repeats: int, draw: int) -> _DrawnClip:
+        count = clip.patches * repeats
+        own_rng = clip_rng(clip.id)
+        prompts = [self._prompts.draw(clip, slot, own_rng) for slot in range(len(clip.people))]
+        rng = clip_rng(clip.id, draw)
         noise = normal(rng, count, self._shape.latent_size)
-        return self._clip(
-            example,
-            prompts,
-            example.latents,
-            noise,
-            stratified_levels(count, rng.random()),
-            torch.ones(count),
-        )
-
-    def _clip(
-        self,
-        example: EncodedClip,
-        prompts: list[Tensor | None],
-        speech: Tensor,
-        noise: Tensor,
-        levels: Tensor,
-        keep: Tensor,
-    ) -> _Drawn:
-        ids = prefix_ids(prompts, example.turns) + [PATCH] * example.patches
-        inputs = torch.cat([*(prompt for prompt in prompts if prompt is not None), speech])
-        return _Drawn(ids, inputs, example.latents, noise, levels, keep)
+        levels = stratified_levels(count, rng.random())
+        return _drawn(clip, prompts, clip.latents, noise, levels, torch.ones(count))
 
 
-def _join(clips: list[_Drawn]) -> MelBatch:
-    """Pad on the right. Places are worked out here, on the CPU: a mask would make a GPU wait for its count in every step."""
+def _drawn(
+    clip: EncodedClip,
+    prompts: list[Tensor | None],
+    heard: Tensor,
+    noise: Tensor,
+    levels: Tensor,
+    keep: Tensor,
+) -> _DrawnClip:
+    ids = prefix_ids(prompts, clip.turns) + [PATCH] * clip.patches
+    voices = [prompt for prompt in prompts if prompt is not None]
+    return _DrawnClip(ids, torch.cat([*voices, heard]), clip.latents, noise, levels, keep)
+
+
+def _join(clips: list[_DrawnClip]) -> MelBatch:
+    """Pad on the right and work out the indices.
+
+    This is done on the CPU: a mask would make a GPU wait for its count in every step.
+    """
     width = max(len(clip.ids) for clip in clips)
     ids = torch.full((len(clips), width), PAD)
-    spoken, ends = [], []
+    spoken, last = [], []
     for row, clip in enumerate(clips):
         ids[row, : len(clip.ids)] = torch.tensor(clip.ids)
-        ends.append(row * width + len(clip.ids) - 1)
-        spoken.append(torch.arange(ends[-1] + 1 - len(clip.targets), ends[-1] + 1))
-    places = (ids == PATCH).flatten().nonzero().flatten()
-    parts = [
-        torch.cat(part)
-        for part in zip(
-            *((c.inputs, c.targets, c.noise, c.levels, c.keep) for c in clips), strict=True
-        )
-    ]
-    inputs, targets, noise, levels, keep = parts
+        end = row * width + len(clip.ids)
+        last.append(end - 1)
+        spoken.append(torch.arange(end - len(clip.targets), end))
     return MelBatch(
-        ids, inputs, places, torch.cat(spoken), torch.tensor(ends), targets, noise, levels, keep
+        ids=ids,
+        inputs=torch.cat([clip.inputs for clip in clips]),
+        input_indices=(ids == PATCH).flatten().nonzero().flatten(),
+        spoken_indices=torch.cat(spoken),
+        last_indices=torch.tensor(last),
+        targets=torch.cat([clip.targets for clip in clips]),
+        noise=torch.cat([clip.noise for clip in clips]),
+        levels=torch.cat([clip.levels for clip in clips]),
+        keep=torch.cat([clip.keep for clip in clips]),
     )

@@ -1,7 +1,7 @@
-"""Microsoft's VibeVoice, on checkpoints in transformers' layout.
+"""Microsoft's VibeVoice, in transformers' layout.
 
-``checkpoint`` opens a checkpoint and converts the original repository's; ``text`` turns scripts
-into token ids. ``encoder`` computes a corpus's features once, ``rows`` reads them from the shards,
-``batch`` makes sequences and ``model`` has the losses. ``speech`` synthesizes, ``export`` writes a
-trial's model in the layouts that others load.
+``family`` is the way in. ``encoder`` and ``sound_encoder`` make the columns of the shards and
+``features`` reads them; ``text`` renders scripts, ``batch`` makes sequences, ``model`` has the
+losses, ``speech`` speaks. ``checkpoint/`` reads checkpoints and converts the original's;
+``export/`` writes what a trial has trained.
 """

@@ -1,218 +1,216 @@
-"""The two frozen encoders of a VibeVoice checkpoint, which hear a corpus once, when its shards are made.
+"""The columns of the family ``vibevoice``: tokens of the script, acoustic and semantic latents.
 
-They run in float32, also on a GPU: 16-bit activations, and the TF32 that cuDNN takes for convolutions, would move the latents by more
-than the half precision that they are kept in. Neither the language model nor the decoder is read.
+They are made by a checkpoint's own tokenizer and by its two frozen encoders, once, when the shards
+are made. Neither the language model nor the decoder is read.
 
-Shapes: ``S`` samples, a whole number of hops, ``L`` latents, ``D`` acoustic and ``E`` semantic size.
+Shapes: ``T`` latents, ``D`` acoustic and ``E`` semantic size.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
-from torch import Tensor
-from transformers import (
-    VibeVoiceAcousticTokenizerEncoderModel,
-    VibeVoiceAcousticTokenizerFeatureExtractor,
-)
-from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acoustic_tokenizer import (
-    VibeVoiceAcousticTokenizerConv1dPaddingCache,
-)
+import numpy as np
+import pyarrow as pa
 
-from vibesweep.corpus.shards.features import Features, Samples
-from vibesweep.errors import ModelError, ResourceError
-from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
+from vibesweep.corpus.clip_encoder import TurnReading
+from vibesweep.corpus.shards.schema import ARRAY, Columns
+from vibesweep.corpus.shards.statistics import Moments, added_up
+from vibesweep.corpus.text.length import spoken_length
+from vibesweep.corpus.text.scripts import language_of
+from vibesweep.errors import ModelError
+from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.sound_encoder import (
+    VibeVoiceSounds,
+    encoder_configs,
+    feature_extractor,
+)
 from vibesweep.models.vibevoice.text import TextLayout
 
-CHUNK_LATENTS = 450
-"""A minute at a time: the first layers of an encoder of the 1.5B's size then take 2.2 GB."""
-LEAST_CHUNK_LATENTS = 7
+ACOUSTIC = "acoustic"
+SEMANTIC = "semantic"
+BYTES_PER_VALUE = 2
+LEVEL_DBFS = -25.0
+"""Level of the sounds it takes. The checkpoint's feature extractor brings them to its own level."""
+HASH_CHARACTERS = 32
+
+COLUMNS = Columns(
+    clip=(pa.field(ACOUSTIC, ARRAY), pa.field(SEMANTIC, ARRAY)),  # T x D, T x E
+    prompt=(pa.field(ACOUSTIC, ARRAY),),
+)
 RECIPE_FILES = (
-    *(
-        "preprocessor_config.json",
-        "processor_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "vocab.json",
-        "merges.txt",
-    ),
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
     "chat_template.jinja",
 )
-"""What a checkpoint's level, tokens and script come from, as far as each is there."""
+"""Files that decide on level, tokens and script; a checkpoint need not have all of them."""
 
 
 @dataclass(frozen=True)
 class VibeVoiceEncoder:
-    """A checkpoint's encoders by name, as :class:`vibesweep.corpus.shards.features.FeatureEncoder` tells."""
+    """The family's clip encoder; see :class:`vibesweep.corpus.clip_encoder.ClipEncoder`.
+
+    Attributes:
+        name: ``vibevoice:<address>`` of the checkpoint.
+        address: of the checkpoint.
+        language: what texts without Han characters are in.
+        weights_hash: of the encoders: checkpoints with an equal one share their features.
+        recipe_hash: of all else that the columns depend on, such as the level and the tokenizer.
+        sample_rate_hz: of the sounds it takes.
+        hop_samples: samples of a latent.
+        latent_size: ``D``.
+        semantic_size: ``E``.
+    """
 
     name: str
-    fingerprint: str
-    recipe: str
+    address: str
+    language: str
+    weights_hash: str
+    recipe_hash: str
     sample_rate_hz: int
     hop_samples: int
     latent_size: int
     semantic_size: int
+    family: str = "vibevoice"
+    columns: Columns = field(default=COLUMNS, repr=False)
+    wants_gpu: bool = True
+    level_dbfs: float = LEVEL_DBFS
 
     @classmethod
-    def of(cls, name: str) -> VibeVoiceEncoder:
-        """Look at the checkpoint of a located name, and at its tokenizer; no weights are read.
+    def of(cls, name: str, address: str, language: str) -> VibeVoiceEncoder:
+        """Look at a checkpoint and its tokenizer; no weights are read.
 
         Raises:
             ModelError: it cannot be used.
         """
-        checkpoint = _checkpoint(name)
-        audio, semantic = _configs(checkpoint)
-        if audio.hop_length != semantic.hop_length:
-            found = f"its acoustic latents are of {audio.hop_length} samples, its semantic ones of {semantic.hop_length}"
-            raise ModelError(
-                found,
-                where=str(checkpoint.folder),
-                fix="name a checkpoint whose two encoders have one rate",
+        checkpoint = Checkpoint.open(address)
+        acoustic, semantic = encoder_configs(checkpoint)
+        if acoustic.hop_length != semantic.hop_length:
+            found = (
+                f"its acoustic latents are of {acoustic.hop_length} samples,"
+                f" its semantic ones of {semantic.hop_length}"
             )
-        TextLayout.load(
-            checkpoint.folder, checkpoint.config
-        )  # here, not hours later in the first worker
+            fix = "name a checkpoint whose two encoders have one rate"
+            raise ModelError(found, where=str(checkpoint.folder), fix=fix)
+        # Here, not hours later in the first worker
+        TextLayout.load(checkpoint.folder, checkpoint.config)
         return cls(
             name=name,
-            fingerprint=checkpoint.fingerprint,
-            recipe=_recipe(checkpoint.folder),
-            sample_rate_hz=_extractor(checkpoint.folder).sampling_rate,
-            hop_samples=audio.hop_length,
-            latent_size=audio.hidden_size,
+            address=address,
+            language=language,
+            weights_hash=checkpoint.fingerprint,
+            recipe_hash=_recipe_hash(checkpoint.folder),
+            sample_rate_hz=feature_extractor(checkpoint.folder).sampling_rate,
+            hop_samples=acoustic.hop_length,
+            latent_size=acoustic.hidden_size,
             semantic_size=semantic.hidden_size,
         )
 
-    def open(self, device: str) -> OpenVibeVoiceEncoder:
-        """Read the weights of both encoders.
+    @property
+    def fingerprint(self) -> str:
+        """Hash of weights, recipe and language."""
+        content = f"{self.weights_hash} {self.recipe_hash} {self.language}"
+        return hashlib.sha256(content.encode()).hexdigest()[:HASH_CHARACTERS]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Which encoders made the latents, and their sizes."""
+        return {
+            "encoders": self.weights_hash,
+            "latent_size": self.latent_size,
+            "semantic_size": self.semantic_size,
+            "hop_samples": self.hop_samples,
+        }
+
+    @property
+    def summary(self) -> str:
+        """The settings in a few words."""
+        return (
+            f"{self.latent_size} acoustic and {self.semantic_size} semantic numbers"
+            f" every {self.hop_samples} samples"
+        )
+
+    @property
+    def picture(self) -> tuple[str, int]:
+        """A clip is drawn by its acoustic latents."""
+        return ACOUSTIC, self.latent_size
+
+    @property
+    def bytes_per_patch(self) -> int:
+        """Bytes of both latents in half precision."""
+        return (self.latent_size + self.semantic_size) * BYTES_PER_VALUE
+
+    @property
+    def sidecar_file(self) -> str:
+        """Name of the file with the features of silence."""
+        return f"sidecar-{self.fingerprint[:12]}.safetensors"
+
+    def open_text(self) -> ScriptReader:
+        """Load the tokenizer.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        checkpoint = Checkpoint.open(self.address)
+        layout = TextLayout.load(checkpoint.folder, checkpoint.config)
+        return ScriptReader(layout, self.language)
+
+    def open_sound(self, device: str) -> VibeVoiceSounds:
+        """Load the weights of both encoders.
 
         Raises:
             ModelError: they cannot be read.
         """
-        return OpenVibeVoiceEncoder(_checkpoint(self.name), device)
+        return VibeVoiceSounds(Checkpoint.open(self.address), device)
+
+    def count(self, clips: pa.Table) -> Mapping[str, Mapping[str, int]]:
+        """Count nothing of its own."""
+        return {}
+
+    def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
+        """Measure all values of all acoustic latents as one column."""
+        columns = [np.frombuffer(v.as_buffer(), "<f2") for v in clips[ACOUSTIC]]
+        return {ACOUSTIC: added_up(Moments.of(values.reshape(-1, 1)) for values in columns)}
 
 
-class OpenVibeVoiceEncoder:
-    """A checkpoint's encoders in memory."""
+class ScriptReader:
+    """Reads texts as a checkpoint's tokenizer does; no phonemizer is needed."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, device: str, chunk_latents: int = CHUNK_LATENTS
-    ) -> None:
-        """Read them.
+    def __init__(self, layout: TextLayout, language: str) -> None:
+        """Count tokens by this layout."""
+        self._layout = layout
+        self._language = language
 
-        Args:
-            checkpoint: whose they are.
-            device: that they run on.
-            chunk_latents: how much is encoded at once; less, once the device's memory has not held it.
+    def read(self, texts: Sequence[str]) -> list[TurnReading]:
+        """Estimate how much is said in each text."""
+        return [
+            TurnReading(spoken_length(text), language_of(text, self._language)) for text in texts
+        ]
 
-        Raises:
-            ModelError: weights, feature extractor or tokenizer cannot be read.
-        """
-        self._where, self._device, self._chunk_latents = (
-            str(checkpoint.folder),
-            device,
-            chunk_latents,
-        )
-        self._extractor = _extractor(checkpoint.folder)
-        self._layout = TextLayout.load(checkpoint.folder, checkpoint.config)
-        configs = _configs(checkpoint)
-        self._hop_samples = configs[0].hop_length
-        self._acoustic, self._semantic = (
-            _encoder(config, checkpoint, prefix).to(device)
-            for config, prefix in zip(configs, ENCODERS, strict=True)
-        )
+    def count_tokens(self, turns: Sequence[tuple[str, str, TurnReading]]) -> int:
+        """Count the tokens before the speech, without voice prompts."""
+        people = list(dict.fromkeys(person for person, _, _ in turns))
+        script = [(people.index(person), text) for person, text, _ in turns]
+        return len(self._layout.bare(script))
 
-    @torch.no_grad()
-    def encode(self, samples: Samples) -> Features:
-        """Encode a clip of any level: the feature extractor of the checkpoint levels it, and pads it with zeros to whole latents.
-
-        Raises:
-            ModelError: the encoders' outcome is not finite.
-            ResourceError: the device's memory does not hold a second of sound.
-        """
-        # Mono and 1-D, so that the extractor's list holds one clip
-        values = self._extractor(
-            [samples],
-            sampling_rate=self._extractor.sampling_rate,
-            pad_to_multiple_of=self._hop_samples,
-        )["input_values"]
-        acoustic, semantic = (
-            self._latents(encoder, values).half().cpu()
-            for encoder in (self._acoustic, self._semantic)
-        )
-        if not (acoustic.isfinite().all() and semantic.isfinite().all()):
-            found = f"its encoders' latents of a clip of {len(samples) / self._extractor.sampling_rate:.1f} s are not finite"
-            raise ModelError(found, where=self._where, fix="download or copy the checkpoint again")
-        return Features(acoustic.numpy(), semantic.numpy())
-
-    def count_tokens(self, turns: Sequence[tuple[str, str]]) -> int:
-        """How many ids stand before the speech of (person, text) turns, where no voice is prompted."""
-        people = list(dict.fromkeys(person for person, _ in turns))
-        return len(self._layout.bare([(people.index(person), text) for person, text in turns]))
-
-    def _latents(self, encoder: Any, values: Tensor) -> Tensor:
-        """Latents [L, D or E] of [1, 1, S]: in smaller chunks, from here on, where the device's memory does not hold these."""
-        while True:
-            try:
-                return self._in_chunks(encoder, values)
-            except torch.OutOfMemoryError as error:
-                if self._chunk_latents <= LEAST_CHUNK_LATENTS:
-                    found = f"{self._device} has no memory for its encoders and a second of sound"
-                    raise ResourceError(
-                        found,
-                        where=self._where,
-                        fix="end what else holds the device, or take a larger one",
-                    ) from error
-                self._chunk_latents = max(self._chunk_latents // 2, LEAST_CHUNK_LATENTS)
-
-    def _in_chunks(self, encoder: Any, values: Tensor) -> Tensor:
-        """The encoder is causal: with what its convolutions saw last in the cache, a chunk comes out as it would in the whole."""
-        cache = VibeVoiceAcousticTokenizerConv1dPaddingCache()
-        # cuDNN's float32 convolutions of these shapes took 70 GB and five times as long (docs/design/vibevoice.md)
-        with torch.backends.cudnn.flags(enabled=False):
-            found = [
-                encoder(chunk.to(self._device), padding_cache=cache, use_cache=True).latents[0]
-                for chunk in values.split(self._chunk_latents * self._hop_samples, dim=-1)
-            ]
-        return torch.cat(found)
+    def warnings(self, readings: Sequence[TurnReading]) -> Iterator[tuple[str, str]]:
+        """Find nothing odd: the tokenizer has ids for every text."""
+        return iter(())
 
 
-def _checkpoint(name: str) -> Checkpoint:
-    return Checkpoint.open(name.partition(":")[2])
-
-
-def _configs(checkpoint: Checkpoint) -> tuple[Any, Any]:
-    """Of the acoustic and the semantic encoder."""
-    config: Any = checkpoint.config
-    return config.audio_config.encoder_config, config.semantic_model_config
-
-
-def _encoder(config: Any, checkpoint: Checkpoint, prefix: str) -> torch.nn.Module:
-    with torch.device("meta"):
-        encoder = VibeVoiceAcousticTokenizerEncoderModel(config)
-    encoder.load_state_dict(
-        {name: tensor.float() for name, tensor in checkpoint.tensors(prefix).items()}, assign=True
-    )
-    return cast(torch.nn.Module, encoder.requires_grad_(False).eval())
-
-
-def _extractor(folder: Path) -> Any:
-    try:
-        return VibeVoiceAcousticTokenizerFeatureExtractor.from_pretrained(folder)
-    except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        fix = "download the checkpoint again, with its processor_config.json or preprocessor_config.json"
-        raise ModelError(
-            f"its feature extractor cannot be read: {reason}", where=str(folder), fix=fix
-        ) from error
-
-
-def _recipe(folder: Path) -> str:
+def _recipe_hash(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in (folder / name for name in RECIPE_FILES if (folder / name).is_file()):
-        digest.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()} ".encode())
-    return digest.hexdigest()[:32]
+    for name in RECIPE_FILES:
+        file = folder / name
+        if file.is_file():
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{name} {content} ".encode())
+    return digest.hexdigest()[:HASH_CHARACTERS]

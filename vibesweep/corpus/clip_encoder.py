@@ -1,0 +1,150 @@
+"""How a model family makes its columns of the shards: the contract between preprocessing and models.
+
+Preprocessing reads tables, decodes audio, cuts long recordings and packs Parquet files. What a model
+learns from (phonemes and log-mels, or a checkpoint's tokens and latents) is made by the family's own
+encoder, in two steps: its :class:`TextEncoder` reads the texts, and its :class:`SoundEncoder` encodes
+the samples, on GPUs where that pays. Neither torch nor ray is imported here.
+
+Shapes: ``S`` samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vibesweep.corpus.shards.schema import Columns
+from vibesweep.corpus.shards.statistics import Moments
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TurnReading:
+    """What a family reads in the text of one turn.
+
+    Attributes:
+        length: about how many phonemes are spoken; 0 where there is nothing to say.
+        language: ``zh`` where there is a Han character, else the language asked for.
+        columns: the values of the family's turn columns.
+    """
+
+    length: int
+    language: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncodedSound:
+    """What a family makes of one sound.
+
+    Attributes:
+        patches: latents that the sound is, each of which the model predicts once.
+        columns: the values of the family's clip columns; a voice prompt keeps those that are also
+            prompt columns.
+    """
+
+    patches: int
+    columns: Mapping[str, Any]
+
+
+class TextEncoder(Protocol):
+    """Reads the texts of a family's clips."""
+
+    def read(self, texts: Sequence[str]) -> Sequence[TurnReading]:
+        """Read the text of each turn; many at once, because some phonemizers are slow to start."""
+
+    def count_tokens(self, turns: Sequence[tuple[str, str, TurnReading]]) -> int:
+        """Count the tokens before the speech of a clip of (person, text, reading) turns.
+
+        Voice prompts are not counted.
+        """
+
+    def warnings(self, readings: Sequence[TurnReading]) -> Iterator[tuple[str, str]]:
+        """Yield a (reason, detail) pair for each oddity in the texts of one recording."""
+
+
+class SoundEncoder(Protocol):
+    """Encodes the samples of a family's clips, its weights in memory."""
+
+    def encode(self, samples: Samples) -> EncodedSound:
+        """Encode a sound [S] of the encoder's sample rate and level."""
+
+    def sidecar(self) -> bytes:
+        """Make the content of the file that lies beside the shards, for families that want one."""
+
+
+class ClipEncoder(Protocol):
+    """A family's encoder by name: small enough to be sent to the processes that open it."""
+
+    @property
+    def family(self) -> str:
+        """Name of the model family."""
+
+    @property
+    def name(self) -> str:
+        """Name of the encoder, as a user would name it; paths in it are absolute."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that the columns depend on: with an equal one no clip is encoded again."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What a reader of the shards must know about the columns, as JSON."""
+
+    @property
+    def summary(self) -> str:
+        """The settings in a few words, for ``vibesweep inspect``."""
+
+    @property
+    def columns(self) -> Columns:
+        """Columns that the family adds to clips, turns and voice prompts."""
+
+    @property
+    def picture(self) -> tuple[str, int]:
+        """The array column to draw a clip by, and its number of values at a moment."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the sounds it takes."""
+
+    @property
+    def level_dbfs(self) -> float:
+        """RMS level of the sounds it takes."""
+
+    @property
+    def bytes_per_patch(self) -> int:
+        """Bytes that a patch takes in a row."""
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether sounds are encoded by actors with a GPU each, where the cluster has GPUs."""
+
+    @property
+    def sidecar_file(self) -> str | None:
+        """Name of the file beside the shards that :meth:`SoundEncoder.sidecar` fills."""
+
+    def open_text(self) -> TextEncoder:
+        """Load what reading texts takes."""
+
+    def open_sound(self, device: str) -> SoundEncoder:
+        """Load what encoding sounds takes.
+
+        Args:
+            device: ``cpu`` or ``cuda``.
+
+        Raises:
+            ModelError: the weights cannot be read.
+        """
+
+    def count(self, clips: pa.Table) -> Mapping[str, Mapping[str, int]]:
+        """Count what occurs in the family's columns, by kind (such as ``symbols``) and name."""
+
+    def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
+        """Take the moments of numbers in the family's columns; over training clips only."""

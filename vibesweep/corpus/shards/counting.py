@@ -1,0 +1,21 @@
+"""Counting what occurs in the columns of shards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pyarrow.compute as pc
+
+
+def counts_of(values: Any) -> dict[str, int]:
+    """Count how often each value of an Arrow array of strings occurs."""
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+
+
+def sums_of(maps: Any) -> Counter[str]:
+    """Add up an Arrow array of maps from names to numbers."""
+    total: Counter[str] = Counter()
+    for pairs in maps.to_pylist():
+        total.update(dict(pairs or ()))
+    return total

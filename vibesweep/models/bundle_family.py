@@ -1,0 +1,139 @@
+"""What families share whose models are bundles: where they lie, how they are loaded and exported.
+
+A family adds its encoder, its network and its way to speak. torch is imported by what needs it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vibesweep.errors import ShardsError, SpeechError
+from vibesweep.models.bundle_folder import bundle_folder, family_in, read_description
+from vibesweep.models.family import ModelFamily, SpeakingSettings, Speech, TunedTrial
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.recordings import Turn
+    from vibesweep.corpus.shards.manifest import Manifest
+    from vibesweep.models.bundle import Bundle, BundleModel
+
+ADAPTER = "adapter"
+"""Folder of a bundle that holds the LoRA adapter alone, as peft reads it."""
+
+
+class BundleFamily(ModelFamily):
+    """A family whose models are bundles."""
+
+    layouts = ("bundle",)
+
+    @abstractmethod
+    def network(self) -> type[BundleModel]:
+        """Import the class of the family's model."""
+
+    @abstractmethod
+    def speak(
+        self,
+        bundle: Bundle,
+        turns: Sequence[Turn],
+        voices: dict[str, str],
+        out: Path,
+        settings: SpeakingSettings,
+    ) -> Speech:
+        """Speak turns into a wav file.
+
+        Args:
+            bundle: the model and its voices.
+            turns: what is said.
+            voices: name of the bundle's voice for each tag that has one.
+            out: the wav file.
+            settings: how it is sampled.
+        """
+
+    def owns(self, folder: Path) -> bool:
+        """Look what the folder's description says."""
+        return family_in(folder) == self.name
+
+    def locate(self, address: str) -> str:
+        """Make a folder's path absolute; a shipped base's name stays."""
+        folder = bundle_folder(address)
+        is_path = Path(address).expanduser().exists()
+        return str(folder.resolve()) if is_path else address
+
+    def folder(self, address: str) -> Path | None:
+        """Name the bundle's folder; shipped bases come with the package."""
+        path = Path(address).expanduser()
+        return path if path.exists() else None
+
+    def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:
+        """Refuse shards of another family, then ask :meth:`check_columns`."""
+        encoder = manifest.encoder
+        if encoder.family != self.name:
+            found = f"the shards were made for the family {encoder.family}, not {self.name}"
+            fix = f"preprocess the corpus again with --model {address}"
+            raise ShardsError(found, where=where, fix=fix)
+        description = read_description(bundle_folder(address))
+        return self.check_columns(description, manifest, where)
+
+    def check_columns(
+        self, description: dict[str, object], manifest: Manifest, where: str
+    ) -> str | None:
+        """Look whether the family's columns fit a model of this description; as check_shards."""
+        return None
+
+    def load(self, address: str) -> BundleModel:
+        """Load the bundle's model."""
+        return self._bundle(address).model
+
+    def voices(self, address: str) -> tuple[str, ...]:
+        """Name the bundle's voices."""
+        description = read_description(bundle_folder(address))
+        return tuple(description["voices"])
+
+    def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
+        """Write a bundle with merged weights, the people's voices, and the LoRA adapter alone."""
+        from peft import PeftModel
+        from safetensors.torch import load_file
+
+        from vibesweep.corpus.shards.manifest import read_clips
+        from vibesweep.models.adapters import load_trained, merged
+        from vibesweep.models.bundle import save_bundle
+
+        base = self.load(trial.base)
+        weights = load_file(trial.weights)
+        model = load_trained(base, trial.settings, weights, str(trial.weights.parent))
+        clips = [base.encode(clip) for clip in read_clips(trial.checked_shards(), "train")]
+        plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
+        save_bundle(plain, base.voice_prompts(clips), out)
+        if isinstance(model, PeftModel):
+            model.save_pretrained(str(out / ADAPTER))
+
+    def synthesize(
+        self,
+        address: str,
+        turns: Sequence[Turn],
+        out: Path,
+        voices: Sequence[str],
+        settings: SpeakingSettings,
+    ) -> Speech:
+        """Load the bundle, give each speaker a voice, and speak."""
+        bundle = self._bundle(address)
+        tags = list(dict.fromkeys(turn.tag for turn in turns))
+        return self.speak(bundle, turns, _cast(tags, voices, bundle), out, settings)
+
+    def _bundle(self, address: str) -> Bundle:
+        from vibesweep.models.bundle import load_bundle
+
+        return load_bundle(bundle_folder(address), self.network())
+
+
+def _cast(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[str, str]:
+    """Give each tag a voice: those asked for, then the bundle's other voices in their order."""
+    unknown = [name for name in wanted if name not in bundle.voices]
+    if unknown:
+        found = f"the model has no voice {', '.join(unknown)}"
+        fix = f"choose among {', '.join(bundle.voices)}"
+        raise SpeechError(found, where=str(bundle.folder), fix=fix)
+    others = [name for name in bundle.voices if name not in wanted]
+    return dict(zip(tags, [*wanted, *others], strict=False))

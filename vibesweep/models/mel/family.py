@@ -1,0 +1,88 @@
+"""The family ``mel``: bundles of phonemes, PCA-projected mels and VibeVoice's architecture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vibesweep.config import MelSettings
+from vibesweep.errors import ShardsError
+from vibesweep.models.bundle_family import BundleFamily
+from vibesweep.models.bundle_folder import bundle_folder, read_description
+from vibesweep.models.family import DEFAULT_LANGUAGE, SpeakingSettings, Speech
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.clip_encoder import ClipEncoder
+    from vibesweep.corpus.recordings import Turn
+    from vibesweep.corpus.shards.manifest import Manifest
+    from vibesweep.models.bundle import Bundle, BundleModel
+
+MOST_UNKNOWN = 0.01
+"""Share of a corpus's phonemes that a base may lack: a foreign name here and there, not a language."""
+
+
+class MelFamily(BundleFamily):
+    """Models that read phonemes and speak mels."""
+
+    name = "mel"
+
+    def network(self) -> type[BundleModel]:
+        """Import the network."""
+        from vibesweep.models.mel.model import MelModel
+
+        return MelModel
+
+    def clip_encoder(self, address: str, language: str = DEFAULT_LANGUAGE) -> ClipEncoder:
+        """Encode clips by the base's own mel settings."""
+        from vibesweep.corpus.text.phonemes import check_language
+        from vibesweep.models.mel.encoder import MelEncoder
+
+        description = read_description(bundle_folder(address))
+        check_language(language)
+        return MelEncoder(MelSettings(**description["mel"]), language)
+
+    def check_columns(
+        self, description: Mapping[str, Any], manifest: Manifest, where: str
+    ) -> str | None:
+        """Refuse other mel settings and a language whose phonemes the base lacks.
+
+        Returns:
+            The few phonemes that the base lacks, if there are any.
+        """
+        from vibesweep.corpus.text.phoneme_table import PhonemeTable
+
+        own = MelSettings(**description["mel"])
+        found = MelSettings(**manifest.encoder.settings["mel"])
+        if found != own:
+            wrong = f"the shards were made with {found}, the model with {own}"
+            fix = "preprocess the corpus again with the model's settings"
+            raise ShardsError(wrong, where=where, fix=fix)
+        symbols = manifest.encoder.counts.get("symbols", {})
+        missing = PhonemeTable.from_json(description["phonemes"]).missing(symbols)
+        if not missing:
+            return None
+        counts = Counter({symbol: symbols[symbol] for symbol in missing})
+        listed = ", ".join(f"{symbol!r} ({count})" for symbol, count in counts.most_common())
+        remark = f"the model has no token for the phonemes {listed}"
+        if counts.total() > MOST_UNKNOWN * sum(symbols.values()):
+            fix = (
+                "remove the texts that hold them, or train a base on such speech"
+                " (examples/train_base.py)"
+            )
+            raise ShardsError(remark, where=where, fix=fix)
+        return f"{remark}; they are left out"
+
+    def speak(
+        self,
+        bundle: Bundle,
+        turns: Sequence[Turn],
+        voices: dict[str, str],
+        out: Path,
+        settings: SpeakingSettings,
+    ) -> Speech:
+        """Speak by phonemes, latents, log-mel and Griffin-Lim."""
+        from vibesweep.models.mel.speech import speak_turns
+
+        return speak_turns(bundle, turns, voices, out, settings)

@@ -1,0 +1,43 @@
+"""Sizes of a ``mel`` network and the fixed parts of its objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MelShape:
+    """Sizes and odds of a network. The defaults are those of ``mel-tiny``, 7.6 M parameters.
+
+    Attributes:
+        hidden_size: ``H``.
+        layers: layers of the Qwen2 backbone.
+        heads: attention heads.
+        kv_heads: key and value heads.
+        ffn_size: size of the backbone's and the head's feed-forward layers.
+        head_layers: AdaLN layers of the diffusion head.
+        latent_size: ``D``.
+        max_positions: longest sequence.
+        objective: ``flow`` or ``v``.
+        noise_repeats: ``R``, noised copies of each latent in a step (VibeVoice: 4).
+        prompt_patches: longest voice prompt; 15 are two seconds.
+        prompt_drop: how often a speaker's prompt is left out in training.
+        condition_drop: how often a condition is zeroed in training, for guidance.
+        input_noise: spread of the noise on the latents that the backbone reads in training, so that
+            it forgives its own mistakes.
+    """
+
+    hidden_size: int = 256
+    layers: int = 6
+    heads: int = 4
+    kv_heads: int = 2
+    ffn_size: int = 768
+    head_layers: int = 3
+    latent_size: int = 64
+    max_positions: int = 2_048
+    objective: str = "flow"
+    noise_repeats: int = 4
+    prompt_patches: int = 15
+    prompt_drop: float = 0.1
+    condition_drop: float = 0.1
+    input_noise: float = 0.1

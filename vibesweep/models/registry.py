@@ -1,0 +1,108 @@
+"""The table of model families, and what a model's name refers to.
+
+A family of another package is found by an entry point of the group ``vibesweep.families`` whose
+name is the family's and whose value is its :class:`~vibesweep.models.family.ModelFamily` class.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from vibesweep.errors import ModelError
+from vibesweep.models.bundle_folder import CONFIG, SHIPPED, shipped_names
+from vibesweep.models.family import ModelFamily
+
+if TYPE_CHECKING:
+    from vibesweep.models.speech_model import SpeechModel
+
+FAMILY_CLASSES = {
+    "mel": "vibesweep.models.mel.family:MelFamily",
+    "vibevoice": "vibesweep.models.vibevoice.family:VibeVoiceFamily",
+}
+"""Class of each family by its name."""
+
+ENTRY_POINTS = "vibesweep.families"
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model by family and address. Names are parsed once, where they come in.
+
+    Attributes:
+        family_name: which family it is of.
+        address: a shipped base's name, a folder, or what else the family understands.
+    """
+
+    family_name: str
+    address: str
+
+    @classmethod
+    def parse(cls, name: str) -> ModelRef:
+        """Parse a shipped base's name, a model's folder, or ``family:address``.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        scheme, _, address = name.partition(":")
+        if address and scheme in families():
+            return cls(scheme, address)
+        for folder in (Path(name).expanduser(), SHIPPED / name):
+            if (folder / CONFIG).is_file():
+                return cls(_owner(folder), name)
+        fix = (
+            f"name a model's folder or a shipped base ({', '.join(shipped_names())});"
+            " a VibeVoice checkpoint of the hub is vibevoice:OWNER/NAME"
+        )
+        raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=fix)
+
+    def __str__(self) -> str:
+        """Spell the name so that :meth:`parse` gives this reference again."""
+        if self.family.needs_scheme:
+            return f"{self.family_name}:{self.address}"
+        return self.address
+
+    @property
+    def family(self) -> ModelFamily:
+        """The family, which knows all else about the model."""
+        return families()[self.family_name]
+
+    def load(self) -> SpeechModel:
+        """Load the model; see :meth:`vibesweep.models.family.ModelFamily.load`."""
+        return self.family.load(self.address)
+
+    def located(self) -> ModelRef:
+        """Make a reference that other processes and hosts understand.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        return replace(self, address=self.family.locate(self.address))
+
+
+@functools.cache
+def families() -> Mapping[str, ModelFamily]:
+    """Make one object of each family, by name."""
+    found = {name: _class_at(address) for name, address in FAMILY_CLASSES.items()}
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        found.setdefault(entry_point.name, entry_point.load())
+    return {name: family() for name, family in found.items()}
+
+
+def _class_at(address: str) -> type[ModelFamily]:
+    module, _, name = address.partition(":")
+    return cast(type[ModelFamily], getattr(import_module(module), name))
+
+
+def _owner(folder: Path) -> str:
+    """Name the family of a folder's model."""
+    for name, family in families().items():
+        if family.owns(folder):
+            return name
+    fix = f"name a model of one of the families {', '.join(families())}"
+    raise ModelError("the folder's model is of no known family", where=str(folder), fix=fix)

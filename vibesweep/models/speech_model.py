@@ -1,0 +1,130 @@
+"""What every family's network is: batches of encoded clips in, two sums of losses out.
+
+Shapes: ``P`` patches, ``D`` latent size.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from vibesweep.errors import ModelError
+from vibesweep.models.clips import PLAIN, Augmentation, EncodedClip
+from vibesweep.models.losses import STOP_CLASS_WEIGHTS, Losses
+
+if TYPE_CHECKING:
+    from vibesweep.corpus.shards.schema import Clip
+    from vibesweep.storage import StorageAddress
+
+Encode = Callable[["Clip"], EncodedClip]
+
+
+class Collator(ABC):
+    """Turns encoded clips into batches; every random draw of a batch is made here, clip by clip."""
+
+    @abstractmethod
+    def training(
+        self,
+        clips: Sequence[EncodedClip],
+        seed: int,
+        epoch: int,
+        augmentation: Augmentation = PLAIN,
+    ) -> Any:
+        """Make a batch whose prompts, noise, times and variations depend on (seed, epoch, clip)."""
+
+    @abstractmethod
+    def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> Any:
+        """Make a batch whose prompts depend on each clip's id alone.
+
+        Args:
+            clips: to be validated on.
+            repeats: noised copies of each latent, at stratified times.
+            draw: which of many possible noises; trials are compared on one and the same.
+        """
+
+
+class SpeechModel(nn.Module, ABC):
+    """A text-to-speech network that vibesweep can fine-tune."""
+
+    family: str
+    """Name of its family."""
+
+    heads: tuple[str, ...] = ()
+    """Submodules that turn states into predictions: what ``lora_head`` is about."""
+
+    connectors: tuple[str, ...] = ()
+    """Submodules that latents enter the backbone through: what ``lora_connectors`` is about."""
+
+    stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
+    """Weights of each patch's "go on", and of a clip's end, in :attr:`Losses.stop`."""
+
+    prompt_tokens: int = 0
+    """Tokens of a voice prompt that are counted in a clip's length, for each person in it."""
+
+    takes_silence: bool = False
+    """Whether silence can be spoken before and after a clip."""
+
+    edge_layers: str = r"^$"
+    """Regular expression found in the paths of the layers whose input or output is no hidden state."""
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Losses:
+        """Sum both losses over a batch of this family's collator."""
+
+    @abstractmethod
+    def encode(self, clip: Clip) -> EncodedClip:
+        """Encode one clip of the shards."""
+
+    def encoder(self) -> Encode:
+        """Return :meth:`encode` for other processes: on the CPU, with as little as it needs."""
+        return self.encode
+
+    def take_from(self, shards: StorageAddress) -> None:
+        """Take what the model lacks and its shards hold; most families lack nothing."""
+
+    @abstractmethod
+    def collator(self, voices: Sequence[EncodedClip]) -> Collator:
+        """Make a collator that takes its voice prompts from these clips."""
+
+    @abstractmethod
+    def voice_prompts(self, clips: Sequence[EncodedClip]) -> dict[str, Tensor]:
+        """Choose a voice prompt [P, D] for each person, by name, who speaks most first."""
+
+    @abstractmethod
+    def lora_pattern(self, targets: str) -> str:
+        """Regular expression of the linear layers for ``attention`` or ``attention+mlp``."""
+
+    @abstractmethod
+    def freeze_lowest(self, layers: int) -> None:
+        """Stop the embeddings and the lowest so many backbone layers from training."""
+
+    def layers(self) -> Sequence[nn.Module]:
+        """List the repeated layers, bottom to top, that ``compile`` compiles one by one.
+
+        Raises:
+            ModelError: the family has not said which.
+        """
+        raise self._cannot("compile")
+
+    def recompute_layers(self) -> None:
+        """Compute the backbone's layers again in the backward pass (Chen et al. 2016).
+
+        Raises:
+            ModelError: the family cannot.
+        """
+        raise self._cannot("gradient_checkpointing")
+
+    def drop_attention(self, share: float) -> None:
+        """Drop this share of the backbone's attention weights in training.
+
+        Raises:
+            ModelError: the family cannot.
+        """
+        raise self._cannot("attention_dropout")
+
+    def _cannot(self, setting: str) -> ModelError:
+        found = f"the family {self.family!r} does not take it"
+        return ModelError(found, where=setting, fix="leave it at its default")
