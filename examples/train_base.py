@@ -269,11 +269,13 @@ def train(
     average = get_ema_multi_avg_fn(EMA_DECAY)  # type: ignore[no-untyped-call]
     averaged = AveragedModel(model, multi_avg_fn=average)
     optimizer = build_optimizer(model, TrialSettings(learning_rate=PEAK_LEARNING_RATE))
-    began = time.perf_counter()
+    began = 0.0
     step = 0
     loss = torch.zeros(())
     with log.open("w") as lines:
         for step, (batch, normalizer) in enumerate(loader):
+            if step == 0:
+                began = time.perf_counter()  # the loader's processes take a while to start
             seconds = time.perf_counter() - began
             share_of_time = seconds / (minutes * 60)
             if share_of_time >= 1:

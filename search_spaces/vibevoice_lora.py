@@ -1,4 +1,4 @@
-"""LoRA on VibeVoice: the learning rate, the rank, how the head is trained and what each loss weighs.
+"""LoRA on VibeVoice: learning rate, rank, how the head is trained and what each loss weighs.
 
 The community's recipes are tried first.
 

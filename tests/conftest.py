@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """Compute on one thread: tiny models gain nothing from more, and sums are the same everywhere."""
+    """Compute on one thread: tiny models gain nothing from more, and sums agree everywhere."""
     import torch
 
     torch.set_num_threads(1)
