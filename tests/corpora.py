@@ -1,4 +1,7 @@
-"""Made-up corpora of any size for the tests of the feed: shards of several files and row groups, and indices of lengths alone."""
+"""Made-up corpora of any size for the tests of the feed.
+
+Shards have several files and row groups; indices are made of lengths alone.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,12 @@ PHONEMES_A_SECOND = 13
 def write_many_shards(
     folder: Path, count: int, *, files: int = 3, group_rows: int = 7, frames: int | None = None
 ) -> Path:
-    """Tiny clips as preprocessing lays shards out: clips sorted by length in each file, several row groups each.
+    """Write tiny clips as preprocessing lays shards out.
+
+    Clips are sorted by length in each file, and a file has several row groups.
 
     Args:
-        folder: is made.
+        folder: a folder that is not there yet.
         count: clips of both splits; a fifth is held out.
         files: of each split.
         group_rows: clips in a row group.
@@ -64,7 +69,10 @@ def _longer(row: Clip, frames: int, rng: np.random.Generator) -> Clip:
 
 
 def index_of(seconds: Floats, files: int = 1) -> Index:
-    """The index of clips of these lengths, laid out as shards are: sorted in each file, about 4 MB a row group."""
+    """Make the index of clips of these lengths, laid out as shards are.
+
+    Clips are sorted in each file, and a row group has about 4 MB.
+    """
     ordered = [np.sort(part) for part in np.array_split(seconds, files)]
     groups, sizes = [], []
     for number, part in enumerate(ordered):

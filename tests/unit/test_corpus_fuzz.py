@@ -1,4 +1,7 @@
-"""No corpus crashes the way to shards, and no row is lost on it. ``tests/benchmarks/fuzz_corpus.py`` tries 10,000."""
+"""No corpus makes preprocessing crash, and no row is lost.
+
+``tests/benchmarks/fuzz_corpus.py`` tries 10,000 corpora.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of all kinds to waveforms: stretches, facts about the samples, and what is refused."""
+"""Files of all kinds become waveforms: stretches, facts about the samples, what is refused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def cut(path: Path, share: float) -> Path:
 
 
 @pytest.mark.parametrize(("form", "kind"), FORMATS)
-def test_all_that_soundfile_reads_is_read(tmp_path: Path, form: str, kind: str) -> None:
+def test_every_format_of_soundfile_is_read(tmp_path: Path, form: str, kind: str) -> None:
     path = write(tmp_path / "a", sine(1.0, 48_000, amplitude=0.1), 48_000, form, kind)
     assert probe(path) == (48_000, 48_000, 1)
     found = decode(path, RATE_HZ)
@@ -93,7 +93,7 @@ def test_all_that_soundfile_reads_is_read(tmp_path: Path, form: str, kind: str) 
     "rate_hz",
     [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000],
 )
-def test_all_rates_come_out_at_one(tmp_path: Path, rate_hz: int) -> None:
+def test_any_rate_is_resampled(tmp_path: Path, rate_hz: int) -> None:
     found = decode(write(tmp_path / "a.wav", sine(1.0, rate_hz), rate_hz), RATE_HZ)
     assert found.samples.dtype == np.float32
     assert len(found.samples) == 24_000
@@ -221,7 +221,7 @@ def test_the_same_samples_have_one_hash(tmp_path: Path) -> None:
         (np.append(sine(1.0, 24_000), np.float32(np.inf)), "non_finite_audio"),
     ],
 )
-def test_a_recording_of_no_use_says_why(tmp_path: Path, wave: Floats, reason: str) -> None:
+def test_an_unusable_recording_says_why(tmp_path: Path, wave: Floats, reason: str) -> None:
     assert reason_of(write(tmp_path / "a.wav", wave, kind="FLOAT")) == reason
 
 
@@ -270,7 +270,7 @@ def test_ogg_does_not_say_how_long_it_should_be(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize(("form", "kind"), [("WAV", "PCM_16"), ("AIFF", "PCM_16")])
-def test_a_few_frames_less_are_no_matter(tmp_path: Path, form: str, kind: str) -> None:
+def test_a_few_missing_frames_are_ignored(tmp_path: Path, form: str, kind: str) -> None:
     path = cut(write(tmp_path / "a", noise(3.0), 24_000, form, kind), 0.98)
     assert decode(path, RATE_HZ).duration_s == pytest.approx(2.94, abs=0.01)
 

@@ -25,7 +25,7 @@ HEADER = "id,audio_path,text_path,num_speakers,duration_sec,speakers"
 
 
 def corpus(folder: Path, *rows: str, header: str = HEADER, segments: object = None) -> Path:
-    """A corpus folder: nothing but its table is looked at."""
+    """Write a corpus folder: nothing but its table is looked at."""
     (folder / "metadata.csv").write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
     if segments is not None:
         (folder / "segments.json").write_text(json.dumps(segments), encoding="utf-8")
@@ -33,7 +33,7 @@ def corpus(folder: Path, *rows: str, header: str = HEADER, segments: object = No
 
 
 def jsonl(folder: Path, *rows: object) -> Path:
-    """A corpus folder with JSON lines; text stands as it is."""
+    """Write a corpus folder of JSON lines; a row that is text is written as it is."""
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -220,7 +220,7 @@ def test_broken_segments_are_an_error(tmp_path: Path, content: str, found: str) 
 
 
 def ljspeech(folder: Path, text: str, *wavs: str) -> Path:
-    """A corpus named ``LJ`` in LJSpeech's layout."""
+    """Write a corpus named ``LJ`` in LJSpeech's layout."""
     (folder / "LJ" / "wavs").mkdir(parents=True)
     (folder / "LJ" / "metadata.csv").write_text(text, encoding="utf-8", newline="")
     for wav in wavs:
@@ -229,7 +229,12 @@ def ljspeech(folder: Path, text: str, *wavs: str) -> Path:
 
 
 def test_ljspeech_is_read(tmp_path: Path) -> None:
-    text = 'LJ1|He said "no, in 1912|he said "no, in nineteen twelve\r\nLJ2|"Yes\u2028and" more|\r\n\nLJ3|Two columns'
+    text = (
+        'LJ1|He said "no, in 1912|he said "no, in nineteen twelve\r\n'
+        'LJ2|"Yes\u2028and" more|\r\n'
+        "\n"
+        "LJ3|Two columns"
+    )
     folder = ljspeech(tmp_path, text, "LJ1.flac", "LJ2.mp3", "LJ2.wav", "LJ3.txt")
     found = read_metadata(folder)
     assert [recording.words for recording in found.recordings] == [
@@ -433,7 +438,10 @@ def test_a_store_that_nobody_speaks_to_is_an_error() -> None:
 
 
 def attempt(name: str, text: str) -> Metadata | None:
-    """The corpus of such a table; ``None`` where it cannot be used. What it holds can be written down."""
+    """Read a corpus with such a table, and check that what it holds can be written to a file.
+
+    ``None`` where the table cannot be used.
+    """
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / name).write_bytes(text.encode())
         try:
@@ -528,13 +536,26 @@ def test_a_recording_error_survives_pickling() -> None:
     assert (error.reason, error.detail, error.where) == ("short_audio", "0.1 s", "a.wav")
 
 
-def test_reading_metadata_needs_neither_torch_nor_ray() -> None:
-    modules = ", ".join(
-        f"vibesweep.corpus.{name}" for name in ("metadata", "manifest", "clips", "demo")
-    )
-    heavy = "{'torch', 'torchaudio', 'ray', 'phonemizer', 'pypinyin', 'soundfile', 'fsspec'}"
-    program = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
+HEAVY = {"torch", "torchaudio", "ray", "pandas", "soundfile", "fsspec", "pypinyin", "phonemizer"}
+"""Modules that take long to import, or that not everybody has."""
+
+
+def heavy_modules_after(statement: str) -> list[str]:
+    """Run a statement in a fresh Python and list the heavy modules that it imported."""
+    program = f"import sys; {statement}; print(*({HEAVY} & set(sys.modules)))"
     found = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert found.stdout.strip() == "[]"
+    return sorted(found.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["ingest", "text", "demo", "preprocess.clips", "preprocess.plan", "shards.manifest"],
+)
+def test_reading_a_corpus_imports_nothing_heavy(module: str) -> None:
+    assert heavy_modules_after(f"import vibesweep.corpus.{module}") == []
+
+
+def test_a_heavy_import_would_be_seen() -> None:
+    assert heavy_modules_after("import soundfile, fsspec") == ["fsspec", "soundfile"]

@@ -1,4 +1,4 @@
-"""Without the packages of the extra ``mel``: one line says what is missing and how to install it."""
+"""Without the extra ``mel``, one line says what is missing and how to install it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vibesweep.corpus.demo import DEMO_VOICES, speak, write_demo_corpus
-from vibesweep.corpus.text import check_language, normalize, phonemize
+from vibesweep.corpus.text import check_language, normalization, normalize, phonemize
 from vibesweep.corpus.text.mel_extra import PACKAGES, require_packages
 from vibesweep.errors import CorpusError
 
@@ -44,7 +44,7 @@ def test_all_that_is_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_number_needs_wetext_and_plain_words_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     remove(monkeypatch, "wetext")
-    normalize.__globals__["_grammar"].cache_clear()
+    normalization._grammar.cache_clear()
     assert normalize("No numbers here, 也没有。").failed == 0
     with pytest.raises(CorpusError, match="wetext"):
         normalize("It was 97531 then.")

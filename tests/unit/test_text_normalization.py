@@ -1,4 +1,4 @@
-"""Figures, signs and abbreviations to words, in both languages, and what the grammars refuse."""
+"""Numbers, signs and abbreviations become words, in both languages; what the grammars refuse."""
 
 from __future__ import annotations
 
@@ -85,22 +85,24 @@ def test_english(text: str, words: str) -> None:
         ("你好吗？", "你好吗?"),
     ],
 )
-def test_mandarin_figures_go_with_the_letters_around_them(text: str, words: str) -> None:
+def test_mandarin_numbers_go_with_the_letters_around_them(text: str, words: str) -> None:
     assert normalize(text) == NormalizedText(words)
 
 
-def test_other_languages_read_their_own_figures_and_mandarin_is_spelled_all_the_same() -> None:
+def test_other_languages_keep_their_numbers_and_mandarin_is_normalized_all_the_same() -> None:
     assert normalize("Am 3. Mai 2019", "de") == NormalizedText("Am 3. Mai 2019")
     assert normalize("Er sagte 5, 我有12个", "de") == NormalizedText("Er sagte 5, 我有十二个")
 
 
-def test_what_the_grammar_refuses_is_counted_and_left_and_the_rest_is_spelled() -> None:
+def test_what_the_grammar_refuses_is_counted_and_left_and_the_rest_is_normalized() -> None:
     assert normalize("12 cats, %5 and 3 dogs") == NormalizedText(
         "twelve cats, %5 and three dogs", failed=1
     )
 
 
-def test_prose_and_repeated_figures_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grammar_is_not_asked_for_prose_or_for_a_number_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[str] = []
 
     def grammar(lang: str) -> Callable[[str], str]:

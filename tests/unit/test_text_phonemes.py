@@ -1,6 +1,4 @@
-"""Words to symbols in both languages, and symbols to ids."""
-
-# The marks of Chinese text are meant.
+"""Words become symbols in both languages, and symbols become ids."""
 
 from __future__ import annotations
 
@@ -90,7 +88,8 @@ def test_answers_do_not_depend_on_what_else_is_asked() -> None:
     "language", ["en-us", "de", "ru", "es"]
 )  # fr-fr and el are not steady: docs/design/corpus.md
 def test_answers_do_not_depend_on_what_was_said_before(language: str) -> None:
-    # In a voice of another language eSpeak chooses between readings of "live" and "house" by what it last said in English
+    # In a voice of another language eSpeak chooses between readings of "live" and "house" by what
+    # it last said in English
     texts = [
         "They live here.",
         "the lives of",
@@ -160,11 +159,11 @@ def test_an_unknown_language_is_refused_with_advice(language: str, advice: str) 
         ("See example.com.", "See example dot com."),
     ],
 )
-def test_figures_are_spelled_out_first(text: str, same: str) -> None:
+def test_text_is_normalized_first(text: str, same: str) -> None:
     assert phonemize([text])[0] == phonemize([same])[0]
 
 
-def test_what_could_not_be_spelled_out_is_told_and_read_by_espeak() -> None:
+def test_what_could_not_be_normalized_is_counted_and_read_by_espeak() -> None:
     found = phonemize(["%5, and 6"])[0]
     assert found.not_normalised == 1
     assert "fˈaɪv" in "".join(found.symbols)

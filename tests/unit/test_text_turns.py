@@ -1,4 +1,4 @@
-"""Texts to turns, in all the ways in which people write them, and each way in which they can be wrong."""
+"""Texts become turns in all the ways in which people write them, and each wrong way is named."""
 
 from __future__ import annotations
 
