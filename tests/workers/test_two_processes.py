@@ -59,7 +59,15 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
     """List a runner's errors for a trial whose state one worker cannot read, and for another."""
     runner.STATE_EVERY_S = 0.0
     kept = StoragePath.of(folder)
-    spec = LaneSpec("any", "", "", kept / "checkpoints", kept / "states", folder / "scratch", STEPS)
+    spec = LaneSpec(
+        name="lane",
+        model=ModelRef("mel", "unused: the context is open"),
+        shards="unused",
+        checkpoints=kept / "checkpoints",
+        states=kept / "states",
+        scratch=folder / "scratch",
+        max_steps=STEPS,
+    )
     TrialRunner(spec, context, rank).run(Command("moved", SETTINGS, 1))
     torch.distributed.barrier()
     if rank == 1:

@@ -63,9 +63,7 @@ def without_compilation(settings: TrialSettings) -> AbstractContextManager[Any]:
 
     It is meant for validation, whose batches would need graphs of their own.
     """
-    if settings.compile:
-        return torch.compiler.set_stance("force_eager")
-    return nullcontext()
+    return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()
 
 
 def autocast(settings: TrialSettings, device: str) -> AbstractContextManager[Any]:

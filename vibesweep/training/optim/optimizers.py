@@ -180,8 +180,8 @@ def muon_groups(model: nn.Module, weight_decay: float) -> Groups:
     figures. DoRA's norms are vectors.
     """
     edge = re.compile(plain_model(model).edge_layers)
-    hidden = []
-    others = []
+    hidden: list[TrainedParameter] = []
+    others: list[TrainedParameter] = []
     for trained in _trained(model):
         side = hidden if trained.decays and _is_hidden(trained, edge) else others
         side.append(trained)
