@@ -9,22 +9,22 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.encoders import MEL_ENCODER
 from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import (
     Manifest,
+    read_clips,
     read_manifest,
-    read_patch_statistics,
-    read_rows,
     read_table,
 )
 from vibesweep.errors import CorpusError, ShardsError
+from vibesweep.models.mel.encoder import MelEncoder
 from vibesweep.storage import StoragePath
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -41,7 +41,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def contents(folder: str | Path) -> dict[str, tuple[str, bytes]]:
-    return {row.id: (row.split, row.mel.tobytes()) for row in read_rows(folder)}
+    return {row.id: (row.split, row.columns["mel"].tobytes()) for row in read_clips(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,12 @@ def made(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Shards of that corpus, their manifest, and what progress was told."""
     told: list[Encoded] = []
     out = tmp_path_factory.mktemp("made") / "shards"
-    return out, preprocess(corpus, out, tell=told.append), told
+    return out, preprocess(corpus, out, MEL_ENCODER, tell=told.append), told
 
 
 def test_every_row_ends_in_a_shard_or_among_the_rejects(corpus: Path, made: Made) -> None:
     out, manifest, told = made
-    rows = list(read_rows(out))
+    rows = list(read_clips(out))
     rejects = pq.read_table(out / "rejects.parquet").to_pylist()
     with (corpus / "metadata.csv").open(encoding="utf-8") as file:
         ids = [row["id"] for row in csv.DictReader(file)]
@@ -80,12 +80,11 @@ def test_every_row_ends_in_a_shard_or_among_the_rejects(corpus: Path, made: Made
         RECORDINGS - 1,
     )
     assert told[-1].speech_s == pytest.approx(sum(row.duration_s for row in rows))
-    assert {"audio", "mel", "phonemes", "write"} <= set(told[-1].worked_s)
 
 
 def test_the_manifest_tells_what_is_there(made: Made) -> None:
     out, manifest, _ = made
-    rows = list(read_rows(out))
+    rows = list(read_clips(out))
     assert read_manifest(out) == manifest
     assert sum(shard.rows for shard in manifest.shards) == len(rows)
     assert {
@@ -96,21 +95,16 @@ def test_the_manifest_tells_what_is_there(made: Made) -> None:
         sum(row.duration_s for row in rows)
     )
     assert {turn.speaker for row in rows for turn in row.turns} == set(manifest.speakers)
-    assert {symbol for row in rows for turn in row.turns for symbol in turn.phonemes} == set(
-        manifest.symbols
-    )
-    train = np.concatenate([row.mel for row in rows if row.split == "train"]).astype(np.float64)
-    assert np.abs(np.array(manifest.mel_mean) - train.mean(axis=0)).max() < 1e-5
-    assert np.abs(np.array(manifest.mel_std) - train.std(axis=0)).max() < 1e-5
-    patches = read_patch_statistics(out)
-    assert patches.count == sum(len(row.mel) // 10 for row in rows if row.split == "train")
+    symbols = {symbol for row in rows for turn in row.turns for symbol in turn.columns["phonemes"]}
+    assert symbols == set(manifest.encoder.counts["symbols"])
+    assert manifest.encoder.fingerprint == MEL_ENCODER.fingerprint
 
 
 def test_nothing_is_done_a_second_time(corpus: Path, made: Made) -> None:
     out, manifest, _ = made
     before = digests(out)
     told: list[Encoded] = []
-    assert preprocess(corpus, out, tell=told.append) == manifest
+    assert preprocess(corpus, out, MEL_ENCODER, tell=told.append) == manifest
     assert digests(out) == before
     assert told == []
 
@@ -123,7 +117,7 @@ def test_the_same_input_gives_the_same_files_in_any_order_of_its_rows(
     (tmp_path / "corpus/metadata.csv").write_text(
         "\n".join([table[0], *reversed(table[1:])]) + "\n", encoding="utf-8"
     )
-    again = preprocess(tmp_path / "corpus", tmp_path / "again")
+    again = preprocess(tmp_path / "corpus", tmp_path / "again", MEL_ENCODER)
     assert again == made[1]
     assert contents(tmp_path / "again") == contents(made[0])
 
@@ -135,17 +129,21 @@ def test_new_recordings_alone_are_encoded_and_the_outcome_is_as_if_all_were_made
     table = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
     (folder / "metadata.csv").write_text("\n".join(table[:5]) + "\n", encoding="utf-8")
     (folder / "audio/demo_0002.flac").write_bytes(b"not audio at all")
-    preprocess(folder, out, CorpusSettings(max_reject_fraction=0.5))
+    preprocess(folder, out, MEL_ENCODER, CorpusSettings(max_reject_fraction=0.5))
     (folder / "metadata.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
     told: list[Encoded] = []
-    added = preprocess(folder, out, CorpusSettings(max_reject_fraction=0.5), tell=told.append)
+    added = preprocess(
+        folder, out, MEL_ENCODER, CorpusSettings(max_reject_fraction=0.5), tell=told.append
+    )
     assert (told[0].recordings, told[-1].recordings) == (4, 6), (
         "the one that cannot be used is not tried again either"
     )
     assert told[-1].speech_s == pytest.approx(
-        sum(row.duration_s for row in read_rows(out) if row.id in ("demo_0004", "demo_0005"))
+        sum(row.duration_s for row in read_clips(out) if row.id in ("demo_0004", "demo_0005"))
     )
-    at_once = preprocess(folder, tmp_path / "at_once", CorpusSettings(max_reject_fraction=0.5))
+    at_once = preprocess(
+        folder, tmp_path / "at_once", MEL_ENCODER, CorpusSettings(max_reject_fraction=0.5)
+    )
     assert added == at_once
     assert contents(out) == contents(tmp_path / "at_once")
     assert sorted(path.name for path in out.iterdir()) == sorted(
@@ -157,7 +155,7 @@ def test_another_split_encodes_nothing(corpus: Path, made: Made, tmp_path: Path)
     shutil.copytree(made[0], tmp_path / "shards")
     told: list[Encoded] = []
     manifest = preprocess(
-        corpus, tmp_path / "shards", CorpusSettings(val_fraction=0.5), tell=told.append
+        corpus, tmp_path / "shards", MEL_ENCODER, CorpusSettings(val_fraction=0.5), tell=told.append
     )
     assert manifest.clips == {"train": 4, "val": 4}
     assert [encoded.speech_s for encoded in told] == [0.0]
@@ -165,32 +163,33 @@ def test_another_split_encodes_nothing(corpus: Path, made: Made, tmp_path: Path)
 
 def test_changed_input_and_settings_make_the_shards_anew(tmp_path: Path) -> None:
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=4), tmp_path / "shards"
-    first = preprocess(folder, out)
+    first = preprocess(folder, out, MEL_ENCODER)
     with (folder / "text/demo_0000.txt").open("a", encoding="utf-8") as file:
         file.write("One more sentence.\n")
-    second = preprocess(folder, out)
-    third = preprocess(folder, out, CorpusSettings(mel=MelSettings(n_mels=40)))
+    second = preprocess(folder, out, MEL_ENCODER)
+    third = preprocess(folder, out, MelEncoder(MelSettings(n_mels=40), "en-us"))
     assert len({manifest.signature for manifest in (first, second, third)}) == 3
-    assert sum(second.symbols.values()) > sum(first.symbols.values())
-    assert {row.mel.shape[1] for row in read_rows(out)} == {40}
+    counts = [sum(made.encoder.counts["symbols"].values()) for made in (first, second)]
+    assert counts[1] > counts[0]
+    assert {len(row.columns["mel"]) // row.patches // 10 for row in read_clips(out)} == {40}
     assert {path.name for path in out.iterdir()} == {
         "manifest.json",
         "rejects.parquet",
         "warnings.parquet",
-        third.patch_statistics,
         *(shard.name for shard in third.shards),
     }, "nothing of the former shards is left"
 
 
 KILLED = """
 import os, signal, sys
+from tests.encoders import MEL_ENCODER
 from vibesweep.corpus.preprocess.run import preprocess
 
 def kill(encoded):
     if encoded.recordings:
         os.kill(os.getpid(), signal.SIGKILL)
 
-preprocess(sys.argv[1], sys.argv[2], tell=kill)
+preprocess(sys.argv[1], sys.argv[2], MEL_ENCODER, tell=kill)
 """
 
 
@@ -213,14 +212,14 @@ def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(
         read_manifest(out)
     assert list(out.iterdir()) == [out / "parts"]
     told: list[Encoded] = []
-    manifest = preprocess(folder, out, tell=told.append)
+    manifest = preprocess(folder, out, MEL_ENCODER, tell=told.append)
     assert told[0].recordings > 0, "what was encoded is not encoded again"
     assert sum(manifest.clips.values()) == 8
     assert contents(out) == contents_of_a_fresh_run(folder, tmp_path / "fresh")
 
 
 def contents_of_a_fresh_run(corpus: Path, out: Path) -> dict[str, tuple[str, bytes]]:
-    preprocess(corpus, out)
+    preprocess(corpus, out, MEL_ENCODER)
     return contents(out)
 
 
@@ -230,7 +229,7 @@ def test_a_folder_with_foreign_files_is_left_alone(tmp_path: Path) -> None:
     (out / "manifest.json").write_text("{}", encoding="utf-8")
     (out / "thesis.txt").write_text("precious", encoding="utf-8")
     with pytest.raises(ShardsError, match=r"thesis\.txt"):
-        preprocess(folder, out)
+        preprocess(folder, out, MEL_ENCODER)
     assert (out / "thesis.txt").read_text(encoding="utf-8") == "precious"
 
 
@@ -240,14 +239,16 @@ def test_too_many_rejects_are_an_error_and_the_files_say_why(tmp_path: Path) -> 
     with pytest.raises(
         CorpusError, match=r"1 of its 4 recordings .*unreadable_audio 1.*max-reject-fraction"
     ):
-        preprocess(folder, out)
+        preprocess(folder, out, MEL_ENCODER)
     assert [row["id"] for row in pq.read_table(out / "rejects.parquet").to_pylist()] == [
         "demo_0001"
     ]
     with pytest.raises(ShardsError, match="no manifest"):
         read_manifest(out)
     told: list[Encoded] = []
-    manifest = preprocess(folder, out, CorpusSettings(max_reject_fraction=0.25), tell=told.append)
+    manifest = preprocess(
+        folder, out, MEL_ENCODER, CorpusSettings(max_reject_fraction=0.25), tell=told.append
+    )
     assert manifest.clips == {"train": 2, "val": 1}
     assert told[0].recordings == 4, "nothing was lost"
 
@@ -263,7 +264,9 @@ def test_the_same_recording_twice_is_on_one_side_and_told_of(tmp_path: Path) -> 
     with (folder / "metadata.csv").open("a", encoding="utf-8") as file:
         csv.writer(file).writerow(twin)
     for fraction in (0.1, 0.4):
-        manifest = preprocess(folder, tmp_path / "shards", CorpusSettings(val_fraction=fraction))
+        manifest = preprocess(
+            folder, tmp_path / "shards", MEL_ENCODER, CorpusSettings(val_fraction=fraction)
+        )
         splits = dict(
             read_table(tmp_path / "shards", columns=["id", "split"])
             .to_pandas()
@@ -281,7 +284,7 @@ def test_the_same_recording_twice_is_on_one_side_and_told_of(tmp_path: Path) -> 
 
 def test_rows_go_through_json_unharmed(corpus: Path, made: Made) -> None:
     times = json.loads((corpus / "segments.json").read_text(encoding="utf-8"))
-    for row in read_rows(made[0]):
+    for row in read_clips(made[0]):
         assert [turn.start_s for turn in row.turns] == [entry["start"] for entry in times[row.id]]
         assert all(turn.timed for turn in row.turns)
 
@@ -294,16 +297,15 @@ def test_a_corpus_in_an_object_store_becomes_shards_there(
             path.read_bytes()
         )
     out = bucket.format("shards")
-    manifest = preprocess(bucket.format("corpus"), out)
+    manifest = preprocess(bucket.format("corpus"), out, MEL_ENCODER)
     assert manifest.rejects == made[1].rejects
     assert contents(out) == contents(made[0])
     assert {stat.name for stat in StoragePath.of(out).files()} == {
         "manifest.json",
         "rejects.parquet",
         "warnings.parquet",
-        manifest.patch_statistics,
         *(shard.name for shard in manifest.shards),
     }
     told: list[Encoded] = []
-    assert preprocess(bucket.format("corpus"), out, tell=told.append) == manifest
+    assert preprocess(bucket.format("corpus"), out, MEL_ENCODER, tell=told.append) == manifest
     assert told == []

@@ -404,5 +404,3 @@ def test_names_are_transformers_own() -> None:
     named = ModelRef.parse(f"vibevoice:{FOLDERS[False]}")
     assert str(named.located()) == f"vibevoice:{FOLDERS[False].resolve()}"
     assert ModelRef.parse(str(FOLDERS[False])) == named
-
-

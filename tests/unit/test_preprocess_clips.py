@@ -11,24 +11,35 @@ import pytest
 import soundfile
 
 from tests import tiny
-from vibesweep.config import CorpusSettings
+from tests.checkpoint import write_checkpoint
+from tests.encoders import MEL_ENCODER, vibevoice_encoder
+from vibesweep.config import MelSettings
+from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.demo.dialogues import write_demo_corpus
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.clips import share_times
 from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all
 from vibesweep.corpus.preprocess.pack import ShardSummary, entries_of, write_shard
-from vibesweep.corpus.preprocess.parts import Tried, make_part, read_part, read_tried, write_part
+from vibesweep.corpus.preprocess.parts import (
+    Tried,
+    decode_part,
+    encode_sounds,
+    read_part,
+    read_tried,
+    write_part,
+)
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.shards.manifest import ShardFile, read_clips, read_table, write_manifest
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.errors import ResourceError
+from vibesweep.models.mel.encoder import MelEncoder
 from vibesweep.storage import StoragePath
 
-SETTINGS = CorpusSettings()
-MEL = SETTINGS.mel
+MEL = MelSettings()
+MAX_S = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -36,26 +47,35 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo_corpus(tmp_path_factory.mktemp("corpus"), recordings=3)
 
 
-def planned(corpus: Path, settings: CorpusSettings = SETTINGS) -> list[Planned]:
-    return fingerprint_all(read_metadata(corpus).recordings, StoragePath.of(corpus), settings)[0]
+def planned(
+    corpus: Path, max_duration_s: float = MAX_S, encoder: ClipEncoder = MEL_ENCODER
+) -> list[Planned]:
+    recordings = read_metadata(corpus).recordings
+    fingerprint = encoder.fingerprint
+    return fingerprint_all(recordings, StoragePath.of(corpus), max_duration_s, fingerprint)[0]
 
 
 def encoded(
-    out: Path, recordings: list[Planned], settings: CorpusSettings = SETTINGS
+    out: Path,
+    recordings: list[Planned],
+    max_duration_s: float = MAX_S,
+    encoder: ClipEncoder = MEL_ENCODER,
 ) -> tuple[StoragePath, Tried]:
     """A part of the recordings, and what became of them."""
-    part = Part(tuple(recordings))
-    write_part(make_part(part, settings), StoragePath.of(out))
-    return StoragePath.of(out) / part.name, read_tried(StoragePath.of(out) / part.name)
+    part = decode_part(Part(tuple(recordings)), encoder, max_duration_s)
+    rows = encode_sounds(part, encoder.open_sound("cpu"), encoder.columns)
+    write_part(part, rows, encoder.columns, StoragePath.of(out))
+    place = StoragePath.of(out) / part.name
+    return place, read_tried(place)
 
 
 def packed(out: Path, *parts: StoragePath, split: str = "train") -> ShardSummary:
     """A folder with one shard of all rows of the parts."""
     numbers = [(str(part), tuple(range(len(read_part(part))))) for part in parts]
-    summary = write_shard(
-        ShardPlan(f"{split}-0.parquet", split, tuple(numbers)), StoragePath.of(out), MEL
-    )
-    write_manifest(out, tiny.manifest(ShardFile(summary.name, split, summary.rows, summary.frames)))
+    plan = ShardPlan(f"{split}-0.parquet", split, tuple(numbers))
+    summary = write_shard(plan, StoragePath.of(out), MEL_ENCODER)
+    shard = ShardFile(summary.name, split, summary.rows, summary.seconds)
+    write_manifest(out, tiny.manifest(shard))
     return summary
 
 
@@ -88,39 +108,34 @@ def test_a_shard_holds_what_was_recorded(corpus: Path, tmp_path: Path) -> None:
     summary = packed(tmp_path / "out", part)
     recordings = {recording.id: recording for recording in read_metadata(corpus).recordings}
     rows = list(read_clips(tmp_path / "out", "train"))
-    assert [len(row.mel) for row in rows] == sorted(len(row.mel) for row in rows), "by length"
+    assert [row.duration_s for row in rows] == sorted(row.duration_s for row in rows)
     assert {row.id for row in rows} == set(recordings)
     for row in rows:
         recording = recordings[row.id]
         decoded = decode(Path(recording.audio), MEL.sample_rate_hz)
         expected = log_mel(at_level(decoded.samples, MEL.level_dbfs), MEL)
-        assert row.mel.dtype == np.float16
-        assert np.array_equal(row.mel, expected.astype(np.float16))
+        assert np.array_equal(tiny.mel_of(row), expected.astype(np.float16))
+        assert row.patches == len(expected) // 10
+        assert row.tokens == sum(len(turn.columns["phonemes"]) + 1 for turn in row.turns)
         assert row.duration_s == pytest.approx(recording.duration_s, abs=1 / 75)
         assert [(turn.tag, turn.start_s) for turn in row.turns] == [
             (s.tag, s.start_s) for s in recording.segments
         ]
         assert all(
-            turn.timed and turn.phonemes and turn.end_s <= row.duration_s for turn in row.turns
+            turn.timed and turn.columns["phonemes"] and turn.end_s <= row.duration_s
+            for turn in row.turns
         )
-    frames = np.concatenate([row.mel for row in rows]).astype(np.float64)
-    patches = np.concatenate(
-        [row.mel[: len(row.mel) // 10 * 10].reshape(-1, 800) for row in rows]
-    ).astype(np.float64)
-    assert np.abs(summary.mel.mean - frames.mean(axis=0)).max() < 1e-5
-    assert np.abs(summary.mel.covariance - frames.var(axis=0)).max() < 1e-5
-    assert np.abs(summary.patches.covariance - np.cov(patches.T, bias=True)).max() < 1e-5
+    assert summary.seconds == pytest.approx(sum(row.duration_s for row in rows))
     assert summary.counts["speakers"] == {"Alex": 3, "Belinda": 3}
     assert sum(summary.counts["symbols"].values()) == sum(
-        len(turn.phonemes) for row in rows for turn in row.turns
+        len(turn.columns["phonemes"]) for row in rows for turn in row.turns
     )
-    assert ShardSummary.from_row(summary.to_row()).counts == summary.counts
 
 
 def test_columns_are_read_alone(corpus: Path, tmp_path: Path) -> None:
     packed(tmp_path / "out", encoded(tmp_path / "parts", planned(corpus))[0])
-    table = read_table(tmp_path / "out", "train", columns=["id", "frames"])
-    assert table.column_names == ["id", "frames"]
+    table = read_table(tmp_path / "out", "train", columns=["id", "patches"])
+    assert table.column_names == ["id", "patches"]
     assert table.num_rows == 3
 
 
@@ -133,7 +148,7 @@ def test_rows_are_found_again_by_the_hash_of_what_they_depend_on(
     assert set(entry.people) == {"Alex", "Belinda"}
     rows = read_part(part).to_pylist()
     assert rows[entry.row]["fingerprint"] == tried.used[1]
-    assert rows[entry.row]["frames"] == entry.frames
+    assert rows[entry.row]["patches"] == entry.patches
 
 
 def test_without_segments_times_are_estimated(corpus: Path, tmp_path: Path) -> None:
@@ -203,7 +218,7 @@ def test_a_file_that_this_host_does_not_see_is_no_fault_of_the_recording(
         else Recording("a", str(tmp_path / "a.wav"), text=str(gone))
     )
     with pytest.raises(ResourceError, match=f"this host does not see {gone}"):
-        make_part(Part((Planned(recording, "f"),)), SETTINGS)
+        decode_part(Part((Planned(recording, "f"),)), MEL_ENCODER, MAX_S)
 
 
 def test_oddities_become_warnings(tmp_path: Path) -> None:
@@ -239,8 +254,7 @@ def test_voice_prompts_and_further_columns_are_kept(tmp_path: Path) -> None:
     (row,) = read_clips(tmp_path / "out")
     (prompt,) = row.voice_prompts
     assert prompt.person == "SPEAKER_A"
-    assert prompt.mel is not None
-    assert prompt.mel.shape == (30 * 75, 80), "the first 30 s"
+    assert len(prompt.columns["mel"]) == 30 * 75 * 80, "the first 30 s"
     assert dict(read_table(tmp_path / "out")["extra"].to_pylist()[0]) == {"mood": "calm"}
 
 
@@ -265,24 +279,20 @@ def test_a_voice_prompt_that_is_the_recording_itself_is_left_out(
 def test_a_language_that_has_no_phonemes_here_is_for_models_that_read_texts(tmp_path: Path) -> None:
     recording = spoken(tmp_path, text="[SPEAKER_A] สวัสดีตอนเช้าครับ\n[SPEAKER_B] ดีใจที่ได้ chat")
     part = Part((Planned(recording, "f"),))
-    assert reasons(make_part(part, SETTINGS).tried) == {"a": "no_phonemes"}
-    heard = make_part(part, SETTINGS, [])
-    (row,) = heard.rows
-    assert [warned["reason"] for warned in row["warnings"]][-1] == "unspoken"
-    assert [len(turn["phonemes"]) > 0 for turn in row["turns"]] == [False, True]
-    assert 1.8 < row["turns"][1]["start_s"] < 2.4, (
-        "times are shared out by the script's characters too"
-    )
+    assert reasons(decode_part(part, MEL_ENCODER, MAX_S).tried) == {"a": "no_phonemes"}
+    reader = vibevoice_encoder(write_checkpoint(tmp_path / "checkpoint"))
+    (row,) = decode_part(part, reader, MAX_S).rows
+    assert row["warnings"] == []
+    assert 1.6 < row["turns"][1]["start_s"] < 2.6, "times are shared out by the script's letters"
     nothing = Part((Planned(spoken(tmp_path, text="[SPEAKER_A] …\n[SPEAKER_B] !"), "f"),))
-    assert reasons(make_part(nothing, SETTINGS, []).tried) == {"a": "no_phonemes"}
+    assert reasons(decode_part(nothing, reader, MAX_S).tried) == {"a": "no_phonemes"}
 
 
 def test_long_recordings_are_cut_at_the_turn_ends_that_are_known(
     corpus: Path, tmp_path: Path
 ) -> None:
-    settings = CorpusSettings(max_duration_s=4.0)
-    (item,) = [item for item in planned(corpus, settings) if len(item.recording.segments) >= 3][:1]
-    part, tried = encoded(tmp_path / "parts", [item], settings)
+    (item,) = [item for item in planned(corpus, 4.0) if len(item.recording.segments) >= 3][:1]
+    part, tried = encoded(tmp_path / "parts", [item], 4.0)
     assert not tried.rejects
     packed(tmp_path / "out", part)
     rows = sorted(read_clips(tmp_path / "out"), key=lambda row: row.id)
@@ -300,9 +310,7 @@ def test_long_recordings_are_cut_at_the_turn_ends_that_are_known(
 
 
 def test_a_recording_that_cannot_be_cut_is_rejected(tmp_path: Path) -> None:
-    _, tried = encoded(
-        tmp_path / "parts", [Planned(spoken(tmp_path), "f")], CorpusSettings(max_duration_s=2.0)
-    )
+    _, tried = encoded(tmp_path / "parts", [Planned(spoken(tmp_path), "f")], 2.0)
     assert reasons(tried) == {"a": "too_long"}
 
 
@@ -313,18 +321,16 @@ def test_a_split_without_files_is_empty(tmp_path: Path) -> None:
 
 
 def test_what_clips_depend_on_changes_their_fingerprint(corpus: Path, tmp_path: Path) -> None:
-    def fingerprint(settings: CorpusSettings = SETTINGS) -> str:
-        return planned(tmp_path / "corpus", settings)[0].fingerprint
+    def fingerprint(max_duration_s: float = MAX_S, encoder: ClipEncoder = MEL_ENCODER) -> str:
+        return planned(tmp_path / "corpus", max_duration_s, encoder)[0].fingerprint
 
     write_demo_corpus(tmp_path / "corpus", recordings=2)
     seen = [
         fingerprint(),
-        fingerprint(CorpusSettings(max_duration_s=9)),
-        fingerprint(CorpusSettings(language="de")),
+        fingerprint(9.0),
+        fingerprint(encoder=MelEncoder(MEL, "de")),
+        fingerprint(encoder=MelEncoder(MelSettings(n_mels=40), "en-us")),
     ]
-    assert fingerprint(CorpusSettings(seed=3, split_by="speaker")) == fingerprint(), (
-        "the split is made of encoded clips"
-    )
     with (tmp_path / "corpus/text/demo_0000.txt").open("a", encoding="utf-8") as file:
         file.write("more\n")
     seen.append(fingerprint())

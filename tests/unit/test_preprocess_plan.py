@@ -7,25 +7,20 @@ from collections import Counter
 
 import pytest
 
-from vibesweep.config import CorpusSettings, MelSettings
+from vibesweep.config import CorpusSettings
 from vibesweep.corpus.preprocess import plan
 from vibesweep.corpus.preprocess.fingerprints import Planned
-from vibesweep.corpus.preprocess.plan import (
-    ClipEntry,
-    assign_splits,
-    duplicates,
-    parts_of,
-    plan_shards,
-)
+from vibesweep.corpus.preprocess.plan import ClipEntry, duplicates, parts_of, plan_shards
+from vibesweep.corpus.preprocess.splits import assign_splits
 from vibesweep.corpus.recordings import Recording
 from vibesweep.errors import CorpusError
 
 IDS = [f"clip_{i}" for i in range(40)]
-MEL = MelSettings()
+BYTES_PER_PATCH = 1_600
 
 
 def clip(
-    name: str, *people: str, samples: str = "", recording: str = "", frames: int = 600
+    name: str, *people: str, samples: str = "", recording: str = "", patches: int = 60
 ) -> ClipEntry:
     number = int("".join(filter(str.isdigit, name)) or 0)
     return ClipEntry(
@@ -33,7 +28,7 @@ def clip(
         recording or name,
         f"{name}.wav",
         samples or name,
-        frames,
+        patches,
         people or ("p",),
         f"part-{number % 3}",
         number,
@@ -148,7 +143,7 @@ def test_parts_hold_each_recording_once_and_about_equal_speech() -> None:
 def test_shards_hold_each_clip_once_in_files_of_like_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "SHARD_BYTES", 600 * 160 * 5)
     splits = assign_splits(CLIPS, CorpusSettings())
-    plans = plan_shards(CLIPS, splits, MEL, "0123456789ab")
+    plans = plan_shards(CLIPS, splits, BYTES_PER_PATCH, "0123456789ab")
     rows = [(file, row) for item in plans for file, rows in item.sources for row in rows]
     assert Counter(rows) == Counter((entry.file, entry.row) for entry in CLIPS)
     assert [item.name for item in plans][:2] == [
@@ -157,4 +152,6 @@ def test_shards_hold_each_clip_once_in_files_of_like_size(monkeypatch: pytest.Mo
     ]
     assert [item.split for item in plans] == ["train"] * 8 + ["val"]
     assert {sum(len(rows) for _, rows in item.sources) for item in plans} <= {4, 5}
-    assert plan_shards(CLIPS[::-1], splits, MEL, "0123456789ab") == plans, "in any order"
+    assert plan_shards(CLIPS[::-1], splits, BYTES_PER_PATCH, "0123456789ab") == plans, (
+        "in any order"
+    )

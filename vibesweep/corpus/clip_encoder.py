@@ -10,9 +10,10 @@ Shapes: ``S`` samples.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,12 +54,14 @@ class EncodedSound:
     columns: Mapping[str, Any]
 
 
-class TextEncoder(Protocol):
+class TextEncoder(ABC):
     """Reads the texts of a family's clips."""
 
+    @abstractmethod
     def read(self, texts: Sequence[str]) -> Sequence[TurnReading]:
         """Read the text of each turn; many at once, because some phonemizers are slow to start."""
 
+    @abstractmethod
     def count_tokens(self, turns: Sequence[tuple[str, str, TurnReading]]) -> int:
         """Count the tokens before the speech of a clip of (person, text, reading) turns.
 
@@ -67,72 +70,81 @@ class TextEncoder(Protocol):
 
     def warnings(self, readings: Sequence[TurnReading]) -> Iterator[tuple[str, str]]:
         """Yield a (reason, detail) pair for each oddity in the texts of one recording."""
+        return iter(())
 
 
-class SoundEncoder(Protocol):
+class SoundEncoder(ABC):
     """Encodes the samples of a family's clips, its weights in memory."""
 
+    @abstractmethod
     def encode(self, samples: Samples) -> EncodedSound:
         """Encode a sound [S] of the encoder's sample rate and level."""
 
     def sidecar(self) -> bytes:
-        """Make the content of the file that lies beside the shards, for families that want one."""
+        """Make the content of the family's own file beside the shards.
+
+        It is asked of families that name one by :attr:`ClipEncoder.sidecar_file`.
+        """
+        raise NotImplementedError
 
 
-class ClipEncoder(Protocol):
-    """A family's encoder by name: small enough to be sent to the processes that open it."""
+class ClipEncoder(ABC):
+    """A family's encoder by name: small enough to be sent to the processes that open it.
 
-    @property
-    def family(self) -> str:
-        """Name of the model family."""
+    Attributes:
+        family: name of the model family.
+        columns: columns that the family adds to clips, turns and voice prompts.
+        sample_rate_hz: sample rate of the sounds it takes.
+        level_dbfs: RMS level of the sounds it takes.
+        wants_gpu: whether sounds are encoded by actors with a GPU each, where the cluster has GPUs.
+    """
+
+    family: str
+    columns: Columns
+    sample_rate_hz: int = 24_000
+    level_dbfs: float = -25.0
+    wants_gpu: bool = False
 
     @property
     def name(self) -> str:
         """Name of the encoder, as a user would name it; paths in it are absolute."""
+        return self.family
 
     @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """Hash of all that the columns depend on: with an equal one no clip is encoded again."""
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """What a reader of the shards must know about the columns, as JSON."""
-
-    @property
+    @abstractmethod
     def summary(self) -> str:
         """The settings in a few words, for ``vibesweep inspect``."""
 
     @property
-    def columns(self) -> Columns:
-        """Columns that the family adds to clips, turns and voice prompts."""
-
-    @property
+    @abstractmethod
     def picture(self) -> tuple[str, int]:
         """The array column to draw a clip by, and its number of values at a moment."""
 
     @property
-    def sample_rate_hz(self) -> int:
-        """Sample rate of the sounds it takes."""
-
-    @property
-    def level_dbfs(self) -> float:
-        """RMS level of the sounds it takes."""
-
-    @property
+    @abstractmethod
     def bytes_per_patch(self) -> int:
         """Bytes that a patch takes in a row."""
 
     @property
-    def wants_gpu(self) -> bool:
-        """Whether sounds are encoded by actors with a GPU each, where the cluster has GPUs."""
+    def settings(self) -> Mapping[str, Any]:
+        """What a reader of the shards must know about the columns, as JSON."""
+        return {}
 
     @property
     def sidecar_file(self) -> str | None:
-        """Name of the file beside the shards that :meth:`SoundEncoder.sidecar` fills."""
+        """Name of the file beside the shards that :meth:`SoundEncoder.sidecar` fills, if any."""
+        return None
 
+    @abstractmethod
     def open_text(self) -> TextEncoder:
         """Load what reading texts takes."""
 
+    @abstractmethod
     def open_sound(self, device: str) -> SoundEncoder:
         """Load what encoding sounds takes.
 
@@ -145,6 +157,8 @@ class ClipEncoder(Protocol):
 
     def count(self, clips: pa.Table) -> Mapping[str, Mapping[str, int]]:
         """Count what occurs in the family's columns, by kind (such as ``symbols``) and name."""
+        return {}
 
     def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
         """Take the moments of numbers in the family's columns; over training clips only."""
+        return {}

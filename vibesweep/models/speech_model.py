@@ -93,13 +93,21 @@ class SpeechModel(nn.Module, ABC):
     def voice_prompts(self, clips: Sequence[EncodedClip]) -> dict[str, Tensor]:
         """Choose a voice prompt [P, D] for each person, by name, who speaks most first."""
 
-    @abstractmethod
     def lora_pattern(self, targets: str) -> str:
-        """Regular expression of the linear layers for ``attention`` or ``attention+mlp``."""
+        """Match the linear layers for ``attention`` or ``attention+mlp``.
 
-    @abstractmethod
+        Returns:
+            A regular expression of their whole names; all of them, unless a family says otherwise.
+        """
+        return r".+"
+
     def freeze_lowest(self, layers: int) -> None:
-        """Stop the embeddings and the lowest so many backbone layers from training."""
+        """Stop the embeddings and the lowest so many backbone layers from training.
+
+        Raises:
+            ModelError: the family cannot, or has fewer layers.
+        """
+        raise self._cannot("freeze_layers")
 
     def layers(self) -> Sequence[nn.Module]:
         """List the repeated layers, bottom to top, that ``compile`` compiles one by one.

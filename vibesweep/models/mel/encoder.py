@@ -16,10 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vibesweep.config import MelSettings
-from vibesweep.corpus.clip_encoder import EncodedSound, Samples, TurnReading
+from vibesweep.corpus.clip_encoder import (
+    ClipEncoder,
+    EncodedSound,
+    Samples,
+    SoundEncoder,
+    TextEncoder,
+    TurnReading,
+)
 from vibesweep.corpus.shards.counting import counts_of, sums_of
 from vibesweep.corpus.shards.schema import ARRAY, Columns
-from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.phonemes import PAUSES, WORD_BOUNDARY, Phonemes, phonemize
@@ -41,7 +47,7 @@ COLUMNS = Columns(
 
 
 @dataclass(frozen=True)
-class MelEncoder:
+class MelEncoder(ClipEncoder):
     """The family's clip encoder; see :class:`vibesweep.corpus.clip_encoder.ClipEncoder`.
 
     Attributes:
@@ -51,11 +57,8 @@ class MelEncoder:
 
     mel: MelSettings
     language: str
-    family: str = "mel"
-    name: str = "mel"
-    columns: Columns = field(default=COLUMNS, repr=False)
-    wants_gpu: bool = False
-    sidecar_file: str | None = None
+    family = "mel"
+    columns = COLUMNS
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -83,12 +86,12 @@ class MelEncoder:
         return MEL, self.mel.n_mels
 
     @property
-    def sample_rate_hz(self) -> int:
+    def sample_rate_hz(self) -> int:  # type: ignore[override]
         """Sample rate of the mel settings."""
         return self.mel.sample_rate_hz
 
     @property
-    def level_dbfs(self) -> float:
+    def level_dbfs(self) -> float:  # type: ignore[override]
         """RMS level of the mel settings."""
         return self.mel.level_dbfs
 
@@ -112,10 +115,6 @@ class MelEncoder:
         unknown = sums_of(pc.struct_field(turns, UNKNOWN_CHARACTERS))
         return {"symbols": counts_of(phonemes), UNKNOWN_CHARACTERS: unknown}
 
-    def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
-        """Measure nothing: a base brings its own PCA."""
-        return {}
-
 
 @dataclass(frozen=True)
 class PhonemeReading(TurnReading):
@@ -124,7 +123,7 @@ class PhonemeReading(TurnReading):
     phonemes: Phonemes = field(default=Phonemes("", ()), repr=False)
 
 
-class PhonemeReader:
+class PhonemeReader(TextEncoder):
     """Reads texts as phonemes."""
 
     def __init__(self, language: str) -> None:
@@ -167,7 +166,7 @@ def _reading(phonemes: Phonemes) -> PhonemeReading:
     )
 
 
-class MelSounds:
+class MelSounds(SoundEncoder):
     """Computes log-mels."""
 
     def __init__(self, mel: MelSettings) -> None:
@@ -178,7 +177,3 @@ class MelSounds:
         """Compute the log-mel [T, M] of a sound [S], in half precision."""
         mel = half_precision(log_mel(samples, self._mel))
         return EncodedSound(len(mel) // FRAMES_PER_PATCH, {MEL: mel.tobytes()})
-
-    def sidecar(self) -> bytes:
-        """Never asked for: the family keeps no file beside the shards."""
-        raise NotImplementedError

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vibesweep.corpus.clip_encoder import TurnReading
+from vibesweep.corpus.clip_encoder import ClipEncoder, TextEncoder, TurnReading
 from vibesweep.corpus.shards.schema import ARRAY, Columns
 from vibesweep.corpus.shards.statistics import Moments, added_up
 from vibesweep.corpus.text.length import spoken_length
@@ -34,8 +34,6 @@ from vibesweep.models.vibevoice.text import TextLayout
 ACOUSTIC = "acoustic"
 SEMANTIC = "semantic"
 BYTES_PER_VALUE = 2
-LEVEL_DBFS = -25.0
-"""Level of the sounds it takes. The checkpoint's feature extractor brings them to its own level."""
 HASH_CHARACTERS = 32
 
 COLUMNS = Columns(
@@ -55,11 +53,10 @@ RECIPE_FILES = (
 
 
 @dataclass(frozen=True)
-class VibeVoiceEncoder:
+class VibeVoiceEncoder(ClipEncoder):
     """The family's clip encoder; see :class:`vibesweep.corpus.clip_encoder.ClipEncoder`.
 
     Attributes:
-        name: ``vibevoice:<address>`` of the checkpoint.
         address: of the checkpoint.
         language: what texts without Han characters are in.
         weights_hash: of the encoders: checkpoints with an equal one share their features.
@@ -70,7 +67,6 @@ class VibeVoiceEncoder:
         semantic_size: ``E``.
     """
 
-    name: str
     address: str
     language: str
     weights_hash: str
@@ -79,13 +75,13 @@ class VibeVoiceEncoder:
     hop_samples: int
     latent_size: int
     semantic_size: int
-    family: str = "vibevoice"
-    columns: Columns = field(default=COLUMNS, repr=False)
-    wants_gpu: bool = True
-    level_dbfs: float = LEVEL_DBFS
+
+    family = "vibevoice"
+    columns = COLUMNS
+    wants_gpu = True
 
     @classmethod
-    def of(cls, name: str, address: str, language: str) -> VibeVoiceEncoder:
+    def of(cls, address: str, language: str) -> VibeVoiceEncoder:
         """Look at a checkpoint and its tokenizer; no weights are read.
 
         Raises:
@@ -103,7 +99,6 @@ class VibeVoiceEncoder:
         # Here, not hours later in the first worker
         TextLayout.load(checkpoint.folder, checkpoint.config)
         return cls(
-            name=name,
             address=address,
             language=language,
             weights_hash=checkpoint.fingerprint,
@@ -113,6 +108,11 @@ class VibeVoiceEncoder:
             latent_size=acoustic.hidden_size,
             semantic_size=semantic.hidden_size,
         )
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name with the family's scheme."""
+        return f"{self.family}:{self.address}"
 
     @property
     def fingerprint(self) -> str:
@@ -171,17 +171,13 @@ class VibeVoiceEncoder:
         """
         return VibeVoiceSounds(Checkpoint.open(self.address), device)
 
-    def count(self, clips: pa.Table) -> Mapping[str, Mapping[str, int]]:
-        """Count nothing of its own."""
-        return {}
-
     def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
         """Measure all values of all acoustic latents as one column."""
         columns = [np.frombuffer(v.as_buffer(), "<f2") for v in clips[ACOUSTIC]]
         return {ACOUSTIC: added_up(Moments.of(values.reshape(-1, 1)) for values in columns)}
 
 
-class ScriptReader:
+class ScriptReader(TextEncoder):
     """Reads texts as a checkpoint's tokenizer does; no phonemizer is needed."""
 
     def __init__(self, layout: TextLayout, language: str) -> None:
@@ -200,10 +196,6 @@ class ScriptReader:
         people = list(dict.fromkeys(person for person, _, _ in turns))
         script = [(people.index(person), text) for person, text, _ in turns]
         return len(self._layout.bare(script))
-
-    def warnings(self, readings: Sequence[TurnReading]) -> Iterator[tuple[str, str]]:
-        """Find nothing odd: the tokenizer has ids for every text."""
-        return iter(())
 
 
 def _recipe_hash(folder: Path) -> str:

@@ -57,8 +57,7 @@ class VibeVoiceFamily(ModelFamily):
         """Encode clips by the checkpoint's tokenizer and its two frozen encoders."""
         from vibesweep.models.vibevoice.encoder import VibeVoiceEncoder
 
-        located = self.locate(address)
-        return VibeVoiceEncoder.of(f"{self.name}:{located}", located, language)
+        return VibeVoiceEncoder.of(self.locate(address), language)
 
     def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:
         """Refuse shards of other encoders, with too many speakers, or longer than the context."""

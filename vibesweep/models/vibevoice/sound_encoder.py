@@ -22,7 +22,7 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
     VibeVoiceAcousticTokenizerConv1dPaddingCache,
 )
 
-from vibesweep.corpus.clip_encoder import EncodedSound, Samples
+from vibesweep.corpus.clip_encoder import EncodedSound, Samples, SoundEncoder
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
 from vibesweep.models.vibevoice.checkpoint.locate import reason_of
@@ -33,7 +33,7 @@ CHUNK_LATENTS = 450
 LEAST_CHUNK_LATENTS = 7
 
 
-class VibeVoiceSounds:
+class VibeVoiceSounds(SoundEncoder):
     """Encodes sounds with a checkpoint's encoders."""
 
     def __init__(

@@ -1,0 +1,70 @@
+"""A family of another package goes the whole way; tests/cli/test_family_verbs.py types its verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from tests.toy_family import ToyEncoder, ToyFamily, ToyModel
+from vibesweep.corpus.preprocess.fingerprints import Planned
+from vibesweep.corpus.preprocess.parts import decode_part, encode_sounds
+from vibesweep.corpus.preprocess.plan import Part
+from vibesweep.corpus.recordings import Recording, Turn
+from vibesweep.errors import ModelError
+from vibesweep.models import registry
+from vibesweep.models.bundle import save_bundle
+from vibesweep.models.family import ModelFamily, SpeakingSettings
+from vibesweep.models.registry import ModelRef, families
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> ModelFamily:
+    """The toy family in the table."""
+    family = ToyFamily()
+    monkeypatch.setattr(registry, "families", lambda: {**families(), "toy": family})
+    return family
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = ToyModel()
+    save_bundle(model, {"Ann": torch.zeros(4, 4)}, tmp_path / "base")
+    return tmp_path / "base"
+
+
+def test_the_family_is_shorter_than_150_lines() -> None:
+    source = Path(__file__).parents[1] / "toy_family.py"
+    assert len(source.read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_a_folder_and_a_scheme_name_the_same_model(toy: ModelFamily, base: Path) -> None:
+    by_folder, by_scheme = ModelRef.parse(str(base)), ModelRef.parse(f"toy:{base}")
+    assert by_folder == by_scheme
+    assert by_folder.family is toy
+    assert str(by_folder.located()) == str(base.resolve())
+    assert isinstance(by_folder.load(), ToyModel)
+
+
+def test_a_family_that_is_not_in_the_table_is_unknown(base: Path) -> None:
+    with pytest.raises(ModelError, match="of no known family"):
+        ModelRef.parse(str(base))
+
+
+def test_it_reads_a_corpus_and_speaks(toy: ModelFamily, base: Path, tmp_path: Path) -> None:
+    noise = torch.randn(48_000, generator=torch.Generator().manual_seed(0)).numpy() / 10
+    soundfile.write(tmp_path / "a.wav", noise, 24_000)
+    recording = Recording("a", str(tmp_path / "a.wav"), words="Hello there, my friend.")
+    encoder = ToyEncoder()
+    part = decode_part(Part((Planned(recording, "f"),)), encoder, 300.0)
+    (row,) = encode_sounds(part, encoder.open_sound("cpu"), encoder.columns)
+    assert (row["patches"], row["tokens"]) == (15, 19)
+    assert len(row["bands"]) == 15 * 4 * 2
+    model = ModelRef.parse(str(base))
+    turns = [Turn("SPEAKER_A", "Hello there.")]
+    speech = toy.synthesize(model.address, turns, tmp_path / "b.wav", [], SpeakingSettings())
+    assert speech.voices == {"SPEAKER_A": "Ann"}
+    assert soundfile.info(str(tmp_path / "b.wav")).duration == pytest.approx(speech.seconds)
