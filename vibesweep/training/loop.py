@@ -154,7 +154,10 @@ class TrainingLoop:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of everything but the weights and the number of the step."""
-        return {name: part.state_dict() for name, part in self._stateful().items()}
+        state = {}
+        for name, part in self._stateful().items():
+            state[name] = part.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned; other keys are ignored."""

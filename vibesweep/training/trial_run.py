@@ -32,7 +32,9 @@ from vibesweep.training.worker_context import WorkerContext
 
 
 class TrialRun:
-    """One trial on this worker. Every worker must call each method at the same point.
+    """One trial on this worker.
+
+    Every worker must call each method at the same point, except :meth:`save`.
 
     Attributes:
         settings: what the trial trains with.

@@ -26,14 +26,12 @@ import ray.data
 import torch
 from ray.data import ExecutionResources
 
-from vibesweep.corpus.shards.schema import Clip
 from vibesweep.models.clips import EncodedClip
+from vibesweep.models.speech_model import Encode
 from vibesweep.storage import StoragePath
 from vibesweep.training.data.feed import Steps, StepShare, make_step, step_shares
 from vibesweep.training.data.index import Index, read_wanted_clips
 from vibesweep.training.data.step_plan import StepPlan, Window
-
-Encode = Callable[[Clip], EncodedClip]
 
 TASKS_AHEAD = 2
 """One window is handed over while the next one is read."""
