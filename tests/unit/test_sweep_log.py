@@ -63,8 +63,8 @@ def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> d
     return {**known, "outcome": outcome, **more}
 
 
-class Hand:
-    """Ray Tune's part, played by hand."""
+class FakeTune:
+    """Ray Tune's part, played by the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = SweepFolder(folder)
@@ -95,8 +95,8 @@ class Hand:
 
 
 @pytest.fixture
-def hand(tmp_path: Path) -> Hand:
-    return Hand(tmp_path / "mine")
+def tune(tmp_path: Path) -> FakeTune:
+    return FakeTune(tmp_path / "mine")
 
 
 @pytest.fixture(autouse=True)
@@ -104,22 +104,22 @@ def folder_of_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
 
 
-def one_of_each(hand: Hand) -> None:
+def one_of_each(tune: FakeTune) -> None:
     """Play a trial that completes, one that ASHA stops, and one that diverges."""
-    hand.log.base_validated(0.7)
+    tune.log.base_validated(0.7)
     for number in range(3):
-        hand.start(number)
-        hand.report(number, 2, 0.4)
-    hand.report(0, 8, 0.5, TrialState.COMPLETE)
-    hand.report(2, 4, math.inf, TrialState.DIVERGED, reason="the loss was nan")
+        tune.start(number)
+        tune.report(number, 2, 0.4)
+    tune.report(0, 8, 0.5, TrialState.COMPLETE)
+    tune.report(2, 4, math.inf, TrialState.DIVERGED, reason="the loss was nan")
     for number in range(3):
-        hand.complete(number)
+        tune.complete(number)
 
 
-def test_the_record_of_a_running_sweep_is_read_from_its_log(hand: Hand) -> None:
-    one_of_each(hand)
-    record = hand.folder.read()
-    assert record == hand.log.record
+def test_the_record_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> None:
+    one_of_each(tune)
+    record = tune.folder.read()
+    assert record == tune.log.record
     assert record.state == SweepState.RUNNING
     assert record.base_loss_val == 0.7
     states = [found.state for found in record.trials]
@@ -128,88 +128,88 @@ def test_the_record_of_a_running_sweep_is_read_from_its_log(hand: Hand) -> None:
     assert [found.best_loss_val for found in record.trials] == [0.4, 0.4, 0.4]
     assert record.trials[2].reason == "the loss was nan"
     assert all(found.ended_unix_s is not None for found in record.trials)
-    assert hand.released == ["id0", "id1", "id2"]
-    assert not hand.folder.record.is_file()
-    assert hand.folder.holds_sweep()
+    assert tune.released == ["id0", "id1", "id2"]
+    assert not tune.folder.record.is_file()
+    assert tune.folder.holds_sweep()
 
 
-def test_the_table_of_a_running_sweep_is_read_from_its_log(hand: Hand) -> None:
-    one_of_each(hand)
-    table = hand.folder.read_reports()
+def test_the_table_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> None:
+    one_of_each(tune)
+    table = tune.folder.read_reports()
     assert list(table.columns) == COLUMNS
     assert list(table["loss_val"]) == [0.4, 0.4, 0.4, 0.5, math.inf]
     assert list(table["state"][:3]) == ["complete", "pruned", "diverged"]
 
 
-def test_at_the_end_the_log_becomes_record_and_table(hand: Hand) -> None:
-    one_of_each(hand)
-    running = hand.folder.read_reports()
-    hand.close(SweepState.DONE)
-    record = json.loads(hand.folder.record.read_bytes())
+def test_at_the_end_the_log_becomes_record_and_table(tune: FakeTune) -> None:
+    one_of_each(tune)
+    running = tune.folder.read_reports()
+    tune.close(SweepState.DONE)
+    record = json.loads(tune.folder.record.read_bytes())
     assert record["state"] == "done"
     assert [found["state"] for found in record["trials"]] == ["complete", "pruned", "diverged"]
-    assert hand.folder.read() == hand.log.record
-    table = pd.read_parquet(str(hand.folder.reports))
+    assert tune.folder.read() == tune.log.record
+    table = pd.read_parquet(str(tune.folder.reports))
     pd.testing.assert_frame_equal(table, running)
-    pd.testing.assert_frame_equal(hand.folder.read_reports(), table)
-    names = {path.name for path in Path(str(hand.folder.place)).iterdir()}
+    pd.testing.assert_frame_equal(tune.folder.read_reports(), table)
+    names = {path.name for path in Path(str(tune.folder.place)).iterdir()}
     assert names == {"sweep.json", "trials.parquet", "tensorboard"}
 
 
-def test_a_sweep_that_ends_without_a_report_has_an_empty_table(hand: Hand) -> None:
-    hand.close(SweepState.STOPPED)
-    assert hand.folder.read().state == SweepState.STOPPED
-    assert hand.folder.read_reports().empty
-    assert not hand.folder.reports.is_file()
+def test_a_sweep_that_ends_without_a_report_has_an_empty_table(tune: FakeTune) -> None:
+    tune.close(SweepState.STOPPED)
+    assert tune.folder.read().state == SweepState.STOPPED
+    assert tune.folder.read_reports().empty
+    assert not tune.folder.reports.is_file()
 
 
-def test_what_still_runs_at_the_end_was_stopped(hand: Hand) -> None:
-    hand.start(0)
-    hand.report(0, 2, 0.4)
-    hand.close(SweepState.STOPPED)
-    (found,) = hand.folder.read().trials
+def test_what_still_runs_at_the_end_was_stopped(tune: FakeTune) -> None:
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    tune.close(SweepState.STOPPED)
+    (found,) = tune.folder.read().trials
     assert found.state == TrialState.STOPPED
     assert found.ended_unix_s is not None
-    assert hand.folder.read().best == found
+    assert tune.folder.read().best == found
 
 
-def test_a_trial_that_fails_says_why(hand: Hand) -> None:
-    hand.start(0)
+def test_a_trial_that_fails_says_why(tune: FakeTune) -> None:
+    tune.start(0)
     failed = {"report": None, "reason": "no room", "traceback": "Traceback ..."}
-    hand.report(0, 0, math.nan, TrialState.FAILED, **failed)
-    hand.complete(0)
-    hand.start(1)
-    hand.log.on_trial_error(0, [], trial(1))
-    first, second = hand.folder.read().trials
+    tune.report(0, 0, math.nan, TrialState.FAILED, **failed)
+    tune.complete(0)
+    tune.start(1)
+    tune.log.on_trial_error(0, [], trial(1))
+    first, second = tune.folder.read().trials
     assert (first.state, first.reason) == (TrialState.FAILED, "no room")
     assert (second.state, second.reason) == (TrialState.FAILED, ACTOR_LOST)
-    assert "trial 0 (id0): no room\nTraceback ..." in hand.folder.errors.read_bytes().decode()
+    assert "trial 0 (id0): no room\nTraceback ..." in tune.folder.errors.read_bytes().decode()
 
 
-def test_every_event_is_shown(hand: Hand) -> None:
-    assert hand.seen == [(0, "running")]
-    hand.start(0)
-    hand.report(0, 2, 0.4)
-    hand.close(SweepState.DONE)
-    assert hand.seen[1:] == [(1, "running")] * 3 + [(1, "done")]
+def test_every_event_is_shown(tune: FakeTune) -> None:
+    assert tune.seen == [(0, "running")]
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    tune.close(SweepState.DONE)
+    assert tune.seen[1:] == [(1, "running")] * 3 + [(1, "done")]
 
 
-def test_a_line_that_is_still_being_written_is_no_event(hand: Hand) -> None:
-    hand.start(0)
-    hand.report(0, 2, 0.4)
-    whole = hand.folder.events.read_bytes()
+def test_a_line_that_is_still_being_written_is_no_event(tune: FakeTune) -> None:
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    whole = tune.folder.events.read_bytes()
     before = list(events_in(whole))
     lines = whole.splitlines(keepends=True)
     for length in range(len(lines[-1])):
         torn = b"".join(lines[:-1]) + lines[-1][:length]
         assert list(events_in(torn)) == before[:-1]
-        Path(str(hand.folder.events)).write_bytes(torn)
-        assert hand.folder.read().trials[0].step == 0
+        Path(str(tune.folder.events)).write_bytes(torn)
+        assert tune.folder.read().trials[0].step == 0
 
 
-def test_each_line_stands_for_itself(hand: Hand) -> None:
-    one_of_each(hand)
-    lines = [json.loads(line) for line in hand.folder.events.read_bytes().splitlines()]
+def test_each_line_stands_for_itself(tune: FakeTune) -> None:
+    one_of_each(tune)
+    lines = [json.loads(line) for line in tune.folder.events.read_bytes().splitlines()]
     assert {line["version"] for line in lines} == {EVENT_VERSION}
     assert lines[0]["event"] == "sweep_started"
     of_trials = [line for line in lines if line["event"].startswith("trial_")]
@@ -256,14 +256,14 @@ def test_numbers_that_are_not_finite_survive_a_line_of_json(value: float | None)
     ],
 )
 def test_a_log_that_cannot_be_read_is_a_users_case(
-    hand: Hand, spoil: Callable[[list[bytes]], list[bytes]], message: str
+    tune: FakeTune, spoil: Callable[[list[bytes]], list[bytes]], message: str
 ) -> None:
-    hand.start(0)
-    hand.report(0, 2, 0.4)
-    lines = hand.folder.events.read_bytes().splitlines(keepends=True)
-    Path(str(hand.folder.events)).write_bytes(b"".join(spoil(lines)))
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    lines = tune.folder.events.read_bytes().splitlines(keepends=True)
+    Path(str(tune.folder.events)).write_bytes(b"".join(spoil(lines)))
     with pytest.raises(SweepError, match=message):
-        hand.folder.read()
+        tune.folder.read()
 
 
 def bytes_written() -> int:
@@ -272,13 +272,13 @@ def bytes_written() -> int:
     return int(facts["wchar"])
 
 
-def test_an_event_costs_the_same_however_many_came_before(hand: Hand) -> None:
-    hand.start(0)
+def test_an_event_costs_the_same_however_many_came_before(tune: FakeTune) -> None:
+    tune.start(0)
 
     def cost_of_reports(first: int) -> int:
         before = bytes_written()
         for step in range(first, first + 100):
-            hand.report(0, step, 0.4)
+            tune.report(0, step, 0.4)
         return bytes_written() - before
 
     early = cost_of_reports(1_000)
@@ -286,7 +286,7 @@ def test_an_event_costs_the_same_however_many_came_before(hand: Hand) -> None:
     for first in range(3_000, 8_000, 100):
         cost_of_reports(first)
     late = cost_of_reports(8_000)
-    assert len(hand.folder.read_reports()) > 5_000
+    assert len(tune.folder.read_reports()) > 5_000
     assert late == pytest.approx(early, rel=0.01)
 
 
