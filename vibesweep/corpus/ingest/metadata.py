@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from vibesweep.corpus.ingest.segments import SEGMENTS_FILE
 from vibesweep.corpus.ingest.table import COLUMNS, SPEAKERS_COLUMN, read_table
 from vibesweep.corpus.recordings import Metadata
 from vibesweep.errors import CorpusError
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 
 __all__ = ["COLUMNS", "METADATA_FILE", "SEGMENTS_FILE", "SPEAKERS_COLUMN", "read_metadata"]
 
@@ -53,7 +52,7 @@ _FIX = (
 )
 
 
-def read_metadata(corpus: str | os.PathLike[str]) -> Metadata:
+def read_metadata(corpus: StorageAddress) -> Metadata:
     """Read the recordings and rejects of a corpus, together as many as its table has rows.
 
     Whether their files are there is not looked at.
