@@ -135,7 +135,8 @@ def test_parts_hold_each_recording_once_and_about_equal_speech() -> None:
         "in any order"
     )
     assert len({part.name for part in parts}) == len(parts)
-    assert all(part.seconds <= plan.PART_S + 30 for part in parts)
+    seconds = [sum(item.recording.duration_s or 0.0 for item in part.recordings) for part in parts]
+    assert max(seconds) <= plan.PART_S + 30
     small = parts_of(planned[:100])
     assert plan.PARTS_AIMED_AT - 1 <= len(small) <= plan.PARTS_AIMED_AT + 1
 

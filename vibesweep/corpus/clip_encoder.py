@@ -1,9 +1,10 @@
-"""How a model family makes its columns of the shards: the contract between preprocessing and models.
+"""How a model family makes its columns of the shards: a contract of preprocessing and models.
 
-Preprocessing reads tables, decodes audio, cuts long recordings and packs Parquet files. What a model
-learns from (phonemes and log-mels, or a checkpoint's tokens and latents) is made by the family's own
-encoder, in two steps: its :class:`TextEncoder` reads the texts, and its :class:`SoundEncoder` encodes
-the samples, on GPUs where that pays. Neither torch nor ray is imported here.
+Preprocessing reads tables, decodes audio, cuts long recordings and packs Parquet files. What a
+model learns from (phonemes and log-mels, or a checkpoint's tokens and latents) is made by the
+family's own encoder, in two steps: its :class:`TextEncoder` reads the texts, and its
+:class:`SoundEncoder` encodes the samples, on GPUs where that pays. Neither torch nor ray is
+imported here.
 
 Shapes: ``S`` samples.
 """

@@ -1,27 +1,15 @@
-"""Speaks corpora with eSpeak NG, so that a sweep can be tried before any recording is at hand."""
+"""Made-up dialogues: which voices speak, and what they say."""
 
 from __future__ import annotations
 
-import csv
-import json
-import multiprocessing
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
-from string import ascii_uppercase
-from typing import Any
-
-import numpy as np
 
 from vibesweep.corpus.demo.sentences import sentence
-from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Samples, Voice, speak_turns
-from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
-from vibesweep.corpus.recordings import MAX_SPEAKERS
-from vibesweep.corpus.text.espeak import load_espeak
+from vibesweep.corpus.demo.voices import DEMO_VOICES, Voice
 
-DEMO_RECORDINGS = 48
 MANDARIN_PERIOD = 4  # one dialogue in four is Mandarin
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 0.5
 TURNS = (2, 2, 3, 3, 4)
@@ -31,9 +19,6 @@ SHORTEST_CLIP_S, LONGEST_CLIP_S = 4.0, 9.0
 LETTER_S = 0.053
 HAN_CHARACTER_S = 0.26
 MEASURED_RATE_WPM = 160
-
-LARGEST_CHUNK = 64  # dialogues handed to a process at once
-
 
 Turn = tuple[Voice, str]
 """Who speaks, and what."""
@@ -48,78 +33,6 @@ class Dialogue:
 
     id: str
     turns: tuple[Turn, ...]
-
-
-@dataclass(frozen=True)
-class _SpokenDialogue:
-    """A dialogue's samples, and (start, end) of each turn in samples."""
-
-    samples: Samples
-    times: list[tuple[int, int]]
-
-    @property
-    def duration_s(self) -> float:
-        """How long it is."""
-        return len(self.samples) / ESPEAK_RATE_HZ
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A dialogue to be spoken into a corpus folder."""
-
-    out: Path
-    dialogue: Dialogue
-    seed: int
-
-
-@dataclass(frozen=True)
-class _ClipEntry:
-    """One clip's row of metadata.csv and its entry in segments.json.
-
-    Attributes:
-        id: of the dialogue.
-        audio: the FLAC file, from the corpus folder.
-        text: the text file, from the corpus folder.
-        duration_s: how long the clip is.
-        people: (tag, name of the voice) pairs.
-        segments: when each turn is spoken.
-    """
-
-    id: str
-    audio: str
-    text: str
-    duration_s: float
-    people: dict[str, str]
-    segments: list[dict[str, Any]]
-
-    def row(self) -> list[str]:
-        """Return the cells of the row."""
-        num_speakers = str(len(self.people))
-        duration = f"{self.duration_s:.4f}"
-        pairs = [f"{tag}={name}" for tag, name in self.people.items()]
-        speakers = ";".join(pairs)
-        return [self.id, self.audio, self.text, num_speakers, duration, speakers]
-
-
-def write_demo_corpus(
-    out: Path,
-    *,
-    recordings: int = DEMO_RECORDINGS,
-    seed: int = 0,
-    voices: Sequence[Voice] = DEMO_VOICES,
-    processes: int = 1,
-) -> Path:
-    """Write a corpus of two-speaker dialogues, about 6 s each, and return its folder.
-
-    The bytes are the same for the same arguments. Three in four dialogues are English where the
-    voices speak both languages.
-
-    Raises:
-        CorpusError: eSpeak NG is not installed.
-    """
-    dialogues = demo_dialogues(recordings, seed=seed, voices=voices)
-    write_corpus(out, dialogues, seed=seed, processes=processes)
-    return out
 
 
 def demo_dialogues(
@@ -142,26 +55,6 @@ def demo_dialogues(
         yield Dialogue(name, turns)
 
 
-def write_corpus(
-    out: Path, dialogues: Iterable[Dialogue], *, seed: int = 0, processes: int = 1
-) -> None:
-    """Speak dialogues into a corpus folder: FLAC, texts, exact turn times, and metadata.csv last.
-
-    With more than one process the caller's program must be importable
-    (``if __name__ == "__main__":``).
-
-    Raises:
-        CorpusError: eSpeak NG is not installed.
-    """
-    load_espeak()  # before the folder is made
-    (out / "audio").mkdir(parents=True, exist_ok=True)
-    (out / "text").mkdir(exist_ok=True)
-    jobs = [_Job(out, dialogue, seed) for dialogue in dialogues]
-    entries = _write_clips(jobs, processes)
-    _write_segments(out / SEGMENTS_FILE, entries)
-    _write_table(out / METADATA_FILE, entries)
-
-
 def _draw_turns(pair: Sequence[Voice], rng: random.Random) -> tuple[Turn, ...]:
     """Draw turns by the voices in alternation that last about as long as a demo clip should."""
     while True:
@@ -180,106 +73,3 @@ def _estimate_s(turns: Sequence[Turn]) -> float:
         at_measured_rate_s = len(text) * character_s
         seconds += at_measured_rate_s * MEASURED_RATE_WPM / voice.rate_wpm
     return seconds
-
-
-def _write_segments(path: Path, entries: Sequence[_ClipEntry]) -> None:
-    segments = {entry.id: entry.segments for entry in entries}
-    text = json.dumps(segments, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _write_table(path: Path, entries: Sequence[_ClipEntry]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow((*COLUMNS, SPEAKERS_COLUMN))
-        for entry in entries:
-            table.writerow(entry.row())
-
-
-def _write_clips(jobs: Sequence[_Job], processes: int) -> list[_ClipEntry]:
-    if processes == 1:
-        return [_write_clip(job) for job in jobs]
-    jobs_each = len(jobs) // (4 * processes)
-    chunk = max(1, min(LARGEST_CHUNK, jobs_each))
-    # Spawned, because eSpeak and torch do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes) as pool:
-        return pool.map(_write_clip, jobs, chunksize=chunk)
-
-
-def _write_clip(job: _Job) -> _ClipEntry:
-    """Write the audio and the text of a dialogue."""
-    dialogue = job.dialogue
-    tags = _tags(dialogue)
-    assert len(tags) <= MAX_SPEAKERS, f"{dialogue.id}: {len(tags)} voices"
-    rng = random.Random(f"pauses {job.seed} {dialogue.id}")
-    spoken = _speak(dialogue, rng)
-    entry = _ClipEntry(
-        id=dialogue.id,
-        audio=f"audio/{dialogue.id}.flac",
-        text=f"text/{dialogue.id}.txt",
-        duration_s=spoken.duration_s,
-        people={tag: voice.name for voice, tag in tags.items()},
-        segments=_segments(dialogue, tags, spoken.times),
-    )
-    _write_flac(job.out / entry.audio, spoken.samples)
-    _write_text(job.out / entry.text, dialogue, tags)
-    return entry
-
-
-def _write_flac(path: Path, samples: Samples) -> None:
-    import soundfile
-
-    soundfile.write(path, samples, ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC")
-
-
-def _write_text(path: Path, dialogue: Dialogue, tags: Mapping[Voice, str]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for voice, words in dialogue.turns:
-            tag = tags[voice]
-            file.write(f"[{tag}] {words}\n")
-
-
-def _segments(
-    dialogue: Dialogue, tags: Mapping[Voice, str], times: Sequence[tuple[int, int]]
-) -> list[dict[str, Any]]:
-    """Return the entry in segments.json."""
-    segments = []
-    for (voice, _), (start, end) in zip(dialogue.turns, times, strict=True):
-        segment = {
-            "speaker": tags[voice],
-            "start": round(start / ESPEAK_RATE_HZ, 4),
-            "end": round(end / ESPEAK_RATE_HZ, 4),
-        }
-        segments.append(segment)
-    return segments
-
-
-def _speak(dialogue: Dialogue, rng: random.Random) -> _SpokenDialogue:
-    """Speak the turns one after the other, with pauses between them."""
-    parts: list[Samples] = []
-    times: list[tuple[int, int]] = []
-    end = 0
-    for samples in speak_turns(dialogue.turns):
-        pause = _draw_pause(rng) if parts else 0
-        silence = np.zeros(pause, np.int16)
-        start = end + pause
-        end = start + len(samples)
-        parts += [silence, samples]
-        times.append((start, end))
-    return _SpokenDialogue(np.concatenate(parts), times)
-
-
-def _draw_pause(rng: random.Random) -> int:
-    """Draw the length of a pause, in samples."""
-    pause_s = rng.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S)
-    return round(pause_s * ESPEAK_RATE_HZ)
-
-
-def _tags(dialogue: Dialogue) -> dict[Voice, str]:
-    """Give each voice a tag: SPEAKER_A speaks first."""
-    tags: dict[Voice, str] = {}
-    for voice, _ in dialogue.turns:
-        letter = ascii_uppercase[len(tags)]
-        tags.setdefault(voice, f"SPEAKER_{letter}")
-    return tags

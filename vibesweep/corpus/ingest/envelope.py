@@ -71,14 +71,16 @@ class _LevelMeter:
 
     def _edges(self, frames: int) -> Edges:
         """Return the edges of the hops that end within so many frames from the rest's start."""
-        start, hop = self._rest_start, self._hop
+        hop = self._hop
+        start = self._rest_start
         past = start + frames
         first_hop = round(start / hop)
         last_hop = int(past / hop) + 1
         hops = np.arange(first_hop, last_hop + 1)
         edges = np.rint(hops * hop)
         is_within = edges <= past
-        from_start = edges[is_within] - start
+        within = edges[is_within]
+        from_start = within - start
         return np.asarray(from_start, np.int64)
 
 

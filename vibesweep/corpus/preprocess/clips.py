@@ -67,7 +67,10 @@ class SoundFormat:
 
 
 class Sounds:
-    """The samples of a part's clips and voice prompts, decoded and levelled; rows name them by number."""
+    """The samples of a part's clips and voice prompts, decoded and levelled.
+
+    Rows name them by number.
+    """
 
     def __init__(self, sound_format: SoundFormat) -> None:
         """Collect sounds of this format."""

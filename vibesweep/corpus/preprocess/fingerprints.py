@@ -44,14 +44,18 @@ def fingerprint_all(
         Recordings whose files are all there, and a reject for each of the others.
     """
     encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
-    stats = _stats({address for recording in recordings for address in recording.files()})
+    addresses: set[str] = set()
+    for recording in recordings:
+        addresses.update(recording.files())
+    stats = _stats(addresses)
     planned, rejects = [], []
     for recording in recordings:
         try:
             fingerprint = _fingerprint(recording, stats, corpus, encoding)
-            planned.append(Planned(recording, fingerprint))
         except RecordingError as error:
             rejects.append(Reject.of(recording.id, error))
+        else:
+            planned.append(Planned(recording, fingerprint))
     return planned, rejects
 
 
@@ -59,7 +63,8 @@ def signature_of(
     planned: Iterable[Planned], rejects: Iterable[Reject], settings: CorpusSettings
 ) -> str:
     """Hash all that a folder of shards depends on, and the rejects that are known so far."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    content = json.dumps(asdict(settings), sort_keys=True)
+    digest = hashlib.sha256(content.encode())
     entries = [item.fingerprint for item in planned]
     entries += [f"{reject.id} {reject.reason}" for reject in rejects]
     for entry in sorted(entries):
@@ -74,12 +79,16 @@ def _fingerprint(
     for address in recording.files():
         stat = stats[address]
         if stat is None:
-            raise RecordingError(_missing(recording, address), "no such file", where=address)
-        files.append([StoragePath.of(address).relative_to(corpus), stat.size, stat.mtime_ns])
-    addresses = ("audio", "text", "voice_prompts")
-    row = {name: value for name, value in vars(recording).items() if name not in addresses}
+            reason = _missing(recording, address)
+            raise RecordingError(reason, "no such file", where=address)
+        path = StoragePath.of(address).relative_to(corpus)
+        files.append([path, stat.size, stat.mtime_ns])
+    row = dict(vars(recording))
+    for address_column in ("audio", "text", "voice_prompts"):
+        del row[address_column]
     content = json.dumps([encoding, row, files], default=vars)
-    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(content.encode(), digest_size=16)
+    return digest.hexdigest()
 
 
 def _missing(recording: Recording, address: str) -> str:
@@ -90,10 +99,19 @@ def _missing(recording: Recording, address: str) -> str:
 
 
 def _stats(addresses: set[str]) -> dict[str, Stat | None]:
-    """Look at local files one after the other, which threads would slow down, and at a store's many at a time."""
-    places = {address: StoragePath.of(address) for address in addresses}
-    remote = {address: place for address, place in places.items() if place.local is None}
-    local = {address: place.stat() for address, place in places.items() if place.local is not None}
+    """Look at files: local ones one after the other, a store's many at a time.
+
+    Threads would slow local files down.
+    """
+    stats: dict[str, Stat | None] = {}
+    remote: dict[str, StoragePath] = {}
+    for address in addresses:
+        place = StoragePath.of(address)
+        if place.local is None:
+            remote[address] = place
+        else:
+            stats[address] = place.stat()
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        stats = pool.map(StoragePath.stat, remote.values())
-        return local | dict(zip(remote, stats, strict=True))
+        found = pool.map(StoragePath.stat, remote.values())
+        stats.update(zip(remote, found, strict=True))
+    return stats

@@ -8,7 +8,7 @@ good mix.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,9 +66,16 @@ def entries_of(place: StoragePath, wanted: Container[str]) -> Iterator[ClipEntry
         table = open_parquet(place).read(columns=columns)
     for number, row in enumerate(table.to_pylist()):
         turns = row.pop("turns")
-        if row.pop("fingerprint") in wanted:
-            people = tuple(dict.fromkeys(turn["speaker"] for turn in turns))
-            yield ClipEntry(**row, people=people, file=str(place), row=number)
+        fingerprint = row.pop("fingerprint")
+        if fingerprint not in wanted:
+            continue
+        people = dict.fromkeys(turn["speaker"] for turn in turns)
+        yield ClipEntry(
+            **row,
+            people=tuple(people),
+            file=str(place),
+            row=number,
+        )
 
 
 def write_shard(plan: ShardPlan, folder: StoragePath, encoder: ClipEncoder) -> ShardSummary:
@@ -76,11 +83,12 @@ def write_shard(plan: ShardPlan, folder: StoragePath, encoder: ClipEncoder) -> S
     schema = row_schema(encoder.columns)
     tables, rows = _gathered(plan, schema)
     patches = sum(row.patches for row in rows)
-    rows_per_group = round(ROW_GROUP_BYTES * len(rows) / (patches * encoder.bytes_per_patch))
-    tally = _Tally(plan, encoder)
+    total_bytes = patches * encoder.bytes_per_patch
+    rows_per_group = round(ROW_GROUP_BYTES * len(rows) / total_bytes)
     groups = _row_groups(tables, rows, max(1, rows_per_group), schema, plan.split)
-    written = (tally.counting(group) for group in groups)
-    write_parquet(written, schema, folder / plan.name, encoder.columns.repeated)
+    tally = _Tally(plan, encoder)
+    counted = tally.counting(groups)
+    write_parquet(counted, schema, folder / plan.name, encoder.columns.repeated)
     return tally.summary()
 
 
@@ -108,9 +116,11 @@ def _gathered(plan: ShardPlan, schema: pa.Schema) -> tuple[list[pa.Table], list[
         else:
             table = _rows_of_shard(place, numbers, schema)
             chosen = tuple(range(len(numbers)))
-        ids, patches = table["id"].to_pylist(), table["patches"].to_pylist()
+        ids = table["id"].to_pylist()
+        patches = table["patches"].to_pylist()
         durations = table["duration_s"].to_pylist()
-        rows += [_Row(durations[row], ids[row], patches[row], number, row) for row in chosen]
+        for row in chosen:
+            rows.append(_Row(durations[row], ids[row], patches[row], number, row))
         tables.append(table)
     return tables, sorted(rows)
 
@@ -122,13 +132,15 @@ def _rows_of_shard(place: StoragePath, numbers: Sequence[int], schema: pa.Schema
     taken = []
     first = 0
     for group in range(file.num_row_groups):
-        past = first + file.metadata.row_group(group).num_rows
-        inside = wanted[(wanted >= first) & (wanted < past)] - first
+        group_rows = file.metadata.row_group(group).num_rows
+        positions = wanted - first
+        inside = positions[(positions >= 0) & (positions < group_rows)]
         if len(inside):
             table = file.read_row_group(group, columns=schema.names)
             taken.append(table.take(pa.array(inside)))
-        first = past
-    return pa.concat_tables(taken).combine_chunks()
+        first += group_rows
+    rows = pa.concat_tables(taken)
+    return rows.combine_chunks()
 
 
 def _row_groups(
@@ -138,10 +150,12 @@ def _row_groups(
     schema: pa.Schema,
     split: str,
 ) -> Iterator[pa.Table]:
+    column = schema.get_field_index("split")
     for first in range(0, len(rows), rows_per_group):
-        group = _taken(tables, rows[first : first + rows_per_group], schema)
+        past = first + rows_per_group
+        group = _taken(tables, rows[first:past], schema)
         splits = pa.array([split] * len(group), pa.string())
-        yield group.set_column(schema.get_field_index("split"), "split", splits)
+        yield group.set_column(column, "split", splits)
 
 
 def _taken(tables: Sequence[pa.Table], rows: Sequence[_Row], schema: pa.Schema) -> pa.Table:
@@ -149,17 +163,19 @@ def _taken(tables: Sequence[pa.Table], rows: Sequence[_Row], schema: pa.Schema) 
 
     Each table is one chunk: of a table of many, take() would first make one piece of all.
     """
-    by_table: dict[int, list[tuple[int, int]]] = {}
+    numbers: dict[int, list[int]] = {}
+    positions: dict[int, list[int]] = {}
     for position, row in enumerate(rows):
-        by_table.setdefault(row.table, []).append((row.row, position))
+        numbers.setdefault(row.table, []).append(row.row)
+        positions.setdefault(row.table, []).append(position)
     taken = []
-    positions: list[int] = []
-    for number, pairs in by_table.items():
-        numbers = pa.array([row for row, _ in pairs])
-        taken.append(tables[number].take(numbers).cast(schema))
-        positions += [position for _, position in pairs]
-    order = pa.array(np.argsort(positions))
-    return pa.concat_tables(taken).combine_chunks().take(order)
+    for table, wanted in numbers.items():
+        found = tables[table].take(pa.array(wanted))
+        taken.append(found.cast(schema))
+    gathered = pa.concat_tables(taken).combine_chunks()
+    where = np.concatenate(list(positions.values()))
+    order = np.argsort(where)
+    return gathered.take(pa.array(order))
 
 
 class _Tally:
@@ -174,18 +190,13 @@ class _Tally:
         self._warnings: list[RecordingWarning] = []
         self._moments: dict[str, Moments] = {}
 
-    def counting(self, group: pa.Table) -> pa.Table:
-        """Count a row group and hand it on."""
-        self._rows += len(group)
-        self._seconds += pc.sum(group["duration_s"]).as_py()
-        self._add_counts({"speakers": _clips_by_speaker(group), "languages": _languages(group)})
-        self._add_counts(self._encoder.count(group))
-        self._warnings += _warnings(group)
-        if self._plan.split == "train":
-            for name, moments in self._encoder.measure(group).items():
-                known = self._moments.get(name)
-                self._moments[name] = moments if known is None else known + moments
-        return group
+    def counting(self, groups: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Count row groups and hand them on."""
+        for group in groups:
+            self._count(group)
+            if self._plan.split == "train":
+                self._measure(group)
+            yield group
 
     def summary(self) -> ShardSummary:
         """Tell what was counted."""
@@ -199,9 +210,25 @@ class _Tally:
             moments=self._moments,
         )
 
+    def _count(self, group: pa.Table) -> None:
+        seconds = pc.sum(group["duration_s"])
+        self._rows += len(group)
+        self._seconds += seconds.as_py()
+        self._warnings += _warnings(group)
+        self._add_counts({"speakers": _clips_by_speaker(group)})
+        self._add_counts({"languages": _languages(group)})
+        self._add_counts(self._encoder.count(group))
+
+    def _measure(self, group: pa.Table) -> None:
+        for name, moments in self._encoder.measure(group).items():
+            if name in self._moments:
+                moments = self._moments[name] + moments
+            self._moments[name] = moments
+
     def _add_counts(self, counts: Mapping[str, Mapping[str, int]]) -> None:
         for kind, found in counts.items():
-            self._counts.setdefault(kind, Counter()).update(found)
+            total = self._counts.setdefault(kind, Counter())
+            total.update(found)
 
 
 def _languages(rows: pa.Table) -> dict[str, int]:
@@ -212,7 +239,8 @@ def _languages(rows: pa.Table) -> dict[str, int]:
 def _clips_by_speaker(rows: pa.Table) -> Counter[str]:
     people: Counter[str] = Counter()
     for turns in rows["turns"].to_pylist():
-        people.update({turn["speaker"] for turn in turns})
+        speakers = {turn["speaker"] for turn in turns}
+        people.update(speakers)
     return people
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from vibesweep.corpus.clip_encoder import ClipEncoder, EncodedSound, SoundEncode
 from vibesweep.corpus.preprocess.clips import ReadRecording, Row, SoundFormat, Sounds, rows_of
 from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.plan import Part
-from vibesweep.corpus.recordings import Turn
+from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.schema import Columns, row_schema
 from vibesweep.corpus.text.turns import read_turns
@@ -26,6 +26,7 @@ from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 
 TRIED_KEY = b"vibesweep.part"
+TEXT_SHOWN = 80  # characters of a turn in a reject
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,14 @@ def decode_part(part: Part, encoder: ClipEncoder, max_duration_s: float) -> Deco
         except RecordingError as error:
             planned = recording.planned
             rejects[planned.fingerprint] = _reject(planned, error)
-    used = tuple(dict.fromkeys(row["fingerprint"] for row in rows))
-    return DecodedPart(part.name, len(part.recordings), rows, Tried(used, rejects), sounds)
+    used = dict.fromkeys(row["fingerprint"] for row in rows)
+    return DecodedPart(
+        name=part.name,
+        recordings=len(part.recordings),
+        rows=rows,
+        tried=Tried(tuple(used), rejects),
+        sounds=sounds,
+    )
 
 
 def encode_sounds(part: DecodedPart, encoder: SoundEncoder, columns: Columns) -> list[Row]:
@@ -100,12 +107,15 @@ def write_part(
     part: DecodedPart, rows: Sequence[Row], columns: Columns, folder: StoragePath
 ) -> PartSummary:
     """Write a part; the file has no rows where no recording can be used."""
-    tried = {TRIED_KEY: json.dumps(asdict(part.tried))}
-    schema = row_schema(columns).with_metadata(tried)
+    tried = json.dumps(asdict(part.tried))
+    schema = row_schema(columns).with_metadata({TRIED_KEY: tried})
     table = pa.Table.from_pylist(list(rows), schema=schema)
-    with (folder / part.name).writing() as stream, pa.ipc.new_file(stream, schema) as writer:
-        writer.write_table(table)
-    return PartSummary(part.recordings, sum(row["duration_s"] for row in rows))
+    place = folder / part.name
+    with place.writing() as stream:
+        with pa.ipc.new_file(stream, schema) as writer:
+            writer.write_table(table)
+    speech_s = sum(row["duration_s"] for row in rows)
+    return PartSummary(part.recordings, speech_s)
 
 
 def read_part(place: StoragePath) -> pa.Table:
@@ -113,20 +123,24 @@ def read_part(place: StoragePath) -> pa.Table:
     if place.local is not None:
         source = pa.memory_map(str(place.local))
     else:
-        source = pa.BufferReader(place.read_bytes())
-    return pa.ipc.open_file(source).read_all()
+        content = place.read_bytes()
+        source = pa.BufferReader(content)
+    file = pa.ipc.open_file(source)
+    return file.read_all()
 
 
 def read_tried(place: StoragePath) -> Tried:
     """Read what became of the recordings of a part."""
-    found = json.loads(read_part(place).schema.metadata[TRIED_KEY])
+    metadata = read_part(place).schema.metadata
+    found = json.loads(metadata[TRIED_KEY])
     rejects = {key: Reject(**reject) for key, reject in found["rejects"].items()}
     return Tried(tuple(found["used"]), rejects)
 
 
 def is_part(place: StoragePath) -> bool:
     """Tell by its name whether a file is a part."""
-    return place.name.startswith("part-") and place.name.endswith(".arrow")
+    name = place.name
+    return name.startswith("part-") and name.endswith(".arrow")
 
 
 def parts_in(folder: StoragePath) -> list[StoragePath]:
@@ -136,17 +150,16 @@ def parts_in(folder: StoragePath) -> list[StoragePath]:
 
 
 def _with_sounds(row: Row, encoded: Sequence[EncodedSound], prompt_columns: set[str]) -> Row:
-    own = encoded[row["sound"]]
-    prompts = [
-        {"speaker": prompt["speaker"]} | _chosen(encoded[prompt["sound"]].columns, prompt_columns)
-        for prompt in row["voice_prompts"]
-    ]
-    plain = {name: value for name, value in row.items() if name != "sound"}
-    return plain | {"patches": own.patches, "voice_prompts": prompts} | dict(own.columns)
-
-
-def _chosen(columns: Mapping[str, object], names: set[str]) -> Row:
-    return {name: value for name, value in columns.items() if name in names}
+    complete = dict(row)
+    own = encoded[complete.pop("sound")]
+    complete["patches"] = own.patches
+    complete.update(own.columns)
+    complete["voice_prompts"] = []
+    for prompt in row["voice_prompts"]:
+        columns = encoded[prompt["sound"]].columns
+        kept = {name: value for name, value in columns.items() if name in prompt_columns}
+        complete["voice_prompts"].append({"speaker": prompt["speaker"], **kept})
+    return complete
 
 
 def _read_texts(
@@ -160,19 +173,24 @@ def _read_texts(
             turns_read.append((planned, read_turns(planned.recording)))
         except RecordingError as error:
             rejects[planned.fingerprint] = _reject(planned, error)
-    readings = iter(texts.read([turn.text for _, turns in turns_read for turn in turns]))
+    spoken = [turn.text for _, turns in turns_read for turn in turns]
+    readings = iter(texts.read(spoken))
     read = []
     for planned, turns in turns_read:
-        recording = ReadRecording(planned, turns, tuple(next(readings) for _ in turns))
+        own_readings = [next(readings) for _ in turns]
+        recording = ReadRecording(planned, turns, tuple(own_readings))
         silent = _silent_turn(recording)
         if silent is None:
             read.append(recording)
         else:
-            where = planned.recording.text or planned.recording.audio
-            detail = f"{silent.text[:80]!r}"
-            reject = Reject(planned.recording.id, where, "no_phonemes", detail)
-            rejects[planned.fingerprint] = reject
+            rejects[planned.fingerprint] = _silent_reject(planned.recording, silent)
     return read, rejects
+
+
+def _silent_reject(recording: Recording, turn: Turn) -> Reject:
+    shown = repr(turn.text[:TEXT_SHOWN])
+    where = recording.text or recording.audio
+    return Reject(recording.id, where, "no_phonemes", shown)
 
 
 def _silent_turn(recording: ReadRecording) -> Turn | None:

@@ -7,6 +7,7 @@ plays no part, a new recording moves few others, and the clips of one shard come
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def parts_of(recordings: Sequence[Planned]) -> list[Part]:
     """Group recordings into parts of about equal length, in the order of their ranks."""
     ranked = sorted(recordings, key=lambda planned: rank(planned.recording.id))
     total_s = sum(_seconds(planned) for planned in ranked)
-    wanted_s = min(PART_S, max(total_s / PARTS_AIMED_AT, PART_LEAST_S))
+    wanted_s = max(total_s / PARTS_AIMED_AT, PART_LEAST_S)
+    wanted_s = min(wanted_s, PART_S)
     groups: list[list[Planned]] = [[]]
     filled_s = 0.0
     for planned in ranked:
@@ -94,9 +96,11 @@ def plan_shards(
     for split in SPLITS:
         members = [clip for clip in clips if splits[clip.recording] == split]
         members.sort(key=lambda clip: (rank(clip.recording), clip.id))
-        for number, group in enumerate(_cut_evenly(members, bytes_per_patch)):
+        groups = _cut_evenly(members, bytes_per_patch)
+        for number, group in enumerate(groups):
             name = f"{split}-{label}-{number:05d}.parquet"
-            plans.append(ShardPlan(name, split, _rows_by_file(group)))
+            sources = _rows_by_file(group)
+            plans.append(ShardPlan(name, split, sources))
     return plans
 
 
@@ -117,7 +121,8 @@ def _seconds(planned: Planned) -> float:
 
 def _cut_evenly(clips: Sequence[ClipEntry], bytes_per_patch: int) -> Iterator[list[ClipEntry]]:
     total = sum(clip.patches for clip in clips)
-    shards = max(1, -(-total * bytes_per_patch // SHARD_BYTES))
+    total_bytes = total * bytes_per_patch
+    shards = max(1, math.ceil(total_bytes / SHARD_BYTES))
     group: list[ClipEntry] = []
     done = 0
     shards_done = 0
@@ -133,5 +138,7 @@ def _cut_evenly(clips: Sequence[ClipEntry], bytes_per_patch: int) -> Iterator[li
 def _rows_by_file(clips: Iterable[ClipEntry]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     files: dict[str, list[int]] = {}
     for clip in clips:
-        files.setdefault(clip.file, []).append(clip.row)
-    return tuple((file, tuple(sorted(rows))) for file, rows in files.items())
+        rows = files.setdefault(clip.file, [])
+        rows.append(clip.row)
+    sources = [(file, tuple(sorted(rows))) for file, rows in files.items()]
+    return tuple(sources)

@@ -13,8 +13,6 @@ next one goes on: what parts or former shards hold already is not encoded again.
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -38,7 +36,7 @@ from vibesweep.corpus.shards.manifest import (
     Manifest,
     ShardFile,
 )
-from vibesweep.corpus.shards.statistics import Moments
+from vibesweep.corpus.shards.statistics import Moments, added_up
 from vibesweep.errors import CorpusError, ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
@@ -163,8 +161,9 @@ def _check_rejects(
         return
     folder.write_findings(rejects, [])
     counts = Counter(reject.reason for _, reject in rejects)
-    listed = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
-    first = rejects[0][1]
+    reasons = [f"{reason} {count}" for reason, count in counts.most_common()]
+    listed = ", ".join(reasons)
+    _, first = rejects[0]
     found = (
         f"{len(rejects)} of its {recordings} recordings cannot be used"
         f" ({listed}; the first: {first.path}, {first.detail})"
@@ -191,18 +190,27 @@ def _manifest(
     warnings: Sequence[RecordingWarning],
     encoder: ClipEncoder,
 ) -> Manifest:
+    clips = dict.fromkeys(SPLITS, 0)
+    hours = dict.fromkeys(SPLITS, 0.0)
+    for summary in summaries:
+        clips[summary.split] += summary.rows
+        hours[summary.split] += summary.seconds / 3_600
     counts = _summed(summaries)
-    by_split = {split: [s for s in summaries if s.split == split] for split in SPLITS}
+    speakers = counts.pop("speakers", {})
+    languages = counts.pop("languages", {})
+    train = [summary for summary in summaries if summary.split == "train"]
+    reject_reasons = Counter(reject.reason for _, reject in rejects)
+    warning_reasons = Counter(warned.reason for warned in warnings)
     return Manifest(
         signature=signature,
-        clips={split: sum(s.rows for s in found) for split, found in by_split.items()},
-        hours={split: sum(s.seconds for s in found) / 3_600 for split, found in by_split.items()},
-        speakers=counts.pop("speakers", {}),
-        languages=counts.pop("languages", {}),
-        rejects=_sorted(Counter(reject.reason for _, reject in rejects)),
-        warnings=_sorted(Counter(warned.reason for warned in warnings)),
+        clips=clips,
+        hours=hours,
+        speakers=speakers,
+        languages=languages,
+        rejects=_sorted(reject_reasons),
+        warnings=_sorted(warning_reasons),
         shards=tuple(ShardFile(s.name, s.split, s.rows, s.seconds) for s in summaries),
-        encoder=_encoder_record(encoder, counts, by_split["train"]),
+        encoder=_encoder_record(encoder, counts, train),
     )
 
 
@@ -228,15 +236,17 @@ def _encoder_record(
 
 def _mean_and_std(parts: Sequence[Moments]) -> dict[str, float]:
     """Reduce the moments of one column of numbers."""
-    total = functools.reduce(operator.add, parts)
-    return {"mean": float(total.mean[0]), "std": float(total.covariance[0]) ** 0.5}
+    total = added_up(parts)
+    variance = float(total.covariance[0])
+    return {"mean": float(total.mean[0]), "std": variance**0.5}
 
 
 def _summed(summaries: Iterable[ShardSummary]) -> dict[str, dict[str, int]]:
     totals: dict[str, Counter[str]] = {}
     for summary in summaries:
         for kind, found in summary.counts.items():
-            totals.setdefault(kind, Counter()).update(found)
+            total = totals.setdefault(kind, Counter())
+            total.update(found)
     return {kind: _sorted(total) for kind, total in totals.items()}
 
 

@@ -93,14 +93,16 @@ class ShardFolder:
         if former is not None:
             for shard in former.shards:
                 place = self.place / shard.name
-                column = open_parquet(place).read(columns=["fingerprint"])["fingerprint"]
-                found.files |= dict.fromkeys(column.to_pylist(), str(place))
+                table = open_parquet(place).read(columns=["fingerprint"])
+                fingerprints = table["fingerprint"].to_pylist()
+                found.files |= dict.fromkeys(fingerprints, str(place))
             found.rejects |= self._former_rejects()
         parts = parts_in(self.parts)
         with ThreadPoolExecutor(STORE_THREADS) as pool:
-            for place, tried in zip(parts, pool.map(read_tried, parts), strict=True):
-                found.files |= dict.fromkeys(tried.used, str(place))
-                found.rejects |= tried.rejects
+            outcomes = list(pool.map(read_tried, parts))
+        for place, tried in zip(parts, outcomes, strict=True):
+            found.files |= dict.fromkeys(tried.used, str(place))
+            found.rejects |= tried.rejects
         return found
 
     def write_findings(
@@ -108,9 +110,9 @@ class ShardFolder:
     ) -> None:
         """Write rejects.parquet, of (fingerprint, reject) pairs, and warnings.parquet."""
         rejected = [{**asdict(reject), "fingerprint": key} for key, reject in rejects]
-        self._write(REJECTS_FILE, pa.Table.from_pylist(rejected, schema=REJECTS_SCHEMA))
         warned = [asdict(warning) for warning in warnings]
-        self._write(WARNINGS_FILE, pa.Table.from_pylist(warned, schema=FINDING_SCHEMA))
+        self._write(REJECTS_FILE, rejected, REJECTS_SCHEMA)
+        self._write(WARNINGS_FILE, warned, FINDING_SCHEMA)
 
     def commit(self, manifest: Manifest) -> None:
         """Make the folder whole: from now on it holds only what the manifest names."""
@@ -119,8 +121,10 @@ class ShardFolder:
         if manifest.encoder.sidecar is not None:
             named.add(manifest.encoder.sidecar)
         for stat in self.place.files():
-            if stat.name not in named and _OWN_NAME.fullmatch(stat.name):
-                (self.place / stat.name).remove()
+            is_own = _OWN_NAME.fullmatch(stat.name) is not None
+            if is_own and stat.name not in named:
+                old = self.place / stat.name
+                old.remove()
         self.parts.remove()
 
     def _former_rejects(self) -> dict[str, Reject]:
@@ -128,14 +132,17 @@ class ShardFolder:
         if not place.is_file():
             return {}
         rejects = {}
-        for row in open_parquet(place).read().to_pylist():
+        table = open_parquet(place).read()
+        for row in table.to_pylist():
             fingerprint = row.pop("fingerprint")
             if fingerprint:
                 rejects[fingerprint] = Reject(**row)
         return rejects
 
-    def _write(self, name: str, table: pa.Table) -> None:
-        with (self.place / name).writing() as stream:
+    def _write(self, name: str, rows: list[dict[str, str]], schema: pa.Schema) -> None:
+        table = pa.Table.from_pylist(rows, schema=schema)
+        place = self.place / name
+        with place.writing() as stream:
             pq.write_table(table, stream)
 
 
@@ -143,10 +150,13 @@ def entries_in(known: Known, wanted: set[str]) -> list[ClipEntry]:
     """List the clips of the recordings with the wanted fingerprints, each from one file."""
     by_file: dict[str, set[str]] = {}
     for fingerprint in wanted & known.files.keys():
-        by_file.setdefault(known.files[fingerprint], set()).add(fingerprint)
+        file = known.files[fingerprint]
+        by_file.setdefault(file, set()).add(fingerprint)
 
     def entries(file: str) -> list[ClipEntry]:
-        return list(entries_of(StoragePath.of(file), by_file[file]))
+        place = StoragePath.of(file)
+        return list(entries_of(place, by_file[file]))
 
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        return list(chain.from_iterable(pool.map(entries, sorted(by_file))))
+        found = pool.map(entries, sorted(by_file))
+        return list(chain.from_iterable(found))

@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 
 def counts_of(values: Any) -> dict[str, int]:
     """Count how often each value of an Arrow array of strings occurs."""
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+    entries = pc.value_counts(values).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in entries}
 
 
 def sums_of(maps: Any) -> Counter[str]:
     """Add up an Arrow array of maps from names to numbers."""
     total: Counter[str] = Counter()
     for pairs in maps.to_pylist():
-        total.update(dict(pairs or ()))
+        counts = dict(pairs or ())
+        total.update(counts)
     return total

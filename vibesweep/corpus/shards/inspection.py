@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from vibesweep.storage import StorageAddress, StoragePath
 SPEAKERS_SHOWN = 20
 HISTOGRAM_BINS = 8
 BAR_WIDTH = 40
+QUANTILES = (0, 0.05, 0.5, 0.95, 1)
 LEAST_WIDTH_INCHES = 4.0
 MOST_WIDTH_INCHES = 24.0
 
@@ -86,47 +87,57 @@ def _headline(manifest: Manifest, place: StoragePath) -> str:
         for split in manifest.clips
     ]
     sizes = {stat.name: stat.size for stat in place.files()}
-    megabytes = sum(sizes[file.name] for file in manifest.shards) / 1e6
-    return f"{place}: {'; '.join(splits)}; {len(manifest.shards)} files, {megabytes:.1f} MB"
+    shard_bytes = sum(sizes[file.name] for file in manifest.shards)
+    files = f"{len(manifest.shards)} files, {shard_bytes / 1e6:.1f} MB"
+    return f"{place}: {'; '.join(splits)}; {files}"
 
 
 def _encoder_line(manifest: Manifest) -> str:
     encoder = manifest.encoder
     line = f"encoded for {encoder.family} by {encoder.name}: {encoder.summary}"
     for name, moments in encoder.moments.items():
-        line += f"; {name} mean {moments['mean']:.3f}, standard deviation {moments['std']:.3f}"
+        mean, std = moments["mean"], moments["std"]
+        line += f"; {name} mean {mean:.3f}, standard deviation {std:.3f}"
     return line
 
 
 def _quantiles(columns: Mapping[str, Floats]) -> Table:
     table = Table("", "least", "5 %", "median", "95 %", "most")
     for name, values in columns.items():
-        quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1))
-        table.add_row(name, *(f"{value:.1f}" for value in quantiles))
+        quantiles = np.quantile(values, QUANTILES)
+        cells = [f"{value:.1f}" for value in quantiles]
+        table.add_row(name, *cells)
     return table
 
 
 def _histogram(durations: Floats) -> Table:
     counts, edges = np.histogram(durations, HISTOGRAM_BINS)
     table = Table("seconds", "clips", "")
+    most = counts.max()
     for count, first, past in zip(counts, edges, edges[1:], strict=False):
-        bar = "█" * round(BAR_WIDTH * count / counts.max())
-        table.add_row(f"{first:.1f} to {past:.1f}", str(count), bar)
+        bar = "█" * round(BAR_WIDTH * count / most)
+        seconds = f"{first:.1f} to {past:.1f}"
+        table.add_row(seconds, str(count), bar)
     return table
 
 
 def _speakers(manifest: Manifest, turns: Any) -> Table:
     flat = pc.list_flatten(turns)
     people = pc.struct_field(flat, "speaker").to_pylist()
-    spans = pc.subtract(pc.struct_field(flat, "end_s"), pc.struct_field(flat, "start_s"))
+    starts = pc.struct_field(flat, "start_s")
+    ends = pc.struct_field(flat, "end_s")
+    spans_s = pc.subtract(ends, starts).to_pylist()
     seconds: Counter[str] = Counter()
-    for person, span_s in zip(people, spans.to_pylist(), strict=True):
+    for person, span_s in zip(people, spans_s, strict=True):
         seconds[person] += span_s
     table = Table("speaker", "clips", "minutes of turns")
     for person, spoken_s in seconds.most_common(SPEAKERS_SHOWN):
-        table.add_row(Text(person), str(manifest.speakers[person]), f"{spoken_s / 60:.1f}")
-    if len(seconds) > SPEAKERS_SHOWN:
-        table.add_row(f"and {len(seconds) - SPEAKERS_SHOWN} more", "", "")
+        clips = str(manifest.speakers[person])
+        minutes = f"{spoken_s / 60:.1f}"
+        table.add_row(Text(person), clips, minutes)
+    more = len(seconds) - SPEAKERS_SHOWN
+    if more > 0:
+        table.add_row(f"and {more} more", "", "")
     return table
 
 
@@ -141,12 +152,16 @@ def _findings(
     title: str, counts: Mapping[str, int], meanings: Mapping[str, str], place: StoragePath
 ) -> Table:
     """Make a table of reasons with an example of each."""
+    findings = open_parquet(place).read(columns=["id", "reason", "detail"])
     examples: dict[str, str] = {}
-    for row in open_parquet(place).read(columns=["id", "reason", "detail"]).to_pylist():
-        examples.setdefault(row["reason"], f"{row['id']}: {row['detail']}")
-    table = Table("reason", "count", "what it means", "the first", title=f"{title}, all in {place}")
+    for row in findings.to_pylist():
+        example = f"{row['id']}: {row['detail']}"
+        examples.setdefault(row["reason"], example)
+    heading = f"{title}, all in {place}"
+    table = Table("reason", "count", "what it means", "the first", title=heading)
     for reason, count in Counter(counts).most_common():
-        table.add_row(reason, str(count), meanings[reason], Text(examples.get(reason, "")))
+        example = examples.get(reason, "")
+        table.add_row(reason, str(count), meanings[reason], Text(example))
     return table
 
 
@@ -155,8 +170,10 @@ def _draw(clip: Clip, column: str, width: int, out: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = clip.columns[column].reshape(-1, width).T.astype(np.float32)
-    inches = min(max(clip.duration_s, LEAST_WIDTH_INCHES), MOST_WIDTH_INCHES)
+    values = clip.columns[column].reshape(-1, width)
+    picture = values.T.astype(np.float32)
+    inches = max(clip.duration_s, LEAST_WIDTH_INCHES)
+    inches = min(inches, MOST_WIDTH_INCHES)
     figure = Figure(figsize=(inches, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -167,26 +184,28 @@ def _draw(clip: Clip, column: str, width: int, out: Path) -> Path:
         interpolation="nearest",
         extent=(0.0, clip.duration_s, 0, width),
     )
-    for label, turn in _labels(clip):
+    for turn in clip.turns:
         style = "-" if turn.timed else ":"
-        axes.axvline(turn.start_s, color="white", linewidth=0.8, linestyle=style)
-        axes.text(turn.start_s, width, label, fontsize=7, verticalalignment="bottom")
-    rate_hz = picture.shape[1] / clip.duration_s
-    axes.set(
-        xlabel=f"{clip.id}, s ({clip.split}; {rate_hz:.3g} columns a second)",
-        ylabel=column,
-    )
+        start_s = turn.start_s
+        axes.axvline(start_s, color="white", linewidth=0.8, linestyle=style)
+        axes.text(start_s, width, _drawable(turn.tag), fontsize=7, verticalalignment="bottom")
+    rate_hz = len(values) / clip.duration_s
+    label = f"{clip.id}, s ({clip.split}; {rate_hz:.3g} columns a second)"
+    axes.set(xlabel=label, ylabel=column)
     path = out / f"{_as_file_name(clip.id)}.png"
     figure.savefig(path, dpi=100)
     return path
 
 
-def _labels(clip: Clip) -> Iterator[tuple[str, Any]]:
-    """Yield each turn with its tag; a person's name may hold letters that no font here has."""
-    for turn in clip.turns:
-        yield turn.tag.encode("ascii", "replace").decode(), turn
+def _drawable(tag: str) -> str:
+    """Replace letters that the font may not have."""
+    plain = tag.encode("ascii", "replace")
+    return plain.decode()
 
 
 def _as_file_name(clip_id: str) -> str:
-    kept = [char if char.isalnum() or char in "-_." else "_" for char in clip_id]
-    return "".join(kept)
+    kept = ""
+    for char in clip_id:
+        plain = char.isalnum() or char in "-_."
+        kept += char if plain else "_"
+    return kept

@@ -14,7 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from vibesweep.corpus.shards.schema import Clip, clips_of, open_parquet, training_columns
+from vibesweep.corpus.shards.schema import (
+    Clip,
+    Columns,
+    clips_of,
+    open_parquet,
+    row_schema,
+    training_columns,
+)
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
@@ -104,7 +111,8 @@ def read_manifest(folder: StorageAddress) -> Manifest:
         fix = "make the shards with `vibesweep preprocess`"
         raise ShardsError(f"no {MANIFEST_FILE}", where=str(path.parent), fix=fix)
     try:
-        found = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        found = json.loads(content)
         version = found["schema_version"]
         if version == SCHEMA_VERSION:
             return _from_json(found)
@@ -117,8 +125,9 @@ def read_manifest(folder: StorageAddress) -> Manifest:
 
 def write_manifest(folder: StorageAddress, manifest: Manifest) -> None:
     """Write ``manifest.json`` in one move, so that no reader sees half of it."""
-    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
-    (StoragePath.of(folder) / MANIFEST_FILE).write_bytes(text.encode())
+    path = StoragePath.of(folder) / MANIFEST_FILE
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
+    path.write_bytes(f"{text}\n".encode())
 
 
 def read_sidecar(folder: StorageAddress) -> bytes:
@@ -150,8 +159,8 @@ def read_table(
     tables = [open_parquet(place).read(columns=columns) for place in places]
     if tables:
         return pa.concat_tables(tables)
-    any_file = open_parquet(_files(folder, None)[0])
-    return any_file.read(columns=columns).slice(0, 0)
+    empty = row_schema(Columns()).empty_table()
+    return empty if columns is None else empty.select(_top_level(columns))
 
 
 def read_clips(folder: StorageAddress, split: str | None = None) -> Iterator[Clip]:
@@ -160,7 +169,8 @@ def read_clips(folder: StorageAddress, split: str | None = None) -> Iterator[Cli
         file = open_parquet(place)
         columns = training_columns(file)
         for group in range(file.num_row_groups):
-            for batch in file.read_row_group(group, columns=columns).to_batches():
+            table = file.read_row_group(group, columns=columns)
+            for batch in table.to_batches():
                 yield from clips_of(batch)
 
 
@@ -168,11 +178,20 @@ def _files(folder: StorageAddress, split: str | None) -> list[StoragePath]:
     assert split in (None, *SPLITS), split
     place = StoragePath.of(folder)
     shards = read_manifest(place).shards
-    return [place / shard.name for shard in shards if split in (None, shard.split)]
+    if split is not None:
+        shards = tuple(shard for shard in shards if shard.split == split)
+    return [place / shard.name for shard in shards]
 
 
-def _from_json(found: Mapping[str, Any]) -> Manifest:
-    shards = tuple(ShardFile(**shard) for shard in found["shards"])
-    picture = tuple(found["encoder"]["picture"])
-    encoder = EncoderRecord(**{**found["encoder"], "picture": picture})
-    return Manifest(**{**found, "shards": shards, "encoder": encoder})
+def _top_level(columns: Sequence[str]) -> list[str]:
+    """Name the columns that Parquet's names, such as ``turns.list.element.text``, are part of."""
+    names = [name.partition(".")[0] for name in columns]
+    return list(dict.fromkeys(names))
+
+
+def _from_json(found: dict[str, Any]) -> Manifest:
+    shards = [ShardFile(**shard) for shard in found["shards"]]
+    name, width = found["encoder"]["picture"]
+    encoder = found["encoder"] | {"picture": (name, width)}
+    objects = {"shards": tuple(shards), "encoder": EncoderRecord(**encoder)}
+    return Manifest(**(found | objects))

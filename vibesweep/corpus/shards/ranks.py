@@ -7,4 +7,6 @@ import hashlib
 
 def rank(name: str, seed: int = 0) -> bytes:
     """Hash a name for sorting: the same order on every machine, whatever else is in the list."""
-    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    seeded = f"{seed}/{name}"
+    digest = hashlib.sha256(seeded.encode())
+    return digest.digest()

@@ -8,7 +8,7 @@ numbers: as lists of numbers, Parquet took seven times as long to write and five
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -22,6 +22,7 @@ from vibesweep.storage import StoragePath
 
 Half = npt.NDArray[np.float16]
 
+LITTLE_ENDIAN_HALF = np.dtype("<f2")
 ARRAY = pa.large_binary()
 """Arrow type of an array: half-precision numbers, row after row, little-endian."""
 
@@ -34,6 +35,7 @@ _TURN_FIELDS = (
     pa.field("end_s", pa.float64()),
     pa.field("timed", pa.bool_()),
 )
+_SPEAKER = pa.field("speaker", pa.string())
 _WARNING = pa.struct([("reason", pa.string()), ("detail", pa.string())])
 _CLIP_FIELDS = (
     pa.field("id", pa.string()),
@@ -79,18 +81,19 @@ class Columns:
     prompt: tuple[pa.Field, ...] = ()
     repeated: tuple[str, ...] = ()
 
-    @property
-    def arrays(self) -> tuple[str, ...]:
-        """Names of the clip columns that hold arrays."""
-        return tuple(column.name for column in self.clip if column.type == ARRAY)
-
 
 def row_schema(columns: Columns) -> pa.Schema:
-    """Schema of the rows of parts and shards with a family's columns."""
+    """Make the schema of the rows of parts and shards with a family's columns."""
     turn = pa.struct([*_TURN_FIELDS, *columns.turn])
-    prompt = pa.struct([pa.field("speaker", pa.string()), *columns.prompt])
-    lists = (pa.field("turns", pa.list_(turn)), pa.field("voice_prompts", pa.list_(prompt)))
-    return pa.schema([*_CLIP_FIELDS, *columns.clip, *lists, *_ORIGIN_FIELDS])
+    prompt = pa.struct([_SPEAKER, *columns.prompt])
+    fields = [
+        *_CLIP_FIELDS,
+        *columns.clip,
+        pa.field("turns", pa.list_(turn)),
+        pa.field("voice_prompts", pa.list_(prompt)),
+        *_ORIGIN_FIELDS,
+    ]
+    return pa.schema(fields)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class VoicePrompt:
     """
 
     person: str
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,21 +175,25 @@ def write_parquet(
         place: the file.
         repeated: Parquet's names of the family's columns that repeat a few values.
     """
-    dictionary = [*_DICTIONARY_COLUMNS, *repeated]
-    options = {"compression": "zstd", "compression_level": 1, "use_dictionary": dictionary}
-    with (
-        place.writing() as stream,
-        pq.ParquetWriter(stream, schema, write_statistics=False, **options) as writer,
-    ):
-        for group in groups:
-            writer.write_table(group, row_group_size=max(1, len(group)))
+    options = {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [*_DICTIONARY_COLUMNS, *repeated],
+        "write_statistics": False,
+    }
+    with place.writing() as stream:
+        with pq.ParquetWriter(stream, schema, **options) as writer:
+            for group in groups:
+                rows = max(1, len(group))
+                writer.write_table(group, row_group_size=rows)
 
 
 def open_parquet(place: StoragePath) -> pq.ParquetFile:
     """Open a Parquet file for reading, mapped into memory where it is local."""
     if place.local is not None:
         return pq.ParquetFile(place.local, memory_map=True)
-    return pq.ParquetFile(place.filesystem.open_input_file(place.path), pre_buffer=True)
+    stream = place.filesystem.open_input_file(place.path)
+    return pq.ParquetFile(stream, pre_buffer=True)
 
 
 def training_columns(file: pq.ParquetFile) -> list[str]:
@@ -196,41 +203,63 @@ def training_columns(file: pq.ParquetFile) -> list[str]:
 
 def clips_of(batch: pa.RecordBatch) -> Iterator[Clip]:
     """Yield the clips of a batch that has all the columns of :func:`training_columns`."""
-    arrays = [name for name in batch.schema.names if batch.schema.field(name).type == ARRAY]
+    arrays = {
+        column.name: list(_views(batch.column(column.name)))
+        for column in batch.schema
+        if column.type == ARRAY
+    }
+    prompts = list(_prompts_of(batch.column("voice_prompts")))
     plain = batch.drop_columns([*arrays, "voice_prompts"])
-    prompts = _prompts_of(batch.column("voice_prompts"))
-    views = {name: list(_views(batch.column(name))) for name in arrays}
-    for number, (row, own_prompts) in enumerate(zip(plain.to_pylist(), prompts, strict=True)):
-        turns = tuple(_turn_of(turn) for turn in row.pop("turns"))
-        base = {column.name: row.pop(column.name) for column in _CLIP_FIELDS}
-        own_arrays = {name: values[number] for name, values in views.items()}
-        yield Clip(**base, turns=turns, voice_prompts=own_prompts, columns=row | own_arrays)
+    for number, row in enumerate(plain.to_pylist()):
+        turns = [_turn_of(turn) for turn in row.pop("turns")]
+        base = _taken_out(row, _CLIP_FIELDS)
+        for name, views in arrays.items():
+            row[name] = views[number]
+        yield Clip(
+            **base,
+            turns=tuple(turns),
+            voice_prompts=prompts[number],
+            columns=row,
+        )
 
 
 def _turn_of(turn: dict[str, Any]) -> ClipTurn:
-    base = {column.name: turn.pop(column.name) for column in _TURN_FIELDS}
+    base = _taken_out(turn, _TURN_FIELDS)
     return ClipTurn(**base, columns=turn)
+
+
+def _taken_out(row: dict[str, Any], fields: Sequence[pa.Field]) -> dict[str, Any]:
+    """Take the values of these fields out of a row, so that the family's own are left."""
+    names = [column.name for column in fields]
+    return {name: row.pop(name) for name in names}
 
 
 def _prompts_of(column: pa.ListArray) -> Iterator[tuple[VoicePrompt, ...]]:
     """Yield the voice prompts of each clip."""
     prompts = column.values
-    names = [member.name for member in prompts.type if member.name != "speaker"]
-    values = {name: list(_values(prompts.field(name))) for name in names}
-    people = prompts.field("speaker").to_pylist()
-    made = [
-        VoicePrompt(person, {name: values[name][number] for name in names})
-        for number, person in enumerate(people)
-    ]
-    for first, past in pairwise(column.offsets.to_pylist()):
+    people = prompts.field(_SPEAKER.name).to_pylist()
+    made = [VoicePrompt(person, {}) for person in people]
+    for member in prompts.type:
+        if member.name == _SPEAKER.name:
+            continue
+        values = _values(prompts.field(member.name))
+        for prompt, value in zip(made, values, strict=True):
+            prompt.columns[member.name] = value
+    offsets = column.offsets.to_pylist()
+    for first, past in pairwise(offsets):
         yield tuple(made[first:past])
 
 
 def _values(column: pa.Array) -> Iterator[Any]:
-    return _views(column) if column.type == ARRAY else iter(column.to_pylist())
+    if column.type == ARRAY:
+        return _views(column)
+    return iter(column.to_pylist())
 
 
 def _views(column: pa.LargeBinaryArray) -> Iterator[Half | None]:
     """Yield the numbers of each value as a flat view of the column's memory; None for a null."""
     for value in column:
-        yield np.frombuffer(value.as_buffer(), np.dtype("<f2")) if value.is_valid else None
+        if value.is_valid:
+            yield np.frombuffer(value.as_buffer(), LITTLE_ENDIAN_HALF)
+        else:
+            yield None

@@ -9,8 +9,8 @@ Shapes: ``T`` latents, ``D`` acoustic and ``E`` semantic size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ RECIPE_FILES = (
 """Files that decide on level, tokens and script; a checkpoint need not have all of them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VibeVoiceEncoder(ClipEncoder):
     """The family's clip encoder; see :class:`vibesweep.corpus.clip_encoder.ClipEncoder`.
 
