@@ -1,4 +1,4 @@
-"""A checkpoint's encoders hear a corpus through Ray Data: once for each recording and checkpoint."""
+"""A checkpoint's encoders hear a corpus through Ray Data, once for each recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.checkpoint import write_checkpoint
 from tests.encoders import MEL_ENCODER, vibevoice_encoder
 from vibesweep.config import CorpusSettings, Sweep
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess

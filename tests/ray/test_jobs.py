@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 
 pytestmark = pytest.mark.slow

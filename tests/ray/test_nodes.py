@@ -22,7 +22,7 @@ from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.cluster.nodes import check_hosts, live_nodes
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE
 from vibesweep.errors import ResourceError

@@ -1,4 +1,4 @@
-"""A corpus through Ray Data: every row ends in a shard or among the rejects, and nothing is done twice."""
+"""A corpus becomes shards: each row ends in one or is rejected, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from tests.encoders import MEL_ENCODER
 from vibesweep.config import CorpusSettings, MelSettings
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.shards.manifest import (

@@ -22,7 +22,7 @@ from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.cli import app
 from vibesweep.config import TrialSettings
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_manifest
 from vibesweep.delivery.best import deliver_best
 from vibesweep.delivery.export import export

@@ -1,4 +1,4 @@
-"""The small VibeVoice checkpoint is read by transformers as the released ones are, hears its input and speaks."""
+"""The small checkpoint of the tests is one that transformers loads, encodes and speaks with."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 from tests.checkpoint import write_checkpoint
 
 LAYOUT = (
-    " Transform the text provided by various speakers into speech output, utilizing the distinct voice of each respective speaker.\n"
+    " Transform the text provided by various speakers into speech output, "
+    "utilizing the distinct voice of each respective speaker.\n"
     " Voice input:\n Speaker 0:<|vision_start|><|vision_pad|><|vision_pad|><|vision_end|>\n"
-    " Text input:\n Speaker 0: Good morning.\n Speaker 1: 很好，谢谢。\n Speech output:\n<|vision_start|>"
+    " Text input:\n Speaker 0: Good morning.\n Speaker 1: 很好，谢谢。\n"
+    " Speech output:\n<|vision_start|>"
 )
 
 
@@ -44,7 +46,7 @@ def chat(samples: int) -> list[dict[str, object]]:
 
 
 def model_of(folder: Path) -> Any:
-    """It in float32; transformers is typed in part."""
+    """Load a folder's model in float32; transformers is typed in part."""
     return VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
 
 

@@ -15,7 +15,7 @@ from tests.checkpoint import write_checkpoint
 from tests.encoders import MEL_ENCODER, vibevoice_encoder
 from vibesweep.config import MelSettings
 from vibesweep.corpus.clip_encoder import ClipEncoder
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.clips import share_times
@@ -61,7 +61,7 @@ def encoded(
     max_duration_s: float = MAX_S,
     encoder: ClipEncoder = MEL_ENCODER,
 ) -> tuple[StoragePath, Tried]:
-    """A part of the recordings, and what became of them."""
+    """Write a part of the recordings; return it and what became of them."""
     part = decode_part(Part(tuple(recordings)), encoder, max_duration_s)
     rows = encode_sounds(part, encoder.open_sound("cpu"), encoder.columns)
     write_part(part, rows, encoder.columns, StoragePath.of(out))
@@ -70,7 +70,7 @@ def encoded(
 
 
 def packed(out: Path, *parts: StoragePath, split: str = "train") -> ShardSummary:
-    """A folder with one shard of all rows of the parts."""
+    """Write a folder with one shard of all rows of the parts."""
     numbers = [(str(part), tuple(range(len(read_part(part))))) for part in parts]
     plan = ShardPlan(f"{split}-0.parquet", split, tuple(numbers))
     summary = write_shard(plan, StoragePath.of(out), MEL_ENCODER)

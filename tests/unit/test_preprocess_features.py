@@ -1,4 +1,4 @@
-"""What VibeVoice's encoder makes of clips goes into parts and shards, and comes out again. No Ray."""
+"""What VibeVoice's encoder makes of clips goes into parts and shards, and comes out again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests import tiny
 from tests.checkpoint import write_checkpoint
 from tests.encoders import vibevoice_encoder
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess import pack
 from vibesweep.corpus.preprocess.fingerprints import fingerprint_all

@@ -1,4 +1,4 @@
-"""Who is held out, what is encoded together and which file a clip goes to: the same in any order, nothing twice, nothing lost."""
+"""What is held out, encoded together and written to which file: the same in any order."""
 
 from __future__ import annotations
 
