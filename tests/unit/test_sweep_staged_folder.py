@@ -9,6 +9,7 @@ from types import FrameType
 
 import pytest
 
+from tests.waiting import wait_until
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder
@@ -44,6 +45,32 @@ def write_and_fail(staged: StagedFolder) -> None:
     staged.scratch.mkdir()
     (staged.scratch / "of_tune").write_text("x")
     (staged.scratch / "none").read_text()
+
+
+@pytest.mark.parametrize("in_a_store", [False, True])
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_the_log_goes_once_the_record_is_there(
+    tmp_path: Path, away: SweepFolder, in_a_store: bool, has_ended: bool
+) -> None:
+    sweep = away if in_a_store else SweepFolder(tmp_path / "mine")
+    with staged_folder_for(sweep, pytest.fail) as staged:
+        staged.folder.events.write_bytes(b"x")
+        staged.push()
+        assert wait_until(sweep.events.is_file, 10.0)
+        if has_ended:
+            staged.folder.record.write_bytes(b"{}")
+    assert sweep.record.is_file() == has_ended
+    assert sweep.events.is_file() == (not has_ended)
+    assert sweep.holds_sweep()
+
+
+def test_the_log_is_uploaded_last(away: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploaded: list[str] = []
+    monkeypatch.setattr(StoragePath, "upload", lambda place, _: uploaded.append(place.name))
+    with staged_folder_for(away, pytest.fail) as staged:
+        for file in (staged.folder.events, staged.folder.journal, staged.folder.errors):
+            file.write_bytes(b"x")
+    assert uploaded == ["errors.log", "study.journal", "events.jsonl"]
 
 
 def test_a_store_that_is_lost_costs_nothing_that_was_written(
