@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from vibesweep.config import CorpusSettings, MelSettings, TrialSettings
-from vibesweep.corpus.demo.dialogues import Dialogue, write_corpus
+from vibesweep.corpus.demo import Dialogue, write_corpus
 from vibesweep.corpus.demo.sentences import sentence
 from vibesweep.corpus.demo.voices import BASE_VOICES
 from vibesweep.corpus.preprocess.run import preprocess

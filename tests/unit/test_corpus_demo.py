@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from vibesweep.corpus.demo.dialogues import (
+from vibesweep.corpus.demo import (
     Dialogue,
     demo_dialogues,
     write_corpus,

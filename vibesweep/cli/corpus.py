@@ -20,7 +20,7 @@ def demo_corpus(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
     """Speak a corpus of two-speaker dialogues, English and Mandarin, with eSpeak NG."""
-    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+    from vibesweep.corpus.demo import write_demo_corpus
 
     write_demo_corpus(out, recordings=recordings, seed=seed)
     say(f"{recordings} recordings in {out}")

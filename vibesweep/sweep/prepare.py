@@ -109,7 +109,7 @@ def _demo_corpus(folder: StoragePath, say: Say) -> StoragePath:
     """Speak the demo corpus, unless it is there."""
     if (folder / METADATA_FILE).is_file():
         return folder
-    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+    from vibesweep.corpus.demo import write_demo_corpus
 
     say(f"speaking the demo corpus into {folder}")
     if folder.local is not None:

@@ -27,6 +27,7 @@ from vibesweep.corpus.text.espeak import load_espeak
 
 DEMO_RECORDINGS = 48
 LARGEST_CHUNK = 64  # dialogues handed to a process at once
+CHUNKS_EACH = 4  # at least, for each process, so that they end at about the same time
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ def write_corpus(
 
 def _write_segments(path: Path, entries: Sequence[_ClipEntry]) -> None:
     segments = {entry.id: entry.segments for entry in entries}
-    text = json.dumps(segments, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(segments, file, indent=1)
+        file.write("\n")
 
 
 def _write_table(path: Path, entries: Sequence[_ClipEntry]) -> None:
@@ -138,8 +140,9 @@ def _write_table(path: Path, entries: Sequence[_ClipEntry]) -> None:
 def _write_clips(jobs: Sequence[_Job], processes: int) -> list[_ClipEntry]:
     if processes == 1:
         return [_write_clip(job) for job in jobs]
-    jobs_each = len(jobs) // (4 * processes)
-    chunk = max(1, min(LARGEST_CHUNK, jobs_each))
+    chunks = CHUNKS_EACH * processes
+    chunk = len(jobs) // chunks
+    chunk = max(1, min(LARGEST_CHUNK, chunk))
     # Spawned, because eSpeak and torch do not survive a fork
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:

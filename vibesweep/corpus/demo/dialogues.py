@@ -39,15 +39,17 @@ def demo_dialogues(
     recordings: int, *, seed: int = 0, voices: Sequence[Voice] = DEMO_VOICES
 ) -> Iterator[Dialogue]:
     """Yield dialogues of about 4 to 9 s, each by two voices of one language."""
-    english = [voice for voice in voices if voice.language == "en"]
-    mandarin = [voice for voice in voices if voice.language == "zh"]
-    assert english or mandarin, "no voices"
+    english = _voices_of("en", voices)
+    mandarin = _voices_of("zh", voices)
+    assert voices, "no voices"
     for number in range(recordings):
         rng = random.Random(f"dialogue {seed} {number}")
-        place = number % MANDARIN_PERIOD
-        is_mandarin = place == MANDARIN_PERIOD - 1
-        cast = mandarin if is_mandarin else english
-        cast = cast or english or mandarin
+        next_number = number + 1
+        is_mandarin = next_number % MANDARIN_PERIOD == 0
+        if is_mandarin:
+            cast = mandarin or english
+        else:
+            cast = english or mandarin
         people = min(2, len(cast))
         pair = rng.sample(cast, people)
         name = f"demo_{number:04d}"
@@ -55,12 +57,18 @@ def demo_dialogues(
         yield Dialogue(name, turns)
 
 
+def _voices_of(language: str, voices: Sequence[Voice]) -> list[Voice]:
+    return [voice for voice in voices if voice.language == language]
+
+
 def _draw_turns(pair: Sequence[Voice], rng: random.Random) -> tuple[Turn, ...]:
     """Draw turns by the voices in alternation that last about as long as a demo clip should."""
     while True:
-        voices = islice(cycle(pair), rng.choice(TURNS))
+        count = rng.choice(TURNS)
+        voices = islice(cycle(pair), count)
         turns = [(voice, sentence(voice.language, rng)) for voice in voices]
-        if SHORTEST_CLIP_S <= _estimate_s(turns) <= LONGEST_CLIP_S:
+        duration_s = _estimate_s(turns)
+        if SHORTEST_CLIP_S <= duration_s <= LONGEST_CLIP_S:
             return tuple(turns)
 
 

@@ -44,9 +44,9 @@ class ChannelStatistics:
             mixed_squares = np.square(mixed, dtype=np.float64)
             self.energy += squares.sum(axis=0)
             self.mixed_energy += float(mixed_squares.sum())
-        highest = float(block.max(initial=0.0))
-        lowest = float(block.min(initial=0.0))
-        self.peak = max(self.peak, highest, -lowest)
+        highest = block.max(initial=0.0)
+        lowest = block.min(initial=0.0)
+        self.peak = max(self.peak, float(highest), -float(lowest))
         if self.peak >= FULL_SCALE:
             self.clipped += _count_clipped(block)
         self.samples += block.size

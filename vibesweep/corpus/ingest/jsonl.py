@@ -88,12 +88,15 @@ def _names(folder: StoragePath, own_ids: Sequence[str | None], audios: Sequence[
         if not audio:
             return ""
         stem = _stem(audio)
-        is_free = stem not in taken and len(audios_by_stem[stem]) == 1
-        return stem if stem and is_free else StoragePath(audio).relative_to(folder)
+        is_shared = stem in taken or len(audios_by_stem[stem]) > 1
+        if stem and not is_shared:
+            return stem
+        return StoragePath(audio).relative_to(folder)
 
     names = []
     for own_id, audio in zip(own_ids, audios, strict=True):
-        names.append(name_after(audio) if own_id is None else own_id)
+        name = name_after(audio) if own_id is None else own_id
+        names.append(name)
     return names
 
 

@@ -165,4 +165,5 @@ def _segments_of(
 
 def _parse_prompts(folder: StoragePath, cell: str) -> tuple[str, ...]:
     prompts = [prompt for prompt in cell.split(";") if prompt.strip()]
-    return tuple(parse_address(folder, prompt, PROMPTS_COLUMN) for prompt in prompts)
+    addresses = [parse_address(folder, prompt, PROMPTS_COLUMN) for prompt in prompts]
+    return tuple(addresses)

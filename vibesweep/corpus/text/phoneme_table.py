@@ -63,7 +63,8 @@ class PhonemeTable:
 
     def missing(self, symbols: Iterable[str]) -> Counter[str]:
         """Count the symbols that are not in the table."""
-        return Counter(symbol for symbol in symbols if symbol not in self._ids)
+        unknown = [symbol for symbol in symbols if symbol not in self._ids]
+        return Counter(unknown)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the table."""
@@ -94,7 +95,8 @@ class PhonemeTable:
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
-        return {symbol: i for i, symbol in enumerate(self.symbols, len(SPECIALS))}
+        numbered = enumerate(self.symbols, start=len(SPECIALS))
+        return {symbol: number for number, symbol in numbered}
 
 
 def _are_different_strings(symbols: object) -> TypeGuard[list[str]]:
