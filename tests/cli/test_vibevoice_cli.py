@@ -72,4 +72,4 @@ def test_the_text_is_given_by_exactly_one_option(staged: Path, options: tuple[st
 def test_a_mel_sweep_has_no_layouts(tmp_path: Path) -> None:
     write_sweep(tmp_path, TrialSettings(batch_clips=4))
     command = ("export", "sweep", "--out", "x", "--layout", "merged")
-    assert "Leave --layout out" in vibesweep(*command, cwd=tmp_path, rc=2)
+    assert "leave --layout out" in vibesweep(*command, cwd=tmp_path, rc=2)
