@@ -15,13 +15,13 @@ MEL_ENCODER = MelEncoder(MelSettings(), "en-us")
 
 
 def encoder_of(name: str, language: str = "en-us") -> ClipEncoder:
-    """The encoder of a model by its name."""
+    """Make the clip encoder of a model by its name."""
     model = ModelRef.parse(name)
     return model.family.clip_encoder(model.address, language)
 
 
 def vibevoice_encoder(checkpoint: Path) -> VibeVoiceEncoder:
-    """The encoder of a checkpoint's folder."""
-    found = encoder_of(f"vibevoice:{checkpoint}")
-    assert isinstance(found, VibeVoiceEncoder)
-    return found
+    """Make the clip encoder of a checkpoint's folder."""
+    encoder = encoder_of(f"vibevoice:{checkpoint}")
+    assert isinstance(encoder, VibeVoiceEncoder)
+    return encoder

@@ -160,9 +160,10 @@ def model(shape: MelShape = SHAPE, seed: int = 0) -> MelModel:
     """Make a base with fresh weights, its codec fitted on such clips, and no layer silent."""
     torch.manual_seed(seed)
     made = MelModel(shape, PhonemeTable.fit([SYMBOLS]), MEL_SETTINGS)
-    patches = [
-        made.codec.patches(torch.from_numpy(mel_of(c).astype(np.float32))) for c in clips(12)
-    ]
+    patches = []
+    for clip in clips(12):
+        log_mel = torch.from_numpy(mel_of(clip).astype(np.float32))
+        patches.append(made.codec.patches(log_mel))
     made.codec.fit(Moments.of(torch.cat(patches).numpy(), pairs=True))
     for part in made.head.parameters():  # adaLN-zero would hide the conditions from every test
         if not part.any():
@@ -174,7 +175,8 @@ def model(shape: MelShape = SHAPE, seed: int = 0) -> MelModel:
 def write_base(folder: Path, shape: MelShape = SHAPE) -> Path:
     """Save such a base as a bundle."""
     base = model(shape)
-    save_bundle(base, base.voice_prompts([base.encode(clip) for clip in clips(12)]), folder)
+    encoded = [base.encode(clip) for clip in clips(12)]
+    save_bundle(base, base.voice_prompts(encoded), folder)
     return folder
 
 

@@ -34,12 +34,21 @@ def clips(count: int, seed: int = 0) -> list[Clip]:
 
 
 def _clip(number: int, rng: np.random.Generator) -> Clip:
-    people, halves = (f"p{number % 3}", f"q{number % 2}"), rng.integers(5, 9, 2)
+    people = (f"p{number % 3}", f"q{number % 2}")
+    halves = rng.integers(5, 9, 2)
     seconds = halves / RATE_HZ
     turns = []
     for tag, person, start, length in zip("AB", people, (0.0, seconds[0]), seconds, strict=True):
-        text, end = str(rng.choice(WORDS)), start + length
-        turns.append(ClipTurn(f"SPEAKER_{tag}", person, "en", text, start, end, True))
+        turn = ClipTurn(
+            tag=f"SPEAKER_{tag}",
+            speaker=person,
+            language="en",
+            text=str(rng.choice(WORDS)),
+            start_s=start,
+            end_s=start + length,
+            timed=True,
+        )
+        turns.append(turn)
     acoustic = _voices(people, halves, LATENT_SIZE, 5.0, rng)
     semantic = _voices(people, halves, SEMANTIC_SIZE, 1.0, rng)
     return Clip(
@@ -60,7 +69,7 @@ def _voices(
     spread: float,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float16]:
-    """Features [patches, size] of all people one after the other."""
+    """Make features [patches, size] of all people, one after the other."""
     parts = []
     for person, count in zip(people, counts, strict=True):
         mean = np.random.default_rng(list(person.encode())).normal(0, spread, size)

@@ -30,7 +30,7 @@ sweep = Sweep(space=space, corpus="{shards}", model="{base}", trials=3,
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Where the toy family is installed, as pip would: metadata with an entry point."""
+    """Install the toy family as pip would: metadata with an entry point."""
     metadata = tmp_path / "site" / "toy_family-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-family\nVersion: 1.0\n")

@@ -39,15 +39,16 @@ def brief_speech(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write_sweep(root: Path, settings: TrialSettings) -> SweepFolder:
     """Train one trial and leave what a sweep leaves."""
-    base, shards = tiny.write_base(root / "base"), tiny.write_shards(root / "shards", 15)
-    run = TrialRun(WorkerContext.open(ModelRef.parse(str(base)), shards, World()), settings, 3)
+    base = tiny.write_base(root / "base")
+    shards = tiny.write_shards(root / "shards", 15)
+    context = WorkerContext.open(ModelRef.parse(str(base)), shards, World())
+    run = TrialRun(context, settings, 3)
     loss = run.advance(3).loss_val
     folder = SweepFolder(root / "sweep")
     run.save(folder.checkpoints / "t0")
     signature = read_manifest(shards).signature
-    record = SweepRecord(
-        "sweep", str(base), str(shards), signature, sweep_as_json(Sweep(space={}, trials=1)), 1, {}
-    )
+    settings_of_sweep = sweep_as_json(Sweep(space={}, trials=1))
+    record = SweepRecord("sweep", str(base), str(shards), signature, settings_of_sweep, 1, {})
     trial = TrialRecord(
         "t0", 0, {}, dataclasses.asdict(settings), TrialState.COMPLETE, best_loss_val=loss
     )
@@ -57,7 +58,7 @@ def write_sweep(root: Path, settings: TrialSettings) -> SweepFolder:
 
 @pytest.fixture(scope="module")
 def lora_sweep(tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
-    """A sweep whose best trial is a LoRA one."""
+    """Make a sweep whose best trial is a LoRA one."""
     settings = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
     return write_sweep(tmp_path_factory.mktemp("lora"), settings)
 
@@ -74,13 +75,12 @@ def test_the_export_is_the_trained_model(lora_sweep: SweepFolder, tmp_path: Path
 
 def test_the_adapter_is_one_that_plain_peft_loads(lora_sweep: SweepFolder, tmp_path: Path) -> None:
     out = export(lora_sweep, tmp_path / "out")
-    base, merged = ModelRef.parse(lora_sweep.read().model).load(), ModelRef.parse(str(out)).load()
+    base = ModelRef.parse(lora_sweep.read().model).load()
+    merged = ModelRef.parse(str(out)).load().state_dict()
     adapted = PeftModel.from_pretrained(base, str(out / "adapter")).merge_and_unload()
     assert isinstance(adapted, MelModel)
-    assert all(
-        torch.allclose(value, merged.state_dict()[name], atol=1e-6)
-        for name, value in adapted.state_dict().items()
-    )
+    for name, value in adapted.state_dict().items():
+        assert torch.allclose(value, merged[name], atol=1e-6), name
 
 
 def test_a_full_trial_has_no_adapter_and_an_export_may_be_repeated(tmp_path: Path) -> None:
@@ -115,33 +115,25 @@ def test_a_sweep_with_no_checkpoint_is_told_so(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> ModelRef:
-    """A tiny model that knows the phonemes of "a cab"."""
+    """Make a tiny model that knows the phonemes of "a cab"."""
     from vibesweep.corpus.text.phoneme_table import PhonemeTable
     from vibesweep.corpus.text.phonemes import phonemize
 
-    model = tiny.model()
-    table = PhonemeTable.fit(
-        phonemes.symbols for phonemes in phonemize(["A cab.", "A bed, a cab."])
-    )
-    spoken = MelModel(tiny.SHAPE, table, tiny.MEL_SETTINGS)
-    spoken.codec.load_state_dict(model.codec.state_dict())
+    readings = phonemize(["A cab.", "A bed, a cab."])
+    table = PhonemeTable.fit([phonemes.symbols for phonemes in readings])
+    model = MelModel(tiny.SHAPE, table, tiny.MEL_SETTINGS)
+    model.codec.load_state_dict(tiny.model().codec.state_dict())
+    voices = {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}
     folder = tmp_path_factory.mktemp("speaker")
-    save_bundle(
-        spoken, {name: torch.zeros(5, tiny.SHAPE.latent_size) for name in ("Ann", "Bo")}, folder
-    )
+    save_bundle(model, voices, folder)
     return ModelRef.parse(str(folder))
 
 
 def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(
     speaker: ModelRef, tmp_path: Path
 ) -> None:
-    said = synthesize(
-        speaker,
-        "[SPEAKER_A] A cab. [SPEAKER_B] A bed.",
-        tmp_path / "x.wav",
-        voices=["Bo"],
-        settings=BRIEF,
-    )
+    text = "[SPEAKER_A] A cab. [SPEAKER_B] A bed."
+    said = synthesize(speaker, text, tmp_path / "x.wav", voices=["Bo"], settings=BRIEF)
     assert said.voices == {"SPEAKER_A": "Bo", "SPEAKER_B": "Ann"}
     samples, rate_hz = soundfile.read(tmp_path / "x.wav")
     assert rate_hz == 24_000

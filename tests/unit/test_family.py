@@ -1,4 +1,7 @@
-"""A family of another package goes the whole way; tests/cli/test_family_verbs.py types its verbs."""
+"""A family of another package goes the whole way.
+
+tests/cli/test_family_verbs.py does the same by the ordinary verbs.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from vibesweep.models.registry import ModelRef, families
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> ModelFamily:
-    """The toy family in the table."""
+    """Put the toy family into the table."""
     family = ToyFamily()
     monkeypatch.setattr(registry, "families", lambda: {**families(), "toy": family})
     return family
@@ -42,7 +45,8 @@ def test_the_family_is_shorter_than_150_lines() -> None:
 
 
 def test_a_folder_and_a_scheme_name_the_same_model(toy: ModelFamily, base: Path) -> None:
-    by_folder, by_scheme = ModelRef.parse(str(base)), ModelRef.parse(f"toy:{base}")
+    by_folder = ModelRef.parse(str(base))
+    by_scheme = ModelRef.parse(f"toy:{base}")
     assert by_folder == by_scheme
     assert by_folder.family is toy
     assert str(by_folder.located()) == str(base.resolve())

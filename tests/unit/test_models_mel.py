@@ -36,7 +36,7 @@ class TestMel(SpeechModelTestCase):
     def base(self) -> SpeechModel:
         return tiny.model()
 
-    def rows(self) -> list[Clip]:
+    def clips(self) -> list[Clip]:
         return tiny.clips(12)
 
     def conditions(self, model: SpeechModel, batch: object) -> torch.Tensor:
@@ -55,13 +55,13 @@ class TestMel(SpeechModelTestCase):
 @pytest.mark.parametrize("objective", ["flow", "v"])
 def test_a_sequence_is_prompts_then_text_then_speech(objective: str) -> None:
     base = tiny.model(MelShape(**{**vars(tiny.SHAPE), "objective": objective}))
-    examples = [base.encode(row) for row in tiny.clips(12)]
-    batch = base.collator(examples).validation(examples[:1], 4)
+    encoded = [base.encode(clip) for clip in tiny.clips(12)]
+    batch = base.collator(encoded).validation(encoded[:1], 4)
     ids = batch.ids[0].tolist()
     speech = ids.index(SPEECH)
     assert ids[:2] == [BOS, SPEAKER_0]
     assert ids[2] == PATCH
-    assert ids[speech + 1 :] == [PATCH] * examples[0].patches
+    assert ids[speech + 1 :] == [PATCH] * encoded[0].patches
     assert batch.spoken_indices.tolist() == list(range(speech + 1, len(ids)))
     assert batch.last_indices.tolist() == [len(ids) - 1]
     assert len(batch.input_indices) == len(batch.inputs) == ids.count(PATCH)
@@ -69,7 +69,7 @@ def test_a_sequence_is_prompts_then_text_then_speech(objective: str) -> None:
 
 def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
     base = tiny.model()
-    clip, *others = (base.encode(row) for row in tiny.clips(12))
+    clip, *others = [base.encode(made) for made in tiny.clips(12)]
     collator = base.collator([clip, *others])
     drawn = [collator.training([clip], 0, epoch) for epoch in range(50)]
     prompts = torch.cat([batch.inputs[: -len(batch.targets)] for batch in drawn])
@@ -84,49 +84,40 @@ def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
 
 def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     base = tiny.model()
-    example = base.encode(tiny.clips(1)[0])
-    bank = PromptBank([example], 15)
-    assert bank.draw(example, 0, np.random.default_rng(0)) is None
+    clip = base.encode(tiny.clips(1)[0])
+    bank = PromptBank([clip], 15)
+    assert bank.draw(clip, 0, np.random.default_rng(0)) is None
 
 
 def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
     turns = tiny.clips(1)[0].turns
     first, second = turns[0].speaker, turns[1].speaker
-    times = [
-        (dataclasses.replace(turn, start_s=4.0 * at, end_s=4.0 * at + 4.0))
-        for at, turn in enumerate(turns)
+    timed = [
+        dataclasses.replace(turn, start_s=4.0 * number, end_s=4.0 * number + 4.0)
+        for number, turn in enumerate(turns)
     ]
-    guessed = [dataclasses.replace(turn, timed=False) for turn in times]
-    assert stretches(times, (first, second), 7.5, 60) == ((0, 0, 30), (1, 30, 60))
-    assert stretches(guessed, (first, second), 7.5, 60) == ((0, 8, 22), (1, 38, 52)), (
-        "half a turn's length is left out"
-    )
+    assert stretches(timed, (first, second), 7.5, 60) == ((0, 0, 30), (1, 30, 60))
+    guessed = [dataclasses.replace(turn, timed=False) for turn in timed]
+    found = stretches(guessed, (first, second), 7.5, 60)
+    assert found == ((0, 8, 22), (1, 38, 52)), "half a turn's length is left out"
     alone = [dataclasses.replace(turn, speaker=first) for turn in guessed]
-    assert stretches(alone, (first,), 7.5, 59) == ((0, 0, 30), (0, 30, 59)), (
-        "nobody else is in the clip"
-    )
+    found = stretches(alone, (first,), 7.5, 59)
+    assert found == ((0, 0, 30), (0, 30, 59)), "nobody else is in the clip"
 
 
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:
     base = tiny.model()
-    row, other, *_ = tiny.clips(4)
-    example = base.encode(
-        dataclasses.replace(
-            row, voice_prompts=(VoicePrompt(row.turns[1].speaker, {MEL: other.columns[MEL]}),)
-        )
-    )
-    bank = PromptBank([example], 15)
-    prompt = bank.draw(example, 1, np.random.default_rng(0))
+    clip, other, *_ = tiny.clips(4)
+    named = VoicePrompt(clip.turns[1].speaker, {MEL: other.columns[MEL]})
+    encoded = base.encode(dataclasses.replace(clip, voice_prompts=(named,)))
+    bank = PromptBank([encoded], 15)
+    prompt = bank.draw(encoded, 1, np.random.default_rng(0))
     assert prompt is not None
-    latents = (
-        base.codec.encode(torch.from_numpy(tiny.mel_of(other).astype(np.float32)))
-        .unfold(0, len(prompt), 1)
-        .transpose(1, 2)
-    )
-    assert any(torch.equal(prompt, stretch) for stretch in latents)
-    assert bank.draw(example, 0, np.random.default_rng(0)) is None, (
-        "only for the speaker that it is of"
-    )
+    latents = base.codec.encode(torch.from_numpy(tiny.mel_of(other).astype(np.float32)))
+    windows = latents.unfold(0, len(prompt), 1).transpose(1, 2)
+    assert any(torch.equal(prompt, window) for window in windows)
+    of_another = bank.draw(encoded, 0, np.random.default_rng(0))
+    assert of_another is None, "the prompt is for its own speaker alone"
 
 
 def test_shards_with_phonemes_or_mels_the_base_lacks_are_refused_at_once(tmp_path: Path) -> None:
@@ -158,14 +149,14 @@ def with_symbols(manifest: Manifest, symbols: dict[str, int]) -> Manifest:
 
 def test_an_odd_phoneme_that_the_base_lacks_is_named_and_left_out(tmp_path: Path) -> None:
     manifest = read_manifest(tiny.write_shards(tmp_path / "shards", 10))
-    base, row = tiny.model(), tiny.clips(1)[0]
+    base = tiny.model()
+    clip = tiny.clips(1)[0]
     odd = with_symbols(manifest, {"a": 1_000, "ʘ": 2})
     remark = MelFamily().check_columns(base.describe(), odd, "here")
     assert remark == "the model has no token for the phonemes 'ʘ' (2); they are left out"
-    turn = dataclasses.replace(row.turns[0], columns={PHONEMES: ["a", "ʘ", "b"]})
-    assert base.encode(dataclasses.replace(row, turns=(turn,))).turns == (
-        (0, tuple(base.phonemes.encode("ab"))),
-    )
+    turn = dataclasses.replace(clip.turns[0], columns={PHONEMES: ["a", "ʘ", "b"]})
+    encoded = base.encode(dataclasses.replace(clip, turns=(turn,)))
+    assert encoded.turns == ((0, tuple(base.phonemes.encode("ab"))),)
 
 
 def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded(
@@ -187,8 +178,8 @@ def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded(
 
 def test_generation_with_a_cache_sees_what_training_sees() -> None:
     base = tiny.model()
-    examples = [base.encode(row) for row in tiny.clips(12)]
-    batch = base.collator(examples).validation(examples[:1], 4)
+    encoded = [base.encode(clip) for clip in tiny.clips(12)]
+    batch = base.collator(encoded).validation(encoded[:1], 4)
     conditions = base.states(batch)[batch.spoken_indices - 1]
     embedded = base.embed(batch.ids, batch.inputs, batch.input_indices)
     first = int(batch.spoken_indices[0])
@@ -205,10 +196,9 @@ def test_generation_with_a_cache_sees_what_training_sees() -> None:
 
 def test_a_text_longer_than_the_context_is_told_so() -> None:
     base = tiny.model()
+    turn = (0, base.phonemes.encode("abcdefg" * 40))
     with pytest.raises(SpeechError, match="256 positions"):
-        sample_latents(
-            base, [(0, base.phonemes.encode("abcdefg" * 40))], [None], SpeakingSettings()
-        )
+        sample_latents(base, [turn], [None], SpeakingSettings())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +218,8 @@ def test_masks_hide_the_share_asked_for_in_time_and_in_dimensions(
     augmentation = Augmentation(time_share, dims_share)
     for seed in range(20):
         kept = keep_mask(np.random.default_rng(seed), patches, 8, augmentation)
-        in_time, in_dims = kept.amax(1), kept.amax(0)
+        in_time = kept.amax(1)
+        in_dims = kept.amax(0)
         assert torch.equal(kept, torch.outer(in_time, in_dims)), "whole patches, whole dimensions"
         assert (int(in_time.sum()), int(in_dims.sum())) == (patches_left, dims_left)
 
@@ -243,23 +234,19 @@ def test_masks_hide_time_in_spans() -> None:
 
 def test_a_masked_clip_differs_in_its_inputs_alone_and_whatever_batch_it_is_in() -> None:
     base = tiny.model()
-    examples = [base.encode(row) for row in tiny.clips(12)]
-    collator, augmentation = base.collator(examples), Augmentation(0.3, 0.25)
-    plain, masked = (
-        collator.training(examples[:1], 5, 2, kind) for kind in (Augmentation(), augmentation)
-    )
-    assert [
-        name
-        for name, a, b in zip(plain._fields, plain, masked, strict=True)
-        if not torch.equal(a, b)
-    ] == ["inputs"]
-    speech = slice(len(plain.inputs) - len(plain.targets), None)
-    assert torch.equal(plain.inputs[: speech.start], masked.inputs[: speech.start]), (
-        "the voice prompts stay whole"
-    )
-    assert torch.equal(masked.inputs[speech], plain.inputs[speech] * (masked.inputs[speech] != 0))
-    together = collator.training(examples[:3], 5, 2, augmentation)
+    encoded = [base.encode(clip) for clip in tiny.clips(12)]
+    collator = base.collator(encoded)
+    augmentation = Augmentation(0.3, 0.25)
+    plain = collator.training(encoded[:1], 5, 2, Augmentation())
+    masked = collator.training(encoded[:1], 5, 2, augmentation)
+    pairs = zip(plain._fields, plain, masked, strict=True)
+    assert [name for name, a, b in pairs if not torch.equal(a, b)] == ["inputs"]
+    prompts = len(plain.inputs) - len(plain.targets)
+    same_prompts = torch.equal(plain.inputs[:prompts], masked.inputs[:prompts])
+    assert same_prompts, "the voice prompts stay whole"
+    speech = masked.inputs[prompts:]
+    assert torch.equal(speech, plain.inputs[prompts:] * (speech != 0))
+    together = collator.training(encoded[:3], 5, 2, augmentation)
     assert torch.equal(together.inputs[: len(masked.inputs)], masked.inputs)
-    assert not torch.equal(
-        collator.training(examples[:1], 5, 3, augmentation).inputs, masked.inputs
-    )
+    next_epoch = collator.training(encoded[:1], 5, 3, augmentation)
+    assert not torch.equal(next_epoch.inputs, masked.inputs)

@@ -1,4 +1,7 @@
-"""A trial on a VibeVoice checkpoint, as a lane's worker trains it; and what the released sizes take, on the meta device."""
+"""A trial on a VibeVoice checkpoint, as a lane's worker trains it.
+
+What the released sizes take is counted on the meta device.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,9 @@ from vibesweep.training.workers import World
 def context(tmp_path_factory: pytest.TempPathFactory) -> WorkerContext:
     folder = tmp_path_factory.mktemp("vibevoice")
     checkpoint = write_checkpoint(folder / "checkpoint")
-    return WorkerContext.open(
-        ModelRef.parse(f"vibevoice:{checkpoint}"),
-        vibe.write_shards(folder / "shards", checkpoint),
-        World(),
-    )
+    model = ModelRef.parse(f"vibevoice:{checkpoint}")
+    shards = vibe.write_shards(folder / "shards", checkpoint)
+    return WorkerContext.open(model, shards, World())
 
 
 def start(context: WorkerContext, **changes: Any) -> TrialRun:
@@ -57,9 +58,8 @@ def test_a_trial_lowers_the_validation_loss(
     run = start(context, **changes)
     before = run.validate()
     assert run.advance(40).loss_val < 0.9 * before
-    assert context.validate(context.base) == pytest.approx(before, rel=1e-6), (
-        "the base is as it was"
-    )
+    base_loss = context.validate(context.base)
+    assert base_loss == pytest.approx(before, rel=1e-6), "the base is as it was"
 
 
 def test_settings_that_vary_the_clips_leave_validation_alone(context: WorkerContext) -> None:
@@ -75,11 +75,10 @@ def test_settings_that_vary_the_clips_leave_validation_alone(context: WorkerCont
 
 
 def test_the_step_with_silence_is_the_same_however_it_is_cut(context: WorkerContext) -> None:
-    whole, parts = (
-        start(context, silence_after_s=0.4, lora_dropout=0.0, micro_batch_tokens=size)
-        for size in (4_096, 1)
-    )
-    for one, other in zip(whole.advance(3).curve, parts.advance(3).curve, strict=True):
+    settings = {"silence_after_s": 0.4, "lora_dropout": 0.0}
+    whole = start(context, **settings, micro_batch_tokens=4_096).advance(3)
+    parts = start(context, **settings, micro_batch_tokens=1).advance(3)
+    for one, other in zip(whole.curve, parts.curve, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
         assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
 
@@ -95,13 +94,12 @@ def test_a_checkpoint_comes_back_and_holds_what_was_trained(
 
 
 def test_the_average_of_the_heads_leaves_the_rest_live(context: WorkerContext) -> None:
-    runs = {
-        parts: start(context, ema_decay=0.99, ema_parts=parts, lora_dropout=0.0)
-        for parts in ("all", "heads")
-    }
     live = start(context, lora_dropout=0.0)
-    losses = {parts: run.advance(6).loss_val for parts, run in runs.items()}
-    assert len({*losses.values(), live.advance(6).loss_val}) == 3
+    losses = [live.advance(6).loss_val]
+    for parts in ("all", "heads"):
+        run = start(context, ema_decay=0.99, ema_parts=parts, lora_dropout=0.0)
+        losses.append(run.advance(6).loss_val)
+    assert len(set(losses)) == 3
     with pytest.raises(ModelError, match="nothing of the heads is trained"):
         start(context, ema_decay=0.9, ema_parts="heads", lora_head="frozen")
 
@@ -110,26 +108,23 @@ def test_the_average_of_the_heads_leaves_the_rest_live(context: WorkerContext) -
     "changes", [{"gradient_checkpointing": True}, {"precision": "bf16"}, {"attention_dropout": 0.1}]
 )
 def test_ways_of_computing(context: WorkerContext, changes: dict[str, Any]) -> None:
-    plain, other = (
-        start(context, lora_dropout=0.0).advance(2),
-        start(context, lora_dropout=0.0, **changes).advance(2),
-    )
-    assert other.curve[0].loss == pytest.approx(
-        plain.curve[0].loss, rel=0.1 if "attention_dropout" in changes else 0.02
-    )
+    plain = start(context, lora_dropout=0.0).advance(2)
+    other = start(context, lora_dropout=0.0, **changes).advance(2)
+    tolerance = 0.1 if "attention_dropout" in changes else 0.02
+    assert other.curve[0].loss == pytest.approx(plain.curve[0].loss, rel=tolerance)
 
 
-# The released sizes: FACTS of the 1.5B and the 7B checkpoint
+# The released sizes: the 1.5B and the 7B checkpoint
 
 
 def counts(size: str) -> tuple[VibeVoiceModel, dict[str, float]]:
-    """The model on the meta device, and the millions of parameters in each part."""
+    """Make the model on the meta device, and count the millions of parameters in each part."""
     with torch.device("meta"):
         made = VibeVoiceModel(released_config(size))
-    return made, {
-        name: sum(part.numel() for part in child.parameters()) / 1e6
-        for name, child in made.named_children()
-    }
+    millions = {}
+    for name, child in made.named_children():
+        millions[name] = sum(part.numel() for part in child.parameters()) / 1e6
+    return made, millions
 
 
 def test_the_released_sizes() -> None:
@@ -146,9 +141,8 @@ def test_the_released_sizes() -> None:
 def test_lora_of_the_released_size_trains_little() -> None:
     made, _ = counts("1.5B")
     with torch.device("meta"):
-        adapted = for_trial(
-            made.requires_grad_(False), TrialSettings(lora_rank=8, lora_head="full")
-        )
+        settings = TrialSettings(lora_rank=8, lora_head="full")
+        adapted = for_trial(made.requires_grad_(False), settings)
     trained, total = trained_parameters(adapted)
     head = sum(part.numel() for part in made.diffusion_head.parameters())
     # Seven projections of 28 layers: rank x (in + out) each

@@ -1,4 +1,7 @@
-"""Six faults of transformers' own training loss, planted one by one: each is caught by a check that the model passes."""
+"""Six faults of transformers' own training loss, planted one by one.
+
+Each is caught by a check that the model passes.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,13 @@ DRAWS = 40
 
 
 class Leaks(VibeVoiceModel):
-    """The condition is the state at the target's own place."""
+    """The condition is the state at the target's own position."""
 
     def forward(self, batch: VibeVoiceBatch) -> Losses:
-        before = self.states(batch)[batch.spoken_indices]
+        at = self.states(batch)[batch.spoken_indices]
         repeats = len(batch.noise) // len(batch.targets)
-        latents, conditions = (
-            part.repeat_interleave(repeats, 0) for part in (batch.targets, before)
-        )
+        latents = batch.targets.repeat_interleave(repeats, 0)
+        conditions = at.repeat_interleave(repeats, 0)
         loss = diffusion_loss(
             self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels
         )
@@ -57,9 +59,9 @@ class Deaf(VibeVoiceModel):
     """The semantic embedding is left out in training."""
 
     def embed(
-        self, ids: Tensor, latents: Tensor, places: Tensor, semantic: Tensor, speech: Tensor
+        self, ids: Tensor, latents: Tensor, indices: Tensor, semantic: Tensor, speech_rows: Tensor
     ) -> Tensor:
-        return super().embed(ids, latents, places, semantic[:0], speech[:0])
+        return super().embed(ids, latents, indices, semantic[:0], speech_rows[:0])
 
 
 class NeverGoesOn(VibeVoiceModel):
@@ -94,16 +96,17 @@ class WithObjective:
         return made
 
 
-def clips(made: VibeVoiceModel) -> list[EncodedClip]:
-    return [made.encode(row) for row in vibe.clips(8)]
+def encoded_clips(made: VibeVoiceModel) -> list[EncodedClip]:
+    return [made.encode(clip) for clip in vibe.clips(8)]
 
 
 def one_clip(made: VibeVoiceModel) -> VibeVoiceBatch:
-    return made.collator(clips(made)).validation(clips(made)[:1], 4)
+    encoded = encoded_clips(made)
+    return made.collator(encoded).validation(encoded[:1], 4)
 
 
 def conditions_of(made: VibeVoiceModel, batch: VibeVoiceBatch) -> Tensor:
-    """What the head is given in a forward pass."""
+    """Return the conditions that the head is given in a forward pass."""
     given: list[Tensor] = []
     handle = made.diffusion_head.register_forward_pre_hook(
         lambda _, inputs: given.append(inputs[2].detach())
@@ -117,22 +120,25 @@ def check_no_leak(made: VibeVoiceModel) -> None:
     batch = one_clip(made)
     changed = batch.inputs.clone()
     changed[batch.speech_rows[-1]] += 1.0
-    assert torch.equal(
-        conditions_of(made, batch), conditions_of(made, batch._replace(inputs=changed))
-    ), "the last latent conditions nothing"
+    before = conditions_of(made, batch)
+    after = conditions_of(made, batch._replace(inputs=changed))
+    assert torch.equal(before, after), "the last latent conditions nothing"
 
 
 def check_every_step_is_drawn(made: VibeVoiceModel) -> None:
-    collator, seen = made.collator(clips(made)), set[int]()
+    encoded = encoded_clips(made)
+    collator = made.collator(encoded)
+    seen: set[int] = set()
     for epoch in range(DRAWS):
-        seen |= set(
-            made.objective.times(collator.training(clips(made), 0, epoch).levels).int().tolist()
-        )
+        batch = collator.training(encoded, 0, epoch)
+        times = made.objective.times(batch.levels)
+        seen |= set(times.int().tolist())
     assert len(seen) > 0.9 * 1_000
 
 
 def check_time_runs_from_clean_to_noise(made: VibeVoiceModel) -> None:
-    latents, noise = torch.ones(2, 4), -torch.ones(2, 4)
+    latents = torch.ones(2, 4)
+    noise = -torch.ones(2, 4)
     noisy, _ = made.objective.corrupt(latents, noise, torch.tensor([0.0, 999.0]))
     assert torch.allclose(noisy[0], latents[0], atol=0.1)
     assert torch.allclose(noisy[1], noise[1], atol=0.1)
@@ -140,26 +146,22 @@ def check_time_runs_from_clean_to_noise(made: VibeVoiceModel) -> None:
 
 def check_semantics_are_heard(made: VibeVoiceModel) -> None:
     batch = one_clip(made)
-    assert not torch.equal(
-        conditions_of(made, batch), conditions_of(made, batch._replace(semantic=batch.semantic + 1))
-    )
+    other = batch._replace(semantic=batch.semantic + 1)
+    assert not torch.equal(conditions_of(made, batch), conditions_of(made, other))
 
 
 def check_going_on_is_taught(made: VibeVoiceModel) -> None:
-    made.language_model.embed_tokens.weight.zero_()  # nothing is known: each of the four tokens is as likely
+    # Nothing is known, so each of the four tokens is as likely
+    made.language_model.embed_tokens.weight.zero_()
     batch = one_clip(made)
-    assert made(batch).stop.item() == pytest.approx(
-        (len(batch.targets) + 2) * math.log(4), rel=1e-4
-    )
+    ignorant = (len(batch.targets) + 2) * math.log(4)
+    assert made(batch).stop.item() == pytest.approx(ignorant, rel=1e-4)
 
 
 def check_the_scale_is_fixed(made: VibeVoiceModel) -> None:
     trained = for_trial(made, TrialSettings(method="full"))
-    assert not [
-        name
-        for name, part in trained.named_parameters()
-        if part.requires_grad and "latent_" in name
-    ]
+    names = [name for name, part in trained.named_parameters() if part.requires_grad]
+    assert not [name for name in names if "latent_" in name]
 
 
 @pytest.fixture(scope="module")
@@ -190,13 +192,12 @@ def test_a_planted_fault_is_caught(
 
 
 def test_transformers_own_loss_has_the_faults() -> None:
-    """So that this file is looked at again when transformers mends them."""
+    """Notice when transformers mends them, so that this file is looked at again."""
     import inspect
 
     from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
     forward = inspect.signature(VibeVoiceForConditionalGeneration.forward)
     assert forward.parameters["num_diffusion_steps"].default == 10
-    assert "labels[labels == self.audio_token_id] = -100" in inspect.getsource(
-        VibeVoiceProcessor.__call__
-    )
+    source = inspect.getsource(VibeVoiceProcessor.__call__)
+    assert "labels[labels == self.audio_token_id] = -100" in source

@@ -1,4 +1,7 @@
-"""Speaking with a VibeVoice folder: a random model's speech is noise, but it is written, seeded and ended as a real one's."""
+"""Speaking with a VibeVoice folder.
+
+A random model's speech is noise, but it is written, seeded and ended like that of a real one.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,6 @@ from vibesweep.models.vibevoice.speech import LEAST_LIMIT
 
 BRIEF = SpeakingSettings(diffusion_steps=2, guidance=1.3)
 HOP = 3_200
-
-
 TWO = "[SPEAKER_A] Hello. [SPEAKER_B] Good morning, how are you?"
 
 
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_one_choice(folder: Path, **ids: int) -> Path:
-    """Make of a checkpoint one that always chooses the token of the smallest id that it may choose."""
+    """Write a checkpoint that always chooses the smallest of the token ids that it may choose."""
     write_checkpoint(folder, tied=False)
     model = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype="auto")
     torch.nn.init.zeros_(model.lm_head.weight)
@@ -56,17 +57,15 @@ def wav_of(path: Path) -> npt.NDArray[np.float64]:
 
 
 def recording(path: Path, seconds: float, rate_hz: int = 16_000) -> str:
-    soundfile.write(
-        path, np.random.default_rng(1).normal(0, 0.1, round(seconds * rate_hz)), rate_hz
-    )
+    samples = np.random.default_rng(1).normal(0, 0.1, round(seconds * rate_hz))
+    soundfile.write(path, samples, rate_hz)
     return str(path)
 
 
 def test_it_speaks_and_says_how_long(folder: Path, tmp_path: Path) -> None:
-    speech = synthesize(
-        ModelRef.parse(str(folder)), TWO, tmp_path / "new" / "x.wav", settings=BRIEF
-    )
-    samples = wav_of(tmp_path / "new" / "x.wav")
+    out = tmp_path / "new" / "x.wav"
+    speech = synthesize(ModelRef.parse(str(folder)), TWO, out, settings=BRIEF)
+    samples = wav_of(out)
     assert len(samples) % HOP == 0
     assert speech == Speech(len(samples) / 24_000, {})
     assert np.abs(samples).max() > 0
@@ -75,37 +74,32 @@ def test_it_speaks_and_says_how_long(folder: Path, tmp_path: Path) -> None:
 def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(7)
     state = torch.get_rng_state()
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        synthesize(
-            ModelRef.parse(str(folder)),
-            TWO,
-            tmp_path / f"{name}.wav",
-            settings=SpeakingSettings(diffusion_steps=2, guidance=1.3, seed=seed),
-        )
-    first, second, third = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    model = ModelRef.parse(str(folder))
+    spoken = []
+    for seed in (0, 0, 1):
+        settings = dataclasses.replace(BRIEF, seed=seed)
+        synthesize(model, TWO, tmp_path / "x.wav", settings=settings)
+        spoken.append((tmp_path / "x.wav").read_bytes())
+    first, second, third = spoken
     assert first == second != third
     assert torch.equal(torch.get_rng_state(), state), "the caller's own noise is untouched"
 
 
 @pytest.mark.parametrize("changed", [{"guidance": 3.0}, {"diffusion_steps": 5}])
 def test_guidance_and_steps_matter(folder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
-    synthesize(ModelRef.parse(str(folder)), TWO, tmp_path / "a.wav", settings=BRIEF)
-    synthesize(
-        ModelRef.parse(str(folder)),
-        TWO,
-        tmp_path / "b.wav",
-        settings=dataclasses.replace(BRIEF, **changed),
-    )
+    model = ModelRef.parse(str(folder))
+    other = dataclasses.replace(BRIEF, **changed)
+    synthesize(model, TWO, tmp_path / "a.wav", settings=BRIEF)
+    synthesize(model, TWO, tmp_path / "b.wav", settings=other)
     assert (tmp_path / "a.wav").read_bytes() != (tmp_path / "b.wav").read_bytes()
 
 
 def test_voices_come_from_recordings_of_any_rate(folder: Path, tmp_path: Path) -> None:
     voice = recording(tmp_path / "ann.wav", 1.0)
-    speech = synthesize(
-        ModelRef.parse(str(folder)), TWO, tmp_path / "x.wav", voices=[voice], settings=BRIEF
-    )
+    model = ModelRef.parse(str(folder))
+    speech = synthesize(model, TWO, tmp_path / "x.wav", voices=[voice], settings=BRIEF)
     assert speech.voices == {"SPEAKER_A": voice}
-    synthesize(ModelRef.parse(str(folder)), TWO, tmp_path / "y.wav", settings=BRIEF)
+    synthesize(model, TWO, tmp_path / "y.wav", settings=BRIEF)
     assert (tmp_path / "x.wav").read_bytes() != (tmp_path / "y.wav").read_bytes()
 
 
@@ -120,12 +114,13 @@ def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Pa
     ]
     prompts = [np.full(HOP, 0.1, np.float32), np.full(HOP + 1, 0.1, np.float32)]
     inputs, words = vibevoice_speech._inputs(processor, turns, ["B", "A", "D", "C"], prompts)
-    assert processor.tokenizer.decode(inputs["input_ids"][0]).partition("respective speaker.\n")[
-        2
-    ] == (
+    rendered = processor.tokenizer.decode(inputs["input_ids"][0])
+    _, _, script = rendered.partition("respective speaker.\n")
+    assert script == (
         " Voice input:\n Speaker 0:<|vision_start|><|vision_pad|><|vision_end|>\n"
         " Speaker 1:<|vision_start|><|vision_pad|><|vision_pad|><|vision_end|>\n"
-        " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speaker 0: Three.\n Speaker 2: Four.\n Speaker 3: Five.\n"
+        " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speaker 0: Three.\n"
+        " Speaker 2: Four.\n Speaker 3: Five.\n"
         " Speech output:\n<|vision_start|>"
     )
     assert words == sum(len(processor.tokenizer(turn.text)["input_ids"]) for turn in turns)
@@ -161,19 +156,21 @@ def test_the_choice_to_stop_is_not_guided(tmp_path: Path) -> None:
     processor = VibeVoiceProcessor.from_pretrained(folder)
     chat: Any = [{"role": "0", "content": [{"type": "text", "text": "Hello."}]}]
     script = processor.apply_chat_template(chat, tokenize=False)
-    inputs, passes = processor(text=[script], return_tensors="pt"), []
-    for kind in (VibeVoiceForConditionalGeneration, vibevoice_speech._Speaker):
-        model: Any = kind.from_pretrained(folder)
-        count = [0]
-        model.model.language_model.register_forward_hook(
-            lambda *_, count=count: count.__setitem__(0, count[0] + 1)
-        )
+    inputs = processor(text=[script], return_tensors="pt")
+
+    def passes(kind: Any) -> int:
+        """Count the language model's passes in speaking four latents."""
+        model = kind.from_pretrained(folder)
+        outputs: list[object] = []
+        backbone = model.model.language_model
+        backbone.register_forward_hook(lambda _, __, output: outputs.append(None))
         model.generate(**inputs, max_new_tokens=4, guidance_scale=1.3, num_diffusion_steps=1)
-        passes.append(count[0])
-    assert passes[1] == 2 * 4, (
-        "each latent takes the script's pass and the unguided one of the diffusion"
-    )
-    assert passes[0] == 3 * 4, "transformers does as it did when this was written"
+        return len(outputs)
+
+    # Each latent takes the script's pass and the diffusion's unguided one
+    assert passes(vibevoice_speech._Speaker) == 2 * 4
+    theirs = passes(VibeVoiceForConditionalGeneration)
+    assert theirs == 3 * 4, "transformers does as it did when this was written"
 
 
 @pytest.mark.parametrize(
@@ -193,14 +190,10 @@ def test_what_cannot_be_spoken_is_named(
 ) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     recording(tmp_path / "a.wav", 0.5)
+    model = ModelRef.parse(str(folder))
+    recordings = [str(tmp_path / voice) for voice in voices]
     with pytest.raises(SpeechError, match=found):
-        synthesize(
-            ModelRef.parse(str(folder)),
-            text,
-            tmp_path / "x.wav",
-            voices=[str(tmp_path / voice) for voice in voices],
-            settings=BRIEF,
-        )
+        synthesize(model, text, tmp_path / "x.wav", voices=recordings, settings=BRIEF)
     assert not (tmp_path / "x.wav").exists()
 
 

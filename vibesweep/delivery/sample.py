@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 from vibesweep.corpus.shards.manifest import read_table
@@ -22,13 +23,18 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
         The path of the wav file.
     """
     columns = ["duration_s", *TURN_COLUMNS]
-    clips = read_table(sweep.read().shards, "val", columns).to_pylist()
-    shortest = min(clips, key=lambda clip: float(clip["duration_s"]))
-    turns = shortest["turns"]
+    record = sweep.read()
+    clips = read_table(record.shards, "val", columns)
+    shortest = min(clips.to_pylist(), key=itemgetter("duration_s"))
+    lines = []
+    people = []
+    for turn in shortest["turns"]:
+        lines.append(f"[{turn['tag']}] {turn['text']}")
+        people.append(turn["speaker"])
     model = ModelRef.parse(str(bundle))
     known = model.family.voices(model.address)
-    people = dict.fromkeys(turn["speaker"] for turn in turns)
-    voices = [person for person in people if person in known]
-    script = "\n".join(f"[{turn['tag']}] {turn['text']}" for turn in turns)
-    synthesize(model, script, bundle / SAMPLE, voices=voices)
-    return bundle / SAMPLE
+    voices = [person for person in dict.fromkeys(people) if person in known]
+    script = "\n".join(lines)
+    out = bundle / SAMPLE
+    synthesize(model, script, out, voices=voices)
+    return out

@@ -75,14 +75,15 @@ def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
     description = read_description(folder)
     model = network.from_description(description, folder)
     try:
-        weights = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
+        weights = _read_float32(folder / WEIGHTS)
         model.load_state_dict(weights)
-        stored = load_file(folder / VOICES)
-        voices = {name: stored[name].float() for name in description["voices"]}
+        prompts = _read_float32(folder / VOICES)
+        voices = {name: prompts[name] for name in description["voices"]}
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise unreadable(folder, error) from error
     model.requires_grad_(False)
-    return Bundle(model.eval(), voices, folder)
+    model.eval()
+    return Bundle(model, voices, folder)
 
 
 def save_bundle(
@@ -102,15 +103,30 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     weights = {}
     for name, value in model.state_dict().items():
-        precise = name.startswith(model.full_precision)
-        weights[name] = _stored(value, torch.float32 if precise else dtype)
+        in_full = name.startswith(model.full_precision)
+        weight_dtype = torch.float32 if in_full else dtype
+        weights[name] = _storable(value, weight_dtype)
     save_file(weights, folder / WEIGHTS)
-    prompts = {name: _stored(prompt, dtype) for name, prompt in voices.items()}
+    prompts = {name: _storable(prompt, dtype) for name, prompt in voices.items()}
     save_file(prompts, folder / VOICES)
-    header = {"format_version": FORMAT_VERSION, "family": model.family, "voices": list(voices)}
-    content = json.dumps(header | model.describe(), ensure_ascii=False, indent=1)
-    (folder / CONFIG).write_text(content + "\n", encoding="utf-8")
+    description = {
+        "format_version": FORMAT_VERSION,
+        "family": model.family,
+        "voices": list(voices),
+        **model.describe(),
+    }
+    content = json.dumps(description, ensure_ascii=False, indent=1)
+    file = folder / CONFIG
+    file.write_text(content + "\n", encoding="utf-8")
 
 
-def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
-    return value.detach().cpu().to(dtype).contiguous()
+def _read_float32(file: Path) -> dict[str, Tensor]:
+    tensors = load_file(file)
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _storable(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bring a tensor to the CPU, to its stored type and into one piece."""
+    on_cpu = value.detach().cpu()
+    converted = on_cpu.to(dtype)
+    return converted.contiguous()

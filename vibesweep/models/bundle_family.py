@@ -68,12 +68,13 @@ class BundleFamily(ModelFamily):
 
     def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:
         """Refuse shards of another family, then ask :meth:`check_columns`."""
-        encoder = manifest.encoder
-        if encoder.family != self.name:
-            found = f"the shards were made for the family {encoder.family}, not {self.name}"
+        made_for = manifest.encoder.family
+        if made_for != self.name:
+            found = f"the shards were made for the family {made_for}, not {self.name}"
             fix = f"preprocess the corpus again with --model {address}"
             raise ShardsError(found, where=where, fix=fix)
-        description = read_description(bundle_folder(address))
+        folder = bundle_folder(address)
+        description = read_description(folder)
         return self.check_columns(description, manifest, where)
 
     def check_columns(
@@ -88,7 +89,8 @@ class BundleFamily(ModelFamily):
 
     def voices(self, address: str) -> tuple[str, ...]:
         """Name the bundle's voices."""
-        description = read_description(bundle_folder(address))
+        folder = bundle_folder(address)
+        description = read_description(folder)
         return tuple(description["voices"])
 
     def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
@@ -102,12 +104,16 @@ class BundleFamily(ModelFamily):
 
         base = self.load(trial.base)
         weights = load_file(trial.weights)
-        model = load_trained(base, trial.settings, weights, str(trial.weights.parent))
-        clips = [base.encode(clip) for clip in read_clips(trial.checked_shards(), "train")]
+        checkpoint = trial.weights.parent
+        model = load_trained(base, trial.settings, weights, str(checkpoint))
+        shards = trial.checked_shards()
+        clips = [base.encode(clip) for clip in read_clips(shards, "train")]
+        voices = base.voice_prompts(clips)
         plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
-        save_bundle(plain, base.voice_prompts(clips), out)
+        save_bundle(plain, voices, out)
         if isinstance(model, PeftModel):
-            model.save_pretrained(str(out / ADAPTER))
+            adapter = out / ADAPTER
+            model.save_pretrained(str(adapter))
 
     def synthesize(
         self,
@@ -120,20 +126,26 @@ class BundleFamily(ModelFamily):
         """Load the bundle, give each speaker a voice, and speak."""
         bundle = self._bundle(address)
         tags = list(dict.fromkeys(turn.tag for turn in turns))
-        return self.speak(bundle, turns, _cast(tags, voices, bundle), out, settings)
+        voice_of_tag = _assign_voices(tags, voices, bundle)
+        return self.speak(bundle, turns, voice_of_tag, out, settings)
 
     def _bundle(self, address: str) -> Bundle:
         from vibesweep.models.bundle import load_bundle
 
-        return load_bundle(bundle_folder(address), self.network())
+        folder = bundle_folder(address)
+        network = self.network()
+        return load_bundle(folder, network)
 
 
-def _cast(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[str, str]:
+def _assign_voices(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[str, str]:
     """Give each tag a voice: those asked for, then the bundle's other voices in their order."""
     unknown = [name for name in wanted if name not in bundle.voices]
     if unknown:
-        found = f"the model has no voice {', '.join(unknown)}"
-        fix = f"choose among {', '.join(bundle.voices)}"
+        missing = ", ".join(unknown)
+        known = ", ".join(bundle.voices)
+        found = f"the model has no voice {missing}"
+        fix = f"choose among {known}"
         raise SpeechError(found, where=str(bundle.folder), fix=fix)
     others = [name for name in bundle.voices if name not in wanted]
-    return dict(zip(tags, [*wanted, *others], strict=False))
+    in_order = [*wanted, *others]
+    return dict(zip(tags, in_order, strict=False))

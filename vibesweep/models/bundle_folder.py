@@ -27,15 +27,26 @@ def shipped_names() -> list[str]:
     return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
 
 
+def find_folder(name: str) -> Path | None:
+    """Find a model's folder by its path or a shipped base's name; None where there is none."""
+    by_path = Path(name).expanduser()
+    shipped = SHIPPED / name
+    for folder in (by_path, shipped):
+        description = folder / CONFIG
+        if description.is_file():
+            return folder
+    return None
+
+
 def bundle_folder(address: str) -> Path:
     """Find a bundle by its folder or a shipped base's name.
 
     Raises:
         ModelError: there is none.
     """
-    for folder in (Path(address).expanduser(), SHIPPED / address):
-        if (folder / CONFIG).is_file():
-            return folder
+    folder = find_folder(address)
+    if folder is not None:
+        return folder
     fix = f"name a model's folder or a shipped base ({', '.join(shipped_names())})"
     raise ModelError(f"no model: no folder with a {CONFIG}", where=address, fix=fix)
 
@@ -43,8 +54,8 @@ def bundle_folder(address: str) -> Path:
 def family_in(folder: Path) -> str | None:
     """Read which family a folder's bundle says it is of; None where it says nothing."""
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        family = found.get("family")
+        description = _read_json(folder / CONFIG)
+        family = description.get("family")
     except (OSError, ValueError, AttributeError):
         return None
     return family if isinstance(family, str) else None
@@ -57,7 +68,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         ModelError: it cannot be read, or is of another version.
     """
     try:
-        description: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        description = _read_json(folder / CONFIG)
         version = description["format_version"]
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise unreadable(folder, error) from error
@@ -70,6 +81,13 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def unreadable(folder: Path, error: Exception) -> ModelError:
     """Say in one line why a bundle cannot be read."""
-    reason = " ".join(str(error).split())[:REASON_CHARACTERS]
+    words = str(error).split()
+    reason = " ".join(words)[:REASON_CHARACTERS]
     found = f"the model cannot be read: {reason}"
     return ModelError(found, where=str(folder), fix="export or copy it again")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    content = file.read_text(encoding="utf-8")
+    description: dict[str, Any] = json.loads(content)
+    return description

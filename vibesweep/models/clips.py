@@ -45,7 +45,8 @@ class EncodedClip:
     @property
     def length(self) -> int:
         """Number of tokens, which batches are sorted by: patches, turns' ids and a tag a turn."""
-        return self.patches + sum(len(ids) + 1 for _, ids in self.turns)
+        text_tokens = sum(len(ids) + 1 for _, ids in self.turns)
+        return self.patches + text_tokens
 
     @property
     def nbytes(self) -> int:

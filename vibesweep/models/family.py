@@ -1,6 +1,7 @@
-"""What a model family is: everything that vibesweep must know of a kind of model, from its columns
-in the shards to its speech. A family owns its model end to end; no code outside ``models/`` asks
-which family it has. docs/design/architecture.md tells how to add one.
+"""What a model family is: all that vibesweep must know about a kind of model.
+
+A family owns its model end to end, from its columns in the shards to its speech. No code outside
+``models/`` asks which family it has. docs/design/architecture.md tells how to add one.
 
 Nothing here imports torch, so that the driver of a sweep stays light.
 """
@@ -89,7 +90,10 @@ class TunedTrial:
 
 
 class ModelFamily(ABC):
-    """A kind of model. Addresses are what stands after ``family:`` in a model's name, or all of it."""
+    """A kind of model.
+
+    An address is what stands after ``family:`` in a model's name, or the whole name.
+    """
 
     name: str
     """Name of the family, and scheme of its models' names."""

@@ -9,11 +9,16 @@ from typing import NamedTuple
 from torch import Tensor
 
 STOP_CLASS_WEIGHTS = (1.0, 5.0)
-"""Weights of "go on" and "stop" in the cross-entropy: a clip has one stop among dozens of go-ons."""
+"""Weights of "go on" and "stop" in the cross-entropy.
+
+A clip has one "stop" and dozens of "go on".
+"""
 
 VALIDATION_STOP_WEIGHT = 0.2
-"""Weight of the stop loss in the validation loss. It is fixed, so that trials that sweep their
-training weights can be compared."""
+"""Weight of the stop loss in the validation loss.
+
+It is fixed, so that trials that sweep their training weights can be compared.
+"""
 
 
 class Losses(NamedTuple):
@@ -51,15 +56,23 @@ class LossNormalizer:
 
         Every patch is a "go on", and every clip ends with one "stop".
         """
-        patches = sum(patch_counts)
         go_on_weight, stop_weight = stop_weights
-        return cls(patches, patches * go_on_weight + len(patch_counts) * stop_weight)
+        patches = sum(patch_counts)
+        go_on_mass = patches * go_on_weight
+        stop_mass = len(patch_counts) * stop_weight
+        return cls(patches, go_on_mass + stop_mass)
 
     def with_more_patches(self, patches: int, stop_weights: tuple[float, float]) -> LossNormalizer:
         """Count the same clips with so many patches more in all."""
-        return LossNormalizer(self.patches + patches, self.stop_mass + patches * stop_weights[0])
+        go_on_weight, _ = stop_weights
+        patches_in_all = self.patches + patches
+        stop_mass = self.stop_mass + patches * go_on_weight
+        return LossNormalizer(patches_in_all, stop_mass)
 
     def weighted_loss(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
         """Weight both means and add them up: a scalar."""
-        diffusion = diffusion_weight * losses.diffusion / self.patches
-        return diffusion + stop_weight * losses.stop / self.stop_mass
+        weighted_diffusion = diffusion_weight * losses.diffusion
+        weighted_stop = stop_weight * losses.stop
+        diffusion_mean = weighted_diffusion / self.patches
+        stop_mean = weighted_stop / self.stop_mass
+        return diffusion_mean + stop_mean

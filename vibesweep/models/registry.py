@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from vibesweep.errors import ModelError
-from vibesweep.models.bundle_folder import CONFIG, SHIPPED, shipped_names
+from vibesweep.models.bundle_folder import CONFIG, find_folder, shipped_names
 from vibesweep.models.family import ModelFamily
 
 if TYPE_CHECKING:
@@ -52,11 +52,12 @@ class ModelRef:
         scheme, _, address = name.partition(":")
         if address and scheme in families():
             return cls(scheme, address)
-        for folder in (Path(name).expanduser(), SHIPPED / name):
-            if (folder / CONFIG).is_file():
-                return cls(_owner(folder), name)
+        folder = find_folder(name)
+        if folder is not None:
+            return cls(_owner(folder), name)
+        shipped = ", ".join(shipped_names())
         fix = (
-            f"name a model's folder or a shipped base ({', '.join(shipped_names())});"
+            f"name a model's folder or a shipped base ({shipped});"
             " a VibeVoice checkpoint of the hub is vibevoice:OWNER/NAME"
         )
         raise ModelError(f"no model: no folder with a {CONFIG}", where=name, fix=fix)
@@ -82,21 +83,25 @@ class ModelRef:
         Raises:
             ModelError: there is no such model.
         """
-        return replace(self, address=self.family.locate(self.address))
+        address = self.family.locate(self.address)
+        return replace(self, address=address)
 
 
 @functools.cache
 def families() -> Mapping[str, ModelFamily]:
     """Make one object of each family, by name."""
-    found = {name: _class_at(address) for name, address in FAMILY_CLASSES.items()}
+    classes = {name: _class_at(address) for name, address in FAMILY_CLASSES.items()}
     for entry_point in entry_points(group=ENTRY_POINTS):
-        found.setdefault(entry_point.name, entry_point.load())
-    return {name: family() for name, family in found.items()}
+        family_class = entry_point.load()
+        classes.setdefault(entry_point.name, family_class)
+    return {name: family_class() for name, family_class in classes.items()}
 
 
 def _class_at(address: str) -> type[ModelFamily]:
-    module, _, name = address.partition(":")
-    return cast(type[ModelFamily], getattr(import_module(module), name))
+    module_name, _, class_name = address.partition(":")
+    module = import_module(module_name)
+    family_class = getattr(module, class_name)
+    return cast(type[ModelFamily], family_class)
 
 
 def _owner(folder: Path) -> str:
@@ -104,5 +109,6 @@ def _owner(folder: Path) -> str:
     for name, family in families().items():
         if family.owns(folder):
             return name
-    fix = f"name a model of one of the families {', '.join(families())}"
+    known = ", ".join(families())
+    fix = f"name a model of one of the families {known}"
     raise ModelError("the folder's model is of no known family", where=str(folder), fix=fix)

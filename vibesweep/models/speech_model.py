@@ -68,7 +68,10 @@ class SpeechModel(nn.Module, ABC):
     """Whether silence can be spoken before and after a clip."""
 
     edge_layers: str = r"^$"
-    """Regular expression found in the paths of the layers whose input or output is no hidden state."""
+    """Regular expression for the layers whose input or output is no hidden state.
+
+    It is searched for in their paths.
+    """
 
     @abstractmethod
     def forward(self, batch: Any) -> Losses:

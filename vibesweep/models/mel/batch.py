@@ -76,19 +76,20 @@ def encode_clip(
 ) -> EncodedClip:
     """Encode one clip of the shards: phonemes to ids, log-mels to latents."""
     people = clip.people
-    turns = tuple(
-        (people.index(turn.speaker), tuple(table.encode_known(turn.columns[PHONEMES])))
-        for turn in clip.turns
-    )
+    turns = []
+    for turn in clip.turns:
+        slot = people.index(turn.speaker)
+        ids = table.encode_known(turn.columns[PHONEMES])
+        turns.append((slot, tuple(ids)))
     latents = _latents(clip.columns[MEL], codec)
-    prompts = {
-        people.index(prompt.person): _latents(prompt.columns[MEL], codec)
-        for prompt in clip.voice_prompts
-    }
+    prompts = {}
+    for prompt in clip.voice_prompts:
+        slot = people.index(prompt.person)
+        prompts[slot] = _latents(prompt.columns[MEL], codec)
     return EncodedClip(
         id=clip.id,
         people=people,
-        turns=turns,
+        turns=tuple(turns),
         latents=latents,
         stretches=stretches(clip.turns, people, patch_rate_hz, len(latents)),
         prompts=prompts,
@@ -96,8 +97,9 @@ def encode_clip(
 
 
 def _latents(mel: npt.NDArray[np.float16], codec: PatchCodec) -> Tensor:
-    frames = mel.reshape(-1, codec.n_mels).astype(np.float32)
-    return codec.encode(torch.from_numpy(frames))
+    frames = mel.reshape(-1, codec.n_mels)
+    log_mel = torch.from_numpy(frames.astype(np.float32))
+    return codec.encode(log_mel)
 
 
 def prefix_ids(
@@ -112,10 +114,13 @@ def prefix_ids(
     ids = [BOS]
     for slot, prompt in enumerate(prompts):
         if prompt is not None:
-            ids += [SPEAKER_0 + slot, *[PATCH] * len(prompt)]
+            ids.append(SPEAKER_0 + slot)
+            ids += [PATCH] * len(prompt)
     for slot, phonemes in turns:
-        ids += [SPEAKER_0 + slot, *phonemes]
-    return [*ids, SPEECH]
+        ids.append(SPEAKER_0 + slot)
+        ids += phonemes
+    ids.append(SPEECH)
+    return ids
 
 
 @dataclass(frozen=True)
@@ -149,44 +154,57 @@ class MelCollator(Collator):
         drawn = []
         for clip in clips:
             rng = clip_rng(clip.id, seed, epoch)
-            drawn.append(self._training_clip(clip, rng, augmentation))
+            drawn_clip = self._training_clip(clip, rng, augmentation)
+            drawn.append(drawn_clip)
         return _join(drawn)
 
     def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> MelBatch:
         """Draw prompts from the clip's id alone, and noise; spread the levels; drop nothing."""
-        return _join([self._validation_clip(clip, repeats, draw) for clip in clips])
+        drawn = [self._validation_clip(clip, repeats, draw) for clip in clips]
+        return _join(drawn)
 
     def _training_clip(
         self, clip: EncodedClip, rng: np.random.Generator, augmentation: Augmentation
     ) -> _DrawnClip:
         """Draw one clip. The order of the draws is part of a trial's result."""
         shape = self._shape
+        size = shape.latent_size
         count = clip.patches * shape.noise_repeats
         drop = augmentation.prompt_drop
         if drop is None:
             drop = shape.prompt_drop
-        prompts: list[Tensor | None] = []
-        for slot in range(len(clip.people)):
-            prompt = self._prompts.draw(clip, slot, rng)
-            prompts.append(None if rng.random() < drop else prompt)
-        blur = normal(rng, clip.patches, shape.latent_size) * shape.input_noise
+        prompts = self._draw_prompts(clip, rng, drop)
+        blur = normal(rng, clip.patches, size)
         levels = training_levels(rng, count)
         kept = rng.random(count) >= shape.condition_drop
-        noise = normal(rng, count, shape.latent_size)
+        noise = normal(rng, count, size)
         # Drawn last, so that all else is the same without masks
-        mask = keep_mask(rng, clip.patches, shape.latent_size, augmentation)
+        mask = keep_mask(rng, clip.patches, size, augmentation)
         keep = torch.from_numpy(kept.astype(np.float32))
-        heard = (clip.latents + blur) * mask
-        return _drawn(clip, prompts, heard, noise, levels, keep)
+        blurred = clip.latents + blur * shape.input_noise
+        return _drawn(clip, prompts, blurred * mask, noise, levels, keep)
+
+    def _draw_prompts(
+        self, clip: EncodedClip, rng: np.random.Generator, drop: float
+    ) -> list[Tensor | None]:
+        """Draw a voice prompt for each slot; leave out a share ``drop`` of them."""
+        prompts = []
+        for slot in range(len(clip.people)):
+            prompt = self._prompts.draw(clip, slot, rng)
+            is_dropped = rng.random() < drop
+            prompts.append(None if is_dropped else prompt)
+        return prompts
 
     def _validation_clip(self, clip: EncodedClip, repeats: int, draw: int) -> _DrawnClip:
         count = clip.patches * repeats
-        own_rng = clip_rng(clip.id)
-        prompts = [self._prompts.draw(clip, slot, own_rng) for slot in range(len(clip.people))]
-        rng = clip_rng(clip.id, draw)
-        noise = normal(rng, count, self._shape.latent_size)
-        levels = stratified_levels(count, rng.random())
-        return _drawn(clip, prompts, clip.latents, noise, levels, torch.ones(count))
+        prompt_rng = clip_rng(clip.id)
+        slots = range(len(clip.people))
+        prompts = [self._prompts.draw(clip, slot, prompt_rng) for slot in slots]
+        noise_rng = clip_rng(clip.id, draw)
+        noise = normal(noise_rng, count, self._shape.latent_size)
+        levels = stratified_levels(count, noise_rng.random())
+        keep = torch.ones(count)
+        return _drawn(clip, prompts, clip.latents, noise, levels, keep)
 
 
 def _drawn(
@@ -197,9 +215,11 @@ def _drawn(
     levels: Tensor,
     keep: Tensor,
 ) -> _DrawnClip:
-    ids = prefix_ids(prompts, clip.turns) + [PATCH] * clip.patches
+    ids = prefix_ids(prompts, clip.turns)
+    ids += [PATCH] * clip.patches
     voices = [prompt for prompt in prompts if prompt is not None]
-    return _DrawnClip(ids, torch.cat([*voices, heard]), clip.latents, noise, levels, keep)
+    inputs = torch.cat([*voices, heard])
+    return _DrawnClip(ids, inputs, clip.latents, noise, levels, keep)
 
 
 def _join(clips: list[_DrawnClip]) -> MelBatch:
@@ -209,16 +229,20 @@ def _join(clips: list[_DrawnClip]) -> MelBatch:
     """
     width = max(len(clip.ids) for clip in clips)
     ids = torch.full((len(clips), width), PAD)
-    spoken, last = [], []
+    spoken = []
+    last = []
     for row, clip in enumerate(clips):
-        ids[row, : len(clip.ids)] = torch.tensor(clip.ids)
-        end = row * width + len(clip.ids)
+        length = len(clip.ids)
+        ids[row, :length] = torch.tensor(clip.ids)
+        end = row * width + length
+        start = end - len(clip.targets)
+        spoken.append(torch.arange(start, end))
         last.append(end - 1)
-        spoken.append(torch.arange(end - len(clip.targets), end))
+    is_input = ids.flatten() == PATCH
     return MelBatch(
         ids=ids,
         inputs=torch.cat([clip.inputs for clip in clips]),
-        input_indices=(ids == PATCH).flatten().nonzero().flatten(),
+        input_indices=is_input.nonzero().flatten(),
         spoken_indices=torch.cat(spoken),
         last_indices=torch.tensor(last),
         targets=torch.cat([clip.targets for clip in clips]),

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from vibesweep.models.bundle import Bundle, BundleModel
 
 MOST_UNKNOWN = 0.01
-"""Share of a corpus's phonemes that a base may lack: a foreign name here and there, not a language."""
+"""Share of a corpus's phonemes that a base may lack.
+
+It allows for a foreign name here and there, not for another language.
+"""
 
 
 class MelFamily(BundleFamily):
@@ -39,7 +42,8 @@ class MelFamily(BundleFamily):
         from vibesweep.corpus.text.phonemes import check_language
         from vibesweep.models.mel.encoder import MelEncoder
 
-        description = read_description(bundle_folder(address))
+        folder = bundle_folder(address)
+        description = read_description(folder)
         check_language(language)
         return MelEncoder(MelSettings(**description["mel"]), language)
 

@@ -67,15 +67,16 @@ class PatchCodec(nn.Module):
         Returns:
             The share of the patches' variance that the latents keep.
         """
+        mean = torch.from_numpy(moments.mean)
         covariance = torch.from_numpy(moments.covariance)
         variances, axes = torch.linalg.eigh(covariance)  # the smallest variance first
         latent_size = self.basis.shape[1]
         kept_variances = variances[-latent_size:]
         kept_axes = axes[:, -latent_size:]
+        largest_first = kept_axes.flip(1)
         mean_variance = kept_variances.mean()
-        mean = torch.from_numpy(moments.mean)
         self.mean.copy_(mean)
-        self.basis.copy_(kept_axes.flip(1))
+        self.basis.copy_(largest_first)
         self.scale.copy_(mean_variance.sqrt())
         share = kept_variances.sum() / variances.sum()
         return float(share)

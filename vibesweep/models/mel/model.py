@@ -78,7 +78,16 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         _start_gates_at_zero(self.head)
 
     def embed(self, ids: Tensor, latents: Tensor, indices: Tensor) -> Tensor:
-        """Embed ids [B, L] with the connected latents [P, D] at their flat indices [P]: [B, L, H]."""
+        """Embed token ids, with the latents at their places.
+
+        Args:
+            ids: token ids [B, L].
+            latents: latents [P, D], which the connector embeds.
+            indices: their flat indices [P].
+
+        Returns:
+            Embeddings [B, L, H].
+        """
         embedded = cast(Tensor, self.backbone.embed_tokens(ids))
         connected = self.connector(latents).to(embedded.dtype)
         flat = embedded.flatten(0, 1).index_copy(0, indices, connected)
@@ -99,7 +108,8 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         states = self.states(batch)
         before = states[batch.spoken_indices - 1]
         repeats = len(batch.noise) // len(batch.targets)
-        conditions = before.repeat_interleave(repeats, 0) * batch.keep[:, None]
+        repeated = before.repeat_interleave(repeats, 0)
+        conditions = repeated * batch.keep[:, None]
         latents = batch.targets.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(
             self.head, self.objective, latents, conditions, batch.noise, batch.levels
@@ -108,10 +118,15 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         return Losses(diffusion / repeats, stop)
 
     def _stop_loss(self, before: Tensor, last: Tensor) -> Tensor:
-        """Cross-entropy of "go on" before each patch [S, H] and of "stop" at each clip's last [B, H]."""
+        """Sum the class-weighted cross-entropy.
+
+        "Go on" is right before each patch [S, H], "stop" at each clip's last one [B, H].
+        """
         go_on_weight, stop_weight = STOP_CLASS_WEIGHTS
-        go_on = self.stop(before).float().log_softmax(-1)[:, 0].sum()
-        stop = self.stop(last).float().log_softmax(-1)[:, 1].sum()
+        before_logits = self.stop(before).float()
+        last_logits = self.stop(last).float()
+        go_on = before_logits.log_softmax(-1)[:, 0].sum()
+        stop = last_logits.log_softmax(-1)[:, 1].sum()
         total: Tensor = go_on_weight * go_on + stop_weight * stop
         return -total
 
@@ -122,17 +137,18 @@ class MelModel(Qwen2SpeechModel, BundleModel):
     def encoder(self) -> Encode:
         """Return an encoder that holds the phoneme table and the codec alone."""
         codec = copy.deepcopy(self.codec).cpu()
-        return partial(
-            encode_clip, table=self.phonemes, codec=codec, patch_rate_hz=patch_rate_hz(self.mel)
-        )
+        rate_hz = patch_rate_hz(self.mel)
+        return partial(encode_clip, table=self.phonemes, codec=codec, patch_rate_hz=rate_hz)
 
     def collator(self, voices: Sequence[EncodedClip]) -> MelCollator:
         """Make a collator with prompts from these clips."""
-        return MelCollator(self.shape, PromptBank(voices, self.shape.prompt_patches))
+        prompts = PromptBank(voices, self.shape.prompt_patches)
+        return MelCollator(self.shape, prompts)
 
     def voice_prompts(self, clips: Sequence[EncodedClip]) -> dict[str, Tensor]:
         """Take the longest stretch that each person speaks, cut to the prompt's length."""
-        return PromptBank(clips, self.shape.prompt_patches).longest()
+        prompts = PromptBank(clips, self.shape.prompt_patches)
+        return prompts.longest()
 
     def describe(self) -> dict[str, Any]:
         """Say sizes, mel settings and phoneme table."""

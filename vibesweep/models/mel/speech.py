@@ -25,8 +25,10 @@ from vibesweep.models.mel.model import MelModel
 
 GUIDANCE = 1.5
 STOP_THRESHOLD = STOP_CLASS_WEIGHTS[1] / sum(STOP_CLASS_WEIGHTS)
-"""Probability of "stop" at which the speech ends. Training weighs "stop" up; this weighs it down
-again, to where both are equally likely."""
+"""Probability of "stop" at which the speech ends.
+
+Training weighs "stop" up; this weighs it down again, to where both are equally likely.
+"""
 PATCHES_PER_PHONEME = 2.0
 """The speech is cut when it gets longer than this many patches for each phoneme."""
 
@@ -49,21 +51,28 @@ def speak_turns(
     """
     model = cast(MelModel, bundle.model)
     tags = list(dict.fromkeys(turn.tag for turn in turns))
-    phonemes = phonemize([turn.text for turn in turns])
-    if not any(said.symbols for said in phonemes):
+    texts = [turn.text for turn in turns]
+    phonemes = phonemize(texts)
+    has_words = any(said.symbols for said in phonemes)
+    if not has_words:
         fix = "write words of a language the model speaks"
         raise SpeechError("there is nothing to say in the text", fix=fix)
-    spoken = [
-        (tags.index(turn.tag), model.phonemes.encode(said.symbols))
-        for turn, said in zip(turns, phonemes, strict=True)
-    ]
-    prompts = [bundle.voices.get(voices.get(tag, "")) for tag in tags]
+    spoken = []
+    for turn, said in zip(turns, phonemes, strict=True):
+        slot = tags.index(turn.tag)
+        ids = model.phonemes.encode(said.symbols)
+        spoken.append((slot, ids))
+    prompts = []
+    for tag in tags:
+        voice = voices.get(tag, "")
+        prompts.append(bundle.voices.get(voice))
     latents = sample_latents(model, spoken, prompts, settings)
     with torch.inference_mode():
-        log_mel = model.codec.decode(latents.cpu()).numpy()
-    waveform = griffin_lim(log_mel, model.mel)
+        log_mel = model.codec.decode(latents.cpu())
+    waveform = griffin_lim(log_mel.numpy(), model.mel)
     write_wav(out, waveform, model.mel)
-    return Speech(len(waveform) / model.mel.sample_rate_hz, voices)
+    seconds = len(waveform) / model.mel.sample_rate_hz
+    return Speech(seconds, voices)
 
 
 @torch.inference_mode()
@@ -92,42 +101,61 @@ def sample_latents(
     device = model.stop.weight.device
     ids = prefix_ids(prompts, turns)
     limit = _limit(model, ids, turns)
-    voices = [prompt for prompt in prompts if prompt is not None]
-    latents = torch.cat([torch.zeros(0, model.shape.latent_size), *voices]).to(device)
-    prefix = torch.tensor([ids], device=device)
-    positions = (prefix[0] == PATCH).nonzero().flatten()
-    state, cache = _read(model, model.embed(prefix, latents, positions), None)
-    generator = torch.Generator(device).manual_seed(settings.seed)
+    state, cache = _read_prefix(model, ids, prompts)
+    generator = torch.Generator(device)
+    generator.manual_seed(settings.seed)
     patch = torch.tensor([[PATCH]], device=device)
     first = torch.zeros(1, dtype=torch.long, device=device)
     spoken: list[Tensor] = []
     while len(spoken) < limit:
-        stop = model.stop(state).softmax(-1)[0, 1]
+        choice = model.stop(state).softmax(-1)
+        stop = choice[0, 1]
         if spoken and stop > stop_threshold:
             break
-        spoken.append(_next_latent(model, state, settings, generator))
-        state, cache = _read(model, model.embed(patch, spoken[-1], first), cache)
+        latent = _next_latent(model, state, settings, generator)
+        spoken.append(latent)
+        embedded = model.embed(patch, latent, first)
+        state, cache = _read(model, embedded, cache)
     return torch.cat(spoken)
 
 
 def _limit(model: MelModel, ids: Sequence[int], turns: Sequence[SpokenTurn]) -> int:
-    """Most patches that may be spoken: by the text's length, and by the model's context."""
+    """Limit the number of patches, by the text's length and by the model's context."""
     phonemes = sum(len(said) for _, said in turns)
-    limit = round(phonemes * PATCHES_PER_PHONEME) + 1
-    room = model.shape.max_positions - len(ids)
+    longest = phonemes * PATCHES_PER_PHONEME
+    limit = round(longest) + 1
+    prefix = len(ids)
+    context = model.shape.max_positions
+    room = context - prefix
     if room < limit // 4:
         found = (
-            f"the text takes {len(ids)} of the model's {model.shape.max_positions} positions"
+            f"the text takes {prefix} of the model's {context} positions"
             " and leaves no room for its speech"
         )
         raise SpeechError(found, fix="speak it in several parts")
     return min(limit, room)
 
 
+def _read_prefix(
+    model: MelModel, ids: Sequence[int], prompts: Sequence[Tensor | None]
+) -> tuple[Tensor, Any]:
+    """Run the backbone over voice prompts and text: the last state [1, H], and the cache."""
+    device = model.stop.weight.device
+    voices = [prompt for prompt in prompts if prompt is not None]
+    no_voice = torch.zeros(0, model.shape.latent_size)
+    latents = torch.cat([no_voice, *voices])
+    prefix = torch.tensor([ids], device=device)
+    is_latent = prefix[0] == PATCH
+    indices = is_latent.nonzero().flatten()
+    embedded = model.embed(prefix, latents.to(device), indices)
+    return _read(model, embedded, None)
+
+
 def _read(model: MelModel, embedded: Tensor, cache: Any) -> tuple[Tensor, Any]:
     """Run the backbone over further embeddings: the last state [1, H], and the key-value cache."""
     output = model.backbone(inputs_embeds=embedded, past_key_values=cache, use_cache=True)
-    return output.last_hidden_state[:, -1], output.past_key_values
+    last_state = output.last_hidden_state[:, -1]
+    return last_state, output.past_key_values
 
 
 def _next_latent(
@@ -138,15 +166,19 @@ def _next_latent(
     Guidance is classifier-free (Ho and Salimans 2022, eq. 6).
     """
     guidance = GUIDANCE if settings.guidance is None else settings.guidance
-    both = torch.cat([state, torch.zeros_like(state)])
+    no_condition = torch.zeros_like(state)
+    both = torch.cat([state, no_condition])
 
     def predict(noisy: Tensor, times: Tensor) -> Tensor:
         if guidance == 1.0:
             plain: Tensor = model.head(noisy, times, state)
             return plain
-        pairs: Tensor = model.head(noisy.repeat(2, 1), times.repeat(2), both)
-        conditioned, unconditioned = pairs.chunk(2)
-        return unconditioned + guidance * (conditioned - unconditioned)
+        noisy_twice = noisy.repeat(2, 1)
+        times_twice = times.repeat(2)
+        pair: Tensor = model.head(noisy_twice, times_twice, both)
+        conditioned, unconditioned = pair.chunk(2)
+        push = conditioned - unconditioned
+        return unconditioned + guidance * push
 
     size = model.shape.latent_size
     noise = torch.randn(1, size, device=state.device, generator=generator)

@@ -6,7 +6,7 @@ row * L + column.
 
 One sequence a clip, ▒ and ▓ a latent each::
 
-    system prompt   Voice input: ⟨begin⟩ ▒▒▒▒ ⟨end⟩ …   Text input: …   Speech output: ⟨begin⟩ ▓▓▓▓▓▓ ⟨end⟩
+    system prompt  Voice input: ⟨begin⟩ ▒▒▒ ⟨end⟩ …  Text input: …  Speech output: ⟨begin⟩ ▓▓▓ ⟨end⟩
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from vibesweep.models.vibevoice.text import SpecialIds
 
 PROMPT_DROP = 0.2
-"""How often a clip is trained without voice prompts, unless a trial says otherwise: the share that
-today's recipes take."""
+"""How often a clip is trained without voice prompts, unless a trial says otherwise.
+
+It is the share that today's recipes take.
+"""
 NOISE_REPEATS = 4
 """Noised copies of each latent in a step, as VibeVoice was trained (ddpm_batch_mul)."""
 
@@ -119,14 +121,16 @@ class VibeVoiceCollator(Collator):
         drawn = []
         for clip in clips:
             rng = clip_rng(clip.id, seed, epoch)
-            drawn.append(self._training_clip(_own(clip), rng, augmentation))
+            drawn_clip = self._training_clip(_own(clip), rng, augmentation)
+            drawn.append(drawn_clip)
         return self._join(drawn)
 
     def validation(
         self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0
     ) -> VibeVoiceBatch:
         """Draw prompts from the clip's id alone, and noise; latents are the encoder's means."""
-        return self._join([self._validation_clip(_own(clip), repeats, draw) for clip in clips])
+        drawn = [self._validation_clip(_own(clip), repeats, draw) for clip in clips]
+        return self._join(drawn)
 
     def _training_clip(
         self, clip: EncodedVibeVoiceClip, rng: np.random.Generator, augmentation: Augmentation
@@ -158,12 +162,14 @@ class VibeVoiceCollator(Collator):
         )
 
     def _validation_clip(self, clip: EncodedVibeVoiceClip, repeats: int, draw: int) -> _DrawnClip:
-        drawn_voices = self._draw_voices(clip, clip_rng(clip.id))
+        prompt_rng = clip_rng(clip.id)
+        drawn_voices = self._draw_voices(clip, prompt_rng)
         voices = [self._rules.scaled(voice) for voice in drawn_voices]
         latents = self._rules.scaled(clip.latents)
-        rng = clip_rng(clip.id, draw)
-        count = len(latents) * repeats
-        noise = normal(rng, count, latents.shape[1])
+        patches, size = latents.shape
+        count = patches * repeats
+        noise_rng = clip_rng(clip.id, draw)
+        noise = normal(noise_rng, count, size)
         return _DrawnClip(
             prefix=self._prefix(clip, voices),
             voices=voices,
@@ -171,7 +177,7 @@ class VibeVoiceCollator(Collator):
             targets=latents,
             semantic=clip.semantic.float(),
             noise=noise,
-            levels=stratified_levels(count, rng.random()),
+            levels=stratified_levels(count, noise_rng.random()),
         )
 
     def _draw_voices(self, clip: EncodedVibeVoiceClip, rng: np.random.Generator) -> list[Tensor]:
@@ -179,15 +185,18 @@ class VibeVoiceCollator(Collator):
 
         VibeVoice takes voices for all or for nobody.
         """
-        drawn = [self._prompts.draw(clip, slot, rng) for slot in range(len(clip.people))]
+        slots = range(len(clip.people))
+        drawn = [self._prompts.draw(clip, slot, rng) for slot in slots]
         found = [voice for voice in drawn if voice is not None]
-        return found if len(found) == len(drawn) else []
+        has_all = len(found) == len(drawn)
+        return found if has_all else []
 
     def _with_silence(
         self, clip: EncodedVibeVoiceClip, augmentation: Augmentation
     ) -> tuple[Tensor, Tensor]:
         """Put the silence that the trial wants around a clip's latents and semantic features."""
-        latents, semantic = clip.latents.float(), clip.semantic.float()
+        latents = clip.latents.float()
+        semantic = clip.semantic.float()
         before = latents_in(augmentation.silence_before_s)
         after = latents_in(augmentation.silence_after_s)
         if before == 0 and after == 0:
@@ -195,10 +204,9 @@ class VibeVoiceCollator(Collator):
         assert self._silence is not None, "shards with features have the features of silence"
         first_latents, first_semantic = self._silence.first(before)
         last_latents, last_semantic = self._silence.last(after)
-        return (
-            torch.cat([first_latents.float(), latents, last_latents.float()]),
-            torch.cat([first_semantic.float(), semantic, last_semantic.float()]),
-        )
+        latents = torch.cat([first_latents.float(), latents, last_latents.float()])
+        semantic = torch.cat([first_semantic.float(), semantic, last_semantic.float()])
+        return latents, semantic
 
     def _prefix(self, clip: EncodedVibeVoiceClip, voices: list[Tensor]) -> list[int]:
         """List the ids before the speech, each voice's one latent id repeated to its length."""
@@ -208,8 +216,16 @@ class VibeVoiceCollator(Collator):
         lengths = iter([len(voice) for voice in voices])
         ids: list[int] = []
         for token in clip.voiced_ids:
-            ids += [latent] * next(lengths) if token == latent else [token]
+            if token == latent:
+                ids += [latent] * next(lengths)
+            else:
+                ids.append(token)
         return ids
+
+    def _sequence(self, clip: _DrawnClip) -> list[int]:
+        """List all ids of a clip: the prefix, its latents and the end."""
+        latents = [self._special.latent] * len(clip.targets)
+        return [*clip.prefix, *latents, self._special.end]
 
     def _join(self, clips: list[_DrawnClip]) -> VibeVoiceBatch:
         """Pad on the right and work out the indices.
@@ -217,24 +233,31 @@ class VibeVoiceCollator(Collator):
         This is done on the CPU: a mask would make a GPU wait for its count in every step.
         """
         special = self._special
-        rows = [[*c.prefix, *[special.latent] * len(c.targets), special.end] for c in clips]
-        width = max(len(row) for row in rows)
-        ids = torch.full((len(rows), width), special.close)
-        spoken, last, speech_rows = [], [], []
-        inputs_before = 0
-        for number, (clip, row) in enumerate(zip(clips, rows, strict=True)):
+        sequences = [self._sequence(clip) for clip in clips]
+        width = max(len(sequence) for sequence in sequences)
+        ids = torch.full((len(clips), width), special.close)
+        inputs = []
+        spoken = []
+        last = []
+        speech_rows = []
+        rows = 0  # of the inputs, so far
+        for number, clip in enumerate(clips):
+            sequence = sequences[number]
+            length = len(sequence)
             patches = len(clip.targets)
-            ids[number, : len(row)] = torch.tensor(row)
-            end = number * width + len(row) - 1  # flat index of ⟨end⟩
+            ids[number, :length] = torch.tensor(sequence)
+            end = number * width + length - 1  # flat index of ⟨end⟩
             last.append(end - 1)
             spoken.append(torch.arange(end - patches, end))
-            inputs_before += sum(len(voice) for voice in clip.voices)
-            speech_rows.append(torch.arange(inputs_before, inputs_before + patches))
-            inputs_before += patches
+            inputs += [*clip.voices, clip.heard]
+            rows += sum(len(voice) for voice in clip.voices)
+            speech_rows.append(torch.arange(rows, rows + patches))
+            rows += patches
+        is_input = ids.flatten() == special.latent
         return VibeVoiceBatch(
             ids=ids,
-            inputs=torch.cat([part for clip in clips for part in (*clip.voices, clip.heard)]),
-            input_indices=(ids == special.latent).flatten().nonzero().flatten(),
+            inputs=torch.cat(inputs),
+            input_indices=is_input.nonzero().flatten(),
             semantic=torch.cat([clip.semantic for clip in clips]),
             speech_rows=torch.cat(speech_rows),
             spoken_indices=torch.cat(spoken),

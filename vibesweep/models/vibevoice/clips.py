@@ -15,7 +15,10 @@ from vibesweep.models.clips import EncodedClip
 from vibesweep.models.draws import normal
 
 PROMPT_PATCHES = 75
-"""Ten seconds, the longest voice prompt in training. Those of VibeVoice's own demo are 8 to 30 s."""
+"""Latents of the longest voice prompt in training: ten seconds.
+
+Those of VibeVoice's own demo are 8 to 30 s.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ class EncodedVibeVoiceClip(EncodedClip):
     @property
     def length(self) -> int:
         """Number of tokens with voice prompts of full length."""
-        return self.patches + len(self.voiced_ids) + len(self.people) * PROMPT_PATCHES
+        script_tokens = len(self.voiced_ids)
+        prompt_tokens = len(self.people) * PROMPT_PATCHES
+        return self.patches + script_tokens + prompt_tokens
 
     @property
     def nbytes(self) -> int:
         """Bytes of latents and semantic features, in half precision."""
-        return self.latents.nbytes + self.semantic.nbytes
+        acoustic_bytes = self.latents.nbytes
+        semantic_bytes = self.semantic.nbytes
+        return acoustic_bytes + semantic_bytes
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,16 @@ class Silence:
 
     def first(self, count: int) -> tuple[Tensor, Tensor]:
         """Take the features of a silence that begins a clip."""
-        return self.latents[:count], self.semantic[:count]
+        latents = self.latents[:count]
+        semantic = self.semantic[:count]
+        return latents, semantic
 
     def last(self, count: int) -> tuple[Tensor, Tensor]:
         """Take the features of a silence that has lasted, as it follows speech."""
         start = len(self.latents) - count
-        return self.latents[start:], self.semantic[start:]
+        latents = self.latents[start:]
+        semantic = self.semantic[start:]
+        return latents, semantic
 
 
 @dataclass(frozen=True)
@@ -77,10 +88,13 @@ class LatentRules:
 
     def scaled(self, latents: Tensor) -> Tensor:
         """Scale the encoder's means [P, D] to what the network sees."""
-        return (latents.float() + self.bias) * self.scale
+        shifted = latents.float() + self.bias
+        return shifted * self.scale
 
     def sampled(self, latents: Tensor, rng: np.random.Generator) -> Tensor:
         """Add an item's own noise to the means [P, D], and scale them."""
-        spread = self.vae_std * float(rng.standard_normal())
+        factor = float(rng.standard_normal())
         noise = normal(rng, *latents.shape)
-        return self.scaled(latents.float() + spread * noise)
+        spread = self.vae_std * factor
+        noisy = latents.float() + spread * noise
+        return self.scaled(noisy)

@@ -173,8 +173,11 @@ class VibeVoiceEncoder(ClipEncoder):
 
     def measure(self, clips: pa.Table) -> Mapping[str, Moments]:
         """Measure all values of all acoustic latents as one column."""
-        columns = [np.frombuffer(v.as_buffer(), "<f2") for v in clips[ACOUSTIC]]
-        return {ACOUSTIC: added_up(Moments.of(values.reshape(-1, 1)) for values in columns)}
+        moments = []
+        for clip in clips[ACOUSTIC]:
+            values = np.frombuffer(clip.as_buffer(), "<f2")
+            moments.append(Moments.of(values.reshape(-1, 1)))
+        return {ACOUSTIC: added_up(moments)}
 
 
 class ScriptReader(TextEncoder):
@@ -187,9 +190,11 @@ class ScriptReader(TextEncoder):
 
     def read(self, texts: Sequence[str]) -> list[TurnReading]:
         """Estimate how much is said in each text."""
-        return [
-            TurnReading(spoken_length(text), language_of(text, self._language)) for text in texts
-        ]
+        readings = []
+        for text in texts:
+            language = language_of(text, self._language)
+            readings.append(TurnReading(spoken_length(text), language))
+        return readings
 
     def count_tokens(self, turns: Sequence[tuple[str, str, TurnReading]]) -> int:
         """Count the tokens before the speech, without voice prompts."""

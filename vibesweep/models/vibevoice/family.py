@@ -1,7 +1,7 @@
 """The family ``vibevoice``: Microsoft's VibeVoice as transformers' checkpoints.
 
-A model is named ``vibevoice:<folder or hub id>``; a checkpoint's folder alone will do too. torch and
-transformers are imported by what needs them.
+A model is named ``vibevoice:<folder or hub id>``; a checkpoint's folder alone will do too. torch
+and transformers are imported by what needs them.
 """
 
 from __future__ import annotations

@@ -59,12 +59,15 @@ def encode_clip(clip: Clip, layout: TextLayout) -> EncodedVibeVoiceClip:
     """Render a clip's script and take its features as they are, in half precision."""
     people = clip.people
     script = [(people.index(turn.speaker), turn.text) for turn in clip.turns]
-    latents = _tensor(clip.columns["acoustic"], clip.patches)
+    bare_ids = layout.ids(script, voiced=False)
+    voiced_ids = layout.ids(script, voiced=True)
+    latents = _tensor(clip.columns["acoustic"]).reshape(clip.patches, -1)
+    semantic = _tensor(clip.columns["semantic"]).reshape(clip.patches, -1)
     size = latents.shape[1]
-    prompts = {
-        people.index(prompt.person): _tensor(prompt.columns["acoustic"]).reshape(-1, size)
-        for prompt in clip.voice_prompts
-    }
+    prompts = {}
+    for prompt in clip.voice_prompts:
+        slot = people.index(prompt.person)
+        prompts[slot] = _tensor(prompt.columns["acoustic"]).reshape(-1, size)
     rate_hz = clip.patches / clip.duration_s
     return EncodedVibeVoiceClip(
         id=clip.id,
@@ -73,16 +76,15 @@ def encode_clip(clip: Clip, layout: TextLayout) -> EncodedVibeVoiceClip:
         latents=latents,
         stretches=stretches(clip.turns, people, rate_hz, clip.patches),
         prompts=prompts,
-        semantic=_tensor(clip.columns["semantic"], clip.patches),
-        bare_ids=tuple(layout.ids(script, voiced=False)),
-        voiced_ids=tuple(layout.ids(script, voiced=True)),
+        semantic=semantic,
+        bare_ids=tuple(bare_ids),
+        voiced_ids=tuple(voiced_ids),
     )
 
 
-def _tensor(values: npt.NDArray[np.float16], rows: int | None = None) -> Tensor:
+def _tensor(values: npt.NDArray[np.float16]) -> Tensor:
     """Copy an array, because the shard's memory can neither be written to nor kept."""
-    tensor = torch.from_numpy(values.copy())
-    return tensor if rows is None else tensor.reshape(rows, -1)
+    return torch.from_numpy(values.copy())
 
 
 def check_features(checkpoint: Checkpoint, manifest: Manifest, where: str) -> None:
@@ -116,7 +118,8 @@ def _check_clips(where: str, context: int) -> None:
             found = f"{len(people)} speakers in {clip['id']}; VibeVoice takes {MOST_SPEAKERS}"
             fix = "split such recordings, or take them out of the corpus"
             raise ShardsError(found, where=where, fix=fix)
-        tokens = clip["tokens"] + clip["patches"] + len(people) * PROMPT_PATCHES
+        prompt_tokens = len(people) * PROMPT_PATCHES
+        tokens = clip["tokens"] + clip["patches"] + prompt_tokens
         if tokens > context:
             found = (
                 f"{clip['id']} takes {tokens} positions with its voice prompts;"
@@ -132,9 +135,11 @@ def read_silence(shards: StorageAddress) -> Silence:
     Raises:
         ShardsError: there are none.
     """
-    features = Features.from_bytes(read_sidecar(shards))
+    content = read_sidecar(shards)
+    features = Features.from_bytes(content)
     acoustic = torch.from_numpy(features.acoustic).float()
-    return Silence(acoustic, torch.from_numpy(features.semantic).float())
+    semantic = torch.from_numpy(features.semantic).float()
+    return Silence(acoustic, semantic)
 
 
 def scale_and_bias(shards: StorageAddress, vae_std: float) -> tuple[float, float]:
@@ -144,5 +149,7 @@ def scale_and_bias(shards: StorageAddress, vae_std: float) -> tuple[float, float
     one over the spread. Noise whose spread is drawn from N(0, vae_std) adds vae_std² to the
     variance.
     """
-    moments = read_manifest(shards).encoder.moments["acoustic"]
-    return 1 / math.hypot(moments["std"], vae_std), -moments["mean"]
+    manifest = read_manifest(shards)
+    moments = manifest.encoder.moments["acoustic"]
+    spread = math.hypot(moments["std"], vae_std)
+    return 1 / spread, -moments["mean"]

@@ -86,7 +86,8 @@ class VibeVoiceModel(Qwen2SpeechModel):
         self.lm_head = None if tied else nn.Embedding(text.vocab_size, hidden)
         self.register_buffer("latent_scaling_factor", torch.tensor(1.0))
         self.register_buffer("latent_bias_factor", torch.tensor(0.0))
-        choices = torch.tensor([*vars(self.special).values()])
+        special = self.special
+        choices = torch.tensor([special.begin, special.latent, special.end, special.close])
         self.register_buffer("choices", choices, persistent=False)
         self.checkpoint: Checkpoint | None = None
         self._layout: TextLayout | None = None
@@ -102,8 +103,10 @@ class VibeVoiceModel(Qwen2SpeechModel):
         layout = TextLayout.load(checkpoint.folder, checkpoint.config)
         with init_empty_weights(include_buffers=False):
             model = cls(checkpoint.config)
-        model.load_state_dict(_stored(model, checkpoint), strict=False, assign=True)
-        model._set_scale_and_bias(*(checkpoint.scale_and_bias or (1.0, 0.0)))
+        weights = _stored(model, checkpoint)
+        model.load_state_dict(weights, strict=False, assign=True)
+        scale, bias = checkpoint.scale_and_bias or (1.0, 0.0)
+        model._set_scale_and_bias(scale, bias)
         model.checkpoint = checkpoint
         model._layout = layout
         model.requires_grad_(False)
@@ -118,8 +121,11 @@ class VibeVoiceModel(Qwen2SpeechModel):
     @property
     def rules(self) -> LatentRules:
         """How the checkpoint's latents are noised and scaled."""
-        scale, bias = self.latent_scaling_factor.item(), self.latent_bias_factor.item()
-        return LatentRules(scale, bias, self.config.audio_config.vae_std)
+        return LatentRules(
+            scale=self.latent_scaling_factor.item(),
+            bias=self.latent_bias_factor.item(),
+            vae_std=self.config.audio_config.vae_std,
+        )
 
     def embed(
         self,
@@ -129,16 +135,25 @@ class VibeVoiceModel(Qwen2SpeechModel):
         semantic: Tensor,
         speech_rows: Tensor,
     ) -> Tensor:
-        """Embed ids [B, L] with the connected latents [P, D] at their flat indices [P]: [B, L, H].
+        """Embed token ids, with the latents at their places.
 
-        The rows ``speech_rows`` [S] of the latents are what the model says itself; to these the
-        semantic features [S, F] are added.
+        Args:
+            ids: token ids [B, L].
+            latents: scaled latents [P, D], which the acoustic connector embeds.
+            indices: their flat indices [P].
+            semantic: semantic features [S, F] of what the model says itself; their embeddings are
+                added to those of the latents.
+            speech_rows: which rows of the latents are what the model says itself [S].
+
+        Returns:
+            Embeddings [B, L, H].
         """
         embedded = cast(Tensor, self.language_model.embed_tokens(ids))
         connected: Tensor = self.multi_modal_projector(latents)
         meaning = self.semantic_connector(semantic).to(connected.dtype)
-        connected = connected.index_add(0, speech_rows, meaning).to(embedded.dtype)
-        flat = embedded.flatten(0, 1).index_copy(0, indices, connected)
+        heard = connected.index_add(0, speech_rows, meaning)
+        heard = heard.to(embedded.dtype)
+        flat = embedded.flatten(0, 1).index_copy(0, indices, heard)
         return flat.view_as(embedded)
 
     def states(self, batch: VibeVoiceBatch) -> Tensor:
@@ -163,24 +178,30 @@ class VibeVoiceModel(Qwen2SpeechModel):
         diffusion = diffusion_loss(
             self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels
         )
-        last, ended = states[batch.last_indices], states[batch.last_indices + 1]
-        return Losses(diffusion / repeats, self._stop_loss(before, last, ended))
+        last = states[batch.last_indices]
+        ended = states[batch.last_indices + 1]
+        stop = self._stop_loss(before, last, ended)
+        return Losses(diffusion / repeats, stop)
 
     def _stop_loss(self, before: Tensor, last: Tensor, ended: Tensor) -> Tensor:
-        """Cross-entropy among the tokens that generation may choose.
+        """Sum the cross-entropy among the four tokens that generation may choose.
 
         "Latent" is right before each latent [S, H], "end" at the last one [B, H], and "close" after
         it [B, H].
         """
         table = cast(nn.Embedding, self.lm_head or self.language_model.embed_tokens)
-        weights = table(self.choices)  # in the order of SpecialIds: begin, latent, end, close
-        _, latent, end, close = range(len(weights))
+        weights: Tensor = table(self.choices)
+        _, latent, end, close = range(len(weights))  # in the order of ``choices``
 
         def log_likelihood(states: Tensor, choice: int) -> Tensor:
-            return (states @ weights.T).float().log_softmax(-1)[:, choice].sum()
+            logits = states @ weights.T
+            log_probabilities = logits.float().log_softmax(-1)
+            return log_probabilities[:, choice].sum()
 
         go_on = log_likelihood(before, latent)
-        return -(go_on + log_likelihood(last, end) + log_likelihood(ended, close))
+        stop = log_likelihood(last, end)
+        closed = log_likelihood(ended, close)
+        return -(go_on + stop + closed)
 
     def take_from(self, shards: StorageAddress) -> None:
         """Take the features of silence, and the latents' scale and bias where they are unknown.
@@ -188,8 +209,11 @@ class VibeVoiceModel(Qwen2SpeechModel):
         Some checkpoints were saved before these were known.
         """
         self._silence = read_silence(shards)
-        if self.checkpoint is not None and self.checkpoint.scale_and_bias is None:
-            self._set_scale_and_bias(*scale_and_bias(shards, self.config.audio_config.vae_std))
+        checkpoint = self.checkpoint
+        if checkpoint is not None and checkpoint.scale_and_bias is None:
+            vae_std = self.config.audio_config.vae_std
+            scale, bias = scale_and_bias(shards, vae_std)
+            self._set_scale_and_bias(scale, bias)
 
     def _set_scale_and_bias(self, scale: float, bias: float) -> None:
         self.latent_scaling_factor.fill_(scale)
@@ -215,12 +239,15 @@ class VibeVoiceModel(Qwen2SpeechModel):
 
 def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Read a checkpoint's values of a model's parameters, in float32."""
-    own = {transformers_name(name): (name, part.shape) for name, part in model.named_parameters()}
+    own = {}
+    for name, part in model.named_parameters():
+        own[transformers_name(name)] = (name, part.shape)
     found = {}
-    for stored, tensor in checkpoint.read(own):
-        name, shape = own[stored]
+    for stored_name, tensor in checkpoint.read(own):
+        name, shape = own[stored_name]
         if tensor.shape != shape:
-            wrong = f"{stored} is {tuple(tensor.shape)}, and {tuple(shape)} by the configuration"
+            is_shape = tuple(tensor.shape)
+            wrong = f"{stored_name} is {is_shape}, and {tuple(shape)} by the configuration"
             fix = "download or copy the checkpoint again"
             raise ModelError(wrong, where=str(checkpoint.folder), fix=fix)
         found[name] = tensor.float()

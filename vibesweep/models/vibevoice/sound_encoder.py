@@ -3,7 +3,8 @@
 They run in float32, also on a GPU: 16-bit activations, and the TF32 that cuDNN takes for
 convolutions, would move the latents by more than the half precision that they are kept in.
 
-Shapes: ``S`` samples, a whole number of hops, ``T`` latents, ``D`` acoustic and ``E`` semantic size.
+Shapes: ``S`` samples (a whole number of hops), ``T`` latents, ``D`` acoustic and ``E`` semantic
+size.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class VibeVoiceSounds(SoundEncoder):
         values = inputs["input_values"]
         acoustic = self._latents(self._acoustic, values).half().cpu()
         semantic = self._latents(self._semantic, values).half().cpu()
-        if not (acoustic.isfinite().all() and semantic.isfinite().all()):
+        is_finite = acoustic.isfinite().all() and semantic.isfinite().all()
+        if not is_finite:
             seconds = len(samples) / self._extractor.sampling_rate
             found = f"its encoders' latents of a clip of {seconds:.1f} s are not finite"
             fix = "download or copy the checkpoint again"
@@ -121,10 +123,11 @@ class VibeVoiceSounds(SoundEncoder):
         """
         cache = VibeVoiceAcousticTokenizerConv1dPaddingCache()
         found = []
+        chunk_samples = self._chunk_latents * self._hop_samples
         # cuDNN's float32 convolutions of these shapes took 70 GB and five times as long
         # (docs/design/vibevoice.md)
         with torch.backends.cudnn.flags(enabled=False):
-            for chunk in values.split(self._chunk_latents * self._hop_samples, dim=-1):
+            for chunk in values.split(chunk_samples, dim=-1):
                 output = encoder(chunk.to(self._device), padding_cache=cache, use_cache=True)
                 found.append(output.latents[0])
         return torch.cat(found)

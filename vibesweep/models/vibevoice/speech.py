@@ -220,7 +220,7 @@ def _refuse_control_tokens(processor: Any, texts: Sequence[str]) -> None:
 
 
 def _limit(prefix: int, text_tokens: int, context: int) -> int:
-    """Most latents that may be spoken: by the text's length, and by the model's context."""
+    """Limit the number of latents, by the text's length and by the model's context."""
     usual = text_tokens * PATCHES_PER_TOKEN
     room = context - prefix
     if room < usual:
@@ -230,7 +230,8 @@ def _limit(prefix: int, text_tokens: int, context: int) -> int:
         )
         fix = "speak it in several parts, or give shorter recordings of the voices"
         raise SpeechError(found, where="--text", fix=fix)
-    return min(max(usual * LIMIT_RATIO, LEAST_LIMIT), room)
+    limit = max(usual * LIMIT_RATIO, LEAST_LIMIT)
+    return min(limit, room)
 
 
 @contextmanager
