@@ -202,7 +202,7 @@ def main() -> None:
     import ray
     import torch
 
-    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+    from vibesweep.corpus.demo import write_demo_corpus
     from vibesweep.corpus.preprocess.run import preprocess
 
     gpus = 1 if torch.cuda.device_count() >= WORKERS else 0

@@ -28,7 +28,7 @@ import torchaudio
 from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import MelSettings
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.corpus.sound.mel import LOG_FLOOR

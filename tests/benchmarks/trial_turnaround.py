@@ -29,7 +29,7 @@ from rich.console import Console
 
 from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.config import Budget, Report, Sweep, TrialSettings
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.preprocess.run import preprocess
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep import tuning

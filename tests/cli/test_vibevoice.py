@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoint import write_checkpoint
-from vibesweep.corpus.demo.dialogues import write_demo_corpus
+from vibesweep.corpus.demo import write_demo_corpus
 
 ROOT = Path(__file__).parents[2]
 SPACE = """

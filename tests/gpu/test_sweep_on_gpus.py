@@ -28,7 +28,7 @@ def ray_with_gpus() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a demo corpus."""
-    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+    from vibesweep.corpus.demo import write_demo_corpus
 
     return write_demo_corpus(tmp_path_factory.mktemp("corpus") / "talks", recordings=24)
 

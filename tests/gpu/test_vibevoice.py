@@ -216,7 +216,7 @@ def test_it_speaks_on_a_gpu(released: Path, tmp_path: Path) -> None:
 def test_a_sweep_encodes_once_trains_on_lanes_and_speaks(tmp_path: Path) -> None:
     import ray
 
-    from vibesweep.corpus.demo.dialogues import write_demo_corpus
+    from vibesweep.corpus.demo import write_demo_corpus
     from vibesweep.delivery.export import export
     from vibesweep.delivery.sample import speak_sample
     from vibesweep.sweep.run import run_sweep
