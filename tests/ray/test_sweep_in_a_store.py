@@ -19,6 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests import tiny
+from tests.reports import read_reports
 from tests.waiting import wait_until
 from vibesweep.cli import app
 from vibesweep.config import TrialSettings
@@ -214,7 +215,7 @@ def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_pa
         (trial,) = optuna.load_study(
             study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")
         ).trials
-        told = SweepFolder(copy).read_reports()["step"]
+        told = read_reports(SweepFolder(copy))["step"]
     assert set(range(5, best.step + 1, 5)) <= set(told), "the log goes last"
     assert set(range(5, best.step + 1, 5)) <= set(trial.intermediate_values)
     assert (export(folder, tmp_path / "voice") / "config.json").is_file()

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
 
+from tests.reports import read_reports
 from vibesweep.config import Budget, Report, StepRecord, Sweep, TrialSettings
 from vibesweep.errors import SweepError
 from vibesweep.sweep.record import (
@@ -135,7 +136,7 @@ def test_the_record_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> N
 
 def test_the_table_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> None:
     one_of_each(tune)
-    table = tune.folder.read_reports()
+    table = read_reports(tune.folder)
     assert list(table.columns) == COLUMNS
     assert list(table["loss_val"]) == [0.4, 0.4, 0.4, 0.5, math.inf]
     assert list(table["state"][:3]) == ["complete", "pruned", "diverged"]
@@ -143,7 +144,7 @@ def test_the_table_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> No
 
 def test_at_the_end_the_log_becomes_record_and_table(tune: FakeTune) -> None:
     one_of_each(tune)
-    running = tune.folder.read_reports()
+    running = read_reports(tune.folder)
     tune.close(SweepState.DONE)
     record = json.loads(tune.folder.record.read_bytes())
     assert record["state"] == "done"
@@ -151,7 +152,7 @@ def test_at_the_end_the_log_becomes_record_and_table(tune: FakeTune) -> None:
     assert tune.folder.read() == tune.log.record
     table = pd.read_parquet(str(tune.folder.reports))
     pd.testing.assert_frame_equal(table, running)
-    pd.testing.assert_frame_equal(tune.folder.read_reports(), table)
+    pd.testing.assert_frame_equal(read_reports(tune.folder), table)
     names = {path.name for path in Path(str(tune.folder.place)).iterdir()}
     assert names == {"sweep.json", "trials.parquet", "tensorboard"}
 
@@ -159,7 +160,7 @@ def test_at_the_end_the_log_becomes_record_and_table(tune: FakeTune) -> None:
 def test_a_sweep_that_ends_without_a_report_has_an_empty_table(tune: FakeTune) -> None:
     tune.close(SweepState.STOPPED)
     assert tune.folder.read().state == SweepState.STOPPED
-    assert tune.folder.read_reports().empty
+    assert read_reports(tune.folder).empty
     assert not tune.folder.reports.is_file()
 
 
@@ -286,7 +287,7 @@ def test_an_event_costs_the_same_however_many_came_before(tune: FakeTune) -> Non
     for first in range(3_000, 8_000, 100):
         cost_of_reports(first)
     late = cost_of_reports(8_000)
-    assert len(tune.folder.read_reports()) > 5_000
+    assert len(read_reports(tune.folder)) > 5_000
     assert late == pytest.approx(early, rel=0.01)
 
 

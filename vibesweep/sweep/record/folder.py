@@ -24,7 +24,7 @@ from vibesweep.sweep.record.replay import Replay, replayed
 from vibesweep.sweep.record.states import SweepState
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
 """The folders inside the folder that a sweep works in."""
@@ -69,22 +69,6 @@ class SweepFolder:
         """
         replay = self._replay()
         return self._read_record() if replay is None else replay.record
-
-    def read_reports(self) -> pd.DataFrame:
-        """Read the table of reports, a row for each, of a sweep that runs or has ended.
-
-        Raises:
-            SweepError: as :meth:`read`.
-        """
-        import pandas as pd
-
-        replay = self._replay()
-        if replay is not None:
-            return pd.DataFrame(replay.rows())
-        if not self.reports.is_file():  # it has ended without a report
-            return pd.DataFrame()
-        with self.reports.fetched() as path:
-            return pd.read_parquet(path)
 
     def write(self, record: SweepRecord) -> None:
         """Write the record in one move.
