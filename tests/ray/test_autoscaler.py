@@ -20,7 +20,10 @@ from typing import Any
 import pytest
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
-from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply, NodeStatus  # type: ignore[attr-defined]
+from ray.core.generated.autoscaler_pb2 import (  # type: ignore[attr-defined]
+    GetClusterStatusReply,
+    NodeStatus,
+)
 
 from tests import tiny
 from tests.ray.cloud import SOLD_OUT, cluster_file

@@ -78,7 +78,7 @@ class Trials:
 
     def wait_until_asked(self) -> None:
         """Wait until the dispatcher has what was asked last: it takes calls in their order."""
-        ray.get(self.dispatcher.busy_lanes.remote())
+        ray.get(self.dispatcher.busy_lanes.options(enable_task_events=False).remote())
 
     def ask(self, trial_id: str, settings: TrialSettings, until: int) -> Any:
         return self.dispatcher.advance.remote(Command(trial_id, settings, until))

@@ -225,8 +225,9 @@ class TestRefusals:
         ],
     )
     def test_more_than_fits(self, workplace: Workplace, change: dict[str, object]) -> None:
+        too_much = replace(workplace.sweep, **change)  # type: ignore[arg-type]
         with pytest.raises(ResourceError, match="the cluster has 2 CPUs"):
-            run_quietly(workplace, replace(workplace.sweep, **change), "too_much")  # type: ignore[arg-type]
+            run_quietly(workplace, too_much, "too_much")
         assert not (workplace.work / "sweeps" / "too_much").exists(), "the name is still free"
 
     def test_a_base_that_is_not_there(self, workplace: Workplace) -> None:

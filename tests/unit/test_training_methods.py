@@ -168,7 +168,8 @@ def test_attention_is_dropped_in_training_only(context: WorkerContext) -> None:
     dropped = start(context, 2, lora_dropout=0.0, attention_dropout=0.5)
     assert dropped.validate() == plain.validate()
     assert curve(dropped.advance(1)) != curve(plain.advance(1))
-    assert context.base.backbone.layers[0].self_attn.attention_dropout == 0.0  # type: ignore[union-attr,index]
+    backbone: Any = context.base.backbone
+    assert backbone.layers[0].self_attn.attention_dropout == 0.0
 
 
 def test_masks_hide_inputs_of_training_and_change_no_other_draw(context: WorkerContext) -> None:

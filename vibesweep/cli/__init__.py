@@ -5,7 +5,8 @@ logs, stop), corpus.py (demo-corpus, preprocess, inspect) and results.py (list, 
 convert, synthesize). Each imports the heavy libraries that it needs when it is called.
 """
 
-from vibesweep.cli import sweeps  # isort: skip  # the order of imports is that of the verbs in --help
+# The order of these imports is that of the verbs in --help.
+from vibesweep.cli import sweeps  # isort: skip
 from vibesweep.cli import corpus  # isort: skip
 from vibesweep.cli import results  # isort: skip
 from vibesweep.cli.application import app, main

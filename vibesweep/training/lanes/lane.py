@@ -169,7 +169,10 @@ def _run_config(spec: LaneSpec, dispatcher: Any, restarts: int) -> train.RunConf
     ]
     # The controller's own failures have no limit: they are hosts that are not there yet. Worker
     # groups that are lost while they come up are counted by the dispatcher.
-    failures = train.FailureConfig(max_failures=restarts, controller_failure_limit=-1)  # type: ignore[call-arg]  # mypy reads the classes of Train V1
+    # mypy reads the classes of Train V1.
+    failures = train.FailureConfig(  # type: ignore[call-arg]
+        max_failures=restarts, controller_failure_limit=-1
+    )
     return train.RunConfig(  # type: ignore[call-arg]
         name=spec.name,
         storage_path=str(spec.scratch),
