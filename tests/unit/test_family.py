@@ -18,7 +18,7 @@ from vibesweep.corpus.preprocess.plan import Part
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.errors import ModelError
 from vibesweep.models import registry
-from vibesweep.models.bundle import save_bundle
+from vibesweep.models.bundle import load_bundle, save_bundle
 from vibesweep.models.family import ModelFamily, SpeakingSettings
 from vibesweep.models.registry import ModelRef, families
 
@@ -56,6 +56,16 @@ def test_a_folder_and_a_scheme_name_the_same_model(toy: ModelFamily, base: Path)
 def test_a_family_that_is_not_in_the_table_is_unknown(base: Path) -> None:
     with pytest.raises(ModelError, match="of no known family"):
         ModelRef.parse(str(base))
+
+
+def test_voice_prompts_may_share_memory(tmp_path: Path) -> None:
+    latents = torch.arange(24.0).view(6, 4)
+    prompts = {"Ann": latents[:4], "Bo": latents[:4], "Cy": latents[2:]}
+    save_bundle(ToyModel(), prompts, tmp_path / "shared")
+    voices = load_bundle(tmp_path / "shared", ToyModel).voices
+    assert list(voices) == list(prompts)
+    for name, prompt in prompts.items():
+        assert torch.equal(voices[name], prompt)
 
 
 def test_it_reads_a_corpus_and_speaks(toy: ModelFamily, base: Path, tmp_path: Path) -> None:

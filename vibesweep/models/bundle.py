@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vibesweep.models.bundle_folder import (
@@ -24,6 +24,7 @@ from vibesweep.models.bundle_folder import (
     unreadable,
 )
 from vibesweep.models.speech_model import SpeechModel
+from vibesweep.models.tensor_files import save_tensors
 
 
 class BundleModel(SpeechModel):
@@ -106,9 +107,9 @@ def save_bundle(
         in_full = name.startswith(model.full_precision)
         weight_dtype = torch.float32 if in_full else dtype
         weights[name] = _storable(value, weight_dtype)
-    save_file(weights, folder / WEIGHTS)
+    save_tensors(weights, folder / WEIGHTS)
     prompts = {name: _storable(prompt, dtype) for name, prompt in voices.items()}
-    save_file(prompts, folder / VOICES)
+    save_tensors(prompts, folder / VOICES)
     description = {
         "format_version": FORMAT_VERSION,
         "family": model.family,
@@ -126,7 +127,10 @@ def _read_float32(file: Path) -> dict[str, Tensor]:
 
 
 def _storable(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bring a tensor to the CPU, to its stored type and into one piece."""
+    """Copy a tensor to the CPU, in its stored type.
+
+    safetensors takes no two tensors that share memory, and two people's prompts may.
+    """
     on_cpu = value.detach().cpu()
     converted = on_cpu.to(dtype)
-    return converted.contiguous()
+    return converted.clone(memory_format=torch.contiguous_format)
