@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from vibesweep.models.tensor_files import save_tensors
 from vibesweep.storage import StoragePath
 
 TENSORS_KEY = "tensors"
@@ -37,7 +38,7 @@ def write_tensor_folder(
     unique = secrets.token_hex(4)
     tensors_name = f"{stem}-{unique}.safetensors"
     with (folder / tensors_name).drafted() as path:
-        save_file(dict(tensors), path)
+        save_tensors(tensors, path)
     content = {TENSORS_KEY: tensors_name, **facts}
     text = json.dumps(content, indent=1) + "\n"
     (folder / json_name).write_bytes(text.encode())
