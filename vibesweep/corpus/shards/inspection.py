@@ -50,7 +50,7 @@ def describe(shards: StorageAddress) -> RenderableType:
     levels = rows["level_dbfs"].to_numpy()
     parts: list[RenderableType] = [
         Text(_headline(manifest, place)),
-        Text(_encoder_line(manifest)),
+        Text(_encoder_lines(manifest)),
         _quantiles({"seconds a clip": durations, "level before levelling, dBFS": levels}),
         _histogram(durations),
         _speakers(manifest, rows["turns"]),
@@ -92,13 +92,13 @@ def _headline(manifest: Manifest, place: StoragePath) -> str:
     return f"{place}: {'; '.join(splits)}; {files}"
 
 
-def _encoder_line(manifest: Manifest) -> str:
+def _encoder_lines(manifest: Manifest) -> str:
     encoder = manifest.encoder
-    line = f"encoded for {encoder.family} by {encoder.name}: {encoder.summary}"
+    lines = f"encoded for {encoder.family} by {encoder.name}\n{encoder.summary}"
     for name, moments in encoder.moments.items():
         mean, std = moments["mean"], moments["std"]
-        line += f"; {name} mean {mean:.3f}, standard deviation {std:.3f}"
-    return line
+        lines += f"\n{name} mean {mean:.3f}, standard deviation {std:.3f}"
+    return lines
 
 
 def _quantiles(columns: Mapping[str, Floats]) -> Table:
