@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import os
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from vibesweep.models.mel.shape import MelShape
 from vibesweep.models.registry import ModelRef
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
+
+# As a lane's worker has it: torch reads it when CUDA is first used
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 DEVICE = "cuda:0"
 LARGE = dataclasses.replace(
