@@ -27,14 +27,14 @@ from vibesweep.corpus.text.phoneme_table import (
     SPEECH,
     PhonemeTable,
 )
-from vibesweep.models.clips import PLAIN, Augmentation, EncodedClip
+from vibesweep.models.clips import Augmentation, EncodedClip
+from vibesweep.models.collation import ClipwiseCollator
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.mel.encoder import MEL, PHONEMES
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
 from vibesweep.models.prompts import PromptBank, stretches
-from vibesweep.models.speech_model import Collator
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.schema import Clip
@@ -135,33 +135,13 @@ class _DrawnClip:
     keep: Tensor
 
 
-class MelCollator(Collator):
+class MelCollator(ClipwiseCollator[_DrawnClip]):
     """Makes batches of encoded clips."""
 
     def __init__(self, shape: MelShape, prompts: PromptBank) -> None:
         """Take sizes and odds from the model's shape."""
         self._shape = shape
         self._prompts = prompts
-
-    def training(
-        self,
-        clips: Sequence[EncodedClip],
-        seed: int,
-        epoch: int,
-        augmentation: Augmentation = PLAIN,
-    ) -> MelBatch:
-        """Draw prompts, noise, levels, drops and masks from (seed, epoch, clip)."""
-        drawn = []
-        for clip in clips:
-            rng = clip_rng(clip.id, seed, epoch)
-            drawn_clip = self._training_clip(clip, rng, augmentation)
-            drawn.append(drawn_clip)
-        return _join(drawn)
-
-    def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> MelBatch:
-        """Draw prompts from the clip's id alone, and noise; spread the levels; drop nothing."""
-        drawn = [self._validation_clip(clip, repeats, draw) for clip in clips]
-        return _join(drawn)
 
     def _training_clip(
         self, clip: EncodedClip, rng: np.random.Generator, augmentation: Augmentation
@@ -206,6 +186,35 @@ class MelCollator(Collator):
         keep = torch.ones(count)
         return _drawn(clip, prompts, clip.latents, noise, levels, keep)
 
+    def _join(self, clips: list[_DrawnClip]) -> MelBatch:
+        """Pad on the right and work out the indices.
+
+        This is done on the CPU: a mask would make a GPU wait for its count in every step.
+        """
+        width = max(len(clip.ids) for clip in clips)
+        ids = torch.full((len(clips), width), PAD)
+        spoken = []
+        last = []
+        for row, clip in enumerate(clips):
+            length = len(clip.ids)
+            ids[row, :length] = torch.tensor(clip.ids)
+            end = row * width + length
+            start = end - len(clip.targets)
+            spoken.append(torch.arange(start, end))
+            last.append(end - 1)
+        is_input = ids.flatten() == PATCH
+        return MelBatch(
+            ids=ids,
+            inputs=torch.cat([clip.inputs for clip in clips]),
+            input_indices=is_input.nonzero().flatten(),
+            spoken_indices=torch.cat(spoken),
+            last_indices=torch.tensor(last),
+            targets=torch.cat([clip.targets for clip in clips]),
+            noise=torch.cat([clip.noise for clip in clips]),
+            levels=torch.cat([clip.levels for clip in clips]),
+            keep=torch.cat([clip.keep for clip in clips]),
+        )
+
 
 def _drawn(
     clip: EncodedClip,
@@ -220,33 +229,3 @@ def _drawn(
     voices = [prompt for prompt in prompts if prompt is not None]
     inputs = torch.cat([*voices, heard])
     return _DrawnClip(ids, inputs, clip.latents, noise, levels, keep)
-
-
-def _join(clips: list[_DrawnClip]) -> MelBatch:
-    """Pad on the right and work out the indices.
-
-    This is done on the CPU: a mask would make a GPU wait for its count in every step.
-    """
-    width = max(len(clip.ids) for clip in clips)
-    ids = torch.full((len(clips), width), PAD)
-    spoken = []
-    last = []
-    for row, clip in enumerate(clips):
-        length = len(clip.ids)
-        ids[row, :length] = torch.tensor(clip.ids)
-        end = row * width + length
-        start = end - len(clip.targets)
-        spoken.append(torch.arange(start, end))
-        last.append(end - 1)
-    is_input = ids.flatten() == PATCH
-    return MelBatch(
-        ids=ids,
-        inputs=torch.cat([clip.inputs for clip in clips]),
-        input_indices=is_input.nonzero().flatten(),
-        spoken_indices=torch.cat(spoken),
-        last_indices=torch.tensor(last),
-        targets=torch.cat([clip.targets for clip in clips]),
-        noise=torch.cat([clip.noise for clip in clips]),
-        levels=torch.cat([clip.levels for clip in clips]),
-        keep=torch.cat([clip.keep for clip in clips]),
-    )

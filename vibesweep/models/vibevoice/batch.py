@@ -11,7 +11,6 @@ One sequence a clip, ▒ and ▓ a latent each::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibesweep.models.clips import PLAIN, Augmentation, EncodedClip, latents_in
+from vibesweep.models.clips import Augmentation, EncodedClip, latents_in
+from vibesweep.models.collation import ClipwiseCollator
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.prompts import PromptBank
-from vibesweep.models.speech_model import Collator
 from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip, LatentRules, Silence
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class _DrawnClip:
     levels: Tensor
 
 
-class VibeVoiceCollator(Collator):
+class VibeVoiceCollator(ClipwiseCollator[_DrawnClip]):
     """Makes batches of encoded clips."""
 
     def __init__(
@@ -110,32 +109,11 @@ class VibeVoiceCollator(Collator):
         self._prompts = prompts
         self._silence = silence
 
-    def training(
-        self,
-        clips: Sequence[EncodedClip],
-        seed: int,
-        epoch: int,
-        augmentation: Augmentation = PLAIN,
-    ) -> VibeVoiceBatch:
-        """Draw prompts, the σ-VAE's noise, the diffusion's and masks from (seed, epoch, clip)."""
-        drawn = []
-        for clip in clips:
-            rng = clip_rng(clip.id, seed, epoch)
-            drawn_clip = self._training_clip(_own(clip), rng, augmentation)
-            drawn.append(drawn_clip)
-        return self._join(drawn)
-
-    def validation(
-        self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0
-    ) -> VibeVoiceBatch:
-        """Draw prompts from the clip's id alone, and noise; latents are the encoder's means."""
-        drawn = [self._validation_clip(_own(clip), repeats, draw) for clip in clips]
-        return self._join(drawn)
-
     def _training_clip(
-        self, clip: EncodedVibeVoiceClip, rng: np.random.Generator, augmentation: Augmentation
+        self, encoded: EncodedClip, rng: np.random.Generator, augmentation: Augmentation
     ) -> _DrawnClip:
-        """Draw one clip. The order of the draws is part of a trial's result."""
+        """Draw prompts, the σ-VAE's noise, the diffusion's and masks."""
+        clip = _own(encoded)
         voices = self._draw_voices(clip, rng)
         drop = augmentation.prompt_drop
         if drop is None:
@@ -161,7 +139,9 @@ class VibeVoiceCollator(Collator):
             levels=levels,
         )
 
-    def _validation_clip(self, clip: EncodedVibeVoiceClip, repeats: int, draw: int) -> _DrawnClip:
+    def _validation_clip(self, encoded: EncodedClip, repeats: int, draw: int) -> _DrawnClip:
+        """Draw noise alone; the latents are the encoder's means."""
+        clip = _own(encoded)
         prompt_rng = clip_rng(clip.id)
         drawn_voices = self._draw_voices(clip, prompt_rng)
         voices = [self._rules.scaled(voice) for voice in drawn_voices]
