@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from vibesweep.models.speech_model import Collator
 Drawn = TypeVar("Drawn")
 """One clip's parts of a batch."""
 
+Batch = TypeVar("Batch")
+"""What the family's model is trained with."""
 
-class ClipwiseCollator(Collator, Generic[Drawn]):
+
+class ClipwiseCollator(Collator, Generic[Drawn, Batch]):
     """Draws clip by clip, each clip from a generator of its own, and joins the clips."""
 
     def training(
@@ -25,7 +28,7 @@ class ClipwiseCollator(Collator, Generic[Drawn]):
         seed: int,
         epoch: int,
         augmentation: Augmentation = PLAIN,
-    ) -> Any:
+    ) -> Batch:
         """Draw everything that varies in training from (seed, epoch, clip)."""
         drawn = []
         for clip in clips:
@@ -34,7 +37,7 @@ class ClipwiseCollator(Collator, Generic[Drawn]):
             drawn.append(drawn_clip)
         return self._join(drawn)
 
-    def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> Any:
+    def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> Batch:
         """Draw prompts from the clip's id alone, and noise from it and ``draw``."""
         drawn = [self._validation_clip(clip, repeats, draw) for clip in clips]
         return self._join(drawn)
@@ -50,5 +53,5 @@ class ClipwiseCollator(Collator, Generic[Drawn]):
         """Draw one clip for validation."""
 
     @abstractmethod
-    def _join(self, clips: list[Drawn]) -> Any:
+    def _join(self, clips: list[Drawn]) -> Batch:
         """Make a batch of drawn clips."""

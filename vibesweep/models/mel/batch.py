@@ -135,7 +135,7 @@ class _DrawnClip:
     keep: Tensor
 
 
-class MelCollator(ClipwiseCollator[_DrawnClip]):
+class MelCollator(ClipwiseCollator[_DrawnClip, MelBatch]):
     """Makes batches of encoded clips."""
 
     def __init__(self, shape: MelShape, prompts: PromptBank) -> None:

@@ -86,7 +86,7 @@ class _DrawnClip:
     levels: Tensor
 
 
-class VibeVoiceCollator(ClipwiseCollator[_DrawnClip]):
+class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
     """Makes batches of encoded clips."""
 
     def __init__(
