@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +14,29 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Run Ray on two cores, with the dashboard, whose State API Ray Train needs.
+
+    Yields:
+        The cluster's address, for commands that are to find it by RAY_ADDRESS.
+    """
+    import ray
+
+    # "local": otherwise Ray looks for a cluster that somebody else, or a dead run, left behind
+    # Metrics every second instead of every ten, for the tests that read them
+    every_second = {"metrics_report_interval_ms": 1_000}
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=True,
+        log_to_driver=False,
+        _system_config=every_second,
+    )
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
 
 
 def pytest_configure() -> None:

@@ -36,13 +36,13 @@ sweep = Sweep(space=space, settings=TrialSettings(batch_clips=4), trials=3, lane
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 
 
-def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
+def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0, ray_address: str = "local") -> str:
     """Type a command and return what it printed.
 
     Its exit code is checked, and that there is no traceback and no FutureWarning.
     """
     command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
-    environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160"}
+    environment = os.environ | {"RAY_ADDRESS": ray_address, "COLUMNS": "160"}
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment
     )

@@ -1,29 +1,10 @@
-"""One local cluster for most tests with ray, and a store that it can reach."""
+"""A store that the tests' cluster can reach."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """Run Ray on two cores, with the dashboard, whose State API Ray Train needs."""
-    import ray
-
-    # "local": otherwise Ray looks for a cluster that somebody else, or a dead run, left behind
-    # Metrics every second instead of every ten, for the tests that read them
-    every_second = {"metrics_report_interval_ms": 1_000}
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=True,
-        log_to_driver=False,
-        _system_config=every_second,
-    )
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

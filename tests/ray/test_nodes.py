@@ -45,7 +45,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def hidden(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def hidden(ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Bring up a second host; in place of this folder of the driver's host it has an empty one."""
     folder = tmp_path_factory.mktemp("hidden")
     ray_program = Path(sys.executable).parent / "ray"

@@ -69,7 +69,7 @@ def run_quietly(workplace: Workplace, sweep: Sweep, name: str) -> tuple[SweepFol
 
 
 @pytest.fixture(scope="class")
-def ran(ray_cluster: None, workplace: Workplace) -> tuple[SweepFolder, str]:
+def ran(ray_cluster: str, workplace: Workplace) -> tuple[SweepFolder, str]:
     return run_quietly(workplace, workplace.sweep, "one")
 
 

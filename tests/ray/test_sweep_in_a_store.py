@@ -68,7 +68,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(ray_cluster: None, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def ran(ray_cluster: str, bucket: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Three trials; their space lies where no worker can import it from."""
     here = tmp_path_factory.mktemp("here")
     upload_folder(

@@ -59,13 +59,13 @@ class Outside:
 
 
 @pytest.fixture(scope="module")
-def dashboard(ray_cluster: None) -> str:
+def dashboard(ray_cluster: str) -> str:
     """Address of the dashboard, which a second init of the same process tells."""
     return f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
 
 
 @pytest.fixture(scope="module")
-def metrics_port(ray_cluster: None) -> str:
+def metrics_port(ray_cluster: str) -> str:
     """Host and port at which the driver's node gives its metrics."""
     node = ray.nodes()[0]
     return f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}"
