@@ -89,11 +89,13 @@ def test_a_record_that_cannot_be_read_is_a_users_case(
         SweepFolder(tmp_path).read()
 
 
-def test_the_best_trial_is_one_that_trained_soundly(record: SweepRecord, tmp_path: Path) -> None:
+def test_the_best_checkpoint_was_written_before_its_trial_diverged(
+    record: SweepRecord, tmp_path: Path
+) -> None:
     SweepFolder(tmp_path).write(record)
     _, best, checkpoint = SweepFolder(tmp_path).best_checkpoint()
-    assert best.number == 2
-    assert checkpoint.local == tmp_path / "checkpoints" / "id2"
+    assert best.number == 1
+    assert checkpoint.local == tmp_path / "checkpoints" / "id1"
 
 
 def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_the_table_shows_the_best_first(record: SweepRecord) -> None:
 def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
     told = summary_of(replace(record, sweep={**record.sweep, "trials": 8}), now_unix_s=600.0)
     assert told.startswith("3 of 8 ended, 1 running on 1 lanes, 4 waiting")
-    assert "best 0.4000 (trial 2)" in told
+    assert "best 0.1000 (trial 1, diverged)" in told
     assert "untouched base 0.7000" in told
     assert "about 17 min left" in told
     assert "left" not in summary_of(replace(record, state=SweepState.DONE), now_unix_s=600.0)
@@ -212,6 +214,16 @@ def test_a_state_that_is_none_cannot_be_read(
 def test_a_loss_of_nothing_is_the_best(record: SweepRecord) -> None:
     record.trials[0].best_loss_val = 0.0
     assert record.best is record.trials[0]
+
+
+@pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.DIVERGED, TrialState.STOPPED])
+def test_the_best_checkpoint_counts_however_its_trial_ended(
+    record: SweepRecord, state: TrialState
+) -> None:
+    first, second = record.trials[:2]
+    first.best_loss_val, first.state = 0.1, state
+    second.best_loss_val, second.state = 0.3, TrialState.COMPLETE
+    assert record.best is first
 
 
 def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:

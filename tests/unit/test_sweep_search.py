@@ -91,12 +91,12 @@ class TestSearch:
     @pytest.mark.parametrize(
         "told",
         [
-            (result(0, math.nan, TrialState.FAILED, "killed"), False),
+            (result(0, math.nan, TrialState.FAILED, "killed") | {"refused": False}, False),
             (None, True),
             (result(2, 0.4), True),
         ],
     )
-    def test_a_failed_trial_says_nothing_about_its_settings(
+    def test_a_trial_whose_processes_were_lost_says_nothing_about_its_settings(
         self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]
     ) -> None:
         search.suggest("a")
@@ -104,6 +104,17 @@ class TestSearch:
         (trial,) = search.study.trials
         assert trial.state == OptunaState.FAIL
         assert trial.user_attrs["outcome"] == TrialState.FAILED
+
+    def test_a_trial_that_its_settings_ended_is_pruned_and_put_behind_all_others(
+        self, search: StepSearch
+    ) -> None:
+        search.suggest("a")
+        failure = result(0, math.nan, TrialState.FAILED, "out of memory") | {"refused": True}
+        search.on_trial_complete("a", failure)
+        (trial,) = search.study.trials
+        assert trial.state == OptunaState.PRUNED
+        assert trial.user_attrs == {"outcome": TrialState.FAILED, "reason": "out of memory"}
+        assert trial.constraints == {"failed": 1.0}
 
     def test_closing_ends_what_still_runs_and_no_end_is_told_twice(
         self, search: StepSearch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep.record.folder import CORPORA, SHARDS
+from vibesweep.sweep.search.enumeration import enumerate_suggestions
 
 DEMO = "demo"
 
@@ -39,6 +41,15 @@ def check_corpus(corpus: str) -> None:
         return
     if not (StoragePath.of(corpus) / MANIFEST_FILE).is_file():
         read_metadata(corpus)
+
+
+def limit_trials(sweep: Sweep, say: Say) -> Sweep:
+    """Ask for no more trials than the space has suggestions: a repeat would teach nothing."""
+    count = enumerate_suggestions(sweep).count
+    if not count or count >= sweep.trials:
+        return sweep
+    say(f"the space has {count} different settings: {count} trials, not {sweep.trials}")
+    return dataclasses.replace(sweep, trials=count)
 
 
 def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, console: Console) -> str:

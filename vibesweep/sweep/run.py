@@ -19,7 +19,7 @@ from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, shards_for
+from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, limit_trials, shards_for
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
@@ -75,6 +75,7 @@ def run_sweep(
     _refuse_taken(folder)
     model = ModelRef.parse(sweep.model).located()
     check_corpus(sweep.corpus)
+    sweep = limit_trials(sweep, progress.say)
     with quiet_tune(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
         lanes = plan_lanes(sweep, current_cluster())
         check_hosts(place, _read_by_all(sweep, model))

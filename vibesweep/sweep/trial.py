@@ -121,7 +121,7 @@ def _result(report: Report, budget: Budget) -> dict[str, Any]:
 
 
 def _failure(answer: Answer) -> dict[str, Any]:
-    """End as a trial that says why.
+    """End as a trial that says why, and whether the error was its own or its processes were lost.
 
     An exception would make Tune write its own files and try the actor again.
     """
@@ -134,6 +134,7 @@ def _failure(answer: Answer) -> dict[str, Any]:
         "report": None,
         "outcome": TrialState.FAILED,
         "reason": str(answer.error),
+        "refused": not answer.lost,
         "traceback": answer.traceback,
         "done": True,
     }

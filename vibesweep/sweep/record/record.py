@@ -12,9 +12,6 @@ from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
 SCHEMA_VERSION = 1
 
-SOUND = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.STOPPED)
-"""States of trials that trained soundly, so that their checkpoints may be exported."""
-
 
 @dataclass
 class TrialRecord:
@@ -93,12 +90,16 @@ class SweepRecord:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The sound trial with the smallest validation loss, running ones included."""
+        """The trial with the smallest validation loss, however it ended; running ones included.
+
+        A trial's best loss is reported once its checkpoint is written, so what happened to the
+        trial later does not touch it.
+        """
         best = None
         smallest = math.inf
         for trial in self.trials:
             loss = trial.best_loss_val
-            if loss is not None and loss < smallest and trial.state in SOUND:
+            if loss is not None and loss < smallest:
                 best = trial
                 smallest = loss
         return best

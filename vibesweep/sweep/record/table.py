@@ -19,6 +19,8 @@ STYLES = {
     TrialState.RUNNING: "cyan",
 }
 ROWS_SHOWN = 24
+BROKEN_OFF = (TrialState.DIVERGED, TrialState.FAILED)
+"""Ends that a reader is told of beside the best trial, whose checkpoint was written before."""
 
 
 def table_of(record: SweepRecord) -> Table:
@@ -42,7 +44,8 @@ def summary_of(record: SweepRecord, now_unix_s: float) -> str:
     parts = [_counts(record)]
     best = record.best
     if best is not None:
-        parts.append(f"best {_loss(best)} (trial {best.number})")
+        ended = f", {best.state}" if best.state in BROKEN_OFF else ""
+        parts.append(f"best {_loss(best)} (trial {best.number}{ended})")
     base = record.base_loss_val
     if base is not None:
         parts.append(f"untouched base {base:.4f}")

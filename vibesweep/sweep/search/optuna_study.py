@@ -1,4 +1,4 @@
-"""The sweep's study in Optuna: where it is kept, and which sampler draws its trials."""
+"""The sweep's study in Optuna: its name, and where it is kept."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from vibesweep.config import Sweep
 from vibesweep.storage import StoragePath
 
 STUDY_NAME = "vibesweep"
-FEWEST_RANDOM, MOST_RANDOM = 4, 10
-"""How many trials the sampler draws at random first; Optuna's default is 10."""
 
 
 @contextmanager
@@ -33,22 +30,6 @@ def quiet_optuna() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def make_sampler(sweep: Sweep) -> optuna.samplers.BaseSampler:
-    """Return a TPE sampler over all settings together.
-
-    It has a model of its own for each branch of a conditional space (group), and takes trials that
-    still run into account (constant liar). A third of the trials is drawn at random first.
-    """
-    third = sweep.trials // 3
-    return optuna.samplers.TPESampler(
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-        seed=sweep.seed,
-        n_startup_trials=max(FEWEST_RANDOM, min(MOST_RANDOM, third)),
-    )
 
 
 def study_storage(journal: Path | StoragePath) -> optuna.storages.BaseStorage:

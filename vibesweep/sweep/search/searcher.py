@@ -17,7 +17,9 @@ from ray.tune.search.optuna import OptunaSearch
 from vibesweep.config import Sweep
 from vibesweep.errors import SpaceError
 from vibesweep.sweep.record.states import TrialState, end_state
-from vibesweep.sweep.search.optuna_study import STUDY_NAME, make_sampler, quiet_optuna
+from vibesweep.sweep.search.enumeration import enumerate_suggestions
+from vibesweep.sweep.search.optuna_study import STUDY_NAME, quiet_optuna
+from vibesweep.sweep.search.sampler import make_sampler
 from vibesweep.sweep.search.scheduler import METRIC, TIME
 from vibesweep.sweep.search.space import suggest
 
@@ -28,15 +30,21 @@ OPTUNA_STATES = {
     TrialState.FAILED: OptunaState.FAIL,
     TrialState.STOPPED: OptunaState.FAIL,
 }
+"""What Optuna is told. FAIL says nothing about the settings: TPE leaves such a trial out."""
+
+
+DIVERGED, REASON = "diverged", "reason"
+"""Optuna's user attributes that say why a trial ended."""
 
 
 class StepSearch(OptunaSearch):
-    """Ray's OptunaSearch, with three differences.
+    """Ray's OptunaSearch, with four differences.
 
     A trial that the scheduler stopped is PRUNED with its intermediate values (Ray: COMPLETE with
-    its last value). One that diverged is PRUNED too and breaks a constraint, which puts it behind
-    all others. A complete one has its best validation loss as its value, because the best
-    checkpoint is what is kept. Values lie at optimizer steps, not at report numbers.
+    its last value). One that its own settings ended, because it diverged, was refused by the model
+    or ran out of memory, is PRUNED too and breaks a constraint, which puts it behind all others. A
+    complete one has its best validation loss as its value, because the best checkpoint is what is
+    kept. Values lie at optimizer steps, not at report numbers.
 
     Attributes:
         error: why the space could not suggest a trial, once that has happened.
@@ -46,6 +54,7 @@ class StepSearch(OptunaSearch):
         """Search the sweep's space; the study is kept in ``storage``, or in memory."""
         self._sweep = sweep
         self.error: SpaceError | None = None
+        suggestions = enumerate_suggestions(sweep)
         # Ray wants the space, and never calls it: suggest() below does
         space: Any = sweep.space if callable(sweep.space) else dict(sweep.space)
         with quiet_optuna():
@@ -54,7 +63,7 @@ class StepSearch(OptunaSearch):
                 metric=METRIC,
                 mode="min",
                 points_to_evaluate=[dict(point) for point in sweep.try_first],
-                sampler=make_sampler(sweep),
+                sampler=make_sampler(sweep, suggestions),
                 study_name=STUDY_NAME,
                 storage=storage,
             )
@@ -95,7 +104,8 @@ class StepSearch(OptunaSearch):
         if last and state != TrialState.FAILED:
             self.on_trial_result(trial_id, last)
         best = last["best_loss_val"] if state == TrialState.COMPLETE else None
-        self._finish(trial_id, state, last.get("reason", ""), best)
+        by_settings = state == TrialState.DIVERGED or last.get("refused", False)
+        self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
 
     def close(self) -> None:
         """Tell Optuna that the user has stopped whatever still runs.
@@ -122,15 +132,30 @@ class StepSearch(OptunaSearch):
             self._ot_trials[tune_id] = optuna.Trial(self.study, ids[number])
 
     def _finish(
-        self, trial_id: str, state: TrialState, reason: str = "", best: float | None = None
+        self,
+        trial_id: str,
+        state: TrialState,
+        reason: str = "",
+        best: float | None = None,
+        *,
+        by_settings: bool = False,
     ) -> None:
+        """Tell Optuna of a trial's end.
+
+        Args:
+            trial_id: the trial's name in Ray Tune.
+            state: how it ended.
+            reason: why it diverged or failed.
+            best: its value, if it is complete.
+            by_settings: whether its own settings ended it, so that their like should be avoided.
+        """
         trial = self._ot_trials[trial_id]
+        told = OptunaState.PRUNED if by_settings else OPTUNA_STATES[state]
         self._completed_trials.add(trial_id)
         with quiet_optuna():
             trial.set_user_attr("outcome", state.value)
-            if state == TrialState.DIVERGED:
-                trial.set_user_attr("diverged", reason)
-                trial.set_constraint("diverged", 1.0)
-            elif reason:
-                trial.set_user_attr("reason", reason)
-            self.study.tell(trial, best, state=OPTUNA_STATES[state])
+            if reason:
+                trial.set_user_attr(DIVERGED if state == TrialState.DIVERGED else REASON, reason)
+            if by_settings:
+                trial.set_constraint(state.value, 1.0)
+            self.study.tell(trial, best, state=told)
