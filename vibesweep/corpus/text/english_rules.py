@@ -13,7 +13,6 @@ import regex
 from vibesweep.corpus.text.normalization_rules import (
     NormalizationRules,
     compile_rewrites,
-    without_commas,
 )
 
 _MONTHS = (
@@ -123,6 +122,12 @@ def _money(match: Any) -> str:
     return f"{sign}{whole} and {cents} {coins}"
 
 
+def _without_commas(match: Any) -> str:
+    """Write 1,234,567 as 1234567."""
+    number: str = match[0]
+    return number.replace(",", "")
+
+
 def _thousand(match: Any) -> str:
     """Write 1,234 as 1 thousand 234; without its comma the grammar takes it for a year."""
     thousands, rest = match[1], int(match[2])
@@ -200,7 +205,7 @@ _RANGES_AND_THOUSANDS = compile_rewrites(
         rf"(?<![\d.,$€£¥])(\d),(\d{{3}})(?![\d\w%°]|[,.]\d|\s?%|\s(?:{_UNITS})\b)",
         _thousand,
     ),
-    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", without_commas),
+    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", _without_commas),
     (
         r"(?P<sign>[$€£])(?P<whole>\d+)\.(?P<part>\d\d)"
         r"(?![\d\w]|\s?(?:thousand|[mb]illion|trillion))",

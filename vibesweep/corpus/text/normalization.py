@@ -31,7 +31,7 @@ from vibesweep.corpus.text.separators import write_plainly
 from vibesweep.corpus.text.signs import NEEDED as SIGNS_NEEDED
 from vibesweep.corpus.text.signs import read_signs
 from vibesweep.corpus.text.telephone import read_telephones
-from vibesweep.corpus.text.wording import wording_of
+from vibesweep.corpus.text.wording import Wording, wording_of
 
 NORMALIZATION_VERSION = 2
 """Goes up when texts are read differently: shards of other versions are made anew."""
@@ -50,6 +50,7 @@ _INAUDIBLE = regex.compile(
 _CATALAN_DOT = regex.compile(r"(?<=[lL])[.•‧∙⋅・](?=[lL])")
 # is a pause also between numbers
 _WIDE_COMMA = regex.compile(r"(?<=[0-9\p{Sc}%])，(?=[0-9\p{Sc}±≥≤−+])")
+_ADDRESS = regex.compile(r"((?:https?://|www\.)\S+|\S+@\S+)")
 _TOKEN = regex.compile(
     r"(?s)(?P<zh>\p{Han}+)"
     r"|(?P<unit>(?<=\d\s?)(?!st|nd|rd|th)[A-Za-zµ]{1,3}(?![A-Za-z]))"
@@ -150,18 +151,26 @@ def _extend(stretches: list[tuple[str, str]], script: str, text: str) -> None:
 def _in_words(text: str, language: str) -> NormalizedText:
     """Normalize a text of one language, in which ``zh`` is Mandarin."""
     rules = _GRAMMARS.get(base_language(language))
-    doubtful: Counter[str] = Counter()
+    plain = NormalizedText(text)
     if SIGNS_NEEDED.search(text):
-        wording = wording_of(language)
-        text = read_telephones(text, wording)
-        plain = write_plainly(text, wording.style)
+        plain = _with_plain_numbers(text, wording_of(language))
+    if rules is None or not rules.needed.search(plain.text):
+        return plain
+    words, failed = _apply(rules, plain.text)
+    return NormalizedText(words, failed, plain.doubtful)
+
+
+def _with_plain_numbers(text: str, wording: Wording) -> NormalizedText:
+    """Write numbers and the signs around them as the reader of a language wants them."""
+    doubtful: Counter[str] = Counter()
+    pieces = _ADDRESS.split(text)
+    for i in range(0, len(pieces), 2):  # the others are addresses
+        spelled = read_telephones(pieces[i], wording)
+        plain = write_plainly(spelled, wording.style)
+        doubtful.update(plain.doubtful)
         with_lengths = read_lengths(plain.text, wording)
-        text = read_signs(with_lengths, wording)
-        doubtful = plain.doubtful
-    if rules is None or not rules.needed.search(text):
-        return NormalizedText(text, doubtful=doubtful)
-    words, failed = _apply(rules, text)
-    return NormalizedText(words, failed, doubtful)
+        pieces[i] = read_signs(with_lengths, wording)
+    return NormalizedText("".join(pieces), doubtful=doubtful)
 
 
 def _apply(rules: NormalizationRules, text: str) -> tuple[str, int]:

@@ -25,8 +25,9 @@ class NumberStyle:
     read_decimal: str
 
 
-POINT_AND_COMMAS = NumberStyle(decimal=".", read_group=",", read_decimal=".")
-"""What the grammars of English and Mandarin are given."""
+ENGLISH_STYLE = NumberStyle(decimal=".", read_group=",", read_decimal=".")
+MANDARIN_STYLE = NumberStyle(decimal=".", read_group="", read_decimal=".")
+"""What the grammars are given."""
 
 
 @functools.lru_cache(maxsize=256)

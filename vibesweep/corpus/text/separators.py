@@ -17,7 +17,7 @@ from vibesweep.corpus.text.letters import UNSPACED
 from vibesweep.corpus.text.number_style import NumberStyle
 
 NARROW_BLANKS = "\u00a0\u2005\u2006\u2007\u2008\u2009\u200a\u202f"
-_APOSTROPHES = "'’"
+_GAP = f"[{NARROW_BLANKS}'’]"
 _CURRENCY = r"(?:\p{Sc}|\b(?:EUR|USD|GBP|CHF|Euro?s?|euros?|dollars?)(?!\p{L}))"
 _MONTHS_AND_LISTS = (
     r"(?i:\b(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)\p{L}*\.?"
@@ -27,8 +27,7 @@ _MONTHS_AND_LISTS = (
 _NOT_INSIDE = rf"(?V1)(?<![[\p{{L}}\p{{N}}/]--[{UNSPACED}]]|\d[.,:])"
 _FRACTION = r"(?:(?P<sign>[.,])(?P<fraction>\d+))?(?![.,:]?\d)"
 _BLANK_GROUPS = regex.compile(
-    rf"{_NOT_INSIDE}(?P<whole>[1-9]\d{{0,2}}(?P<gap>[{NARROW_BLANKS}{_APOSTROPHES}])\d{{3}}"
-    rf"(?:(?P=gap)\d{{3}})*)(?!(?P=gap)\d){_FRACTION}"
+    rf"{_NOT_INSIDE}(?P<whole>[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+)(?!{_GAP}\d){_FRACTION}"
 )
 _PLAIN_GROUPS = regex.compile(
     rf"{_NOT_INSIDE}(?<!\d\s)(?<!\b0\d*[\s-])(?P<whole>[1-9]\d{{0,2}}(?: \d{{3}})+)"
@@ -43,7 +42,6 @@ _UNIT_AFTER = regex.compile(
 _NO_DIGIT = regex.compile(r"\D")
 _DIGITS = regex.compile(r"\d+")
 _SEPARATOR = regex.compile("[.,]")
-_ADDRESS = regex.compile(r"((?:https?://|www\.)\S+|\S+@\S+)")
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,10 @@ class _Number:
 def write_plainly(text: str, style: NumberStyle) -> ReadNumbers:
     """Write thousands and fractions as the reader of a language wants them."""
     writer = _Writer(style)
-    pieces = _ADDRESS.split(text)
-    for i in range(0, len(pieces), 2):  # the others are addresses
-        piece = _SIGNED.sub(writer.with_signs, pieces[i])
-        piece = _BLANK_GROUPS.sub(writer.with_blanks, piece)
-        pieces[i] = _PLAIN_GROUPS.sub(writer.with_plain_blanks, piece)
-    written = "".join(pieces)
-    return ReadNumbers(written, writer.doubtful)
+    text = _SIGNED.sub(writer.with_signs, text)
+    text = _BLANK_GROUPS.sub(writer.with_blanks, text)
+    text = _PLAIN_GROUPS.sub(writer.with_plain_blanks, text)
+    return ReadNumbers(text, writer.doubtful)
 
 
 class _Writer:

@@ -12,7 +12,8 @@ from typing import ClassVar
 from vibesweep.corpus.text.espeak import says_sign
 from vibesweep.corpus.text.letters import base_language, script_of
 from vibesweep.corpus.text.number_style import (
-    POINT_AND_COMMAS,
+    ENGLISH_STYLE,
+    MANDARIN_STYLE,
     NumberStyle,
     locale_of,
     style_of_voice,
@@ -51,7 +52,7 @@ class Wording(ABC):
         subtraction: name of a minus between two numbers, where it is another than before one.
     """
 
-    style: NumberStyle = POINT_AND_COMMAS
+    style: NumberStyle
     signs: ClassVar[Mapping[str, str]]
     digits: ClassVar[Mapping[str, str]]
     between_digits = " "
@@ -79,6 +80,7 @@ class Wording(ABC):
 class EnglishWording(Wording):
     """What the English grammar lacks."""
 
+    style = ENGLISH_STYLE
     signs = names_of_signs("en")
     digits = _ENGLISH_DIGITS
     has_local_telephones = True
@@ -102,6 +104,7 @@ class EnglishWording(Wording):
 class MandarinWording(Wording):
     """What the Mandarin grammar lacks."""
 
+    style = MANDARIN_STYLE
     has_sign_before_amount = True
     subtraction = "减"
     between_digits = ""
