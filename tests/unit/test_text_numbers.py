@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibesweep.corpus.text.espeak import pronounce
-from vibesweep.corpus.text.normalization import NormalizedText, normalize
-from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.config import MelSettings
-from vibesweep.models.mel import encoder
+from vibesweep.corpus.text.espeak import pronounce
+from vibesweep.corpus.text.normalization import NORMALIZATION_VERSION, NormalizedText, normalize
+from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.models.mel.encoder import MelEncoder, PhonemeReader
 
 
@@ -138,7 +137,8 @@ def test_the_warning_says_which_reading_was_taken() -> None:
 def test_shards_of_another_way_of_reading_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = MelEncoder(MelSettings(), "de")
     fingerprint = before.fingerprint
-    monkeypatch.setattr(encoder, "NORMALIZATION_VERSION", encoder.NORMALIZATION_VERSION + 1)
+    later = NORMALIZATION_VERSION + 1
+    monkeypatch.setattr("vibesweep.models.mel.encoder.NORMALIZATION_VERSION", later)
     assert MelEncoder(MelSettings(), "de").fingerprint != fingerprint
 
 
