@@ -279,13 +279,18 @@ def test_a_voice_prompt_that_is_the_recording_itself_is_left_out(
 def test_a_language_that_has_no_phonemes_here_is_for_models_that_read_texts(tmp_path: Path) -> None:
     recording = spoken(tmp_path, text="[SPEAKER_A] สวัสดีตอนเช้าครับ\n[SPEAKER_B] ดีใจที่ได้ chat")
     part = Part((Planned(recording, "f"),))
-    assert reasons(decode_part(part, MEL_ENCODER, MAX_S).tried) == {"a": "no_phonemes"}
+    tried = decode_part(part, MEL_ENCODER, MAX_S).tried
+    assert reasons(tried) == {"a": "no_phonemes"}
+    advice = "the text is in Thai letters, --language is en-us: say --language th"
+    assert tried.rejects["f"].detail == f"'สวัสดีตอนเช้าครับ': {advice}"
     reader = vibevoice_encoder(write_checkpoint(tmp_path / "checkpoint"))
     (row,) = decode_part(part, reader, MAX_S).rows
     assert row["warnings"] == []
     assert 1.6 < row["turns"][1]["start_s"] < 2.6, "times are shared out by the script's letters"
     nothing = Part((Planned(spoken(tmp_path, text="[SPEAKER_A] …\n[SPEAKER_B] !"), "f"),))
-    assert reasons(decode_part(nothing, reader, MAX_S).tried) == {"a": "no_phonemes"}
+    tried = decode_part(nothing, reader, MAX_S).tried
+    assert reasons(tried) == {"a": "no_phonemes"}
+    assert tried.rejects["f"].detail == "'…': there are no words in it"
 
 
 def test_long_recordings_are_cut_at_the_turn_ends_that_are_known(

@@ -73,6 +73,10 @@ class TextEncoder(ABC):
         """Yield a (reason, detail) pair for each oddity in the texts of one recording."""
         return iter(())
 
+    def why_silent(self, text: str) -> str:
+        """Say why there is nothing to say in a text, and what to do about it."""
+        return "there are no words in it"
+
 
 class SoundEncoder(ABC):
     """Encodes the samples of a family's clips, its weights in memory."""

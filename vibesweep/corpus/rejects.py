@@ -19,7 +19,7 @@ REASONS = {
     "missing_text": "the text file is not there",
     "unreadable_text": "the text file cannot be read as UTF-8",
     "empty_text": "the text file has no words",
-    "no_phonemes": "a turn has nothing that can be spoken in the language that preprocess was told",
+    "no_phonemes": "a turn has nothing that can be spoken in the language of --language",
     "speaker_count": (
         "the tags in the text are not as many as num_speakers says, or more than a clip may have"
     ),
@@ -46,6 +46,10 @@ WARNINGS = {
     "unknown_characters": "characters that no language here can say were left out",
     "not_normalised": (
         "numbers and signs are read as eSpeak NG does, because the text could not be normalized"
+    ),
+    "doubtful_numbers": (
+        "numbers can be read in two ways, and were read as is usual in the language;"
+        " write them in words where that is wrong"
     ),
     "duplicate_audio": (
         "another recording has the same samples; both are kept on one side of the split"

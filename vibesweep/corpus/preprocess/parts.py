@@ -183,14 +183,15 @@ def _read_texts(
         if silent is None:
             read.append(recording)
         else:
-            rejects[planned.fingerprint] = _silent_reject(planned.recording, silent)
+            why = texts.why_silent(silent.text)
+            rejects[planned.fingerprint] = _silent_reject(planned.recording, silent, why)
     return read, rejects
 
 
-def _silent_reject(recording: Recording, turn: Turn) -> Reject:
+def _silent_reject(recording: Recording, turn: Turn, why: str) -> Reject:
     shown = repr(turn.text[:TEXT_SHOWN])
     where = recording.text or recording.audio
-    return Reject(recording.id, where, "no_phonemes", shown)
+    return Reject(recording.id, where, "no_phonemes", f"{shown}: {why}")
 
 
 def _silent_turn(recording: ReadRecording) -> Turn | None:

@@ -13,7 +13,6 @@ import regex
 from vibesweep.corpus.text.normalization_rules import (
     NormalizationRules,
     compile_rewrites,
-    without_commas,
 )
 
 _MONTHS = (
@@ -70,19 +69,6 @@ _ADDRESS_SIGNS = {
     "~": "tilde",
     "+": "plus",
 }
-_DIGIT_NAMES = {
-    "0": "zero",
-    "1": "one",
-    "2": "two",
-    "3": "three",
-    "4": "four",
-    "5": "five",
-    "6": "six",
-    "7": "seven",
-    "8": "eight",
-    "9": "nine",
-    "+": "plus",
-}
 _SPELLED_IN_ADDRESSES = regex.compile(r"\b(https?|www)\b")
 _SIGN = regex.compile(r"[^\p{L}\p{N}]")
 _SMALL_COINS = {"£": ("penny", "pence"), "$": ("cent", "cents"), "€": ("cent", "cents")}
@@ -105,12 +91,6 @@ def _address(match: Any) -> str:
     with_names = _SIGN.sub(_sign_name, with_letters)
     words = with_names.split()
     return " ".join(words)
-
-
-def _telephone(match: Any) -> str:
-    """Read a telephone number, digit by digit."""
-    names = [_DIGIT_NAMES[char] for char in match[0] if char in _DIGIT_NAMES]
-    return " ".join(names)
 
 
 def _initials(match: Any) -> str:
@@ -140,6 +120,12 @@ def _money(match: Any) -> str:
     if whole == "0":
         return f"{cents} {coins}"
     return f"{sign}{whole} and {cents} {coins}"
+
+
+def _without_commas(match: Any) -> str:
+    """Write 1,234,567 as 1234567."""
+    number: str = match[0]
+    return number.replace(",", "")
 
 
 def _thousand(match: Any) -> str:
@@ -174,11 +160,6 @@ _ADDRESSES = compile_rewrites(
         r"(?:https?://|www\.)\S*[\w/]|[\w.+-]+@\w[\w.-]*\.\w+"
         r"|\b(?:[\w-]+\.)+(?:com|org|net|edu|gov|io|ai|co\.uk)\b(?:/\S*[\w/])?",
         _address,
-    ),
-    (
-        r"\+\d[\d ()-]{6,}\d|(?<!\d)\(?\d{3}\)?[ -]\d{3}[ -]\d{4}(?!\d)"
-        r"|(?<![\d-])\d{3}-\d{4}(?![\d-])",
-        _telephone,
     ),
 )
 
@@ -224,7 +205,7 @@ _RANGES_AND_THOUSANDS = compile_rewrites(
         rf"(?<![\d.,$€£¥])(\d),(\d{{3}})(?![\d\w%°]|[,.]\d|\s?%|\s(?:{_UNITS})\b)",
         _thousand,
     ),
-    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", without_commas),
+    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", _without_commas),
     (
         r"(?P<sign>[$€£])(?P<whole>\d+)\.(?P<part>\d\d)"
         r"(?![\d\w]|\s?(?:thousand|[mb]illion|trillion))",
@@ -251,16 +232,12 @@ _SIGNS = compile_rewrites(
     (r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){2,}(?!\.?\d)", _spoken_points),
     (r"(?<=\p{L}\d+)\.(?=\d)", " point "),
     (r"\b24/7\b", "24 7"),
-    (r"(\d)'\s?(\d\d?)(?:\"|”|'')", r"\1 foot \2"),
     (r"(?<![\d.,$€£])(\d[\d.,]*)\s?m(?![\w²³.'])", r"\1 meters"),
     (r"(\d)([½¼¾])", r"\1 \2"),
     (r"(\d)\+(?![\w+])", r"\1 plus"),
+    (r"(?<![\p{L}\p{N})+])\+(?=\d)", "plus "),
     (r"[~≈]\s?(?=[$€£]?\d)", "about "),
     (r"(\d)\s?¢", r"\1 cents"),
-    (rf"({_AMOUNT})\s?([$€£])", r"\2\1"),
-    (rf"₹\s?({_AMOUNT})", r"\1 rupees"),
-    (r"(\d)\s?×\s?(?=\d)", r"\1 times "),
-    (r"(\d)\s?÷\s?(?=\d)", r"\1 divided by "),
     (r"(\d)\^(?=-?\d)", r"\1 to the power of "),
     (r"(?<=\d|(?<!\d\s?)\b[A-Za-z])([²³])", _power),
     (r"§\s?", "section "),

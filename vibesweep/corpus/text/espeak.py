@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import regex
-
+from vibesweep.corpus.text.ipa import LANGUAGE_SWITCH, ipa_characters
 from vibesweep.corpus.text.mel_extra import require_packages
 
-# eSpeak marks the words for which it switches to another language, and the way back: "(en)...(de)"
-_LANGUAGE_SWITCH = regex.compile(r"\([a-z][\w-]*\)")
 _WORDS_OF_OTHER_SCRIPTS = ["да", "ναι"]
 # phonemizer takes its punctuation marks out of 3.5 and 1,000. All others are gone before it is
 # asked, so it gets a character that no text has.
@@ -68,15 +64,29 @@ def pronounce(texts: Sequence[str], language: str) -> list[list[str]]:
     answers = _backend(language).phonemize(asked, strip=True)
     assert len(answers) == len(asked), f"eSpeak gave {len(answers)} lines for {len(asked)}"
     return [
-        _ipa_characters(_steady(answer, text, language))
+        ipa_characters(_steady(answer, text, language), language)
         for text, answer in zip(asked, answers, strict=True)
     ]
 
 
-def _ipa_characters(answer: str) -> list[str]:
-    without_switches = _LANGUAGE_SWITCH.sub("", answer)
-    spaced = " ".join(without_switches.split())
-    return list(unicodedata.normalize("NFC", spaced))
+@functools.lru_cache(maxsize=4096)
+def says_sign(sign: str, language: str) -> bool:
+    """Tell whether eSpeak says a sign between two numbers, in the language itself."""
+    (with_sign, without) = _backend(language).phonemize([f"2 {sign} 3", "2 3"], strip=True)
+    in_other_language = LANGUAGE_SWITCH.search(with_sign) is not None
+    return with_sign != without and not in_other_language
+
+
+@functools.lru_cache(maxsize=256)
+def decimal_sign(language: str, usual: str) -> str:
+    """Return the sign that eSpeak reads as the one before a fraction: the usual one, if it does."""
+    other = "." if usual == "," else ","
+    for sign in (usual, other):
+        asked = [f"3{sign}5", "3 5", f"1{sign}234", "1234", "1 234"]
+        fraction, pair, thousands, number, parts = _backend(language).phonemize(asked, strip=True)
+        if fraction != pair and thousands not in (number, parts):
+            return sign
+    return usual
 
 
 def _steady(answer: str, text: str, language: str) -> str:
@@ -87,7 +97,7 @@ def _steady(answer: str, text: str, language: str) -> str:
     scripts in between make it reset them. This steadies most voices, not all
     (docs/design/corpus.md).
     """
-    if not _LANGUAGE_SWITCH.search(answer):
+    if not LANGUAGE_SWITCH.search(answer):
         return answer
     backend = _backend(language)
     backend.phonemize(_WORDS_OF_OTHER_SCRIPTS, strip=True)

@@ -9,7 +9,6 @@ import regex
 from vibesweep.corpus.text.normalization_rules import (
     NormalizationRules,
     compile_rewrites,
-    without_commas,
 )
 
 _HAN_DIGITS = str.maketrans("0123456789", "零一二三四五六七八九")
@@ -29,7 +28,6 @@ def _decimal(match: Any) -> str:
 
 
 _BEFORE = compile_rewrites(
-    (r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)", without_commas),
     (r"(?<=\p{Han})\s+(?=[\d$¥€£])|(?<=\d)\s+(?=\p{Han})", ""),
     # ranges of years and of other numbers
     (r"(?<!\d)(\d{4})年?[-–—~～至到](\d{4})年", r"\1年到\2年"),

@@ -14,22 +14,43 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import regex
 
 from vibesweep.corpus.text.english_rules import ENGLISH
+from vibesweep.corpus.text.feet_and_inches import read_lengths
+from vibesweep.corpus.text.letters import base_language
 from vibesweep.corpus.text.mandarin_rules import MANDARIN
 from vibesweep.corpus.text.mel_extra import require_packages
 from vibesweep.corpus.text.normalization_rules import NormalizationRules, rewrite
+from vibesweep.corpus.text.separators import write_plainly
+from vibesweep.corpus.text.signs import NEEDED as SIGNS_NEEDED
+from vibesweep.corpus.text.signs import read_signs
+from vibesweep.corpus.text.telephone import read_telephones
+from vibesweep.corpus.text.wording import Wording, wording_of
 
+NORMALIZATION_VERSION = 2
+"""Goes up when texts are read differently: shards of other versions are made anew."""
+
+_GRAMMARS = {"en": ENGLISH, "zh": MANDARIN}
 _HAN = regex.compile(r"\p{Han}")
 # wide forms, Ⅷ, ﬁ, ٣
 _NOT_NARROW = regex.compile(r"(?V1)[\uff01-\uff5e\uffe5\u2160-\u217f\ufb00-\ufb06]|[\p{Nd}--[0-9]]")
-# soft hyphen, zero-width space, word joiner, emoji selector, byte-order mark
-_INAUDIBLE = regex.compile("[\u00ad\u200b\u2060\ufe0f\ufeff]")
+# soft hyphen, zero-width space, word joiner, byte-order mark, directions, variants of letters, and
+# the stroke that stretches Arabic words
+_INAUDIBLE = regex.compile(
+    "[\u00ad\u034f\u061c\u0640\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufe00-\ufe0f\ufeff]"
+)
+# the dot of l·l, as it is typed
+_CATALAN_DOT = regex.compile(r"(?<=[lL])[.•‧∙⋅・](?=[lL])")
+# is a pause also between numbers
+_WIDE_COMMA = regex.compile(r"(?<=[0-9\p{Sc}%])，(?=[0-9\p{Sc}±≥≤−+])")
+_ADDRESS = regex.compile(r"((?:https?://|www\.)\S+|\S+@\S+)")
 _TOKEN = regex.compile(
     r"(?s)(?P<zh>\p{Han}+)"
     r"|(?P<unit>(?<=\d\s?)(?!st|nd|rd|th)[A-Za-zµ]{1,3}(?![A-Za-z]))"
@@ -41,10 +62,17 @@ _TOKEN = regex.compile(
 
 @dataclass(frozen=True)
 class NormalizedText:
-    """A text in words. ``failed`` counts the numbers that a grammar refused and left in digits."""
+    """A text in words.
+
+    Attributes:
+        text: the text.
+        failed: numbers that a grammar refused and left in digits.
+        doubtful: numbers that could be read in two ways, each with the reading taken, counted.
+    """
 
     text: str
     failed: int = 0
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
 
 def normalize(text: str, language: str = "en-us") -> NormalizedText:
@@ -60,24 +88,28 @@ def normalize(text: str, language: str = "en-us") -> NormalizedText:
     Raises:
         CorpusError: there is something to normalize, and wetext is not installed.
     """
-    rules_of_others = ENGLISH if language.split("-")[0] == "en" else None
-    text = _fold(text)
+    text = _fold(text, language)
     if not _HAN.search(text):
-        return _apply(rules_of_others, text)
+        return _in_words(text, language)
     parts = []
+    doubtful: Counter[str] = Counter()
     for script, stretch in _stretches(text):
-        rules = MANDARIN if script == "zh" else rules_of_others
-        parts.append(_apply(rules, stretch))
+        part = _in_words(stretch, "zh" if script == "zh" else language)
+        parts.append(part)
+        doubtful.update(part.doubtful)
     words = "".join(part.text for part in parts)
-    return NormalizedText(words, sum(part.failed for part in parts))
+    return NormalizedText(words, sum(part.failed for part in parts), doubtful)
 
 
-def _fold(text: str) -> str:
+def _fold(text: str, language: str) -> str:
     """Write letters composed, wide forms narrow and digits in ASCII."""
+    if base_language(language) == "ca":
+        text = _CATALAN_DOT.sub("·", text)
     if text.isascii():
         return text
     composed = unicodedata.normalize("NFC", text)
     audible = _INAUDIBLE.sub("", composed)
+    audible = _WIDE_COMMA.sub(", ", audible)
     return str(_NOT_NARROW.sub(_narrow, audible))
 
 
@@ -116,10 +148,33 @@ def _extend(stretches: list[tuple[str, str]], script: str, text: str) -> None:
     stretches.append((script, text))
 
 
-def _apply(rules: NormalizationRules | None, text: str) -> NormalizedText:
-    """Normalize a text of one language; without rules it stays as it is."""
-    if rules is None or not rules.needed.search(text):
-        return NormalizedText(text)
+def _in_words(text: str, language: str) -> NormalizedText:
+    """Normalize a text of one language, in which ``zh`` is Mandarin."""
+    rules = _GRAMMARS.get(base_language(language))
+    plain = NormalizedText(text)
+    if SIGNS_NEEDED.search(text):
+        plain = _with_plain_numbers(text, wording_of(language))
+    if rules is None or not rules.needed.search(plain.text):
+        return plain
+    words, failed = _apply(rules, plain.text)
+    return NormalizedText(words, failed, plain.doubtful)
+
+
+def _with_plain_numbers(text: str, wording: Wording) -> NormalizedText:
+    """Write numbers and the signs around them as the reader of a language wants them."""
+    doubtful: Counter[str] = Counter()
+    pieces = _ADDRESS.split(text)
+    for i in range(0, len(pieces), 2):  # the others are addresses
+        spelled = read_telephones(pieces[i], wording)
+        plain = write_plainly(spelled, wording.style)
+        doubtful.update(plain.doubtful)
+        with_lengths = read_lengths(plain.text, wording)
+        pieces[i] = read_signs(with_lengths, wording)
+    return NormalizedText("".join(pieces), doubtful=doubtful)
+
+
+def _apply(rules: NormalizationRules, text: str) -> tuple[str, int]:
+    """Have a grammar put words for numbers; also return how many it refused."""
     failed = 0
 
     def put_words(match: Any) -> str:
@@ -132,7 +187,7 @@ def _apply(rules: NormalizationRules | None, text: str) -> NormalizedText:
 
     rewritten = rewrite(text, rules.before)
     in_words = rules.number.sub(put_words, rewritten)
-    return NormalizedText(in_words, failed)
+    return in_words, failed
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -45,9 +45,3 @@ def rewrite(text: str, rewrites: Rewrites) -> str:
     for pattern, replacement in rewrites:
         text = pattern.sub(replacement, text)
     return text
-
-
-def without_commas(match: Any) -> str:
-    """Write 1,234,567 as 1234567."""
-    number: str = match[0]
-    return number.replace(",", "")

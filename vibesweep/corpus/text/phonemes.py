@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from vibesweep.corpus.text.espeak import espeak_languages, pronounce
+from vibesweep.corpus.text.language_advice import languages_like
+from vibesweep.corpus.text.letters import base_language
 from vibesweep.corpus.text.mel_extra import require_packages
 from vibesweep.corpus.text.normalization import normalize
 from vibesweep.corpus.text.pinyin import pinyin_symbols
-from vibesweep.corpus.text.scripts import PAUSE_OF, Run, Script, base_language, split_by_script
+from vibesweep.corpus.text.scripts import PAUSE_OF, Run, Script, split_by_script
 from vibesweep.errors import CorpusError
 
 DEFAULT_LANGUAGE = "en-us"
@@ -35,12 +37,14 @@ class Phonemes:
         symbols: phonemes, pauses and word boundaries.
         unknown: characters that were left out, counted by Unicode name.
         not_normalised: numbers that could not be put into words; eSpeak reads them as it can.
+        doubtful: numbers that could be read in two ways, each with the reading taken, counted.
     """
 
     language: str
     symbols: tuple[str, ...]
     unknown: Mapping[str, int] = field(default_factory=dict)
     not_normalised: int = 0
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
 
 def phonemize(texts: Sequence[str], language: str = DEFAULT_LANGUAGE) -> list[Phonemes]:
@@ -62,7 +66,7 @@ def phonemize(texts: Sequence[str], language: str = DEFAULT_LANGUAGE) -> list[Ph
     for (runs, unknown), text in zip(split, normalized, strict=True):
         symbols = _join(runs, pronunciations)
         spoken_in = _spoken_language(runs, language)
-        found.append(Phonemes(spoken_in, symbols, dict(unknown), text.failed))
+        found.append(Phonemes(spoken_in, symbols, dict(unknown), text.failed, dict(text.doubtful)))
     return found
 
 
@@ -77,18 +81,8 @@ def check_language(language: str) -> None:
         raise CorpusError(
             f"eSpeak NG has no language {language!r}",
             where="language",
-            fix=f"choose {_advice(language)}",
+            fix=f"choose {languages_like(language)}",
         )
-
-
-def _advice(language: str) -> str:
-    """Say which language to take in place of an unknown one."""
-    base = base_language(language)
-    if base == "zh":
-        return "en-us, and Han characters are read as Mandarin"
-    near = [name for name in espeak_languages() if base_language(name) == base.lower()]
-    others = "a language that espeak-ng --voices lists, such as en-us, de or fr-fr"
-    return ", ".join(near) or others
 
 
 def _pronounce_all(texts: Sequence[Sequence[Run]], language: str) -> dict[str, list[str]]:

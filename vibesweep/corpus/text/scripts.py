@@ -8,30 +8,22 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from string import digits
-from typing import Any
 
 import regex
 
+from vibesweep.corpus.text.espeak import says_sign
+from vibesweep.corpus.text.letters import base_language, is_letter, signs_inside_words
 from vibesweep.corpus.text.pinyin import has_pinyin
 
 PAUSE_OF = {mark: mark for mark in ",.?!;:"}
 PAUSE_OF |= dict(zip("，。？！；：、…—–،؛؟।", ",.?!;:,.,,,;?.", strict=True))
+PAUSE_OF |= dict(zip("॥۔։՝።፣፤፥፧၊။", "...,.,;:?,.", strict=True))
 """Punctuation marks, and the pause that each of them stands for."""
 
-_SILENT = frozenset('"“”„‟«»‹›()[]{}*_~（）「」『』【】《》〈〉·¿¡')
-_SPOKEN_SIGNS = frozenset("&%$€£+=@#°")  # eSpeak says them
-_WORD_SIGNS = _SPOKEN_SIGNS | frozenset("'’-/ˈ")  # or needs them inside a word
-_PLAIN = {"’": "'", "‘": "'", "ʼ": "'", "‑": "-"}
-
-# Letters of scripts that are written together, by the names of CLDR's likely subtags. Han
-# characters are Mandarin in any case.
-_LETTERS_OF = {
-    "Jpan": "\\p{Hira}\\p{Kana}ー",
-    "Kore": "\\p{Hang}",
-    "Hans": "",
-    "Hant": "",
-    "Latn": "",
-}
+_SILENT = frozenset('"“”„‟«»‹›()[]{}*_~（）「」『』【】《》〈〉·・¿¡')
+_SPOKEN_SIGNS = frozenset("&%$€£¥₩₹+=@#°±≥≤×÷−")  # eSpeak says them, in many languages
+_WORD_SIGNS = frozenset("'’-/ˈ")  # it needs them inside a word
+_PLAIN = {"’": "'", "‘": "'", "ʼ": "'", "´": "'", "‑": "-", "‐": "-", "־": "-"}
 
 
 class Script(StrEnum):
@@ -54,11 +46,6 @@ class Run:
 _SPACE = Run(Script.WORD, " ")
 
 
-def base_language(language: str) -> str:
-    """Return a language without its region: ``en`` of ``en-us``."""
-    return language.split("-")[0]
-
-
 def language_of(text: str, language: str) -> str:
     """Return ``zh`` where a text has a Han character, else the language asked for."""
     has_han = regex.search(r"\p{Han}", text) is not None
@@ -73,11 +60,14 @@ def split_by_script(text: str, language: str) -> tuple[list[Run], Counter[str]]:
     """
     runs: list[Run] = []
     unknown: Counter[str] = Counter()
+    inside_words = signs_inside_words(text, language)
     for i, char in enumerate(text):
         plain = _PLAIN.get(char, char)
         run = _classify(plain, language)
         if _is_inside_number(text, i):
             run = Run(Script.WORD, plain)
+        if i in inside_words:
+            run = Run(Script.WORD, inside_words[i])
         if run.script is Script.UNKNOWN:
             unknown[_name(char)] += 1
             run = _SPACE
@@ -107,7 +97,12 @@ def _is_spoken(run: Run) -> bool:
     if run.script is not Script.WORD:
         return True
     has_sign = not _SPOKEN_SIGNS.isdisjoint(run.text)
-    return has_sign or any(char.isalnum() for char in run.text)
+    return has_sign or any(char.isalnum() or _is_word_sign(char) for char in run.text)
+
+
+def _is_word_sign(char: str) -> bool:
+    """Whether a sign of a language's script stands for a word, as Sindhi's ۽ for and."""
+    return unicodedata.category(char) == "So"
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -122,28 +117,11 @@ def _classify(char: str, language: str) -> Run:
         return _SPACE
     if char in _WORD_SIGNS or char in digits:
         return Run(Script.WORD, char)
-    if _letters(language).fullmatch(char):
+    if char in _SPOKEN_SIGNS:
+        return Run(Script.WORD if says_sign(char, language) else Script.UNKNOWN, char)
+    if is_letter(language).match(char):
         return Run(Script.WORD, char)
     return Run(Script.UNKNOWN, char)
-
-
-@functools.lru_cache(maxsize=8)
-def _letters(language: str) -> Any:
-    """Return a pattern of Latin letters and of those of the language's own script.
-
-    Where the script is not known it matches all letters.
-    """
-    from babel.core import get_global
-
-    likely = get_global("likely_subtags")
-    with_region = language.replace("-", "_")
-    tag = likely.get(with_region) or likely.get(base_language(language))
-    if tag is None:
-        return regex.compile(r"[\p{L}\p{M}]")
-    _, script, *_ = str(tag).split("_")
-    letters_and_marks = rf"\p{{{script}}}\p{{M}}"  # vowel signs are marks
-    own = _LETTERS_OF.get(script, letters_and_marks)
-    return regex.compile(rf"[\p{{Latin}}½¼¾²³{own}]")
 
 
 def _is_inside_number(text: str, i: int) -> bool:

@@ -28,6 +28,8 @@ from vibesweep.corpus.shards.counting import counts_of, sums_of
 from vibesweep.corpus.shards.schema import ARRAY, Columns
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
+from vibesweep.corpus.text.language_advice import why_silent
+from vibesweep.corpus.text.normalization import NORMALIZATION_VERSION
 from vibesweep.corpus.text.phonemes import PAUSES, WORD_BOUNDARY, Phonemes, phonemize
 
 MEL = "mel"
@@ -62,8 +64,12 @@ class MelEncoder(ClipEncoder):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The mel settings and the language."""
-        return {"mel": asdict(self.mel), "language": self.language}
+        """The mel settings, the language, and the version of how texts are read."""
+        return {
+            "mel": asdict(self.mel),
+            "language": self.language,
+            "normalization": NORMALIZATION_VERSION,
+        }
 
     @property
     def summary(self) -> str:
@@ -139,18 +145,29 @@ class PhonemeReader(TextEncoder):
         return sum(len(reading.columns[PHONEMES]) + 1 for _, _, reading in turns)
 
     def warnings(self, readings: Sequence[TurnReading]) -> Iterator[tuple[str, str]]:
-        """Tell of characters that were left out and of figures that could not be spelled out."""
+        """Tell of characters that were left out, and of numbers that may be read otherwise."""
         unknown: Counter[str] = Counter()
+        doubtful: Counter[str] = Counter()
         failed = 0
         for reading in readings:
             assert isinstance(reading, PhonemeReading)
             unknown.update(reading.phonemes.unknown)
+            doubtful.update(reading.phonemes.doubtful)
             failed += reading.phonemes.not_normalised
         if unknown:
-            listed = ", ".join(f"{name} ({count})" for name, count in unknown.most_common())
-            yield "unknown_characters", listed
+            yield "unknown_characters", _listed(unknown)
+        if doubtful:
+            yield "doubtful_numbers", f"read {_listed(doubtful)}"
         if failed:
             yield "not_normalised", f"{failed} stretches of the text"
+
+    def why_silent(self, text: str) -> str:
+        """Name the language to ask for where the text is in another one's letters."""
+        return why_silent(text, self._language)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())
 
 
 def _reading(phonemes: Phonemes) -> PhonemeReading:
