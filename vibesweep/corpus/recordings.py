@@ -118,8 +118,13 @@ class Metadata:
 
     def summary(self) -> str:
         """Say in one line how the table was understood, and how many people speak by it."""
-        people = {person for one in self.recordings for _, person in one.speakers}
-        count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-        speak = count if people else "people are the tags in the texts"
+        people: set[str] = set()
+        for recording in self.recordings:
+            people.update(dict(recording.speakers).values())
+        speakers = f"{len(people)} people"
+        if not people:
+            speakers = "people are the tags in the texts"
+        elif len(people) == 1:
+            speakers = "1 person"
         columns = ", ".join(self.reading.columns)
-        return f"{self.reading.layout}: {columns}; {speak}"
+        return f"{self.reading.layout}: {columns}; {speakers}"

@@ -68,15 +68,19 @@ class Listings:
 
     def files(self, folder: StoragePath) -> FolderNames:
         """Return the names of the files right inside a folder; none if there is no such folder."""
-        if folder.address not in self._files:
-            self._files[folder.address] = _folder_names(_listed(folder))
-        return self._files[folder.address]
+        names = self._files.get(folder.address)
+        if names is None:
+            names = _folder_names(_listed(folder))
+            self._files[folder.address] = names
+        return names
 
     def folders(self, folder: StoragePath) -> NamesByFolded:
         """Return the names of the folders right inside a folder."""
-        if folder.address not in self._folders:
-            self._folders[folder.address] = _by_folded(_listed_folders(folder))
-        return self._folders[folder.address]
+        names = self._folders.get(folder.address)
+        if names is None:
+            names = _by_folded(_listed_folders(folder))
+            self._folders[folder.address] = names
+        return names
 
 
 def _listed(folder: StoragePath) -> list[str]:

@@ -6,16 +6,19 @@ import difflib
 import re
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 NAME_WORDS = 3
 NAME_LETTERS = 40
 LONGEST_NAME = 60
 MOST_DISTINCT = 0.9  # of a column's values: names of people recur more often than that
+OFTEN = 0.5  # of a column's values: each comes twice
 SIMILAR = 0.55  # a text and its normalised form reach .7 and more, two sentences of a book .4
 COMPARED_ROWS = 60
 COMPARED_LETTERS = 200
 
+_CODE = re.compile(r"\w*[\d_]\w*")
 _SENTENCE_END = re.compile(r"[.?!,;:…。！？，、]$")
 _NUMBER = re.compile(r"[-+]?\d+[.,]?\d*(e-?\d+)?")
 # Scripts that put no blanks between words: Thai to Burmese, Khmer, kana and Han
@@ -49,50 +52,110 @@ class Kind(StrEnum):
     EITHER = "text or people"
 
 
-def kind_of(values: Sequence[str]) -> Kind:
+@dataclass(frozen=True)
+class ColumnContent:
+    """The values of a column.
+
+    Attributes:
+        index: of the column, from 0.
+        values: of all rows; empty where a cell is.
+        kind: what they look like.
+    """
+
+    index: int
+    values: tuple[str, ...]
+    kind: Kind
+
+    @classmethod
+    def of(cls, index: int, values: Sequence[str]) -> ColumnContent:
+        """Look at the values of a column."""
+        kind = _kind_of([value for value in values if value])
+        return cls(index, tuple(values), kind)
+
+    @property
+    def filled(self) -> list[str]:
+        """The values that are not empty."""
+        return [value for value in self.values if value]
+
+    @property
+    def recurs_often(self) -> bool:
+        """Whether values come twice or more on average."""
+        filled = self.filled
+        distinct = set(filled)
+        return 2 * len(distinct) <= len(filled)
+
+    @property
+    def holds_codes(self) -> bool:
+        """Whether every value is like p225, spk_1 or 4."""
+        return all(_CODE.fullmatch(value) for value in self.filled)
+
+    def __str__(self) -> str:
+        """Say how many values it has, and what they look like."""
+        rows = len(self.filled)
+        values = len(set(self.filled))
+        number = self.index + 1
+        return f"column {number} has {values} values in {rows} rows ({self.kind})"
+
+
+def _kind_of(filled: Sequence[str]) -> Kind:
     """Tell what a column holds: few repeated short values are people, long varying ones text."""
-    filled = [value for value in values if value]
     if not filled:
         return Kind.EMPTY
-    if all(_NUMBER.fullmatch(value) for value in filled) and any("." in value for value in filled):
+    if _are_decimals(filled):
         return Kind.NUMBER
     distinct = set(filled)
-    if {value.lower() for value in distinct} <= LABELS:
+    small = {value.lower() for value in distinct}
+    if small <= LABELS:
         return Kind.LABEL
-    recurs = len(distinct) <= MOST_DISTINCT * len(filled)
+    share = len(distinct) / len(filled)
     if all(_is_name(value) for value in distinct):
-        return Kind.SPEAKER if recurs else Kind.EITHER
+        return Kind.SPEAKER if share <= MOST_DISTINCT else Kind.EITHER
     longest = max(len(value) for value in distinct)
-    recurs_often = 2 * len(distinct) <= len(filled)
-    return Kind.EITHER if recurs_often and longest <= LONGEST_NAME else Kind.TEXT
+    may_be_names = share <= OFTEN and longest <= LONGEST_NAME
+    return Kind.EITHER if may_be_names else Kind.TEXT
+
+
+def _are_decimals(values: Sequence[str]) -> bool:
+    """Tell whether all values are numbers, and not all of them whole: those may be people."""
+    has_point = False
+    for value in values:
+        if not _NUMBER.fullmatch(value):
+            return False
+        has_point |= "." in value
+    return has_point
 
 
 def _is_name(value: str) -> bool:
-    is_short = len(value) <= NAME_LETTERS and words_in(value) <= NAME_WORDS
-    return is_short and not _SENTENCE_END.search(value)
+    if _SENTENCE_END.search(value):
+        return False
+    if len(value) > NAME_LETTERS:
+        return False
+    return _words_in(value) <= NAME_WORDS
 
 
-def words_in(value: str) -> float:
+def _words_in(value: str) -> float:
     """Count words, by letters where the script has no blanks."""
+    spaced = len(value.split())
     unspaced = len(_UNSPACED.findall(value))
-    return max(len(value.split()), unspaced / _UNSPACED_LETTERS_A_WORD)
+    return max(spaced, unspaced / _UNSPACED_LETTERS_A_WORD)
 
 
-def recurs_often(values: Sequence[str]) -> bool:
-    """Tell whether values come twice or more on average."""
-    filled = [value for value in values if value]
-    return 2 * len(set(filled)) <= len(filled)
-
-
-def are_similar(first: Sequence[str], second: Sequence[str]) -> bool:
+def are_similar(first: ColumnContent, second: ColumnContent) -> bool:
     """Tell whether two columns hold the same texts, one of them normalised."""
-    pairs = [pair for pair in zip(first, second, strict=True) if all(pair)]
+    pairs = []
+    for one, other in zip(first.values, second.values, strict=True):
+        if one and other:
+            pairs.append((one, other))
+    if not pairs:
+        return False
     step = max(1, len(pairs) // COMPARED_ROWS)
-    ratios = [_likeness(one, other) for one, other in pairs[::step]]
-    return bool(ratios) and statistics.median(ratios) >= SIMILAR
+    sample = pairs[::step]
+    ratios = [_likeness(one, other) for one, other in sample]
+    return statistics.median(ratios) >= SIMILAR
 
 
 def _likeness(one: str, other: str) -> float:
     start = one[:COMPARED_LETTERS].lower()
     other_start = other[:COMPARED_LETTERS].lower()
-    return difflib.SequenceMatcher(None, start, other_start, autojunk=False).ratio()
+    matcher = difflib.SequenceMatcher(None, start, other_start, autojunk=False)
+    return matcher.ratio()

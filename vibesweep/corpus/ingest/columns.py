@@ -93,11 +93,12 @@ def columns_of_header(cells: Sequence[str], where: str) -> list[Column]:
     """
     names = [cell.strip().strip('"') for cell in cells]
     _refuse_twice(names, where)
-    chosen = _chosen_columns([plain_name(name) for name in names])
-    role_of_index = {index: role for role, index in chosen.items()}
-    columns = [Column(role_of_index.get(i, UNUSED), name) for i, name in enumerate(names)]
-    refuse_incomplete([column.role for column in columns], where)
-    return columns
+    plain_names = [plain_name(name) for name in names]
+    roles = [UNUSED] * len(names)
+    for role, index in _chosen_columns(plain_names).items():
+        roles[index] = role
+    refuse_incomplete(roles, where)
+    return [Column(role, name) for role, name in zip(roles, names, strict=True)]
 
 
 def _chosen_columns(names: Sequence[str]) -> dict[str, int]:

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from vibesweep.corpus.ingest.audio_names import ending_of
-from vibesweep.corpus.ingest.column_content import Kind, are_similar, kind_of, recurs_often
+from vibesweep.corpus.ingest.column_content import ColumnContent, Kind, are_similar
 from vibesweep.corpus.ingest.columns import AUDIO, ID, RAW, SPEAKER, TEXT, UNUSED
 
 LOOKED_AT = 2_000  # rows whose files are looked for
-_CODE = re.compile(r"\w*[\d_]\w*")  # p225, spk_1, 4
 _WORD_OF_A_HEADER = re.compile(r"[^\W\d]+([ _-][^\W\d]+)*")
 _LONGEST_HEADER_WORD = 30
 
-Columns = list[list[str]]
 Roles = dict[int, str]
+"""What columns hold, by their indices; those that are not used are not in it."""
+
 IsThere = Callable[[str], bool]
+"""Whether a cell names a recording's file."""
 
 
 class DoubtError(Exception):
@@ -25,13 +26,17 @@ class DoubtError(Exception):
 
     Attributes:
         found: what they look like, as a clause.
-        choices: what they may be, the likelier first; each names every column.
+        choices: what they may be; each names every column.
     """
 
     def __init__(self, found: str, choices: Sequence[Sequence[str]]) -> None:
         super().__init__(found)
         self.found = found
         self.choices = choices
+
+
+class _Unclear(Exception):  # noqa: N818 - becomes a DoubtError
+    """What is not clear about columns."""
 
 
 def guess_roles(rows: Sequence[Sequence[str]], is_there: IsThere) -> list[str]:
@@ -44,86 +49,88 @@ def guess_roles(rows: Sequence[Sequence[str]], is_there: IsThere) -> list[str]:
     Raises:
         DoubtError: the columns may be one thing or another.
     """
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    audio = audio_column(columns, is_there)
-    others = [i for i in range(len(columns)) if i != audio]
-    roles = {audio: AUDIO if _has_endings(columns[audio]) else ID}
-    kinds = {i: kind_of(columns[i]) for i in others}
+    columns = _columns(rows)
+    audio = _audio_column(columns, is_there)
+    others = [column for column in columns if column is not audio]
+    role = AUDIO if 2 * _endings(audio.values) > len(rows) else ID
     try:
-        roles |= _one_other(others[0], kinds, columns) if len(others) == 1 else {}
-        roles |= _several_others(kinds, columns) if len(others) > 1 else {}
+        roles = _one_other(others[0]) if len(others) == 1 else _several_others(others)
     except _Unclear as unclear:
-        choices = _choices(len(columns), audio, roles[audio])
-        raise DoubtError(_described(columns, kinds, str(unclear)), choices) from unclear
-    return [roles.get(i, UNUSED) for i in range(len(columns))]
+        looks = ", ".join(str(column) for column in others)
+        found = f"it is not clear what its columns hold: {unclear}; {looks}"
+        raise DoubtError(found, _choices(others, audio.index, role)) from unclear
+    roles[audio.index] = role
+    return _listed(roles, len(columns))
 
 
-class _Unclear(Exception):  # noqa: N818 - becomes a DoubtError
-    pass
+def _columns(rows: Sequence[Sequence[str]]) -> list[ColumnContent]:
+    columns = zip(*rows, strict=True)
+    return [ColumnContent.of(i, values) for i, values in enumerate(columns)]
 
 
-def audio_column(columns: Columns, is_there: IsThere) -> int:
+def _listed(roles: Roles, count: int) -> list[str]:
+    return [roles.get(i, UNUSED) for i in range(count)]
+
+
+def _audio_column(columns: Sequence[ColumnContent], is_there: IsThere) -> ColumnContent:
     """Return the column that names the recordings' files; the first if none does."""
 
-    def evidence(index: int) -> tuple[int, int]:
-        values = columns[index][:LOOKED_AT]
-        return sum(map(is_there, values)), sum(map(bool, map(ending_of, values)))
+    def evidence(column: ColumnContent) -> tuple[int, int]:
+        values = column.values[:LOOKED_AT]
+        files = sum(is_there(value) for value in values)
+        return files, _endings(values)
 
-    return max(range(len(columns)), key=evidence)
-
-
-def _has_endings(values: Sequence[str]) -> bool:
-    return 2 * sum(bool(ending_of(value)) for value in values) > len(values)
+    return max(columns, key=evidence)
 
 
-def _one_other(index: int, kinds: dict[int, Kind], columns: Columns) -> Roles:
+def _endings(values: Sequence[str]) -> int:
+    """Count names of audio files."""
+    return sum(bool(ending_of(value)) for value in values)
+
+
+def _one_other(column: ColumnContent) -> Roles:
     """Take the only further column for text, unless it can be none."""
-    values = columns[index]
-    are_codes = kinds[index] == Kind.SPEAKER and all(map(_CODE.fullmatch, filter(None, values)))
-    if are_codes or (kinds[index] in (Kind.LABEL, Kind.NUMBER) and len(values) > 1):
+    is_single = len(column.values) == 1
+    has_codes = column.kind == Kind.SPEAKER and column.holds_codes
+    has_labels = column.kind in (Kind.LABEL, Kind.NUMBER)
+    if has_codes or (has_labels and not is_single):
         raise _Unclear("no column looks like text")
-    return {index: TEXT}
+    return {column.index: TEXT}
 
 
-def _several_others(kinds: dict[int, Kind], columns: Columns) -> Roles:
+def _several_others(columns: Sequence[ColumnContent]) -> Roles:
     """Tell text from people, and find the normalised one of two texts."""
-    roles = _same_text_twice(kinds, columns)
-    left = {i: kind for i, kind in kinds.items() if i not in roles}
+    roles = _same_text_twice(columns)
     if not roles:
-        text = _text_column(left, columns)
-        roles[text] = TEXT
-        del left[text]
-    speakers = [i for i, kind in left.items() if kind == Kind.SPEAKER]
-    if not speakers:
-        speakers = [i for i, kind in left.items() if _are_long_names(kind, columns[i])]
-    unclear = [
-        i for i, kind in left.items() if kind in (Kind.TEXT, Kind.EITHER) and i not in speakers
-    ]
-    if len(speakers) > 1 or unclear:
-        raise _Unclear("more than one column may be text or people")
-    labels = [i for i, kind in left.items() if kind in (Kind.LABEL, Kind.NUMBER)]
-    if labels and not speakers:
-        raise _Unclear(f"column {labels[0] + 1} may be people or something else")
-    return roles | dict.fromkeys(speakers, SPEAKER)
+        text = _text_column(columns)
+        roles = {text.index: TEXT}
+    left = [column for column in columns if column.index not in roles]
+    speakers = _speaker_columns(left)
+    _refuse_unclear(left, speakers)
+    for column in speakers:
+        roles[column.index] = SPEAKER
+    return roles
 
 
-def _same_text_twice(kinds: dict[int, Kind], columns: Columns) -> Roles:
+def _same_text_twice(columns: Sequence[ColumnContent]) -> Roles:
     """Find a text and, after it, its normalised form."""
-    for kinds_of_text in ({Kind.TEXT, Kind.EITHER}, {Kind.SPEAKER}):
-        likely = [i for i, kind in kinds.items() if kind in kinds_of_text]
-        if kinds_of_text == {Kind.SPEAKER} and len(likely) < len(kinds):
-            continue
-        for first, second in combinations(likely, 2):
-            if are_similar(columns[first], columns[second]):
-                return {first: RAW, second: TEXT}
+    likely = _of_kinds(columns, Kind.TEXT, Kind.EITHER)
+    if len(_of_kinds(columns, Kind.SPEAKER)) == len(columns):
+        likely = list(columns)  # single words that recur
+    for first, second in combinations(likely, 2):
+        if are_similar(first, second):
+            return {first.index: RAW, second.index: TEXT}
     return {}
 
 
-def _text_column(kinds: dict[int, Kind], columns: Columns) -> int:
+def _of_kinds(columns: Sequence[ColumnContent], *kinds: Kind) -> list[ColumnContent]:
+    return [column for column in columns if column.kind in kinds]
+
+
+def _text_column(columns: Sequence[ColumnContent]) -> ColumnContent:
     """Find the one column that is text."""
-    texts = [i for i, kind in kinds.items() if kind == Kind.TEXT]
-    either = [i for i, kind in kinds.items() if kind == Kind.EITHER]
-    candidates = texts or either
+    texts = _of_kinds(columns, Kind.TEXT)
+    candidates = texts or _of_kinds(columns, Kind.EITHER)
     if not candidates:
         raise _Unclear("no column looks like text")
     if len(candidates) > 1:
@@ -131,31 +138,41 @@ def _text_column(kinds: dict[int, Kind], columns: Columns) -> int:
     return candidates[0]
 
 
-def _are_long_names(kind: Kind, values: Sequence[str]) -> bool:
-    return kind == Kind.EITHER and recurs_often(values)
+def _speaker_columns(columns: Sequence[ColumnContent]) -> list[ColumnContent]:
+    """Find columns of people: short names, or else long ones that recur often."""
+    short = _of_kinds(columns, Kind.SPEAKER)
+    if short:
+        return short
+    either = _of_kinds(columns, Kind.EITHER)
+    return [column for column in either if column.recurs_often]
 
 
-def _choices(count: int, audio: int, first: str) -> list[list[str]]:
+def _refuse_unclear(left: Sequence[ColumnContent], speakers: Sequence[ColumnContent]) -> None:
+    """Refuse columns beside the text that may be people or something else."""
+    further = [column for column in left if column not in speakers]
+    unclear = _of_kinds(further, Kind.TEXT, Kind.EITHER)
+    if len(speakers) > 1 or unclear:
+        raise _Unclear("more than one column may be text or people")
+    labels = _of_kinds(further, Kind.LABEL, Kind.NUMBER)
+    if labels and not speakers:
+        number = labels[0].index + 1
+        raise _Unclear(f"column {number} may be people or something else")
+
+
+def _choices(others: Sequence[ColumnContent], audio: int, role: str) -> list[list[str]]:
     """List what the columns may be."""
-    others = [i for i in range(count) if i != audio]
-    orders: list[tuple[str, ...]] = [(TEXT, SPEAKER), (SPEAKER, TEXT)]
-    if len(others) == 1:
-        orders = [(TEXT,)]
+    orders: list[tuple[str, ...]] = [(TEXT,)]
+    if len(others) > 1:
+        orders = [(TEXT, SPEAKER), (SPEAKER, TEXT)]
     if len(others) == 2:
         orders += [(RAW, TEXT), (TEXT, UNUSED)]
     choices = []
     for order in orders:
-        roles = dict(zip(others, order, strict=False)) | {audio: first}
-        choices.append([roles.get(i, UNUSED) for i in range(count)])
+        roles = {audio: role}
+        for column, meant in zip(others, order, strict=False):
+            roles[column.index] = meant
+        choices.append(_listed(roles, len(others) + 1))
     return choices
-
-
-def _described(columns: Columns, kinds: dict[int, Kind], unclear: str) -> str:
-    looks = []
-    for i, kind in kinds.items():
-        filled = [value for value in columns[i] if value]
-        looks.append(f"column {i + 1} has {len(set(filled))} values in {len(filled)} rows ({kind})")
-    return f"it is not clear what its columns hold: {unclear}; {', '.join(looks)}"
 
 
 def looks_like_header(rows: Sequence[Sequence[str]], is_there: IsThere) -> bool:
@@ -165,14 +182,17 @@ def looks_like_header(rows: Sequence[Sequence[str]], is_there: IsThere) -> bool:
     other row has.
     """
     first, *others = rows
-    columns = [list(column) for column in zip(*others, strict=True)]
-    if not columns or any(is_there(cell) for cell in first):
+    if not others or any(is_there(cell) for cell in first):
         return False
-    column = columns[audio_column(columns, is_there)][:LOOKED_AT]
-    if 2 * sum(map(is_there, column)) < len(column):
+    columns = _columns(others)
+    audio = _audio_column(columns, is_there).values[:LOOKED_AT]
+    files = sum(is_there(cell) for cell in audio)
+    if 2 * files < len(audio):
         return False
-    words = zip(first, columns, strict=True)
-    return all(_is_header_word(cell) and cell not in values for cell, values in words)
+    return all(
+        _is_header_word(cell) and cell not in column.values
+        for cell, column in zip(first, columns, strict=True)
+    )
 
 
 def _is_header_word(cell: str) -> bool:

@@ -42,23 +42,16 @@ class NearMiss:
     place: StoragePath
     how: frozenset[str] = frozenset()
 
-    def and_also(self, how: str) -> NearMiss:
-        """Add one more difference."""
-        return NearMiss(self.place, self.how | {how})
-
 
 class NearMisses:
     """Looks for files that are not where a table says; each folder is listed once.
 
     Args:
         folder: the table's.
-        working_folder: where paths may count from as well, if the table is on this machine.
     """
 
-    def __init__(self, folder: StoragePath, working_folder: StoragePath | None = None) -> None:
+    def __init__(self, folder: StoragePath) -> None:
         self._folder = folder
-        is_local = folder.local is not None
-        self._working_folder = working_folder or (StoragePath.of(Path.cwd()) if is_local else None)
         self._listings = Listings()
 
     def find(self, address: str, *, is_audio: bool) -> list[NearMiss]:
@@ -76,25 +69,24 @@ class NearMisses:
             path = StoragePath(address)
             found = self._matches_in(path.parent, [path.name], is_audio)
             return found or self._elsewhere(address, is_audio)
-        for path_inside, how in _spellings(inside):
-            parts = _parts(path_inside)
-            is_absolute = path_inside.startswith("/") or bool(_DRIVE.match(path_inside))
-            found = [] if is_absolute else self._relative(parts, is_audio)
-            found = found or (self._elsewhere(path_inside, is_audio) if is_absolute else [])
-            if found:
-                return [one.and_also(how) if how else one for one in found]
-        return []
+        found = self._relative(inside, is_audio)
+        if found or "\\" not in inside:
+            return found
+        with_slashes = inside.replace("\\", "/")
+        is_absolute = _DRIVE.match(with_slashes) or with_slashes.startswith("/")
+        look = self._elsewhere if is_absolute else self._relative
+        return _and_also(look(with_slashes, is_audio), BACKSLASHES)
 
-    def _relative(self, parts: Sequence[str], is_audio: bool) -> list[NearMiss]:
+    def _relative(self, path: str, is_audio: bool) -> list[NearMiss]:
         """Look from the table's folder, then from the other folders that paths may count from."""
+        parts = _parts(path)
         beside = self._matches_in(self._folder, parts, is_audio)
         if beside:
             return beside
-        found = []
+        found: list[NearMiss] = []
         for root, rest in self._other_roots(parts):
-            matches = self._matches_in(root, rest, is_audio)
-            found += [match.and_also(OTHER_FOLDER) for match in matches]
-        return _without_twins(found)
+            found += self._matches_in(root, rest, is_audio)
+        return _and_also(_without_twins(found), OTHER_FOLDER)
 
     def _other_roots(self, parts: Sequence[str]) -> Iterator[tuple[StoragePath, Sequence[str]]]:
         for name in FOLDERS:
@@ -102,64 +94,71 @@ class NearMisses:
                 yield self._folder / name, parts
         if parts[0] in FOLDERS and len(parts) > 1:
             yield self._folder, parts[1:]
-        if self._working_folder is not None and self._working_folder != self._folder:
-            yield self._working_folder, parts
+        if self._folder.local is not None:
+            yield StoragePath.of(Path.cwd()), parts
         yield from self._named_again(parts)
 
     def _named_again(self, parts: Sequence[str]) -> Iterator[tuple[StoragePath, Sequence[str]]]:
         """Yield the table's folder where a path begins with the folder's own name or names."""
         folder = self._folder
         own: list[str] = []
-        for _ in range(len(parts) - 1):
+        for count in range(1, len(parts)):
             own.insert(0, folder.name)
             folder = folder.parent
-            if list(parts[: len(own)]) == own:
-                yield self._folder, parts[len(own) :]
+            if list(parts[:count]) == own:
+                yield self._folder, parts[count:]
 
     def _elsewhere(self, path: str, is_audio: bool) -> list[NearMiss]:
         """Look for the end of another machine's absolute path, the longest one that is here."""
-        parts = _parts(_DRIVE.sub("/", path.partition("://")[2] or path))
-        for start in range(len(parts)):
-            rest = parts[start:]
-            roots = [self._folder]
-            if len(rest) == 1:
-                roots += [self._folder / name for name in FOLDERS if name]
-            found = [one for root in roots for one in self._matches_in(root, rest, is_audio)]
+        rest = _parts(path)
+        while len(rest) > 1:
+            found = self._matches_in(self._folder, rest, is_audio)
             if found:
-                return [one.and_also(OTHER_FOLDER) for one in _without_twins(found)]
-        return []
+                return _and_also(found, OTHER_FOLDER)
+            rest = rest[1:]  # first goes the drive, the store or the topmost folder
+        found = []
+        for name in FOLDERS:
+            found += self._matches_in(self._folder / name, rest, is_audio)
+        return _and_also(found, OTHER_FOLDER)
 
     def _matches_in(
         self, root: StoragePath, parts: Sequence[str], is_audio: bool
     ) -> list[NearMiss]:
         """Follow a path from a folder, name by name."""
-        found = [NearMiss(root)]
+        folders = [NearMiss(root)]
         for part in parts[:-1]:
-            inner = [self._folders_like(one, part) for one in found]
-            found = [match for matches in inner for match in matches]
-        files = [self._files_like(one, parts[-1], is_audio) for one in found if parts]
-        return [match for matches in files for match in matches]
+            inner: list[NearMiss] = []
+            for folder in folders:
+                inner += self._folders_like(folder, part)
+            folders = inner
+        files: list[NearMiss] = []
+        for folder in folders:
+            files += self._files_like(folder, parts[-1], is_audio)
+        return files
 
     def _folders_like(self, at: NearMiss, name: str) -> list[NearMiss]:
         if name == "..":
             return [NearMiss(at.place.parent, at.how)]
-        alike = self._listings.folders(at.place).get(folded_name(name), [])
-        return [_like(at, name, other, other) for other in _most_alike(name, alike)]
+        folders = self._listings.folders(at.place)
+        alike = folders.get(folded_name(name), [])
+        chosen = _most_alike(name, alike)
+        return [_like(at, name, other, other) for other in chosen]
 
     def _files_like(self, at: NearMiss, name: str, is_audio: bool) -> list[NearMiss]:
         names = self._listings.files(at.place)
-        alike = _most_alike(name, names.folded.get(folded_name(name), []))
-        if alike or not is_audio:
-            return [_like(at, name, other, other) for other in alike]
+        alike = names.folded.get(folded_name(name), [])
+        chosen = _most_alike(name, alike)
+        if chosen or not is_audio:
+            return [_like(at, name, other, other) for other in chosen]
         stem = without_ending(name)
         files = names.folded_stems.get(folded_name(stem), [])
-        stems = _most_alike(stem, [without_ending(file) for file in files])
-        likes = [
-            _like(at, stem, without_ending(file), file)
-            for file in files
-            if without_ending(file) in stems
-        ]
-        return [like.and_also(OTHER_ENDING) for like in likes]
+        stem_of = {file: without_ending(file) for file in files}
+        stems = _most_alike(stem, list(stem_of.values()))
+        likes = []
+        for file, other in stem_of.items():
+            if other in stems:
+                likes.append(_like(at, stem, other, file))
+        return _and_also(likes, OTHER_ENDING)
 
 
 def _most_alike(name: str, alike: Sequence[str]) -> list[str]:
@@ -190,11 +189,9 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _spellings(path: str) -> Iterator[tuple[str, str]]:
-    """Yield a path as it is, and with slashes for back-slashes."""
-    yield path, ""
-    if "\\" in path:
-        yield path.replace("\\", "/"), BACKSLASHES
+def _and_also(found: Sequence[NearMiss], how: str) -> list[NearMiss]:
+    """Add one more difference to all."""
+    return [NearMiss(one.place, one.how | {how}) for one in found]
 
 
 def _parts(path: str) -> list[str]:
@@ -211,6 +208,8 @@ def _without_twins(found: Sequence[NearMiss]) -> list[NearMiss]:
 
 def named(found: Sequence[NearMiss], folder: StoragePath) -> str:
     """List files by their paths in the table's folder."""
-    paths = [one.place.relative_to(folder) for one in found[:_NAMED_FILES]]
-    more = len(found) - len(paths)
-    return ", ".join(paths) + (f" and {more} more" if more else "")
+    paths = [one.place.relative_to(folder) for one in found]
+    more = len(paths) - _NAMED_FILES
+    if more > 0:
+        paths[_NAMED_FILES:] = [f"{more} more"]
+    return ", ".join(paths)

@@ -70,8 +70,9 @@ def read_table(table: StoragePath, sheet: Sheet, names: Sequence[str] = ()) -> M
     reader = _RowReader(table.parent, columns, audio_folder)
     rows = reader.named(sheet)
     found = read_rows(table, rows, reader.read)
-    used = [str(column) for column in columns if column.role != UNUSED or not column.name]
-    return replace(found, reading=Reading(_layout(sheet), tuple(used)))
+    shown = [str(column) for column in columns if column not in reader.further]
+    reading = Reading(_layout(sheet), tuple(shown))
+    return replace(found, reading=reading)
 
 
 def _layout(sheet: Sheet) -> str:
@@ -89,20 +90,24 @@ class _RowReader:
         self._folder = folder
         self._roles = [column.role for column in columns]
         # pandas writes its index, and Excel an empty column, as a column without a name
-        self._further = {
-            i: column.name
-            for i, column in enumerate(columns)
-            if column.role == UNUSED and column.name and column.name != UNUSED
-        }
+        self.further = [
+            column
+            for column in columns
+            if column.role == UNUSED and column.name not in ("", UNUSED)
+        ]
+        self._columns = columns
+        self._id_role = ID if ID in self._roles else AUDIO
+        self._audio_role = AUDIO if AUDIO in self._roles else ID
         self._audio_folder = audio_folder
         self._segments = read_segments(folder / SEGMENTS_FILE)
 
     def named(self, sheet: Sheet) -> list[TableRow[_NamedRow]]:
         """Give each row its id: its own, or that of its audio."""
-        all_cells = [cells for _, cells in sheet.rows]
-        meant = [self._meant(cells) for cells in all_cells]
-        audios = [self._address_or_nothing(cells) for cells in all_cells]
-        own_ids = [None if self._is_path(cell) else cell for cell in meant]
+        own_ids = []
+        audios = []
+        for _, cells in sheet.rows:
+            own_ids.append(self._own_id(cells))
+            audios.append(self._address_or_nothing(cells))
         ids = names_of(self._folder, own_ids, audios)
         rows = []
         for (line, cells), name, audio in zip(sheet.rows, ids, audios, strict=True):
@@ -110,17 +115,14 @@ class _RowReader:
             rows.append(TableRow(line, name, named))
         return rows
 
-    def _meant(self, cells: Cells) -> str:
-        """Return the cell that a row is named by, or an empty text."""
-        index = self._roles.index(ID if ID in self._roles else AUDIO)
-        if isinstance(cells, list) and index < len(cells):
-            return cells[index].strip()
-        return ""
-
-    def _is_path(self, cell: str) -> bool:
-        """Tell whether a cell is the name of a file, after whose stem the recording is named."""
-        is_own_id = ID in self._roles and AUDIO in self._roles
-        return not is_own_id and bool(ending_of(cell))
+    def _own_id(self, cells: Cells) -> str | None:
+        """Return a row's own id; ``None`` where it is to be named after its audio file."""
+        index = self._roles.index(self._id_role)
+        if isinstance(cells, csv.Error) or index >= len(cells):
+            return ""
+        cell = cells[index].strip()
+        is_file_name = self._id_role == self._audio_role and ending_of(cell)
+        return None if is_file_name else cell
 
     def _address_or_nothing(self, cells: Cells) -> str:
         """Return the audio file's address; what is wrong with it is told when the row is read."""
@@ -132,9 +134,8 @@ class _RowReader:
             return ""
 
     def _audio_address(self, row: Mapping[str, str]) -> str:
-        role = AUDIO if AUDIO in row else ID
-        address = parse_address(self._folder, row[role], "audio_path" if role == AUDIO else role)
-        cell = row[role].strip()
+        cell = row[self._audio_role].strip()
+        address = parse_address(self._folder, cell, self._audio_role)
         found = self._audio_folder.find(cell)
         if found is not None:
             return found.address
@@ -163,8 +164,16 @@ class _RowReader:
             speakers=self._people(row),
             segments=_segments_of(name, self._segments, self._folder),
             voice_prompts=_parse_prompts(self._folder, row.get(PROMPTS_COLUMN, "")),
-            extra=tuple((column, cells[i]) for i, column in self._further.items()),
+            extra=self._extra(cells),
         )
+
+    def _extra(self, cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Return the names and values of further columns."""
+        extra = []
+        for column, cell in zip(self._columns, cells, strict=True):
+            if column in self.further:
+                extra.append((column.name, cell))
+        return tuple(extra)
 
     def _checked(self, cells: Cells) -> list[str]:
         if isinstance(cells, csv.Error):

@@ -55,13 +55,19 @@ def find_files(recordings: Sequence[Recording], corpus: StoragePath) -> FoundFil
         return FoundFiles(tuple(recordings), stats, {}, ())
     folder = corpus.parent if corpus.is_file() else corpus
     taken, causes = _taken(recordings, missing, folder)
-    stats |= _stats({near.place.address for near in taken.values()})
+    places = {near.place.address for near in taken.values()}
+    stats.update(_stats(places))
     warnings: list[RecordingWarning] = []
     found = []
     for recording in recordings:
         warnings += _warnings(recording, taken, folder)
         found.append(_with_files(recording, taken))
-    return FoundFiles(tuple(found), stats, causes, tuple(warnings))
+    return FoundFiles(
+        recordings=tuple(found),
+        stats=stats,
+        causes=causes,
+        warnings=tuple(warnings),
+    )
 
 
 def _taken(
@@ -70,36 +76,49 @@ def _taken(
     """Return the files to take in place of missing ones, and why for others none was taken."""
     near_misses = NearMisses(folder)
     audios = {recording.audio for recording in recordings}
-    prompts = {prompt for recording in recordings for prompt in recording.voice_prompts}
+    sounds = set(audios)
+    for recording in recordings:
+        sounds.update(recording.voice_prompts)
     taken: dict[str, NearMiss] = {}
     causes: dict[str, str] = {}
     for address in sorted(missing):
-        found = near_misses.find(address, is_audio=address in audios | prompts)
+        found = near_misses.find(address, is_audio=address in sounds)
         if len(found) == 1:
             taken[address] = found[0]
         elif found:
-            causes[address] = f"{len(found)} files may be meant: {named(found, folder)}"
-    claimed = Counter(near.place.address for at, near in taken.items() if at in audios)
-    for address in audios & set(taken):
-        near = taken[address]
-        # Two rows must not become one recording
-        if claimed[near.place.address] > 1 or near.place.address in audios:
-            path = named([near], folder)
-            causes[address] = f"{path} may be meant, but another row may mean it too"
-            del taken[address]
+            paths = named(found, folder)
+            causes[address] = f"{len(found)} files may be meant: {paths}"
+    for address in _contested(taken, audios):
+        path = named([taken.pop(address)], folder)
+        causes[address] = f"{path} may be meant, but another row may mean it too"
     return taken, causes
 
 
+def _contested(taken: Mapping[str, NearMiss], audios: set[str]) -> list[str]:
+    """Return the missing recordings whose file another row means: two must not become one."""
+    missing = audios.intersection(taken)
+    claims = Counter(audios - missing)
+    for address in missing:
+        place = taken[address].place
+        claims[place.address] += 1
+    return [address for address in missing if claims[taken[address].place.address] > 1]
+
+
 def _with_files(recording: Recording, taken: Mapping[str, NearMiss]) -> Recording:
-    if not any(address in taken for address in recording.files()):
+    if taken.keys().isdisjoint(recording.files()):
         return recording
 
     def place(address: str) -> str:
-        return taken[address].place.address if address in taken else address
+        near = taken.get(address)
+        return address if near is None else near.place.address
 
-    prompts = tuple(place(prompt) for prompt in recording.voice_prompts)
-    text = place(recording.text) if recording.text else ""
-    return replace(recording, audio=place(recording.audio), text=text, voice_prompts=prompts)
+    prompts = [place(prompt) for prompt in recording.voice_prompts]
+    return replace(
+        recording,
+        audio=place(recording.audio),
+        text=place(recording.text),
+        voice_prompts=tuple(prompts),
+    )
 
 
 def _warnings(
@@ -111,8 +130,9 @@ def _warnings(
         if address in taken:
             near = taken[address]
             path = StoragePath(address).relative_to(folder)
+            detail = f"{path} is {named([near], folder)}"
             for how in near.how:
-                details.setdefault(how, f"{path} is {named([near], folder)}")
+                details.setdefault(how, detail)
     return [
         RecordingWarning(recording.id, recording.audio, how, details[how])
         for how in WARNINGS

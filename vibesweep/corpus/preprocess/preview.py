@@ -35,10 +35,17 @@ def preview(corpus: StorageAddress, columns: Sequence[str] = ()) -> tuple[str, R
     """
     table = find_table(StoragePath.of(corpus))
     metadata = read_metadata(table, columns)
-    files = find_files(metadata.recordings[:ROWS], table)
-    counts = f"{len(metadata.recordings)} recordings, {len(metadata.rejects)} rows rejected"
-    parts: list[RenderableType] = [_rows(files, table.parent), Text(counts)]
-    parts += [Text(f"{warned.reason}: {warned.detail}") for warned in files.warnings]
+    first = metadata.recordings[:ROWS]
+    files = find_files(first, table)
+    usable = len(metadata.recordings)
+    rejected = len(metadata.rejects)
+    parts: list[RenderableType] = [
+        _rows(files, table.parent),
+        Text(f"{usable} recordings, {rejected} rows rejected"),
+    ]
+    for warned in files.warnings:
+        line = f"{warned.reason}: {warned.detail}"
+        parts.append(Text(line))
     if metadata.rejects:
         parts.append(_rejects(metadata))
     return metadata.summary(), Group(*parts)
@@ -65,19 +72,26 @@ def _beginning(recording: Recording) -> str:
     words = recording.words
     if words is None:
         try:
-            words = StoragePath(recording.text).read_bytes().decode("utf-8-sig")
+            content = StoragePath(recording.text).read_bytes()
+            words = content.decode("utf-8-sig")
         except (OSError, ValueError) as error:
             return f"{recording.text} ({type(error).__name__})"
     line = " ".join(words.split())
-    return line if len(line) <= _TEXT_LETTERS else f"{line[:_TEXT_LETTERS]}..."
+    if len(line) > _TEXT_LETTERS:
+        return f"{line[:_TEXT_LETTERS]}..."
+    return line
 
 
 def _rejects(metadata: Metadata) -> Table:
     """Make a table of the reasons for which rows were rejected, with an example of each."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for reject in metadata.rejects:
+        counts[reject.reason] += 1
+        example = f"{reject.path}: {reject.detail}"
+        examples.setdefault(reject.reason, example)
     table = Table("reason", "rows", "what it means", "the first")
-    counts = Counter(reject.reason for reject in metadata.rejects)
     for reason, count in counts.most_common():
-        first = next(reject for reject in metadata.rejects if reject.reason == reason)
-        example = Text(f"{first.path}: {first.detail}")
-        table.add_row(reason, str(count), REASONS[reason], example)
+        example = examples[reason]
+        table.add_row(reason, str(count), REASONS[reason], Text(example))
     return table
