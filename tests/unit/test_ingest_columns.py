@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from vibesweep.cli import app
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.preview import preview
 from vibesweep.corpus.recordings import Metadata
@@ -83,6 +85,7 @@ def spoken_of(columns: tuple[object, ...]) -> list[str] | tuple[str, ...]:
         ((NAMES, ["0", "1"] * 3, SENTENCES), "id, speaker, text; 2 people"),
         ((PATHS, PEOPLE, "en", SENTENCES), "audio, speaker, -, text; 3 people"),
         ((PEOPLE, PATHS, SENTENCES), "speaker, audio, text; 3 people"),
+        ((NAMES, SENTENCES, PATHS), "id, text, audio; 1 person"),
         ((NAMES, SENTENCES, SENTENCES), "id, raw, text; 1 person"),
         ((NAMES, PEOPLE, SENTENCES, SENTENCES), "id, speaker, raw, text; 3 people"),
         ((NAMES, SENTENCES, ""), "id, text, -; 1 person"),
@@ -171,6 +174,12 @@ def test_our_own_columns_are_read_with_any_sign_between(tmp_path: Path) -> None:
         found = read_metadata(corpus(tmp_path / str(number), text))
         assert ids(found) == NAMES
         assert found.recordings[0].text.endswith("take_0.wav")
+
+
+def test_a_text_file_goes_before_a_copy_of_its_text_in_the_table(tmp_path: Path) -> None:
+    text = lines(NAMES, PATHS, PATHS, SENTENCES, sign=";", header="id;audio_path;text_path;text")
+    first = read_metadata(corpus(tmp_path, text)).recordings[0]
+    assert (first.words, first.extra) == (None, (("text", SENTENCES[0]),))
 
 
 def test_a_header_of_unknown_words_is_refused_and_told(tmp_path: Path) -> None:
@@ -300,6 +309,14 @@ def test_a_preview_has_the_reading_and_five_rows(tmp_path: Path) -> None:
     assert [sentence in shown for sentence in SENTENCES] == [True] * 5 + [False]
     assert "6 recordings, 1 rows rejected" in shown
     assert "2 cells, the table has 3 columns" in shown
+
+
+def test_inspect_prints_how_a_table_is_understood(tmp_path: Path) -> None:
+    folder = str(corpus(tmp_path, lines(NAMES, PEOPLE, SENTENCES)))
+    line = "LJSpeech table without header: id, speaker, text; 3 people"
+    assert line in CliRunner().invoke(app, ["inspect", folder]).output
+    other = CliRunner().invoke(app, ["inspect", folder, "--columns", "id, text, -"]).output
+    assert "LJSpeech table without header: id, text, -; 1 person" in other
 
 
 def width_of(mess: list[str]) -> int:

@@ -110,7 +110,10 @@ def _chosen_columns(names: Sequence[str]) -> dict[str, int]:
             chosen[role] = names.index(found[0])
         if role == TEXT and len(found) > 1 and found[0] in _NORMALISED:
             chosen[RAW] = names.index(found[1])
-    if TEXT not in chosen and TEXT_PATH not in chosen and RAW in chosen:
+    if TEXT_PATH in chosen:  # a copy in the table is a further column
+        chosen.pop(TEXT, None)
+        chosen.pop(RAW, None)
+    elif TEXT not in chosen and RAW in chosen:
         chosen[TEXT] = chosen.pop(RAW)
     return chosen
 

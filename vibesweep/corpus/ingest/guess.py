@@ -53,12 +53,18 @@ def guess_roles(rows: Sequence[Sequence[str]], is_there: IsThere) -> list[str]:
     audio = _audio_column(columns, is_there)
     others = [column for column in columns if column is not audio]
     role = AUDIO if 2 * _endings(audio.values) > len(rows) else ID
+    ids = [column for column in others if _names_files(column, is_there)]
+    if role == AUDIO and len(ids) == 1 and len(others) > 1:
+        others.remove(ids[0])
+    else:
+        ids = []
     try:
         roles = _one_other(others[0]) if len(others) == 1 else _several_others(others)
     except _Unclear as unclear:
         looks = ", ".join(str(column) for column in others)
         found = f"it is not clear what its columns hold: {unclear}; {looks}"
-        raise DoubtError(found, _choices(others, audio.index, role)) from unclear
+        raise DoubtError(found, _choices(columns, others, audio.index, role)) from unclear
+    roles |= {column.index: ID for column in ids}
     roles[audio.index] = role
     return _listed(roles, len(columns))
 
@@ -81,6 +87,13 @@ def _audio_column(columns: Sequence[ColumnContent], is_there: IsThere) -> Column
         return files, _endings(values)
 
     return max(columns, key=evidence)
+
+
+def _names_files(column: ColumnContent, is_there: IsThere) -> bool:
+    """Tell whether most values are ids of recordings too."""
+    values = column.values[:LOOKED_AT]
+    files = sum(is_there(value) for value in values)
+    return 2 * files > len(values)
 
 
 def _endings(values: Sequence[str]) -> int:
@@ -159,7 +172,9 @@ def _refuse_unclear(left: Sequence[ColumnContent], speakers: Sequence[ColumnCont
         raise _Unclear(f"column {number} may be people or something else")
 
 
-def _choices(others: Sequence[ColumnContent], audio: int, role: str) -> list[list[str]]:
+def _choices(
+    columns: Sequence[ColumnContent], others: Sequence[ColumnContent], audio: int, role: str
+) -> list[list[str]]:
     """List what the columns may be."""
     orders: list[tuple[str, ...]] = [(TEXT,)]
     if len(others) > 1:
@@ -171,7 +186,7 @@ def _choices(others: Sequence[ColumnContent], audio: int, role: str) -> list[lis
         roles = {audio: role}
         for column, meant in zip(others, order, strict=False):
             roles[column.index] = meant
-        choices.append(_listed(roles, len(others) + 1))
+        choices.append(_listed(roles, len(columns)))
     return choices
 
 
