@@ -172,7 +172,8 @@ def _write_corpus(folder: Path, text: str, made: list[Row]) -> None:
 
 
 def _check_part(recordings: Sequence[Recording], folder: StoragePath) -> None:
-    planned, missing = fingerprint_all(recordings, folder, MAX_DURATION_S, MEL_ENCODER.fingerprint)
+    found = fingerprint_all(recordings, folder, MAX_DURATION_S, MEL_ENCODER.fingerprint)
+    planned, missing = found.planned, found.rejects
     assert len(planned) + len(missing) == len(recordings)
     part = Part(tuple(planned))
     decoded = decode_part(part, MEL_ENCODER, MAX_DURATION_S)

@@ -54,7 +54,7 @@ def decoded(encoder: VibeVoiceEncoder, tmp_path_factory: pytest.TempPathFactory)
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     recordings = read_metadata(folder).recordings
     place = StoragePath.of(folder)
-    planned, rejects = fingerprint_all(recordings, place, 5.0, encoder.fingerprint)
+    planned, rejects, _ = fingerprint_all(recordings, place, 5.0, encoder.fingerprint)
     assert not rejects
     return decode_part(Part(tuple(planned)), encoder, 5.0)
 

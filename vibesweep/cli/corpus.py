@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
 
 
+Columns = Annotated[
+    str,
+    typer.Option(
+        help=(
+            "What the table's columns hold, with commas between: id, audio, text, raw, speaker, "
+            "- and more; by default as header or content show."
+        )
+    ),
+]
+
+
 @app.command("demo-corpus")
 def demo_corpus(
     out: Annotated[Path, typer.Argument(help="The corpus folder to write.")],
@@ -31,7 +42,7 @@ def preprocess(
     corpus: Annotated[
         str,
         typer.Argument(
-            help="A folder with metadata.csv or an LJSpeech one, or a .jsonl file; a path or URI."
+            help="A folder with metadata.csv, or a table (.csv, .tsv, .txt, .jsonl); a path or URI."
         ),
     ],
     out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
@@ -66,6 +77,7 @@ def preprocess(
     max_reject_fraction: Annotated[
         float, typer.Option(help="Fail if more than this share of the recordings cannot be used.")
     ] = 0.2,
+    columns: Columns = "",
 ) -> None:
     """Turn recordings and texts into Parquet shards with the columns that a model learns from.
 
@@ -80,6 +92,7 @@ def preprocess(
         val_ids=_names(val_ids),
         seed=seed,
         max_reject_fraction=max_reject_fraction,
+        columns=_names(columns),
     )
     from vibesweep.corpus.preprocess.progress import shown
     from vibesweep.corpus.preprocess.run import preprocess as make_shards
@@ -88,7 +101,7 @@ def preprocess(
     base = ModelRef.parse(model).located()
     encoder = base.family.clip_encoder(base.address, language)
     with shown(console) as tell:
-        manifest = make_shards(corpus, out, encoder, settings, tell=tell)
+        manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)
     _say_what_was_made(manifest, out)
 
 
@@ -115,17 +128,38 @@ def _say_what_was_made(manifest: Manifest, out: str) -> None:
 
 @app.command()
 def inspect(
-    shards: Annotated[str, typer.Argument(help="A folder of shards; a path or URI.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of shards, or recordings as preprocess takes them; a path or URI.",
+        ),
+    ],
     pictures: Annotated[int, typer.Option(min=0, help="How many clips to draw.")] = 4,
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("mels"),
+    columns: Columns = "",
 ) -> None:
     """Show what shards hold, and draw the mels or latents of a few clips.
 
-    It prints hours, durations, speakers, languages, levels, rejects and warnings.
+    It prints hours, durations, speakers, languages, levels, rejects and warnings. Of recordings it
+    prints how their table is understood, with five rows; nothing is decoded.
     """
+    from vibesweep.corpus.shards.manifest import MANIFEST_FILE
+    from vibesweep.storage import StoragePath
+
+    if not (StoragePath.of(place) / MANIFEST_FILE).is_file():
+        _show_recordings(place, _names(columns))
+        return
     from vibesweep.corpus.shards.inspection import describe, draw_clips
 
-    console.print(describe(shards))
+    console.print(describe(place))
     if pictures:
-        for path in draw_clips(shards, out, pictures):
+        for path in draw_clips(place, out, pictures):
             say(f"picture: {path}")
+
+
+def _show_recordings(corpus: str, columns: tuple[str, ...]) -> None:
+    from vibesweep.corpus.preprocess.preview import preview
+
+    summary, rows = preview(corpus, columns)
+    say(summary)
+    console.print(rows)

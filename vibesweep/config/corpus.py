@@ -34,6 +34,7 @@ class CorpusSettings:
         val_ids: recordings, or speakers, to hold out instead of a share.
         seed: seed of the choice of that share.
         max_reject_fraction: a larger share of unusable recordings is an error.
+        columns: what the columns of the table hold, where that cannot be seen.
     """
 
     max_duration_s: float = 300.0
@@ -42,6 +43,7 @@ class CorpusSettings:
     val_ids: tuple[str, ...] = ()
     seed: int = 0
     max_reject_fraction: float = 0.2
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that no corpus can be made with."""

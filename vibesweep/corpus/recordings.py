@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vibesweep.corpus.rejects import Reject
@@ -90,8 +90,41 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a corpus's table was understood.
+
+    Attributes:
+        layout: the kind of table.
+        columns: what its columns hold, ``-`` for one that is not used.
+    """
+
+    layout: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Metadata:
-    """The recordings of a corpus in the order of its rows, and the rows that cannot be used."""
+    """The recordings of a corpus in the order of its rows, and the rows that cannot be used.
+
+    Attributes:
+        recordings: those that can be used as far as the table shows.
+        rejects: the other rows.
+        reading: how the table was understood.
+    """
 
     recordings: tuple[Recording, ...]
     rejects: tuple[Reject, ...]
+    reading: Reading = field(default=Reading("table", ()), compare=False)
+
+    def summary(self) -> str:
+        """Say in one line how the table was understood, and how many people speak by it."""
+        people: set[str] = set()
+        for recording in self.recordings:
+            people.update(dict(recording.speakers).values())
+        speakers = f"{len(people)} people"
+        if not people:
+            speakers = "people are the tags in the texts"
+        elif len(people) == 1:
+            speakers = "1 person"
+        columns = ", ".join(self.reading.columns)
+        return f"{self.reading.layout}: {columns}; {speakers}"

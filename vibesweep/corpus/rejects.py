@@ -55,6 +55,11 @@ WARNINGS = {
         "another recording has the same samples; both are kept on one side of the split"
     ),
     "voice_prompts": "there are more or fewer voice prompts than speakers",
+    "path_backslashes": "the file is there with / where the table has \\",
+    "path_unicode_form": "the file's name has the same letters in another Unicode form",
+    "path_letter_case": "the file's name differs in capital letters",
+    "path_other_ending": "the audio file is there with another ending",
+    "path_other_folder": "the file is in another folder than the table says",
     "own_voice_prompt": "a voice prompt that is the recording itself was left out",
 }
 

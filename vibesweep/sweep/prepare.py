@@ -84,6 +84,7 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
             encoder,
             gpus_may_come=sweep.resources.gpus_per_worker > 0,
             tell=tell,
+            say=say,
         )
     say(_made_line(manifest, out))
     return str(out)

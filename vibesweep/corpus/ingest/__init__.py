@@ -1,9 +1,12 @@
 """A user's folder becomes recordings, and audio files become samples.
 
-``metadata`` finds the layout of a corpus's table. ``table``, ``jsonl`` and ``ljspeech`` read one
-layout each, with ``rows`` for what they share and ``segments`` for turn times. ``audio_file`` reads
-headers (``piped_wav`` for sizes of 0) and ``blocks`` samples; ``decoding`` makes waveforms of them,
-with ``channel_statistics``, and ``envelope`` measures levels.
+``metadata`` finds a corpus's table. ``sheet`` splits one into cells, ``table_columns`` decides what
+its columns hold (``columns`` by their names, ``guess`` with ``column_content`` by their values) and
+``table`` reads it; ``jsonl`` reads JSON lines, with ``rows`` and ``recording_names`` for what both
+share and ``segments`` for turn times. ``audio_names`` finds the file that an id means, and
+``near_misses`` the one that a path nearly names. ``audio_file`` reads headers (``piped_wav`` for
+sizes of 0) and ``blocks`` samples; ``decoding`` makes waveforms of them, with
+``channel_statistics``, and ``envelope`` measures levels.
 """
 
 from vibesweep.corpus.ingest.audio_file import AudioHeader, probe

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from vibesweep.corpus.ingest.recording_names import names_of
 from vibesweep.corpus.ingest.rows import (
     TableRow,
     excerpt,
@@ -22,11 +22,11 @@ from vibesweep.corpus.ingest.rows import (
     parse_speakers,
     read_rows,
 )
-from vibesweep.corpus.recordings import Metadata, Recording
+from vibesweep.corpus.recordings import Metadata, Reading, Recording
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.storage import StoragePath
 
-_KNOWN = {"id", "text", "audio", "voice_prompts", "speakers", "duration", "duration_sec"}
+_KEYS = ("id", "text", "audio", "voice_prompts", "speakers", "duration", "duration_sec")
 
 Parsed = dict[str, Any] | RecordingError
 """The object in a line, or what is wrong with the line."""
@@ -55,12 +55,14 @@ def read_jsonl(table: StoragePath, text: str) -> Metadata:
     parsed = [_parse_line(content) for _, content in lines]
     own_ids = [_own_id(row) for row in parsed]
     audios = [_audio_or_nothing(folder, row) for row in parsed]
-    names = _names(folder, own_ids, audios)
+    names = names_of(folder, own_ids, audios)
     rows = []
     for (line, _), name, audio, row in zip(lines, names, audios, parsed, strict=True):
         named = _NamedRow(name, audio, row)
         rows.append(TableRow(line, name, named))
-    return read_rows(table, rows, _reader(folder))
+    found = read_rows(table, rows, _reader(folder))
+    keys = [key for key in _KEYS if any(isinstance(row, dict) and key in row for row in parsed)]
+    return replace(found, reading=Reading("JSON lines", tuple(keys)))
 
 
 def _parse_line(content: str) -> Parsed:
@@ -71,33 +73,6 @@ def _parse_line(content: str) -> Parsed:
     if not isinstance(row, dict):
         return RecordingError("bad_row", f"it is {type(row).__name__}, not a JSON object")
     return row
-
-
-def _names(folder: StoragePath, own_ids: Sequence[str | None], audios: Sequence[str]) -> list[str]:
-    """Give each row an id, the same in whichever order the rows come.
-
-    It is empty where a row has none and no audio to be named after.
-    """
-    taken = {name for name in own_ids if name}
-    audios_by_stem: dict[str, set[str]] = defaultdict(set)
-    for own_id, audio in zip(own_ids, audios, strict=True):
-        if own_id is None:
-            audios_by_stem[_stem(audio)].add(audio)
-
-    def name_after(audio: str) -> str:
-        if not audio:
-            return ""
-        stem = _stem(audio)
-        is_shared = stem in taken or len(audios_by_stem[stem]) > 1
-        if stem and not is_shared:
-            return stem
-        return StoragePath(audio).relative_to(folder)
-
-    names = []
-    for own_id, audio in zip(own_ids, audios, strict=True):
-        name = name_after(audio) if own_id is None else own_id
-        names.append(name)
-    return names
 
 
 def _own_id(row: Parsed) -> str | None:
@@ -121,14 +96,6 @@ def _audio_or_nothing(folder: StoragePath, row: Parsed) -> str:
         return ""
 
 
-def _stem(audio: str) -> str:
-    _, _, name = audio.rpartition("/")
-    if "?" in audio:
-        name = StoragePath(audio).name
-    stem, _, _ = name.rpartition(".")
-    return stem or name
-
-
 def _reader(folder: StoragePath) -> Callable[[_NamedRow], Recording]:
     """Return a function that makes a recording of one row."""
 
@@ -145,7 +112,7 @@ def _reader(folder: StoragePath) -> Callable[[_NamedRow], Recording]:
             duration_s=parse_seconds(row.get("duration_sec", row.get("duration")), "duration"),
             speakers=_parse_people(row.get("speakers")),
             voice_prompts=_parse_prompts(folder, row.get("voice_prompts")),
-            extra=tuple((key, _as_text(row[key])) for key in row if key not in _KNOWN),
+            extra=tuple((key, _as_text(row[key])) for key in row if key not in _KEYS),
         )
 
     return read

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from vibesweep.config import CorpusSettings
+from vibesweep.corpus.preprocess.files import FoundFiles, find_files
 from vibesweep.corpus.recordings import Recording
-from vibesweep.corpus.rejects import RecordingError, Reject
+from vibesweep.corpus.rejects import RecordingError, RecordingWarning, Reject
 from vibesweep.corpus.shards.manifest import SCHEMA_VERSION
-from vibesweep.storage import Stat, StoragePath
-
-STORE_THREADS = 32
-"""Questions to an object store at a time: each waits some ten milliseconds for its answer."""
+from vibesweep.storage import StoragePath
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,20 @@ class Planned:
     fingerprint: str
 
 
+class Fingerprinted(NamedTuple):
+    """Recordings whose files are all there, a reject for each of the others, and warnings.
+
+    The warnings are of files that the table names a little differently.
+    """
+
+    planned: list[Planned]
+    rejects: list[Reject]
+    warnings: list[RecordingWarning]
+
+
 def fingerprint_all(
     recordings: Sequence[Recording], corpus: StoragePath, max_duration_s: float, encoder: str
-) -> tuple[list[Planned], list[Reject]]:
+) -> Fingerprinted:
     """Look at every file once and fingerprint the recordings.
 
     Of audio and texts only size and time of change count, because a corpus may have terabytes.
@@ -36,34 +45,30 @@ def fingerprint_all(
 
     Args:
         recordings: of the corpus.
-        corpus: its folder.
+        corpus: its folder or table.
         max_duration_s: longer recordings are cut.
         encoder: fingerprint of the encoder that makes the family's columns.
-
-    Returns:
-        Recordings whose files are all there, and a reject for each of the others.
     """
     encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
-    addresses: set[str] = set()
-    for recording in recordings:
-        addresses.update(recording.files())
-    stats = _stats(addresses)
+    files = find_files(recordings, corpus)
     planned, rejects = [], []
-    for recording in recordings:
+    for recording in files.recordings:
         try:
-            fingerprint = _fingerprint(recording, stats, corpus, encoding)
+            fingerprint = _fingerprint(recording, files, corpus, encoding)
         except RecordingError as error:
             rejects.append(Reject.of(recording.id, error))
         else:
             planned.append(Planned(recording, fingerprint))
-    return planned, rejects
+    return Fingerprinted(planned, rejects, list(files.warnings))
 
 
 def signature_of(
     planned: Iterable[Planned], rejects: Iterable[Reject], settings: CorpusSettings
 ) -> str:
     """Hash all that a folder of shards depends on, and the rejects that are known so far."""
-    content = json.dumps(asdict(settings), sort_keys=True)
+    facts = asdict(settings)
+    del facts["columns"]  # the fingerprints have what was read with them
+    content = json.dumps(facts, sort_keys=True)
     digest = hashlib.sha256(content.encode())
     entries = [item.fingerprint for item in planned]
     entries += [f"{reject.id} {reject.reason}" for reject in rejects]
@@ -73,14 +78,16 @@ def signature_of(
 
 
 def _fingerprint(
-    recording: Recording, stats: dict[str, Stat | None], corpus: StoragePath, encoding: str
+    recording: Recording, found: FoundFiles, corpus: StoragePath, encoding: str
 ) -> str:
     files = []
     for address in recording.files():
-        stat = stats[address]
+        stat = found.stats[address]
         if stat is None:
             reason = _missing(recording, address)
-            raise RecordingError(reason, "no such file", where=address)
+            cause = found.causes.get(address)
+            detail = f"no such file; {cause}" if cause else "no such file"
+            raise RecordingError(reason, detail, where=address)
         path = StoragePath.of(address).relative_to(corpus)
         files.append([path, stat.size, stat.mtime_ns])
     row = dict(vars(recording))
@@ -96,22 +103,3 @@ def _missing(recording: Recording, address: str) -> str:
     if address == recording.audio:
         return "missing_audio"
     return "missing_text" if address == recording.text else "missing_prompt"
-
-
-def _stats(addresses: set[str]) -> dict[str, Stat | None]:
-    """Look at files: local ones one after the other, a store's many at a time.
-
-    Threads would slow local files down.
-    """
-    stats: dict[str, Stat | None] = {}
-    remote: dict[str, StoragePath] = {}
-    for address in addresses:
-        place = StoragePath.of(address)
-        if place.local is None:
-            remote[address] = place
-        else:
-            stats[address] = place.stat()
-    with ThreadPoolExecutor(STORE_THREADS) as pool:
-        found = pool.map(StoragePath.stat, remote.values())
-        stats.update(zip(remote, found, strict=True))
-    return stats

@@ -55,6 +55,7 @@ def preprocess(
     *,
     gpus_may_come: bool = False,
     tell: Tell | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Make shards of a corpus, unless they are there already for the same input and settings.
 
@@ -68,6 +69,7 @@ def preprocess(
         gpus_may_come: whether the encoder waits for a GPU that the cluster's autoscaler brings up,
             where there is none yet.
         tell: called with the progress of the encoding, first with what was there before.
+        say: told, before work starts, how the corpus's table was understood.
 
     Raises:
         CorpusError: the corpus cannot be read, or too many of its recordings cannot be used;
@@ -80,8 +82,10 @@ def preprocess(
     settings = settings or CorpusSettings()
     folder = ShardFolder(StoragePath.of(out))
     source = StoragePath.of(corpus)
-    metadata = read_metadata(source)
-    planned, missing = fingerprint_all(
+    metadata = read_metadata(source, settings.columns)
+    if say is not None:
+        say(metadata.summary())
+    planned, missing, near_misses = fingerprint_all(
         metadata.recordings, source, settings.max_duration_s, encoder.fingerprint
     )
     unread = [*metadata.rejects, *missing]
@@ -106,6 +110,7 @@ def preprocess(
         summaries = pack_shards(plans, folder.place, encoder)
     warnings = [warned for summary in summaries for warned in summary.warnings]
     warnings += _duplicate_warnings(clips)
+    warnings += near_misses
     manifest = _manifest(signature, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)
     folder.commit(manifest)

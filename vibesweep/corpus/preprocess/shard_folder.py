@@ -11,7 +11,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vibesweep.corpus.preprocess.fingerprints import STORE_THREADS
+from vibesweep.corpus.preprocess.files import STORE_THREADS
 from vibesweep.corpus.preprocess.pack import entries_of
 from vibesweep.corpus.preprocess.parts import parts_in, read_tried
 from vibesweep.corpus.preprocess.plan import ClipEntry
