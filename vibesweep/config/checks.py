@@ -24,9 +24,7 @@ AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
 ABOVE_ZERO = Range(lambda value: 0 < value < math.inf, "above 0, and no infinity")
 AT_LEAST_ZERO = Range(lambda value: 0 <= value < math.inf, "at least 0, and no infinity")
 FROM_ZERO_TO_ONE = Range(lambda value: 0 <= value <= 1, "from 0 to 1")
-SEED = Range(
-    lambda value: 0 <= value < 2**32, "at least 0 and below 4294967296, which is 2**32"
-)
+SEED = Range(lambda value: 0 <= value < 2**32, "at least 0 and below 4294967296, which is 2**32")
 """numpy's and Optuna's generators take no larger seed, and none takes a negative one."""
 BELOW_ONE = Range(lambda value: value < 1, "below 1")
 

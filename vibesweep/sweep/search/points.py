@@ -114,5 +114,5 @@ def _what_is_meant(name: str) -> str:
     if name not in known:
         alike = difflib.get_close_matches(name, known, n=1)
         if alike:
-            return f"{name} is no setting; did you mean {alike[0]}?"
+            return f"{name} is no setting: perhaps {alike[0]} is meant"
     return "suggest it in the space, or fix it in settings"
