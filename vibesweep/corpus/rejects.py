@@ -50,6 +50,8 @@ WARNINGS = {
     "duplicate_audio": (
         "another recording has the same samples; both are kept on one side of the split"
     ),
+    "several_folders": "one speaker tag covers recordings from different folders",
+    "several_voices": "one speaker tag covers recordings whose pitches are those of two people",
     "voice_prompts": "there are more or fewer voice prompts than speakers",
     "own_voice_prompt": "a voice prompt that is the recording itself was left out",
 }

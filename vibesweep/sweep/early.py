@@ -6,7 +6,7 @@ mistake costs the user a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, Manifest, read_manifest
-from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, validation_remark
+from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, remarks
 from vibesweep.errors import CorpusError, ShardsError, SpaceError, VibesweepError
 from vibesweep.models.asked import TAKEN_BY_ALL, asked_of_model
 from vibesweep.models.registry import ModelRef
@@ -139,10 +139,8 @@ def check_clips(sweep: Sweep, rehearsal: Rehearsal, shards: str, say: Say) -> No
     if clips < workers:
         found = f"{clips} training clips cannot feed {workers} workers"
         raise ShardsError(found, where=shards, fix="add recordings or take fewer workers")
-    remarks = [validation_remark(manifest), *_batch_remarks(rehearsal, manifest, workers)]
-    for remark in remarks:
-        if remark is not None:
-            say(f"{shards}: {remark}")
+    for remark in [*remarks(shards), *_batch_remarks(rehearsal, manifest, workers)]:
+        say(f"{shards}: {remark}")
 
 
 def is_demo(corpus: str) -> bool:
@@ -219,26 +217,26 @@ def _by_model(model: ModelRef, rehearsal: Rehearsal) -> Refusal:
     return ModelFit(model).refusal
 
 
-def _batch_remarks(rehearsal: Rehearsal, manifest: Manifest, workers: int) -> Sequence[str]:
+def _batch_remarks(rehearsal: Rehearsal, manifest: Manifest, workers: int) -> list[str]:
     """Say which steps would hold less than they are meant to."""
     clips = manifest.clips["train"]
     seconds = 3_600 * manifest.hours["train"]
     by_clips = [s.batch_clips for s in rehearsal.settings if s.batch_seconds is None]
     by_seconds = [s.batch_seconds for s in rehearsal.settings if s.batch_seconds is not None]
-    remarks = []
+    found = []
     if by_clips and max(by_clips) > clips:
-        remarks.append(
+        found.append(
             f"batch_clips is {max(by_clips)}, and there are {clips} training clips:"
             " each step takes all of them"
         )
     if by_seconds and max(by_seconds) > seconds:
-        remarks.append(
+        found.append(
             f"batch_seconds is {max(by_seconds):g}, and there are {seconds:.0f} s of training"
             " clips: each step takes all of them"
         )
     if by_clips and min(by_clips) < workers:
-        remarks.append(
+        found.append(
             f"batch_clips is {min(by_clips)}, for {workers} workers:"
             f" {workers - min(by_clips)} of them wait in each step"
         )
-    return remarks
+    return found
