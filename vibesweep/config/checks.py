@@ -97,9 +97,14 @@ def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
 
 def _classes_of(hint: Any) -> tuple[type, ...]:
     """Return the classes of a hint: both of ``float | None``, and tuple of ``tuple[int, ...]``."""
-    is_union = get_origin(hint) in (Union, UnionType)
-    members = get_args(hint) if is_union else (hint,)
-    return tuple(get_origin(member) or member for member in members)
+    members = [hint]
+    if get_origin(hint) in (Union, UnionType):
+        members = list(get_args(hint))
+    classes = []
+    for member in members:
+        generic = get_origin(member)
+        classes.append(generic or member)
+    return tuple(classes)
 
 
 @functools.cache

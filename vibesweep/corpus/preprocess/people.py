@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ APART_SPREADS = 4.5
 LEAST_SPREAD_OCTAVES = 0.05
 SMALLEST_GROUP = 0.15
 
-Pitches = npt.NDArray[np.floating]
+Pitches = npt.NDArray[np.floating[Any]]
 
 
 def warnings_of_people(clips: Sequence[ClipEntry]) -> list[RecordingWarning]:
@@ -51,8 +52,11 @@ def warnings_of_people(clips: Sequence[ClipEntry]) -> list[RecordingWarning]:
     by_person: dict[str, list[ClipEntry]] = {}
     for clip in sorted(clips, key=lambda clip: clip.id):
         for person in clip.people:
-            by_person.setdefault(person, []).append(clip)
-    return [*_warnings_of_folders(by_person), *_warnings_of_voices(by_person)]
+            own = by_person.setdefault(person, [])
+            own.append(clip)
+    of_folders = _warnings_of_folders(by_person)
+    of_voices = _warnings_of_voices(by_person)
+    return [*of_folders, *of_voices]
 
 
 def _warnings_of_folders(
@@ -62,16 +66,22 @@ def _warnings_of_folders(
         folders = Counter(_folder_of(clip) for clip in clips)
         if len(folders) == 1 or _has_own_folder(person, folders, by_person):
             continue
-        above = posixpath.commonpath(folders)
-        counts = [
-            f"{posixpath.relpath(folder, above)} ({count})"
-            for folder, count in folders.most_common(FOLDERS_SHOWN)
-        ]
-        more = len(folders) - len(counts)
-        if more > 0:
-            counts.append(f"{more} more")
-        detail = f"{person} in {', '.join(counts)}"
-        yield RecordingWarning(clips[0].id, clips[0].source, SEVERAL_FOLDERS, detail)
+        detail = f"{person} in {_listed(folders)}"
+        first = clips[0]
+        yield RecordingWarning(first.id, first.source, SEVERAL_FOLDERS, detail)
+
+
+def _listed(folders: Counter[str]) -> str:
+    """Name folders, with the number of recordings in each, from where they all lie."""
+    above = posixpath.commonpath(folders)
+    shown = []
+    for folder, count in folders.most_common(FOLDERS_SHOWN):
+        name = posixpath.relpath(folder, above)
+        shown.append(f"{name} ({count})")
+    more = len(folders) - len(shown)
+    if more:
+        shown.append(f"{more} more")
+    return ", ".join(shown)
 
 
 def _has_own_folder(
@@ -105,18 +115,27 @@ def _warnings_of_voices(
         alone[person] = {clip.source: clip for clip in clips if len(clip.people) == 1}
     most_first = sorted(alone, key=lambda person: -len(alone[person]))
     for person in most_first[:MOST_TAGS]:
-        clips_by_source = alone[person]
-        if len(clips_by_source) < LEAST_LISTENED:
+        clip_of_source = alone[person]
+        if len(clip_of_source) < LEAST_LISTENED:
             continue
-        chosen = sorted(clips_by_source, key=rank)[:MOST_LISTENED]
-        found = [pitch for pitch in map(_pitch_hz, chosen) if pitch is not None]
-        groups = two_groups_hz(found)
+        groups = _groups_among(clip_of_source)
         if groups is None:
             continue
         low, high = groups
         detail = f"{person}: about {low:.0f} Hz and about {high:.0f} Hz"
-        first = clips_by_source[min(chosen)]
+        first = clip_of_source[min(clip_of_source)]
         yield RecordingWarning(first.id, first.source, SEVERAL_VOICES, detail)
+
+
+def _groups_among(sources: Iterable[str]) -> tuple[float, float] | None:
+    """Measure the pitch of some recordings, and tell whether they fall into two groups."""
+    chosen = sorted(sources, key=rank)[:MOST_LISTENED]
+    pitches = []
+    for source in chosen:
+        pitch = _pitch_hz(source)
+        if pitch is not None:
+            pitches.append(pitch)
+    return two_groups_hz(pitches)
 
 
 def two_groups_hz(pitches_hz: Sequence[float]) -> tuple[float, float] | None:
@@ -127,23 +146,29 @@ def two_groups_hz(pitches_hz: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(pitches_hz) < LEAST_LISTENED:
         return None
-    ordered = np.sort(np.log2(pitches_hz))
-    smallest = max(2, math.ceil(SMALLEST_GROUP * len(ordered)))
-    cuts = range(smallest, len(ordered) - smallest + 1)
-    best = max(cuts, key=lambda cut: _distance(ordered[:cut], ordered[cut:])[1])
-    low, high = ordered[:best], ordered[best:]
-    octaves, spreads = _distance(low, high)
-    if octaves < APART_OCTAVES or spreads < APART_SPREADS:
-        return None
-    return float(2 ** low.mean()), float(2 ** high.mean())
+    octaves = np.log2(pitches_hz)
+    ordered = np.sort(octaves)
+    count = len(ordered)
+    smallest = max(2, math.ceil(SMALLEST_GROUP * count))
+    found = None
+    most_spreads = APART_SPREADS
+    for cut in range(smallest, count - smallest + 1):
+        low, high = ordered[:cut], ordered[cut:]
+        low_mean, high_mean = float(low.mean()), float(high.mean())
+        apart = high_mean - low_mean
+        spreads = apart / _spread_within(low, high)
+        if spreads >= most_spreads:
+            most_spreads = spreads
+            found = (2**low_mean, 2**high_mean) if apart >= APART_OCTAVES else None
+    return found
 
 
-def _distance(low: Pitches, high: Pitches) -> tuple[float, float]:
-    """Measure how far two groups are apart: in octaves, and in spreads within them."""
-    octaves = float(high.mean() - low.mean())
-    squares = float(np.square(low - low.mean()).sum() + np.square(high - high.mean()).sum())
-    spread = math.sqrt(squares / (len(low) + len(high) - 2))
-    return octaves, octaves / max(spread, LEAST_SPREAD_OCTAVES)
+def _spread_within(low: Pitches, high: Pitches) -> float:
+    """Return the standard deviation inside two groups, in octaves."""
+    squares = low.var() * len(low) + high.var() * len(high)
+    degrees = len(low) + len(high) - 2
+    spread = math.sqrt(squares / degrees)
+    return max(spread, LEAST_SPREAD_OCTAVES)
 
 
 def _pitch_hz(source: str) -> float | None:

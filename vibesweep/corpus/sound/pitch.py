@@ -5,6 +5,8 @@ Shapes: ``S`` samples, ``F`` frames of ``N`` samples, ``L`` lags.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,9 @@ from vibesweep.corpus.sound.arrays import Samples
 PITCH_RATE_HZ = 8_000
 """Sample rate that the pitch is looked for at; a voice's lies far below its half."""
 LOWEST_HZ, HIGHEST_HZ = 65, 400
+SHORTEST_LAG, LONGEST_LAG = PITCH_RATE_HZ // HIGHEST_HZ, PITCH_RATE_HZ // LOWEST_HZ
+SMALLEST = 1e-30
+"""Keeps digital silence from being divided by zero."""
 FRAME = 320  # samples: 40 ms, over two periods of the lowest voice
 HOP = 160
 TRANSFORM = 1_024  # frame and largest lag fit without wrapping around
@@ -24,7 +29,7 @@ NEARLY_HIGHEST = 0.85
 """The first peak this near to the highest is the pitch: later ones are multiples of its period."""
 FEWEST_FRAMES = 10
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def median_pitch_hz(samples: Samples) -> float | None:
@@ -35,26 +40,39 @@ def median_pitch_hz(samples: Samples) -> float | None:
     """
     if len(samples) < FEWEST_FRAMES * HOP + FRAME:
         return None
-    correlation = _autocorrelation(_loud_frames(samples))
-    shortest, longest = PITCH_RATE_HZ // HIGHEST_HZ, PITCH_RATE_HZ // LOWEST_HZ
-    searched = correlation[:, shortest:longest]
+    frames = _loud_frames(samples)
+    correlation = _autocorrelation(frames)
+    searched = correlation[:, SHORTEST_LAG:]
     highest = searched.max(axis=1)
-    inner = searched[:, 1:-1]
-    is_peak = (inner >= searched[:, :-2]) & (inner >= searched[:, 2:])
-    is_high = inner > NEARLY_HIGHEST * highest[:, None]
-    candidates = is_peak & is_high
-    is_voiced = (highest > VOICED) & candidates.any(axis=1)
+    candidates = _high_peaks(searched, highest)
+    has_peak = candidates.any(axis=1)
+    is_voiced = has_peak & (highest > VOICED)
     if is_voiced.sum() < FEWEST_FRAMES:
         return None
-    first_lags = candidates[is_voiced].argmax(axis=1) + shortest + 1
-    return float(np.median(PITCH_RATE_HZ / first_lags))
+    first_peaks = candidates[is_voiced].argmax(axis=1)
+    lags = first_peaks + SHORTEST_LAG + 1
+    median_lag = np.median(lags)
+    return float(PITCH_RATE_HZ / median_lag)
+
+
+def _high_peaks(searched: Floats, highest: Floats) -> npt.NDArray[np.bool_]:
+    """Mark each lag but the first and the last [F, L - 2] that is a peak near the highest [F]."""
+    inner = searched[:, 1:-1]
+    rises = inner >= searched[:, :-2]
+    falls = inner >= searched[:, 2:]
+    least = NEARLY_HIGHEST * highest
+    marked: npt.NDArray[np.bool_] = rises & falls & (inner > least[:, None])
+    return marked
 
 
 def _loud_frames(samples: Samples) -> Floats:
     """Cut samples [S] into frames [F, N] without their means; leave out the quiet ones."""
-    frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
-    centred = frames - frames.mean(axis=1, keepdims=True)
-    power = np.square(centred).mean(axis=1)
+    every_start = np.lib.stride_tricks.sliding_window_view(samples, FRAME)
+    frames = every_start[::HOP]
+    means = frames.mean(axis=1, keepdims=True)
+    centred = frames - means
+    squares = np.square(centred)
+    power = squares.mean(axis=1)
     loud = np.quantile(power, 0.9)
     chosen: Floats = centred[power > LOUD_SHARE * loud]
     return chosen
@@ -63,13 +81,19 @@ def _loud_frames(samples: Samples) -> Floats:
 def _autocorrelation(frames: Floats) -> Floats:
     """Compute the autocorrelation [F, L] of frames [F, N]: 1 at lag 0, and the window's undone."""
     window = np.hanning(FRAME)
-    raw = _correlated(frames * window)
+    of_frames = _correlated(frames * window)
     of_window = _correlated(window[None])
-    normalized: Floats = raw / np.maximum(raw[:, :1], np.finfo(np.float64).tiny)
-    return normalized / (of_window / of_window[:, :1])
+    energy = np.maximum(of_frames[:, :1], SMALLEST)
+    window_energy = of_window[:, :1]
+    fading = of_window / window_energy
+    normalized: Floats = of_frames / energy / fading
+    return normalized
 
 
 def _correlated(frames: Floats) -> Floats:
-    power = np.square(np.abs(np.fft.rfft(frames, TRANSFORM)))
-    lags: Floats = np.fft.irfft(power)[:, : PITCH_RATE_HZ // LOWEST_HZ]
+    spectrum = np.fft.rfft(frames, TRANSFORM)
+    magnitudes = np.abs(spectrum)
+    power = np.square(magnitudes)
+    every_lag = np.fft.irfft(power)
+    lags: Floats = every_lag[:, :LONGEST_LAG]
     return lags

@@ -15,6 +15,8 @@ from optuna.trial import FixedTrial
 from vibesweep.config import TrialSettings
 from vibesweep.errors import SpaceError
 
+_Numbers = FloatDistribution | IntDistribution
+
 STEP_ROUNDING = 1e-6
 """A float that was written as a multiple of a step may miss it by so much of a step."""
 
@@ -40,7 +42,8 @@ class PointTrial(FixedTrial):
         """Return the point's number."""
         value = self._value(name)
         allowed = FloatDistribution(low, high, log=log, step=step)
-        self._check_number(name, value, (int, float), allowed)
+        self._check_kind(name, value, int, float)
+        self._check_range(name, value, allowed)
         return super().suggest_float(name, low, high, step=step, log=log)
 
     def suggest_int(
@@ -49,18 +52,16 @@ class PointTrial(FixedTrial):
         """Return the point's whole number."""
         value = self._value(name)
         allowed = IntDistribution(low, high, log=log, step=step)
-        self._check_number(name, value, (int,), allowed)
+        self._check_kind(name, value, int)
+        self._check_range(name, value, allowed)
         return super().suggest_int(name, low, high, step=step, log=log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return the point's choice."""
         value = self._value(name)
-        same = [
-            choice
-            for choice in choices
-            if choice == value and isinstance(choice, bool) == isinstance(value, bool)
-        ]
-        if not same:
+        alike = [choice for choice in choices if choice == value]
+        is_bool = isinstance(value, bool)  # True is 1 to Python, and not to whoever wrote it
+        if not any(isinstance(choice, bool) == is_bool for choice in alike):
             listed = ", ".join(repr(choice) for choice in choices)
             self._refuse(f"{name} is {value!r}", f"choose among the space's {listed}")
         return super().suggest_categorical(name, choices)
@@ -71,10 +72,12 @@ class PointTrial(FixedTrial):
         Raises:
             SpaceError: there are such.
         """
-        unused = sorted(set(self._point) - set(self.params))
+        asked = self.params
+        unused = sorted(name for name in self._point if name not in asked)
         if not unused:
             return
-        found = f"the space does not suggest {', '.join(unused)} with these values"
+        listed = ", ".join(unused)
+        found = f"the space does not suggest {listed} with these values"
         self._refuse(found, _what_is_meant(unused[0]))
 
     def _value(self, name: str) -> Any:
@@ -83,25 +86,25 @@ class PointTrial(FixedTrial):
             self._refuse(found, f"give it a value for {name}")
         return self._point[name]
 
-    def _check_number(
-        self,
-        name: str,
-        value: Any,
-        kinds: tuple[type, ...],
-        allowed: FloatDistribution | IntDistribution,
-    ) -> None:
-        if isinstance(value, bool) or not isinstance(value, kinds):
+    def _check_range(self, name: str, value: Any, allowed: _Numbers) -> None:
+        low, high, step = allowed.low, allowed.high, allowed.step
+        if not low <= value <= high:
+            fix = f"choose {low:g} to {high:g}, the space's range"
+            self._refuse(f"{name} is {value!r}", fix)
+        if step is None:
+            return
+        steps = (value - low) / step
+        off_step = abs(steps - round(steps))
+        if off_step > STEP_ROUNDING:
+            fix = f"choose {low:g} and a multiple of {step:g}, the space's step"
+            self._refuse(f"{name} is {value!r}", fix)
+
+    def _check_kind(self, name: str, value: Any, *kinds: type) -> None:
+        """Refuse a value of another type; the last of these is the one that is named."""
+        is_bool = isinstance(value, bool)  # which Python takes for an int
+        if is_bool or not isinstance(value, kinds):
             kind = kinds[-1].__name__
             self._refuse(f"{name} is {value!r}", f"{name} takes {kind}")
-        if not allowed.low <= value <= allowed.high:
-            fix = f"choose {allowed.low:g} to {allowed.high:g}, the space's range"
-            self._refuse(f"{name} is {value!r}", fix)
-        if allowed.step is None:
-            return
-        steps = (value - allowed.low) / allowed.step
-        if abs(steps - round(steps)) > STEP_ROUNDING:
-            fix = f"choose {allowed.low:g} and a multiple of {allowed.step:g}, the space's step"
-            self._refuse(f"{name} is {value!r}", fix)
 
     def _refuse(self, found: str, fix: str) -> None:
         self.problem = self.problem or SpaceError(found, where=self._where, fix=fix)
