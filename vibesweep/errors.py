@@ -65,6 +65,10 @@ class SpaceError(VibesweepError):
     """A search-space file, or what it defines, is wrong."""
 
 
+class CombinationError(SpaceError):
+    """Settings that are sound one by one and do not go together."""
+
+
 class SweepError(VibesweepError):
     """A sweep's folder or name cannot be used."""
 

@@ -239,21 +239,23 @@ class TestRefusals:
             )
         assert not (workplace.work / "sweeps" / "no_base").exists(), "the name is still free"
 
-    def test_a_sweep_of_which_no_trial_can_be_trained(self, workplace: Workplace) -> None:
-        wrong = replace(
-            workplace.sweep,
-            settings=replace(workplace.sweep.settings, method="freeze", freeze_layers=99),
-            lanes=1,
-            trials=2,
-        )
+    def test_a_sweep_of_which_no_trial_was_trained_leaves_its_name_free(
+        self, workplace: Workplace
+    ) -> None:
+        def space(trial: optuna.Trial) -> dict[str, object]:
+            trial.suggest_categorical("freeze_layers", [99, 1])
+            return {"method": "freeze"}
+
+        # Of this seed the one trial is the half of the space that the model refuses
+        wrong = replace(workplace.sweep, space=space, try_first=(), lanes=1, trials=1, seed=2)
         with pytest.raises(SweepError, match=r"no trial could be trained: .*freeze_layers is 99"):
             run_quietly(workplace, wrong, "all_wrong")
         folder = SweepFolder(workplace.work / "sweeps" / "all_wrong")
-        assert [trial.state for trial in folder.read().trials] == [
-            TrialState.FAILED,
-            TrialState.FAILED,
-        ]
+        assert [trial.state for trial in folder.read().trials] == [TrialState.FAILED]
         assert "freeze_layers is 99" in folder.errors.read_bytes().decode()
+        one = replace(workplace.sweep, lanes=1, trials=1, try_first=workplace.sweep.try_first[2:3])
+        run_quietly(workplace, one, "all_wrong")
+        assert [trial.state for trial in folder.read().trials] == [TrialState.COMPLETE]
 
 
 SCRIPT = """

@@ -26,6 +26,7 @@ UNUSABLE_SETTINGS: list[tuple[Mapping[str, Any], str]] = [
     ({"ema_decay": 0.0}, "above 0"),
     ({"ema_decay": 1.5}, r"ema_decay is 1\.5"),
     ({"seed": -1}, "at least 0"),
+    ({"seed": 2**32}, r"seed is 4294967296\. Choose at least 0 and below 4294967296"),
     ({"seed": 1.5}, r"seed is 1\.5\. Seed takes int"),
     ({"method": "prompt"}, "method is 'prompt'. Choose among lora"),
     ({"optimizer": "adanw"}, "choose among adamw, lion"),
@@ -122,8 +123,28 @@ def test_workers_that_could_never_start_are_refused(
         ({"lanes": -1}, "lanes is -1"),
         ({"trials": 0}, "trials is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": 1.5}, "seed takes int"),
+        ({"trials": "3"}, "trials is '3'"),
+        ({"corpus": None}, "corpus is None"),
+        ({"space": 5}, "space is 5"),
+        ({"budget": {"max_steps": 9}}, "takes Budget"),
+        ({"try_first": {"seed": 1}}, r"one dict alone is written"),
+        ({"try_first": ("seed",)}, r"try_first\[0\] is 'seed'"),
     ],
 )
 def test_a_sweep_that_could_never_run_is_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(SpaceError, match=message):
-        Sweep({}, **change)
+    with pytest.raises(SpaceError, match=f"(?i){message}"):
+        Sweep(**{"space": {}, **change})
+
+
+def test_a_list_of_points_becomes_a_tuple() -> None:
+    points: Any = [{"seed": 1}]
+    assert Sweep({}, try_first=points).try_first == ({"seed": 1},)
+
+
+def test_budgets_and_resources_take_no_other_types() -> None:
+    with pytest.raises(SpaceError, match=r"max_steps is 90\.0. Max_steps takes int"):
+        Budget(max_steps=90.0)  # type: ignore[arg-type]
+    with pytest.raises(SpaceError, match="workers is '2'"):
+        TrialResources(workers="2")  # type: ignore[arg-type]

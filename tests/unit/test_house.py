@@ -60,6 +60,7 @@ INNER_ORDERS = {
         "memory",
         "loop",
         "validation",
+        "fit",
         "worker_context",
         "trial_run",
         "lanes",
@@ -67,6 +68,7 @@ INNER_ORDERS = {
     "sweep": (
         "record",
         "search",
+        "early",
         "prepare",
         "signals",
         "waiting",

@@ -172,6 +172,30 @@ def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
     assert search.study.trials[0].state == OptunaState.FAIL
 
 
+def test_settings_that_do_not_go_together_are_drawn_again() -> None:
+    def space(trial: optuna.Trial) -> None:
+        trial.suggest_categorical("optimizer", ["adamw", "schedule_free_adamw"])
+        trial.suggest_categorical("schedule", ["cosine", "constant"])
+
+    search = StepSearch(Sweep(space))
+    configs = [search.suggest(str(number)) for number in range(12)]
+    refused = [trial for trial in search.study.trials if trial.state == OptunaState.FAIL]
+    assert refused
+    assert "with schedule_free_adamw" in refused[0].user_attrs["reason"]
+    assert len(search.study.trials) == 12 + len(refused)
+    assert search.error is None
+    for config in configs:
+        swept = config["swept"]
+        assert swept["optimizer"] == "adamw" or swept["schedule"] == "constant"
+
+
+def test_settings_that_never_go_together_end_the_search() -> None:
+    search = StepSearch(Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}))
+    with pytest.raises(SpaceError, match="with schedule_free_adamw"):
+        search.suggest("a")
+    assert search.error is not None
+
+
 def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
     storage = study_storage(tmp_path / "study.journal")
     before = StepSearch(SWEEP, storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from tests.unit.test_config import UNUSABLE_SETTINGS
 from vibesweep.config import Sweep, TrialSettings
-from vibesweep.errors import SpaceError
+from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.sweep.search.space import check_space, settings_with, suggest
 from vibesweep.sweep.search.space_file import load_space
 
@@ -187,3 +188,86 @@ def test_a_dict_takes_every_kind_of_distribution_and_nothing_else() -> None:
     assert trial.distributions == space
     with pytest.raises(SpaceError, match="learning_rate is a tuple"):
         check_space(Sweep(space={"learning_rate": (1e-5, 1e-3)}))  # type: ignore[dict-item]
+
+
+def conditional(trial: optuna.Trial) -> None:
+    trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+    trial.suggest_float("lora_dropout", 0.0, 0.5, step=0.1)
+    if trial.suggest_categorical("method", ["lora", "freeze"]) == "lora":
+        trial.suggest_int("lora_rank", 4, 16, step=4)
+    else:
+        trial.suggest_int("freeze_layers", 0, 1)
+
+
+POINT = {"learning_rate": 1e-3, "lora_dropout": 0.3, "method": "lora", "lora_rank": 8}
+
+
+@pytest.mark.parametrize("space", [conditional, functools.partial(conditional)])
+def test_points_that_the_space_can_make(space: Any) -> None:
+    points = (POINT, {**POINT, "lora_dropout": 0, "learning_rate": 1e-4})
+    first = check_space(Sweep(space, try_first=points)).first
+    assert [settings.learning_rate for settings in first] == [1e-3, 1e-4]
+    assert [settings.lora_rank for settings in first] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": 2e-2}, r"learning_rate is 0\.02\. Choose 0\.0001 to 0\.01"),
+        ({"learning_rate": "1e-3"}, "learning_rate is '1e-3'. Learning_rate takes float"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"lora_dropout": 0.25}, "a multiple of 0.1, the space's step"),
+        ({"lora_rank": 6}, "a multiple of 4, the space's step"),
+        ({"lora_rank": 8.0}, "lora_rank is 8.0. Lora_rank takes int"),
+        ({"lora_rank": True}, "lora_rank is True. Lora_rank takes int"),
+        ({"method": "full"}, "choose among the space's 'lora', 'freeze'"),
+        ({"method": 1}, "method is 1"),
+        ({"method": "freeze"}, "it has no freeze_layers, which the space suggests"),
+        ({"method": "freeze", "freeze_layers": 1}, "does not suggest lora_rank"),
+        ({"lora_rnk": 8}, r"does not suggest lora_rnk.*perhaps lora_rank is meant"),
+    ],
+)
+def test_points_that_the_space_cannot_make(change: dict[str, Any], message: str) -> None:
+    points = (POINT, {**POINT, **change})
+    with pytest.raises(SpaceError, match=rf"(?i)try_first\[1\]: .*{message}"):
+        check_space(Sweep(conditional, try_first=points))
+
+
+def test_a_point_is_held_against_a_dict_of_distributions_too() -> None:
+    space = {"lora_rank": IntDistribution(2, 4), "seed": CategoricalDistribution([1, 2])}
+    check_space(Sweep(space, try_first=({"lora_rank": 2, "seed": 1},)))
+    with pytest.raises(SpaceError, match="choose 2 to 4".capitalize()):
+        check_space(Sweep(space, try_first=({"lora_rank": 9, "seed": 1},)))
+    with pytest.raises(SpaceError, match="seed is True"):
+        check_space(Sweep(space, try_first=({"lora_rank": 2, "seed": True},)))
+
+
+def test_a_point_whose_settings_do_not_go_together_is_an_error() -> None:
+    space = {"optimizer": CategoricalDistribution(["adamw", "schedule_free_adamw"])}
+    with pytest.raises(CombinationError, match=r"try_first\[0\].*with schedule_free_adamw"):
+        check_space(Sweep(space, try_first=({"optimizer": "schedule_free_adamw"},)))
+
+
+def test_a_branch_that_one_trial_in_thousands_takes_is_looked_into() -> None:
+    def space(trial: optuna.Trial) -> dict[str, Any]:
+        if trial.suggest_int("batch_clips", 1, 10_000) == 10_000:
+            if trial.suggest_categorical("schedule", ["linear", "wsd"]) == "wsd":
+                return {"lora_rank": trial.suggest_int("lora_alpha", 0, 5)}
+        return {}
+
+    with pytest.raises(SpaceError, match="lora_rank is 0"):
+        check_space(Sweep(space))
+
+
+def test_both_ends_of_a_range_are_looked_at() -> None:
+    with pytest.raises(SpaceError, match=r"lora_dropout is 1\.0\. Choose below 1"):
+        check_space(Sweep({"lora_dropout": FloatDistribution(0.0, 1.0)}))
+
+
+def test_the_rehearsal_says_how_much_does_not_go_together() -> None:
+    space = {"optimizer": CategoricalDistribution(["adamw", "lion", "schedule_free_adamw"])}
+    rehearsal = check_space(Sweep(space))
+    assert 0.2 < len(rehearsal.refusals) / len(rehearsal.at_random) < 0.5
+    assert {settings.optimizer for settings in rehearsal.settings} == {"adamw", "lion"}
+    again = check_space(Sweep(space))
+    assert again.settings == rehearsal.settings, "the draws are seeded"

@@ -16,7 +16,7 @@ from tests.checkpoint import write_checkpoint
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
-from vibesweep.sweep.prepare import check_fit
+from vibesweep.sweep.early import check_fit
 
 Spoil = Callable[[Path], object]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import app, console, say
+from vibesweep.cli.application import app, console, error_console, say
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
@@ -124,6 +124,10 @@ def _say_what_was_made(manifest: Manifest, out: str) -> None:
         say(f"  {count} x {reason} (see {out}/rejects.parquet)")
     for reason, count in manifest.warnings.items():
         say(f"  {count} x {reason} (see {out}/warnings.parquet)")
+    from vibesweep.corpus.shards.remarks import remarks
+
+    for remark in remarks(out):
+        say(f"warning: {remark}", error_console, style="yellow")
 
 
 @app.command()

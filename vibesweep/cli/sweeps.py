@@ -67,9 +67,12 @@ def run(
 
 
 def _run_here(sweep: Sweep, name: str, work: str, space: Path) -> None:
-    from vibesweep.sweep.run import run_sweep
+    from vibesweep.sweep.early import check_sweep
 
-    folder = run_sweep(sweep, name, work=work, console=console, space_file=space)
+    checked = check_sweep(sweep, name, work, say)
+    from vibesweep.sweep.run import run_sweep  # imports Ray, which most mistakes need not wait for
+
+    folder = run_sweep(sweep, name, work=work, console=console, space_file=space, checked=checked)
     if folder.read().best is None:
         return
     from vibesweep.delivery.best import deliver_best

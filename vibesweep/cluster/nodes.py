@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from vibesweep.cluster.ray_internals import ResourceAndLabelSpec
 from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 
@@ -42,6 +43,13 @@ def own_node() -> Node:
     """Return the host that this process runs on."""
     own_id = ray.get_runtime_context().get_node_id()
     return next(node for node in live_nodes() if node["NodeID"] == own_id)
+
+
+def this_host() -> dict[str, float]:
+    """Return what a Ray that is started on this machine would find here, by Ray's names."""
+    found = ResourceAndLabelSpec().resolve(is_head=True)
+    resources: dict[str, float] = found.to_resource_dict()
+    return resources
 
 
 def check_hosts(work: StoragePath, others: Sequence[StoragePath]) -> None:

@@ -13,6 +13,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Ray 2.60.0. What `ray.init` takes this machine's CPUs, GPUs and memory to be. It says so only once
+# it runs, and a sweep that asks for more can be refused before.
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
 # Ray 2.60.0. `ray.init` alone also tries to join a cluster that is long dead, for a quarter of an
 # hour. The first is the cluster that the last `ray start` of this host wrote down, the second are
 # those to which a raylet that runs on this host belongs.
@@ -49,6 +53,7 @@ __all__ = [
     "GcsClient",
     "GetClusterStatusReply",
     "NodeStatus",
+    "ResourceAndLabelSpec",
     "WorkerCallback",
     "WorkerGroupCallback",
     "WorkerGroupStartupFailedError",

@@ -52,6 +52,15 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
         ray.shutdown()
 
 
+def starts_own_ray() -> bool:
+    """Tell whether :func:`running_ray` would start a Ray on this machine.
+
+    Raises:
+        ClusterError: a cluster is asked for that does not answer.
+    """
+    return not ray.is_initialized() and _address() == "local"
+
+
 def _address() -> str:
     """Return the address that RAY_ADDRESS asks for, once it is known to answer.
 

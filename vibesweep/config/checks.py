@@ -6,9 +6,10 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from vibesweep.errors import SpaceError
+from vibesweep.errors import CombinationError, SpaceError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ AT_LEAST_ONE = Range(lambda value: value >= 1, "at least 1")
 ABOVE_ZERO = Range(lambda value: 0 < value < math.inf, "above 0, and no infinity")
 AT_LEAST_ZERO = Range(lambda value: 0 <= value < math.inf, "at least 0, and no infinity")
 FROM_ZERO_TO_ONE = Range(lambda value: 0 <= value <= 1, "from 0 to 1")
+SEED = Range(lambda value: 0 <= value < 2**32, "at least 0 and below 4294967296, which is 2**32")
+"""numpy's and Optuna's generators take no larger seed, and none takes a negative one."""
 BELOW_ONE = Range(lambda value: value < 1, "below 1")
 
 Ranges = Iterable[tuple[Range, Sequence[str]]]
@@ -31,6 +34,11 @@ Ranges = Iterable[tuple[Range, Sequence[str]]]
 def refuse(settings: object, name: str, found: str, fix: str) -> SpaceError:
     """Make the error of a field that has a value it cannot have."""
     return SpaceError(found, where=f"{type(settings).__name__}.{name}", fix=fix)
+
+
+def refuse_together(settings: object, name: str, found: str, fix: str) -> CombinationError:
+    """Make the error of fields that do not go together; ``name`` is the one to change."""
+    return CombinationError(found, where=f"{type(settings).__name__}.{name}", fix=fix)
 
 
 def check_choices(settings: object, choices: Mapping[str, Sequence[str]]) -> None:
@@ -71,7 +79,7 @@ def check_types(settings: Any) -> None:
     own_kind: Any = type(settings)
     for name, hint in _hints(own_kind).items():
         value = getattr(settings, name)
-        kinds = get_args(hint) or (hint,)  # the members of float | None, or the type alone
+        kinds = _classes_of(hint)
         if type(value) is int and float in kinds:
             value = float(value)
             object.__setattr__(settings, name, value)  # the dataclass is frozen
@@ -85,6 +93,18 @@ def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, bool):  # bool is an int to Python, but no count is meant by True
         return bool in kinds
     return isinstance(value, kinds)
+
+
+def _classes_of(hint: Any) -> tuple[type, ...]:
+    """Return the classes of a hint: both of ``float | None``, and tuple of ``tuple[int, ...]``."""
+    members = [hint]
+    if get_origin(hint) in (Union, UnionType):
+        members = list(get_args(hint))
+    classes = []
+    for member in members:
+        generic = get_origin(member)
+        classes.append(generic or member)
+    return tuple(classes)
 
 
 @functools.cache

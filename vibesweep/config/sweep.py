@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vibesweep.config.checks import AT_LEAST_ONE, AT_LEAST_ZERO, check_ranges, refuse
+from vibesweep.config.checks import (
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    SEED,
+    check_ranges,
+    check_types,
+    refuse,
+)
 from vibesweep.config.trial import TrialSettings
 
 if TYPE_CHECKING:
@@ -14,6 +21,8 @@ if TYPE_CHECKING:
 
     DefineByRun = Callable[[optuna.Trial], Mapping[str, Any] | None]
     Space = DefineByRun | Mapping[str, optuna.distributions.BaseDistribution]
+else:
+    Space = object  # for get_type_hints: Sweep looks at its space itself
 
 WORKER_RANGES = (
     (AT_LEAST_ONE, ("workers",)),
@@ -21,7 +30,7 @@ WORKER_RANGES = (
 )
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes")),
-    (AT_LEAST_ZERO, ("seed",)),
+    (SEED, ("seed",)),
 )
 
 
@@ -38,6 +47,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Refuse budgets that have no rung."""
+        check_types(self)
         grace, most = self.grace_steps, self.max_steps
         if not 1 <= grace <= most:
             found = f"grace_steps is {grace} and max_steps is {most}"
@@ -84,6 +94,7 @@ class TrialResources:
 
     def __post_init__(self) -> None:
         """Refuse workers that could never start."""
+        check_types(self)
         check_ranges(self, WORKER_RANGES)
         if not (self.cpus_per_worker or self.gpus_per_worker):
             found = "a worker holds neither CPUs nor GPUs"
@@ -148,5 +159,29 @@ class Sweep:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a sweep without trials, which would wait for a lane that nobody brings up."""
+        """Refuse a sweep that could never run, as one without trials."""
+        self._check_space()
+        self._check_try_first()
+        check_types(self)
         check_ranges(self, SWEEP_RANGES)
+
+    def _check_space(self) -> None:
+        if callable(self.space) or isinstance(self.space, Mapping):
+            return
+        found = f"space is {self.space!r}"
+        fix = "give a function of an optuna.Trial or a dict of optuna.distributions"
+        raise refuse(self, "space", found, fix)
+
+    def _check_try_first(self) -> None:
+        """Refuse points that are no dicts of settings; a list of them becomes a tuple."""
+        points = self.try_first
+        if not isinstance(points, list | tuple):
+            found = f"try_first is {points!r}"
+            fix = "give a tuple of dicts; one dict alone is written ({...},)"
+            raise refuse(self, "try_first", found, fix)
+        for number, point in enumerate(points):
+            if not isinstance(point, Mapping):
+                found = f"try_first[{number}] is {point!r}"
+                fix = "give a dict with a value for each setting that the space suggests"
+                raise refuse(self, "try_first", found, fix)
+        object.__setattr__(self, "try_first", tuple(points))  # the dataclass is frozen

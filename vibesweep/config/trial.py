@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass, fields
 
 from vibesweep.config import checks
-from vibesweep.config.checks import check_choices, check_ranges, check_types, refuse
+from vibesweep.config.checks import (
+    check_choices,
+    check_ranges,
+    check_types,
+    refuse,
+    refuse_together,
+)
 
 METHODS = ("lora", "full", "freeze")
 OPTIMIZERS = (
@@ -50,7 +56,6 @@ NOT_NEGATIVE = (
     "stop_weight",
     "silence_before_s",
     "silence_after_s",
-    "seed",
 )
 SHARES = (
     "warmup_fraction",
@@ -67,6 +72,7 @@ RANGES = (
     (checks.AT_LEAST_ZERO, NOT_NEGATIVE),
     (checks.FROM_ZERO_TO_ONE, (*SHARES, "voice_prompt_drop")),
     (checks.BELOW_ONE, SHARES),
+    (checks.SEED, ("seed",)),
 )
 
 
@@ -135,6 +141,7 @@ class TrialSettings:
 
     Raises:
         SpaceError: a value that no trial can use; ``where`` names the setting.
+        CombinationError: values of several fields that do not go together.
     """
 
     method: str = "lora"
@@ -194,10 +201,10 @@ class TrialSettings:
             return
         if self.schedule != "constant":
             found = f"schedule is {self.schedule!r} with schedule_free_adamw"
-            raise refuse(self, "schedule", found, "return schedule='constant' with it")
+            raise refuse_together(self, "schedule", found, "return schedule='constant' with it")
         if self.ema_decay is not None:
             found = "schedule_free_adamw averages the weights itself"
-            raise refuse(self, "ema_decay", found, "leave ema_decay at None with it")
+            raise refuse_together(self, "ema_decay", found, "leave ema_decay at None with it")
 
     def _check_schedule_shares(self) -> None:
         if self.schedule == "wsd" and self.warmup_fraction + self.cooldown_fraction > 1:
@@ -205,12 +212,13 @@ class TrialSettings:
             cooldown = f"cooldown_fraction {self.cooldown_fraction:g}"
             found = f"{warmup} and {cooldown} are over 1 together"
             fix = "choose shares that leave the steps between them"
-            raise refuse(self, "cooldown_fraction", found, fix)
+            raise refuse_together(self, "cooldown_fraction", found, fix)
 
     def _check_loss_weights(self) -> None:
         if self.diffusion_weight == 0 and self.stop_weight == 0:
             found = "diffusion_weight and stop_weight are both 0"
-            raise refuse(self, "diffusion_weight", found, "give one of them a weight")
+            fix = "give one of them a weight"
+            raise refuse_together(self, "diffusion_weight", found, fix)
 
     def _check_lora_targets(self) -> None:
         try:

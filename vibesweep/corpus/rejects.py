@@ -54,6 +54,8 @@ WARNINGS = {
     "duplicate_audio": (
         "another recording has the same samples; both are kept on one side of the split"
     ),
+    "several_folders": "one speaker tag covers recordings from different folders",
+    "several_voices": "one speaker tag covers recordings whose pitches are those of two people",
     "voice_prompts": "there are more or fewer voice prompts than speakers",
     "path_backslashes": "the file is there with / where the table has \\",
     "path_unicode_form": "the file's name has the same letters in another Unicode form",

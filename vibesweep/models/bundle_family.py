@@ -87,6 +87,16 @@ class BundleFamily(ModelFamily):
         """Load the bundle's model."""
         return self._bundle(address).model
 
+    def skeleton(self, address: str) -> BundleModel:
+        """Make the network that the bundle describes, on the meta device."""
+        import torch
+
+        folder = bundle_folder(address)
+        description = read_description(folder)
+        network = self.network()
+        with torch.device("meta"):
+            return network.from_description(description, folder)
+
     def voices(self, address: str) -> tuple[str, ...]:
         """Name the bundle's voices."""
         folder = bundle_folder(address)

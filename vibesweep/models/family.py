@@ -153,6 +153,17 @@ class ModelFamily(ABC):
             ModelError: it cannot be read.
         """
 
+    def skeleton(self, address: str) -> SpeechModel:
+        """Make a model without weights, by which settings are checked before a sweep begins.
+
+        Its modules have their names and shapes, on torch's meta device. A family whose models load
+        at once may leave it at this, which loads one.
+
+        Raises:
+            ModelError: the model's description cannot be read.
+        """
+        return self.load(address)
+
     @abstractmethod
     def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
         """Write a tuned model.

@@ -48,7 +48,7 @@ class Qwen2SpeechModel(SpeechModel):
         known = len(backbone.layers)
         if not 0 <= layers <= known:
             fix = f"choose 0 to {known}, the backbone's layers"
-            raise ModelError(f"freeze_layers is {layers}", fix=fix)
+            raise ModelError(f"freeze_layers is {layers}", where="freeze_layers", fix=fix)
         backbone.embed_tokens.requires_grad_(False)
         for layer in backbone.layers[:layers]:
             layer.requires_grad_(False)

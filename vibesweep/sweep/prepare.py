@@ -5,42 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from vibesweep.config import Sweep
-from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
+from vibesweep.corpus.ingest.metadata import METADATA_FILE
 from vibesweep.corpus.preprocess.progress import shown
 from vibesweep.corpus.preprocess.run import preprocess
-from vibesweep.corpus.shards.manifest import (
-    MANIFEST_FILE,
-    REJECTS_FILE,
-    Manifest,
-    read_manifest,
-)
+from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, Manifest
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
+from vibesweep.sweep.early import DEMO, Say, is_demo
 from vibesweep.sweep.record.folder import CORPORA, SHARDS
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-
-DEMO = "demo"
-
-Say = Callable[[str], None]
-
-
-def check_corpus(corpus: str) -> None:
-    """Refuse at once, before Ray is up, what is neither shards nor a corpus.
-
-    Raises:
-        CorpusError: there is no metadata, or it cannot be read.
-    """
-    if is_demo(corpus):
-        return
-    if not (StoragePath.of(corpus) / MANIFEST_FILE).is_file():
-        read_metadata(corpus)
 
 
 def limit_trials(sweep: Sweep, say: Say) -> Sweep:
@@ -88,23 +67,6 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         )
     say(_made_line(manifest, out))
     return str(out)
-
-
-def check_fit(model: ModelRef, shards: str, say: Say) -> None:
-    """Look whether a model can be tuned on shards, before any lane comes up.
-
-    Raises:
-        ModelError: the model cannot be read.
-        ShardsError: the shards do not fit it.
-    """
-    remark = model.family.check_shards(model.address, read_manifest(shards), shards)
-    if remark is not None:
-        say(remark)
-
-
-def is_demo(corpus: str) -> bool:
-    """Tell whether the demo corpus is meant, and not a folder of that name."""
-    return corpus == DEMO and not Path(corpus).exists()
 
 
 def _made_line(manifest: Manifest, out: StoragePath) -> str:

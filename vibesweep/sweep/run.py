@@ -11,15 +11,24 @@ from rich.console import Console
 
 from vibesweep import __version__
 from vibesweep.cluster.autoscaler import current_cluster
-from vibesweep.cluster.lane_capacity import plan_lanes
-from vibesweep.cluster.nodes import check_hosts
-from vibesweep.cluster.session import running_ray
+from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
+from vibesweep.cluster.nodes import check_hosts, this_host
+from vibesweep.cluster.session import running_ray, starts_own_ray
 from vibesweep.config import Sweep, TrialResources
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.sweep.prepare import check_corpus, check_fit, is_demo, limit_trials, shards_for
+from vibesweep.sweep.early import (
+    CheckedSweep,
+    check_clips,
+    check_fit,
+    check_sweep,
+    check_this_machine,
+    is_demo,
+)
+from vibesweep.sweep.prepare import limit_trials, shards_for
+from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
@@ -54,6 +63,7 @@ def run_sweep(
     work: StorageAddress = ".",
     console: Console | None = None,
     space_file: Path | None = None,
+    checked: CheckedSweep | None = None,
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
 
@@ -63,6 +73,8 @@ def run_sweep(
         work: folder for sweeps, shards and the demo corpus: a path that all hosts see, or a URI.
         console: shows how it goes.
         space_file: kept in the folder, so that the sweep can be understood in a year.
+        checked: what :func:`vibesweep.sweep.early.check_sweep` has made of the sweep, where the
+            caller has checked it before this module, and Ray with it, was imported.
 
     Raises:
         SweepError: the name is taken, or no trial could be trained.
@@ -72,21 +84,27 @@ def run_sweep(
     progress = Progress(console)
     place = StoragePath.of(work)
     folder = SweepFolder(place / SWEEPS / name)
-    _refuse_taken(folder)
-    model = ModelRef.parse(sweep.model).located()
-    check_corpus(sweep.corpus)
+    checked = checked or check_sweep(sweep, name, work, progress.say)
+    model = checked.model
+    if starts_own_ray():
+        plan_lanes(sweep, Cluster([this_host()]))
+        check_this_machine(checked, progress.say)
     sweep = limit_trials(sweep, progress.say)
     with quiet_tune(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
         lanes = plan_lanes(sweep, current_cluster())
         check_hosts(place, _read_by_all(sweep, model))
         shards = shards_for(sweep, model, place, progress.say, console)
-        check_fit(model, shards, progress.say)
+        if checked.manifest is None:
+            check_fit(model, shards, progress.say)
+            check_clips(sweep, checked.rehearsal, shards, progress.say)
         record = _new_record(sweep, model, name, shards, len(lanes))
-        # After everything that the user may have to mend: the name stays free until then
-        _claim(folder, space_file)
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
-        with staged_folder_for(folder, progress.say) as staged:
+        # After everything that the user may have to mend: the name stays free until then
+        with (
+            claimed(folder, space_file),
+            staged_folder_for(folder, progress.say) as staged,
+        ):
             specs = _lane_specs(record, sweep, model, lanes, folder, staged)
             try:
                 record = _run_lanes(sweep, specs, record, staged, progress)
@@ -168,25 +186,6 @@ def _read_by_all(sweep: Sweep, model: ModelRef) -> list[StoragePath]:
     if folder is not None:
         folders.append(StoragePath.of(folder))
     return folders
-
-
-def _refuse_taken(folder: SweepFolder) -> None:
-    place = folder.place
-    if place.is_dir() or place.is_file():
-        found = f"there is a sweep named {place.name} already"
-        fix = f"choose another with --name, or remove {place}"
-        raise SweepError(found, where=str(place), fix=fix)
-
-
-def _claim(folder: SweepFolder, space_file: Path | None) -> None:
-    """Make the sweep's folder, so that no other sweep takes its name, and keep the space in it."""
-    if folder.place.local is not None:
-        try:
-            folder.place.local.mkdir(parents=True)
-        except FileExistsError:
-            _refuse_taken(folder)
-    if space_file is not None:
-        folder.space.write_bytes(space_file.read_bytes())
 
 
 def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: int) -> SweepRecord:

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
+from vibesweep.models.speech_model import SpeechModel
 from vibesweep.training.workers import World
 
 COMPILE_BACKEND = "inductor"
@@ -30,6 +31,17 @@ def configure_model(model: nn.Module, settings: TrialSettings) -> None:
         ModelError: the model's family does not support one of the settings.
     """
     plain = plain_model(model)
+    check_supported(plain, settings)
+    if settings.compile:
+        _compile(plain.layers())
+
+
+def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
+    """Set a model to drop attention weights and recompute layers; ask whether it can do the rest.
+
+    Raises:
+        ModelError: the model's family does not support one of the settings.
+    """
     if (settings.silence_before_s or settings.silence_after_s) and not plain.takes_silence:
         raise ModelError(
             f"the family {plain.family!r} does not take it",
@@ -41,7 +53,7 @@ def configure_model(model: nn.Module, settings: TrialSettings) -> None:
     if settings.gradient_checkpointing:
         plain.recompute_layers()
     if settings.compile:
-        _compile(plain.layers())
+        plain.layers()
 
 
 def _compile(layers: Iterable[nn.Module]) -> None:

@@ -23,6 +23,7 @@ from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all, signature_of
 from vibesweep.corpus.preprocess.pack import ShardSummary
+from vibesweep.corpus.preprocess.people import warnings_of_people
 from vibesweep.corpus.preprocess.plan import ClipEntry, Part, duplicates, parts_of, plan_shards
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.shard_folder import Known, ShardFolder, entries_in
@@ -111,6 +112,7 @@ def preprocess(
     warnings = [warned for summary in summaries for warned in summary.warnings]
     warnings += _duplicate_warnings(clips)
     warnings += near_misses
+    warnings += warnings_of_people(clips)
     manifest = _manifest(signature, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)
     folder.commit(manifest)

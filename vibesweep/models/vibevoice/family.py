@@ -74,6 +74,17 @@ class VibeVoiceFamily(ModelFamily):
 
         return VibeVoiceModel.from_checkpoint(Checkpoint.open(address))
 
+    def skeleton(self, address: str) -> SpeechModel:
+        """Make the network of the checkpoint's configuration, on the meta device."""
+        import torch
+
+        from vibesweep.models.vibevoice.checkpoint import folder_of, load_config
+        from vibesweep.models.vibevoice.model import VibeVoiceModel
+
+        config = load_config(folder_of(address))
+        with torch.device("meta"):
+            return VibeVoiceModel(config)
+
     def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
         """Write one of the layouts from the base's files and what the trial trained."""
         from vibesweep.models.vibevoice.checkpoint import Checkpoint

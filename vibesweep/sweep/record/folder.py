@@ -40,6 +40,7 @@ class SweepFolder:
 
     def __init__(self, address: StorageAddress) -> None:
         self.place = StoragePath.of(address)
+        self.owner = self.place / "owner.lock"
         self.record = self.place / RECORD
         self.events = self.place / EVENTS
         self.reports = self.place / "trials.parquet"

@@ -15,7 +15,7 @@ from optuna.trial import TrialState as OptunaState
 from ray.tune.search.optuna import OptunaSearch
 
 from vibesweep.config import Sweep
-from vibesweep.errors import SpaceError
+from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.sweep.record.states import TrialState, end_state
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.optuna_study import STUDY_NAME, quiet_optuna
@@ -35,6 +35,9 @@ OPTUNA_STATES = {
 
 DIVERGED, REASON = "diverged", "reason"
 """Optuna's user attributes that say why a trial ended."""
+
+MOST_DRAWS = 200
+"""Draws of one trial until its settings go together: enough where one in fifty do."""
 
 
 class StepSearch(OptunaSearch):
@@ -74,16 +77,24 @@ class StepSearch(OptunaSearch):
         return cast(optuna.Study, self._ot_study)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next trial's config: its number, what is swept, and its whole settings."""
+        """Return the next trial's config: its number, what is swept, and its whole settings.
+
+        Settings that do not go together are FAIL in the study, and others are drawn.
+        """
         with quiet_optuna():
             trial = self._ot_trials.get(trial_id) or self.study.ask()
-            self._ot_trials[trial_id] = trial
-            try:
-                swept, settings = suggest(self._sweep, trial)
-            except SpaceError as error:
-                self.error = error
-                self._finish(trial_id, TrialState.FAILED, str(error))
-                raise
+            for draws_left in reversed(range(MOST_DRAWS)):
+                self._ot_trials[trial_id] = trial
+                try:
+                    swept, settings = suggest(self._sweep, trial)
+                    break
+                except SpaceError as error:
+                    if draws_left and isinstance(error, CombinationError):
+                        trial = self._another(trial, error)
+                        continue
+                    self.error = error
+                    self._finish(trial_id, TrialState.FAILED, str(error))
+                    raise
         return {"number": trial.number, "swept": swept, "settings": asdict(settings)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -130,6 +141,12 @@ class StepSearch(OptunaSearch):
         self._ot_trials = {}
         for tune_id, number in state["trials"].items():
             self._ot_trials[tune_id] = optuna.Trial(self.study, ids[number])
+
+    def _another(self, refused: optuna.Trial, error: CombinationError) -> optuna.Trial:
+        """Tell Optuna why a trial is refused, and ask for the next."""
+        refused.set_user_attr("reason", str(error))
+        self.study.tell(refused, state=OptunaState.FAIL)
+        return self.study.ask()
 
     def _finish(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,91 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vibesweep.config import Sweep, TrialSettings
-from vibesweep.errors import SpaceError, VibesweepError
+from vibesweep.errors import CombinationError, SpaceError, VibesweepError
+from vibesweep.sweep.search.branches import draw_whole_range
 from vibesweep.sweep.search.optuna_study import quiet_optuna
+from vibesweep.sweep.search.points import PointTrial
 
-REHEARSALS = 16
-"""Suggestions drawn before a sweep begins, so that a mistake in a branch is found at once."""
+Drawn = TrialSettings | CombinationError
+"""Settings that a space suggested, or why what it suggested does not go together."""
 
 
-def check_space(sweep: Sweep, where: str = "space") -> None:
-    """Draw a few suggestions and check them, and that the space can make each of ``try_first``.
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a space suggests over its whole range, drawn before a sweep begins.
+
+    Attributes:
+        first: settings of ``try_first``.
+        at_random: what was drawn at random.
+        at_bounds: what was drawn with each choice and each end of a range that these missed.
+    """
+
+    first: tuple[TrialSettings, ...]
+    at_random: tuple[Drawn, ...]
+    at_bounds: tuple[Drawn, ...]
+
+    @property
+    def settings(self) -> list[TrialSettings]:
+        """All settings that are sound in themselves."""
+        drawn = (*self.first, *self.at_random, *self.at_bounds)
+        return [found for found in drawn if isinstance(found, TrialSettings)]
+
+    @property
+    def refusals(self) -> list[CombinationError]:
+        """Why some of what was drawn does not go together."""
+        drawn = (*self.at_random, *self.at_bounds)
+        return [found for found in drawn if isinstance(found, CombinationError)]
+
+
+def check_space(sweep: Sweep, where: str = "space") -> Rehearsal:
+    """Draw from the whole range of a space, and hold each of ``try_first`` against it.
+
+    Returns:
+        What was drawn. Some of it may not go together, as an optimizer and a schedule: a sweep
+        draws such a trial again.
 
     Raises:
-        SpaceError: a name that is no setting, a value that no trial can use, or an exception in the
-            space's function.
+        SpaceError: a name that is no setting, a value that no trial can use, an exception in the
+            space's function, settings that never go together, or a point of ``try_first`` that the
+            space cannot make.
     """
     with quiet_optuna():
-        sampler = optuna.samplers.RandomSampler(seed=sweep.seed)
-        study = optuna.create_study(sampler=sampler)
-        for point in sweep.try_first:
-            study.enqueue_trial(dict(point))
+        first = []
         for number, point in enumerate(sweep.try_first):
-            swept, _ = suggest(sweep, study.ask(), where)
-            _check_first(point, swept, f"{where}: try_first[{number}]")
-        for _ in range(REHEARSALS):
-            suggest(sweep, study.ask(), where)
+            first.append(_settings_of(sweep, point, f"{where}: try_first[{number}]"))
+        at_random, at_bounds = draw_whole_range(
+            sweep.seed, lambda trial: _drawn(sweep, trial, where)
+        )
+    rehearsal = Rehearsal(tuple(first), tuple(at_random), tuple(at_bounds))
+    if not rehearsal.settings:
+        raise rehearsal.refusals[0]
+    return rehearsal
+
+
+def _drawn(sweep: Sweep, trial: optuna.Trial, where: str) -> Drawn:
+    try:
+        return suggest(sweep, trial, where)[1]
+    except CombinationError as error:
+        return error
+
+
+def _settings_of(sweep: Sweep, point: Mapping[str, Any], where: str) -> TrialSettings:
+    """Make the settings of a point of ``try_first``.
+
+    Raises:
+        SpaceError: the space cannot make them.
+    """
+    trial = PointTrial(point, where)
+    try:
+        _, settings = suggest(sweep, trial, where)
+    except SpaceError as error:
+        raise trial.problem or error from error
+    trial.check_all_used()
+    return settings
 
 
 def suggest(
-    sweep: Sweep, trial: optuna.Trial, where: str = "space"
+    sweep: Sweep, trial: optuna.trial.BaseTrial, where: str = "space"
 ) -> tuple[dict[str, Any], TrialSettings]:
     """Ask the space for one trial's settings.
 
@@ -47,7 +105,8 @@ def suggest(
         What was swept, by name, and the whole settings.
 
     Raises:
-        SpaceError: as :func:`check_space`.
+        CombinationError: the settings do not go together.
+        SpaceError: another mistake, as :func:`check_space` has them.
     """
     fixed = _ask_space(sweep, trial, where)
     swept = dict(trial.params)
@@ -61,6 +120,7 @@ def settings_with(
     """Return the base settings with these values in their place.
 
     Raises:
+        CombinationError: the values do not go together.
         SpaceError: an unknown name, or a value that no trial can use.
     """
     known = TrialSettings.names()
@@ -71,7 +131,7 @@ def settings_with(
     try:
         return dataclasses.replace(base, **chosen)
     except SpaceError as error:
-        raise SpaceError(error.found, where=where, fix=error.fix) from error
+        raise type(error)(error.found, where=where, fix=error.fix) from error
 
 
 def error_in(path: Path, error: BaseException) -> SpaceError:
@@ -91,7 +151,7 @@ def one_line(error: BaseException) -> str:
     return " ".join((reason or str(error)).split())
 
 
-def _ask_space(sweep: Sweep, trial: optuna.Trial, where: str) -> Mapping[str, Any]:
+def _ask_space(sweep: Sweep, trial: Any, where: str) -> Mapping[str, Any]:
     """Have the space suggest, and return what it fixes besides."""
     if not callable(sweep.space):
         for name, distribution in sweep.space.items():
@@ -100,7 +160,7 @@ def _ask_space(sweep: Sweep, trial: optuna.Trial, where: str) -> Mapping[str, An
     try:
         fixed = sweep.space(trial)
     except Exception as error:
-        raise error_in(Path(sweep.space.__code__.co_filename), error) from error
+        raise error_in(_source_of(sweep.space), error) from error
     if fixed is None:
         return {}
     if not isinstance(fixed, Mapping):
@@ -109,7 +169,15 @@ def _ask_space(sweep: Sweep, trial: optuna.Trial, where: str) -> Mapping[str, An
     return fixed
 
 
-def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) -> None:
+def _source_of(space: Any) -> Path:
+    """Name the file of a space's function, also of a partial one or an object's ``__call__``."""
+    function = getattr(space, "func", space)
+    if not hasattr(function, "__code__"):
+        function = type(function).__call__
+    return Path(function.__code__.co_filename)
+
+
+def _suggest_one(trial: Any, name: str, distribution: Any, where: str) -> None:
     match distribution:
         case FloatDistribution(low=low, high=high, log=log, step=step):
             trial.suggest_float(name, low, high, log=log, step=step)
@@ -121,11 +189,3 @@ def _suggest_one(trial: optuna.Trial, name: str, distribution: Any, where: str) 
             found = f"{name} is a {type(distribution).__name__}"
             fix = "give one of optuna.distributions, or write the space as a function"
             raise SpaceError(found, where=where, fix=fix)
-
-
-def _check_first(point: Mapping[str, Any], swept: Mapping[str, Any], where: str) -> None:
-    """Refuse a point of ``try_first`` with a value that the space never asked for."""
-    unused = sorted(set(point) - set(swept))
-    if unused:
-        found = f"the space does not suggest {', '.join(unused)} with these values"
-        raise SpaceError(found, where=where, fix="suggest it in the space, or fix it in settings")

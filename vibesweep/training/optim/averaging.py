@@ -49,10 +49,19 @@ def build_averaging(
         return ScheduleFreeAverage(optimizer)
     if settings.ema_decay is None:
         return NoAverage()
+    return ExponentialAverage(averaged_parts(model, settings), settings.ema_decay)
+
+
+def averaged_parts(model: nn.Module, settings: TrialSettings) -> dict[str, nn.Parameter]:
+    """Choose the trained weights that ``ema_parts`` names.
+
+    Raises:
+        ModelError: they are the heads, and no head is trained.
+    """
     parts = trained_by_name(model)
     if settings.ema_parts == "heads":
-        parts = _parts_of_heads(parts, plain_model(model).heads)
-    return ExponentialAverage(parts, settings.ema_decay)
+        return _parts_of_heads(parts, plain_model(model).heads)
+    return parts
 
 
 def averages_itself(optimizer: torch.optim.Optimizer) -> bool:

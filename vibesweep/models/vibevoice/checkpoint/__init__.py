@@ -18,6 +18,7 @@ from vibesweep.models.vibevoice.checkpoint.locate import (
     WEIGHTS_INDEX,
     folder_of,
     is_checkpoint,
+    load_config,
 )
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "Checkpoint",
     "folder_of",
     "is_checkpoint",
+    "load_config",
     "transformers_name",
 ]

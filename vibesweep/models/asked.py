@@ -1,0 +1,38 @@
+"""What of a trial's settings a model may refuse. Neither torch nor a model is needed to ask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vibesweep.config import TrialSettings
+
+PLAIN = TrialSettings()
+TAKEN_BY_ALL = frozenset({PLAIN, replace(PLAIN, method="full")})
+"""What every family takes."""
+
+
+def asked_of_model(settings: TrialSettings) -> TrialSettings:
+    """Return plain settings with what a model may refuse, each such value one for all its like.
+
+    Ranks and rates fit every model; of a share of dropout only matters whether there is any.
+    """
+    asked = replace(
+        PLAIN,
+        method=settings.method,
+        attention_dropout=0.5 if settings.attention_dropout else 0.0,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        compile=settings.compile,
+        silence_after_s=float(bool(settings.silence_before_s or settings.silence_after_s)),
+    )
+    if settings.ema_decay is not None:
+        asked = replace(asked, ema_decay=0.5, ema_parts=settings.ema_parts)
+    if settings.method == "freeze":
+        return replace(asked, freeze_layers=settings.freeze_layers)
+    if settings.method == "full":
+        return asked
+    return replace(
+        asked,
+        lora_targets=settings.lora_targets,
+        lora_head=settings.lora_head,
+        lora_connectors=settings.lora_connectors,
+    )
