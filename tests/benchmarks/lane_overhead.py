@@ -95,7 +95,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     )
     recorded = mock.patch.object(lane, "lane_worker", timed_lane_worker)
     with recorded, lane.running_dispatcher() as dispatcher:
-        lanes = lane.Lanes(dispatcher, [spec], restarts=0)
+        lanes = lane.Lanes(dispatcher, [spec])
         lanes.start()
         assert ray.get(dispatcher.wait_until_ready.remote(1), timeout=READY_S)
         answer = ray.get(dispatcher.advance.remote(Command("trial", SETTINGS, steps)))

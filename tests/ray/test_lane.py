@@ -123,7 +123,7 @@ def lane_over(
         resources=TrialResources(workers=workers),
     )
     with running_dispatcher() as dispatcher:
-        lanes = Lanes(dispatcher, [spec], restarts=5)
+        lanes = Lanes(dispatcher, [spec])
         lanes.start()
         try:
             yield Trials(dispatcher, folder / "checkpoints")

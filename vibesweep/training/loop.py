@@ -72,10 +72,11 @@ class TrainingLoop:
         self._model = model
         self._settings = settings
         self._world = world
-        self._autocast = autocast(settings, world.device)
+        with world.together():
+            self._autocast = autocast(settings, world.device)
+            self._optimizer = build_optimizer(model, settings)
+            self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._network = wrap_distributed(model, world)
-        self._optimizer = build_optimizer(model, settings)
-        self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = 0
