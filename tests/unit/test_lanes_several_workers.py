@@ -21,8 +21,6 @@ from vibesweep.training.lanes.messages import Answer, RankError
 DIED = Answer(error=TrialError("worker 1 of lane was lost: its process died"), lost=True)
 RAISED = Answer(error=TrialError("worker 0 of lane was lost: TrialError"))
 GLOO = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:9")
-    "[/pytorch/third_party/gloo/transport/tcp/pair.cc:547] Connection closed by peer"
-)
 OUT_OF_MEMORY = RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 NO_ROOM = Answer(error=ResourceError("this host cannot read /data", where="lane"))
 

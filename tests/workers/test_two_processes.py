@@ -63,6 +63,7 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
         name="lane",
         model=ModelRef("mel", "unused: the context is open"),
         shards="unused",
+        shards_signature="unused",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
         scratch=folder / "scratch",

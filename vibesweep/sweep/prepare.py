@@ -12,7 +12,7 @@ from rich.console import Console
 from vibesweep.config import Sweep
 from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
 from vibesweep.corpus.preprocess.progress import shown
-from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.preprocess.run import preprocess_beside
 from vibesweep.corpus.shards.manifest import (
     MANIFEST_FILE,
     REJECTS_FILE,
@@ -44,6 +44,8 @@ def check_corpus(corpus: str) -> None:
 def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, console: Console) -> str:
     """Return the folder of shards of a sweep's corpus, made where it is not there yet.
 
+    A corpus that has changed gets another folder: a sweep may be reading the former one.
+
     Args:
         sweep: its corpus is a folder of shards, a corpus folder, or ``demo``.
         model: whose encoder makes the shards' columns.
@@ -67,15 +69,15 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
     digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
     out = work / SHARDS / f"{corpus.name}-{digest}"
     with shown(console) as tell:
-        manifest = preprocess(
+        folder, manifest = preprocess_beside(
             corpus,
             out,
             encoder,
             gpus_may_come=sweep.resources.gpus_per_worker > 0,
             tell=tell,
         )
-    say(_made_line(manifest, out))
-    return str(out)
+    say(_made_line(manifest, folder))
+    return str(folder)
 
 
 def check_fit(model: ModelRef, shards: str, say: Say) -> None:

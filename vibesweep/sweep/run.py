@@ -213,6 +213,7 @@ def _lane_specs(
             name=f"{record.name}-lane-{number}",
             model=model,
             shards=record.shards,
+            shards_signature=record.shards_signature,
             checkpoints=folder.checkpoints,
             states=folder.states,
             scratch=staged.scratch,

@@ -15,6 +15,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
 from vibesweep.config import TrialResources
+from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, trial_failure
 from vibesweep.training.lanes.messages import Answer, Command, RankError
@@ -98,6 +99,7 @@ class LaneWorker:
         """Open the worker context without waiting for other ranks, or say why it cannot be."""
         try:
             check_own_host(_folders_of(self._spec))
+            check_signature(self._spec.shards, self._spec.shards_signature)
             return _open_context(self._spec, self._rank, self._size), None
         except Exception as error:
             return None, lane_failure(self._spec.name, error)
