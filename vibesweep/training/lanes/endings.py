@@ -14,7 +14,7 @@ from vibesweep.training.lanes.messages import Answer, RankError
 
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "alloc_failed")
 """What torch says when a GPU, the CPU's allocator or one of NVIDIA's libraries has no room."""
-PEER_ERRORS = ("DistError",)
+PEER_ERROR = "DistError"
 """Torch's base class of errors in collectives, by name: the driver does not load torch."""
 PEER_WORDS = ("gloo", "nccl")
 """What torch says in the errors of collectives that have no class of their own."""
@@ -22,17 +22,22 @@ PEER_WORDS = ("gloo", "nccl")
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether a device or the host has no room for what was asked."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY_WORDS)
+    if isinstance(error, MemoryError):
+        return True
+    return _says(error, OUT_OF_MEMORY_WORDS)
 
 
 def is_for_a_peer(error: BaseException) -> bool:
     """Tell whether an error only says that other workers did not come to a collective."""
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if kinds.intersection(PEER_ERRORS):
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    if PEER_ERROR in kinds:
         return True
+    return isinstance(error, RuntimeError) and _says(error, PEER_WORDS)
+
+
+def _says(error: BaseException, words: Sequence[str]) -> bool:
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in PEER_WORDS)
+    return any(word in text for word in words)
 
 
 def ending_of(trial_id: str | None, seen: Answer, told: Sequence[RankError]) -> Answer:

@@ -45,12 +45,18 @@ def group_failure(lane: str, errors: dict[int, Exception]) -> Answer:
         errors: what the controller found, by rank. A death is the reason for all others; errors of
             collectives are the reason for none.
     """
-    deaths = [rank for rank, error in errors.items() if _died(error)]
-    causes = [rank for rank, error in errors.items() if not is_for_a_peer(error)]
-    rank = min(deaths or causes or errors)
-    error = errors[rank]
-    found = f"worker {rank} of {lane} was lost: {_one_line(error)}"
-    return Answer(error=TrialError(found, fix=_fix_for(error)), lost=bool(deaths))
+    deaths = []
+    causes = []
+    for rank, error in errors.items():
+        if _died(error):
+            deaths.append(rank)
+        elif not is_for_a_peer(error):
+            causes.append(rank)
+    first = min(deaths or causes or errors)
+    reason = _one_line(errors[first])
+    found = f"worker {first} of {lane} was lost: {reason}"
+    trial_error = TrialError(found, fix=_fix_for(errors[first]))
+    return Answer(error=trial_error, lost=bool(deaths))
 
 
 def lane_failure(lane: str, error: BaseException) -> Answer:
