@@ -44,7 +44,7 @@ DASHBOARD, LOSSES = "dashboard", "losses.jsonl"
 
 
 class KillingTrial(LaneTrial):
-    """The sweep's own trial, which has one of its workers killed after its first call."""
+    """The sweep's own trial, which has one of its workers killed."""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
@@ -52,7 +52,7 @@ class KillingTrial(LaneTrial):
         return super().reset_config(new_config)
 
     def step(self) -> dict[str, Any]:
-        """Kill a worker while the lane trains to the first report; note how many were lost."""
+        """Kill a worker while the lane trains; note how many worker groups the trial has lost."""
         if self._next_report == 0:
             threading.Thread(target=kill_a_worker, args=(self._number,)).start()
         result = super().step()
@@ -111,7 +111,7 @@ def main() -> None:
             corpus=str(tiny.write_shards(work / "shards_made")),
             model=str(tiny.write_base(work / "base")),
             settings=TrialSettings(method="full", learning_rate=1e-3, batch_clips=4),
-            budget=Budget(max_steps=STEPS, grace_steps=STEPS - 1, reduction_factor=2),
+            budget=Budget(max_steps=STEPS, grace_steps=STEPS),  # no rung, so none is pruned
             trials=TRIALS,
             resources=TrialResources(workers=2),
             lanes=1,
