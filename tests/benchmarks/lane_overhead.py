@@ -27,6 +27,7 @@ import pandas as pd
 
 from tests.benchmarks.measure import Measure, print_measures
 from vibesweep.config import TrialResources, TrialSettings
+from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.training.trial_run import TrialRun
@@ -87,6 +88,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
         name="lane",
         model=MODEL,
         shards=str(shards),
+        shards_signature=read_manifest(shards).signature,
         checkpoints=storage / "checkpoints",
         states=storage / "states",
         scratch=work / "ray",
@@ -95,7 +97,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
     )
     recorded = mock.patch.object(lane, "lane_worker", timed_lane_worker)
     with recorded, lane.running_dispatcher() as dispatcher:
-        lanes = lane.Lanes(dispatcher, [spec], restarts=0)
+        lanes = lane.Lanes(dispatcher, [spec])
         lanes.start()
         assert ray.get(dispatcher.wait_until_ready.remote(1), timeout=READY_S)
         answer = ray.get(dispatcher.advance.remote(Command("trial", SETTINGS, steps)))

@@ -21,7 +21,7 @@ from ray.util.state import list_actors
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
-from vibesweep.errors import ModelError, TrialError
+from vibesweep.errors import ModelError, ShardsError, TrialError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.trial import LaneTrial
@@ -109,6 +109,7 @@ def lane_over(
     workers: int = 1,
     max_steps: int = MAX_STEPS,
     leave_s: float = 60.0,
+    signature: str = "tiny",
 ) -> Iterator[Trials]:
     """Bring up one lane, which is not ready yet; in the end it may take ``leave_s`` to stop."""
     kept = StoragePath.of(folder)
@@ -116,6 +117,7 @@ def lane_over(
         name=folder.name,
         model=ModelRef("mel", str(model)),
         shards=str(shards),
+        shards_signature=signature,
         checkpoints=kept / "checkpoints",
         states=kept / "states",
         scratch=folder / "ray",
@@ -123,7 +125,7 @@ def lane_over(
         resources=TrialResources(workers=workers),
     )
     with running_dispatcher() as dispatcher:
-        lanes = Lanes(dispatcher, [spec], restarts=5)
+        lanes = Lanes(dispatcher, [spec])
         lanes.start()
         try:
             yield Trials(dispatcher, folder / "checkpoints")
@@ -261,6 +263,31 @@ def test_a_trial_whose_lane_is_lost_goes_on(
     ), "no step told twice"
 
 
+def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed(
+    base: Path, shards: Path, tmp_path: Path
+) -> None:
+    """The survivor's error in its collective comes first, and is not what ends the trial."""
+    with lane_over(tmp_path / "pair", base, shards, workers=2) as trials:
+        assert trials.ready()
+        workers = live_worker_pids()
+        assert len(workers) == 2
+        idle_s = {pid: psutil.Process(pid).cpu_times().user for pid in workers}
+        doomed = trials.ask("doomed", SETTINGS, ENDLESS)
+        victim = max(workers)
+        process = psutil.Process(victim)
+        assert wait_until(lambda: process.cpu_times().user > idle_s[victim] + 0.5, COMING_UP_S), (
+            "it trains by then"
+        )
+        os.kill(victim, signal.SIGKILL)
+        answer = ray.get(doomed, timeout=COMING_UP_S)
+        assert answer.lost, answer.error
+        ray.get(trials.dispatcher.release.remote("doomed"))
+        again = trials.answer("doomed", SETTINGS, MAX_STEPS)
+        assert again.report is not None, again.error
+        assert again.report.step == MAX_STEPS
+        assert not workers & live_worker_pids(), "the survivor was ended too"
+
+
 def test_two_workers_train_as_one_does(
     base: Path, shards: Path, context: WorkerContext, tmp_path: Path
 ) -> None:
@@ -308,3 +335,13 @@ def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> No
         answer = trials.answer("any", SETTINGS, 2)
         assert isinstance(answer.error, ModelError)
         assert "no_base" in str(answer.error)
+
+
+def test_a_lane_takes_no_other_shards_than_its_sweep_began_with(
+    base: Path, shards: Path, tmp_path: Path
+) -> None:
+    with lane_over(tmp_path / "grown", base, shards, signature="before") as trials:
+        assert not trials.ready()
+        answer = trials.answer("any", SETTINGS, 2)
+        assert isinstance(answer.error, ShardsError)
+        assert "have changed since the sweep began" in str(answer.error)

@@ -16,9 +16,10 @@ from tests.encoders import MEL_ENCODER
 from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.corpus.preprocess.progress import Encoded
-from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.preprocess.run import preprocess, preprocess_beside
 from vibesweep.corpus.shards.manifest import (
     Manifest,
+    check_signature,
     read_clips,
     read_manifest,
     read_table,
@@ -178,6 +179,30 @@ def test_changed_input_and_settings_make_the_shards_anew(tmp_path: Path) -> None
         "warnings.parquet",
         *(shard.name for shard in third.shards),
     }, "nothing of the former shards is left"
+
+
+def test_a_corpus_that_has_grown_leaves_the_shards_of_a_running_sweep_as_they_are(
+    tmp_path: Path,
+) -> None:
+    folder, out = (
+        write_demo_corpus(tmp_path / "corpus", recordings=5),
+        tmp_path / "shards" / "talks",
+    )
+    table = (folder / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    (folder / "metadata.csv").write_text("\n".join(table[:5]) + "\n", encoding="utf-8")
+    used, before = preprocess_beside(folder, out, MEL_ENCODER)
+    bytes_before = contents(used.local or tmp_path)
+    (folder / "metadata.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    told: list[Encoded] = []
+    grown, after = preprocess_beside(folder, out, MEL_ENCODER, tell=told.append)
+    assert grown != used
+    assert used.name == f"talks-{before.signature[:12]}"
+    assert contents(used.local or tmp_path) == bytes_before
+    check_signature(used, before.signature)
+    assert sum(after.clips.values()) == sum(before.clips.values()) + 1
+    assert told[0].recordings == 4, "what was encoded before is not encoded again"
+    again, _ = preprocess_beside(folder, out, MEL_ENCODER)
+    assert again == grown
 
 
 KILLED = """

@@ -14,7 +14,7 @@ from vibesweep.training.lanes.dispatcher import LaneDispatcher
 from vibesweep.training.lanes.messages import Answer, Command, LaneCounts
 
 LANE = "lane"
-LOST = Answer(error=TrialError("its process died"))
+LOST = Answer(error=TrialError("its process died"), lost=True)
 
 
 def command(trial_id: str, until: int = 1) -> Command:
@@ -102,7 +102,7 @@ async def test_a_lane_is_busy_while_it_has_a_trial() -> None:
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(asked)
     assert await dispatcher.busy_lanes() == {LANE: True}
-    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST)
     assert await asked == LOST
     assert await dispatcher.busy_lanes() == {}
 
@@ -135,7 +135,7 @@ async def test_a_lost_worker_group_costs_the_trial_and_the_next_waits_for_the_ne
     generation = await up(dispatcher)
     doomed = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(doomed)
-    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST)
     assert await doomed == LOST
     assert await dispatcher.advance(command("a")) == LOST, "it stays lost until it leaves"
     await dispatcher.release("a")
@@ -158,7 +158,7 @@ async def test_a_loss_between_two_reports_is_reported_at_the_next() -> None:
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     await serve(dispatcher, generation, 0)
     await asked
-    await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+    await dispatcher.fail_worker_group(LANE, LOST)
     await up(dispatcher)
     assert await dispatcher.advance(command("a", 2)) == LOST
 
@@ -181,7 +181,7 @@ async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
     for _ in range(2):
         assert await dispatcher.open_generation(LANE, 1) is not None
         assert await dispatcher.sweep_failure() is None
-        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+        await dispatcher.fail_worker_group(LANE, LOST)
     assert await waiting is False
     assert await dispatcher.sweep_failure() == LOST
     assert await dispatcher.open_generation(LANE, 1) is None
@@ -192,9 +192,9 @@ async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> Non
     dispatcher = LaneDispatcher()
     for _ in range(4):
         await up(dispatcher)
-        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+        await dispatcher.fail_worker_group(LANE, LOST)
         await dispatcher.open_generation(LANE, 1)
-        await dispatcher.fail_worker_group(LANE, LOST, restarting=True)
+        await dispatcher.fail_worker_group(LANE, LOST)
     assert await dispatcher.sweep_failure() is None
 
 
@@ -217,10 +217,11 @@ async def test_closing_ends_lanes_and_waiting_trials() -> None:
 @in_a_loop
 async def test_the_first_failure_of_the_sweep_stays() -> None:
     dispatcher = LaneDispatcher()
+    await dispatcher.register([LANE])
     asked = asyncio.create_task(dispatcher.advance(command("a")))
     assert not await settled(asked)
-    await dispatcher.close(LOST)
-    await dispatcher.close(Answer(error=TrialError("something later")))
+    await dispatcher.give_up(LANE, LOST)
+    await dispatcher.give_up(LANE, Answer(error=TrialError("something later")))
     await dispatcher.close()
     assert await asked == LOST
     assert await dispatcher.sweep_failure() == LOST
@@ -288,7 +289,7 @@ async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
     assert (await asked).lost, "another lane may do better with it"
     for _ in range(2):
         await dispatcher.open_generation("b", 1)
-        await dispatcher.fail_worker_group("b", LOST, restarting=True)
+        await dispatcher.fail_worker_group("b", LOST)
     assert not await dispatcher.request_start("b", 1)
     assert await dispatcher.sweep_failure() is None
     assert (await dispatcher.lane_counts()).given_up == (str(LOST.error),) * 2

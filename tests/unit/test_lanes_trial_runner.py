@@ -49,6 +49,7 @@ def spec(tmp_path: Path) -> LaneSpec:
         name="lane",
         model=ModelRef("mel", "unused: the context is open"),
         shards="unused",
+        shards_signature="unused",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
         scratch=tmp_path / "scratch",

@@ -21,7 +21,7 @@ from vibesweep.errors import ModelError
 from vibesweep.models.adapters import adapted_layers, for_trial, merged, trained_parameters
 from vibesweep.training import compute
 from vibesweep.training.optim.averaging import ExponentialAverage
-from vibesweep.training.optim.divergence import DivergenceGuard
+from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.state.checkpoint import load_checkpoint
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
@@ -261,17 +261,19 @@ def test_the_guard_names_the_gradient_that_is_broken_or_largest() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
     for part in model.parameters():
         part.grad = torch.ones_like(part)
-    guard = DivergenceGuard(model)
-    assert [guard.check(step, 1.0, 1.0) for step in range(5)] == [None] * 5
+    guard = DivergenceGuard(model, TrialSettings())
     model[1].weight.grad = torch.full((2, 2), 50.0)
-    exploded = guard.check(5, 9.0, 100.0)
+    assert guard.check(1, StepLosses(1.0, 1.0, 1.0), 1.0) is None
+    exploded = guard.check(2, StepLosses(101.0, 101.0, 1.0), 100.0)
     assert exploded is not None
-    assert exploded.startswith("the loss was 9 in step 5, over 5 times its running median 1; ")
+    assert exploded.startswith(
+        "the diffusion loss was 101 in step 2, over 100 times its running median 1; "
+    )
     assert exploded.endswith(
         "every gradient is finite, the largest, of norm 100, is that of 1.weight"
     )
     model[1].weight.grad[0, 0] = math.nan
-    broken = guard.check(6, 1.0, math.nan)
+    broken = guard.check(6, StepLosses(1.0, 1.0, 1.0), math.nan)
     assert broken == (
         "the loss was 1 and the gradient's norm nan in step 6; "
         "the gradient is not finite in 1.weight"

@@ -16,6 +16,7 @@ from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
+from vibesweep.training import trial_run
 from vibesweep.training.lanes import trial_runner as runner
 from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
@@ -63,6 +64,7 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
         name="lane",
         model=ModelRef("mel", "unused: the context is open"),
         shards="unused",
+        shards_signature="unused",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
         scratch=folder / "scratch",
@@ -73,11 +75,19 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
     if rank == 1:
         TrialRun.restore = unreadable  # type: ignore[method-assign, assignment]
     own = TrialRunner(spec, context, rank)
-    return [str(own.run(Command(trial, SETTINGS, 2)).error) for trial in ("moved", "other")]
+    errors = [str(own.run(Command(trial, SETTINGS, 2)).error) for trial in ("moved", "other")]
+    if rank == 1:
+        vars(trial_run)["configure_model"] = no_bf16_here
+    errors.append(str(own.run(Command("on one device only", SETTINGS, 2)).error))
+    return errors
 
 
 def unreadable(run: TrialRun, folder: object) -> None:
     raise ModelError("the trial's state cannot be read: timed out")
+
+
+def no_bf16_here(model: object, settings: object) -> None:
+    raise ModelError("cuda:1 does not compute in bf16")
 
 
 def test_two_workers_do_what_one_does_and_fail_together(tmp_path: Path) -> None:
@@ -89,4 +99,8 @@ def test_two_workers_do_what_one_does_and_fail_together(tmp_path: Path) -> None:
     for found in first["losses"]:
         assert found == pytest.approx(alone, rel=1e-5)
     assert first["refused"] == second["refused"]
-    assert first["refused"] == ["the trial's state cannot be read: timed out.", "None"]
+    assert first["refused"] == [
+        "the trial's state cannot be read: timed out.",
+        "None",
+        "cuda:1 does not compute in bf16.",
+    ]

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.errors import ShardsError
+from vibesweep.corpus.shards.manifest import check_signature
 
 if TYPE_CHECKING:
     from vibesweep.config import TrialSettings
@@ -82,10 +81,7 @@ class TunedTrial:
         Raises:
             ShardsError: they are gone, or have changed since the trial.
         """
-        if read_manifest(self.shards).signature != self.shards_signature:
-            found = "the shards have changed since the sweep"
-            fix = "preprocess the corpus as it was, or run the sweep again"
-            raise ShardsError(found, where=self.shards, fix=fix)
+        check_signature(self.shards, self.shards_signature)
         return self.shards
 
 

@@ -69,10 +69,11 @@ class LossNormalizer:
         stop_mass = self.stop_mass + patches * go_on_weight
         return LossNormalizer(patches_in_all, stop_mass)
 
+    def means(self, losses: Losses) -> Losses:
+        """Divide the sums: the mean diffusion loss of a patch, the mean stop loss of a position."""
+        return Losses(losses.diffusion / self.patches, losses.stop / self.stop_mass)
+
     def weighted_loss(self, losses: Losses, diffusion_weight: float, stop_weight: float) -> Tensor:
         """Weight both means and add them up: a scalar."""
-        weighted_diffusion = diffusion_weight * losses.diffusion
-        weighted_stop = stop_weight * losses.stop
-        diffusion_mean = weighted_diffusion / self.patches
-        stop_mean = weighted_stop / self.stop_mass
-        return diffusion_mean + stop_mean
+        means = self.means(losses)
+        return diffusion_weight * means.diffusion + stop_weight * means.stop

@@ -12,7 +12,7 @@ from rich.console import Console
 from vibesweep.config import Sweep
 from vibesweep.corpus.ingest.metadata import METADATA_FILE
 from vibesweep.corpus.preprocess.progress import shown
-from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.preprocess.run import preprocess_beside
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, Manifest
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
@@ -33,6 +33,8 @@ def limit_trials(sweep: Sweep, say: Say) -> Sweep:
 
 def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, console: Console) -> str:
     """Return the folder of shards of a sweep's corpus, made where it is not there yet.
+
+    A corpus that has changed gets another folder: a sweep may be reading the former one.
 
     Args:
         sweep: its corpus is a folder of shards, a corpus folder, or ``demo``.
@@ -57,7 +59,7 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
     digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
     out = work / SHARDS / f"{corpus.name}-{digest}"
     with shown(console) as tell:
-        manifest = preprocess(
+        folder, manifest = preprocess_beside(
             corpus,
             out,
             encoder,
@@ -65,8 +67,8 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
             tell=tell,
             say=say,
         )
-    say(_made_line(manifest, out))
-    return str(out)
+    say(_made_line(manifest, folder))
+    return str(folder)
 
 
 def _made_line(manifest: Manifest, out: StoragePath) -> str:

@@ -46,11 +46,6 @@ from vibesweep.training.lanes.lane import Lanes, running_dispatcher
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
 
-RESTARTS_PER_LANE = 20
-"""Worker groups that a lane may lose and have brought up again in one sweep.
-
-Spot instances go, and so does a worker whose trial runs out of memory.
-"""
 LEAVE_S = 20.0
 """How long lanes may finish the steps in hand at a sweep's end before they are killed."""
 RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
@@ -138,7 +133,7 @@ def _run_lanes(
         def release(trial_id: str) -> None:
             ray.get(dispatcher.release.remote(trial_id, ended=True))
 
-        lanes = Lanes(dispatcher, specs, RESTARTS_PER_LANE)
+        lanes = Lanes(dispatcher, specs)
         one = record.lanes == 1
         progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
         log = SweepLog(staged, record, (progress.show, metrics.tell), release)
@@ -218,6 +213,7 @@ def _lane_specs(
             name=f"{record.name}-lane-{number}",
             model=model,
             shards=record.shards,
+            shards_signature=record.shards_signature,
             checkpoints=folder.checkpoints,
             states=folder.states,
             scratch=staged.scratch,

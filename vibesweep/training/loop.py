@@ -20,7 +20,7 @@ from vibesweep.config import StepRecord, TrialSettings
 from vibesweep.models.losses import Losses, LossNormalizer
 from vibesweep.training.compute import autocast, gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
-from vibesweep.training.optim.divergence import DivergenceGuard
+from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.optim.optimizers import build_optimizer
 from vibesweep.training.optim.schedules import build_schedule
 from vibesweep.training.parameters import trained_by_name
@@ -72,11 +72,12 @@ class TrainingLoop:
         self._model = model
         self._settings = settings
         self._world = world
-        self._autocast = autocast(settings, world.device)
+        with world.together():
+            self._autocast = autocast(settings, world.device)
+            self._optimizer = build_optimizer(model, settings)
+            self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._network = wrap_distributed(model, world)
-        self._optimizer = build_optimizer(model, settings)
-        self._schedule = build_schedule(self._optimizer, max_steps, settings)
-        self._guard = DivergenceGuard(model)
+        self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = 0
         self.first_step_unix_s = 0.0
@@ -97,12 +98,12 @@ class TrainingLoop:
         diverged = None
         steps_left = max(until_step - self.step, 0)
         for step in islice(steps, steps_left):
-            loss = self._backward(step)
+            losses = self._backward(step)
             grad_norm = self._gradient_norm()
             self.step += 1
-            record = self._record(loss, grad_norm)
+            record = self._record(losses.weighted, grad_norm)
             records.append(record)
-            diverged = self._guard.check(self.step, loss, record.grad_norm)
+            diverged = self._guard.check(self.step, losses, record.grad_norm)
             if diverged is None:
                 self._update(grad_norm)
             self._optimizer.zero_grad(set_to_none=True)
@@ -111,27 +112,27 @@ class TrainingLoop:
                 break
         return records, diverged
 
-    def _backward(self, step: StepBatches) -> float:
-        """Add up a step's gradient over micro-batches and workers; return the step's loss."""
+    def _backward(self, step: StepBatches) -> StepLosses:
+        """Add up a step's gradient over micro-batches and workers; return the step's losses."""
         world = self._world
-        step_loss = torch.zeros((), device=world.device)
+        step_losses = torch.zeros(len(StepLosses._fields), device=world.device)
         for number, batch in enumerate(step.batches, 1):
             with gradient_sync(self._network, last=number == step.count):
                 with self._autocast:
-                    losses = self._network(batch)
-                loss = self._weighted_loss(losses, step)
+                    sums = self._network(batch)
+                losses = self._losses(sums, step)
                 # DDP averages over the workers, where a sum is wanted
-                torch.autograd.backward(loss * world.size)
-            step_loss += loss.detach()
-        return float(world.sum(step_loss).item())
+                torch.autograd.backward(losses[0] * world.size)
+            step_losses += losses.detach()
+        return StepLosses(*world.sum(step_losses).tolist())
 
-    def _weighted_loss(self, losses: Losses, step: StepBatches) -> Tensor:
-        """Return what a micro-batch adds to the step's loss."""
+    def _losses(self, sums: Losses, step: StepBatches) -> Tensor:
+        """Return what a micro-batch adds to each of the step's :class:`StepLosses` [3]."""
         settings = self._settings
-        loss = step.normalizer.weighted_loss(
-            losses, settings.diffusion_weight, settings.stop_weight
-        )
-        return loss * step.loss_scale
+        normalizer = step.normalizer
+        weighted = normalizer.weighted_loss(sums, settings.diffusion_weight, settings.stop_weight)
+        means = normalizer.means(sums)
+        return torch.stack([weighted, means.diffusion, means.stop]) * step.loss_scale
 
     def _gradient_norm(self) -> Tensor:
         """Compute the L2 norm of the whole gradient; it is the same on every worker."""

@@ -60,10 +60,11 @@ class TrialRun:
         self._max_steps = max_steps
         self._augmentation = Augmentation.of(settings)
         self.settings = settings
-        self.model = for_trial(context.base, settings)
-        self.model.train()
-        configure_model(self.model, settings)
-        self.micro_batch_tokens = context.micro_batch_tokens(self.model, settings)
+        with world.together():
+            self.model = for_trial(context.base, settings)
+            self.model.train()
+            configure_model(self.model, settings)
+            self.micro_batch_tokens = context.micro_batch_tokens(self.model, settings)
         self._loop = TrainingLoop(self.model, settings, max_steps, world)
         self._early_stopping = EarlyStopping()
         self._steps = self._read_steps(first_step=0)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.distributed
+
+from vibesweep.errors import VibesweepError
 
 T = TypeVar("T")
 
@@ -33,6 +37,25 @@ class World:
         """Return whether the flag is set on any worker."""
         raised = torch.tensor(float(flag), device=self.device)
         return bool(self.sum(raised).item())
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Raise the first error that any worker meets in this block, on every worker.
+
+        Otherwise the others would wait in their next collective for a worker that has given up. The
+        block itself must hold no collective.
+
+        Raises:
+            VibesweepError: a worker met it.
+        """
+        error = None
+        try:
+            yield
+        except VibesweepError as raised:
+            error = raised
+        if self.any(error is not None):
+            errors = [found for found in self.gather(error) if found is not None]
+            raise errors[0]
 
     def gather(self, item: T) -> list[T]:
         """Return every worker's item, in the order of their ranks."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from vibesweep.cluster.nodes import SHARED_FOLDERS_FIX, check_hosts
 from vibesweep.cluster.session import running_ray
@@ -26,7 +27,12 @@ from vibesweep.corpus.preprocess.pack import ShardSummary
 from vibesweep.corpus.preprocess.people import warnings_of_people
 from vibesweep.corpus.preprocess.plan import ClipEntry, Part, duplicates, parts_of, plan_shards
 from vibesweep.corpus.preprocess.progress import Encoded
-from vibesweep.corpus.preprocess.shard_folder import Known, ShardFolder, entries_in
+from vibesweep.corpus.preprocess.shard_folder import (
+    LABEL_LENGTH,
+    Known,
+    ShardFolder,
+    entries_in,
+)
 from vibesweep.corpus.preprocess.splits import assign_splits
 from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards
 from vibesweep.corpus.rejects import RecordingWarning, Reject
@@ -41,10 +47,8 @@ from vibesweep.corpus.shards.statistics import Moments, added_up
 from vibesweep.errors import CorpusError, ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
-LABEL_LENGTH = 12
-"""Digits of the signature that stand in the shards' names."""
-
 Tell = Callable[[Encoded], None]
+Say = Callable[[str], None]
 FingerprintedRejects = list[tuple[str, Reject]]
 
 
@@ -56,9 +60,11 @@ def preprocess(
     *,
     gpus_may_come: bool = False,
     tell: Tell | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
 ) -> Manifest:
     """Make shards of a corpus, unless they are there already for the same input and settings.
+
+    Shards that a sweep reads must not be made anew in their place: see :func:`preprocess_beside`.
 
     Ray is used where it runs already; otherwise a local one is started, and stopped at the end.
 
@@ -80,8 +86,74 @@ def preprocess(
         ResourceError: a host of the cluster does not see the corpus or ``out``.
         StorageError: a store cannot be reached.
     """
+    plan = _plan(corpus, encoder, settings, say)
+    return _make(plan, ShardFolder(StoragePath.of(out)), encoder, gpus_may_come, tell)
+
+
+def preprocess_beside(
+    corpus: StorageAddress,
+    out: StorageAddress,
+    encoder: ClipEncoder,
+    *,
+    gpus_may_come: bool = False,
+    tell: Tell | None = None,
+    say: Say | None = None,
+) -> tuple[StoragePath, Manifest]:
+    """Make shards in a folder of their own for each state of the corpus.
+
+    A sweep may be reading the shards of a former state. So these stay, and what they hold is not
+    encoded again.
+
+    Args:
+        corpus: as for :func:`preprocess`.
+        out: the beginning of the folder's name; the shards' signature is added to it.
+        encoder: as for :func:`preprocess`.
+        gpus_may_come: as for :func:`preprocess`.
+        tell: as for :func:`preprocess`.
+        say: as for :func:`preprocess`.
+
+    Returns:
+        The folder of shards, and its manifest.
+
+    Raises:
+        VibesweepError: as :func:`preprocess` does.
+    """
+    plan = _plan(corpus, encoder, None, say)
+    folder = ShardFolder.of_signature(StoragePath.of(out), plan.signature)
+    return folder.place, _make(plan, folder, encoder, gpus_may_come, tell)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What there is to encode.
+
+    Attributes:
+        source: the corpus.
+        settings: how it is cut and split.
+        planned: recordings whose files are there.
+        unread: rejects that are known before anything is encoded.
+        near_misses: warnings of files that were found under nearly the name that was asked for.
+    """
+
+    source: StoragePath
+    settings: CorpusSettings
+    planned: list[Planned]
+    unread: list[Reject]
+    near_misses: list[RecordingWarning]
+
+    @property
+    def signature(self) -> str:
+        """Hash of all that the shards depend on."""
+        return signature_of(self.planned, self.unread, self.settings)
+
+
+def _plan(
+    corpus: StorageAddress,
+    encoder: ClipEncoder,
+    settings: CorpusSettings | None,
+    say: Say | None,
+) -> _Plan:
     settings = settings or CorpusSettings()
-    folder = ShardFolder(StoragePath.of(out))
     source = StoragePath.of(corpus)
     metadata = read_metadata(source, settings.columns)
     if say is not None:
@@ -90,13 +162,25 @@ def preprocess(
         metadata.recordings, source, settings.max_duration_s, encoder.fingerprint
     )
     unread = [*metadata.rejects, *missing]
-    signature = signature_of(planned, unread, settings)
+    return _Plan(source, settings, planned, unread, near_misses)
+
+
+def _make(
+    plan: _Plan,
+    folder: ShardFolder,
+    encoder: ClipEncoder,
+    gpus_may_come: bool,
+    tell: Tell | None,
+) -> Manifest:
+    """Make a folder of shards whole, or find it so."""
+    planned, unread, settings = plan.planned, plan.unread, plan.settings
+    signature = plan.signature
     former = folder.manifest()
     if former is not None and former.signature == signature:
         return former
     folder.check()
     with running_ray():
-        check_hosts(folder.place, [source])
+        check_hosts(folder.place, [plan.source])
         sidecar = _sidecar(folder, encoder)
         job = PartJob(encoder, settings.max_duration_s, folder.parts, sidecar, gpus_may_come)
         _encode(planned, folder, job, tell or _tell_nobody)
@@ -104,14 +188,14 @@ def preprocess(
         _check_all_came_back(planned, known, folder.place)
         clips = entries_in(known, {item.fingerprint for item in planned})
         rejects = [("", reject) for reject in unread] + _rejected(planned, known)
-        _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(corpus))
+        _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(plan.source))
         splits = assign_splits(clips, settings, [reject.id for _, reject in rejects])
         label = signature[:LABEL_LENGTH]
         plans = plan_shards(clips, splits, encoder.bytes_per_patch, label)
         summaries = pack_shards(plans, folder.place, encoder)
     warnings = [warned for summary in summaries for warned in summary.warnings]
     warnings += _duplicate_warnings(clips)
-    warnings += near_misses
+    warnings += plan.near_misses
     warnings += warnings_of_people(clips)
     manifest = _manifest(signature, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)

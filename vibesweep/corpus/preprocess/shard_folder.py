@@ -30,8 +30,10 @@ from vibesweep.errors import ShardsError
 from vibesweep.storage import StoragePath
 
 PARTS = "parts"
+LABEL_LENGTH = 12
+"""Digits of the signature that stand in the names of shards, and of folders named after it."""
 _FIXED_NAMES = (MANIFEST_FILE, REJECTS_FILE, WARNINGS_FILE)
-_SHARD = rf"({'|'.join(SPLITS)})-([0-9a-f]{{12}}-)?\d+\.parquet"
+_SHARD = rf"({'|'.join(SPLITS)})-([0-9a-f]{{{LABEL_LENGTH}}}-)?\d+\.parquet"
 _SIDECAR = r"(sidecar|patches|silence)-[0-9a-f]{12}\.safetensors"  # the latter: former versions
 _UNFINISHED = r"\..*\.writing"
 _OWN_NAME = re.compile("|".join([*map(re.escape, _FIXED_NAMES), _SHARD, _SIDECAR, _UNFINISHED]))
@@ -56,9 +58,26 @@ class Known:
 
 @dataclass(frozen=True)
 class ShardFolder:
-    """A folder of shards, there or to be made."""
+    """A folder of shards, there or to be made.
+
+    Attributes:
+        place: where it is.
+        kin: folders of the same corpus as it was at other times. What they hold need not be encoded
+            again; they stay as they are.
+    """
 
     place: StoragePath
+    kin: tuple[StoragePath, ...] = ()
+
+    @classmethod
+    def of_signature(cls, place: StoragePath, signature: str) -> ShardFolder:
+        """Make the folder whose name is that of ``place`` and the shards' signature."""
+        own_name = f"{place.name}-{signature[:LABEL_LENGTH]}"
+        parent = place.parent
+        alike = re.compile(rf"{re.escape(place.name)}(-[0-9a-f]{{{LABEL_LENGTH}}})?")
+        beside = [one for one in parent.folders() if one.name != own_name]
+        kin = [one for one in beside if alike.fullmatch(one.name)]
+        return cls(parent / own_name, tuple(kin))
 
     @property
     def parts(self) -> StoragePath:
@@ -87,8 +106,12 @@ class ShardFolder:
             raise ShardsError(found, where=str(self.place), fix=fix)
 
     def known(self) -> Known:
-        """List what parts and former shards hold."""
+        """List what parts and former shards hold, here and in the kin."""
         found = Known()
+        for place in self.kin:
+            kin = ShardFolder(place).known()
+            found.files |= kin.files
+            found.rejects |= kin.rejects
         former = self.manifest()
         if former is not None:
             for shard in former.shards:

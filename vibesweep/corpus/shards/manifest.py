@@ -123,6 +123,20 @@ def read_manifest(folder: StorageAddress) -> Manifest:
     raise ShardsError(wrong, where=str(path), fix="make the shards anew")
 
 
+def check_signature(folder: StorageAddress, signature: str) -> None:
+    """Refuse shards that have been made anew since they had this signature.
+
+    Raises:
+        ShardsError: they have another one, or cannot be read.
+        StorageError: the store cannot be reached.
+    """
+    found = read_manifest(folder).signature
+    if found == signature:
+        return
+    fix = "preprocess the corpus as it was, or run the sweep again"
+    raise ShardsError("the shards have changed since the sweep began", where=str(folder), fix=fix)
+
+
 def write_manifest(folder: StorageAddress, manifest: Manifest) -> None:
     """Write ``manifest.json`` in one move, so that no reader sees half of it."""
     path = StoragePath.of(folder) / MANIFEST_FILE

@@ -53,4 +53,4 @@ class LaneAdmissionCallback(WorkerGroupCallback, ControllerCallback):
         failure = getattr(training_failure, "controller_failure", None)
         if isinstance(failure, WorkerGroupStartupFailedError):
             answer = lane_failure(self._lane, failure)
-            ray.get(self._dispatcher.fail_worker_group.remote(self._lane, answer, restarting=True))
+            ray.get(self._dispatcher.fail_worker_group.remote(self._lane, answer))

@@ -5,40 +5,34 @@ dispatcher gives a trial a free lane when it first asks and keeps it there until
 released. Each lane's commands are a numbered list, so every rank of the lane reads the same
 commands in the same order.
 
-This is a plain asyncio class without Ray; :mod:`vibesweep.training.lanes.lane` makes it an actor.
+What a worker says carries its generation, the number of its worker group: a worker that is left of
+a lost group, or whose call comes late, has no say in what its successor does.
+
+:mod:`vibesweep.training.lanes.assignments` decides; here trials and workers wait for it. This is a
+plain asyncio class without Ray; :mod:`vibesweep.training.lanes.lane` makes it an actor.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Sequence
-from operator import attrgetter
 
-from vibesweep.errors import TrialError
-from vibesweep.training.lanes.lane_state import LaneState
-from vibesweep.training.lanes.messages import Answer, Command, LaneCounts
+from vibesweep.training.lanes.assignments import Assignments
+from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, RankError
 
 
 class LaneDispatcher:
     """Joins trials and lanes. No method blocks the others while it waits.
 
     Args:
-        trials: trials of the whole sweep: when fewer are left than there are lanes, spare lanes are
-            closed. ``None`` closes none.
+        trials: as for :class:`Assignments`.
         sweep: name of the sweep, by which the dashboard tells dispatchers apart.
     """
 
     def __init__(self, trials: int | None = None, sweep: str = "") -> None:
-        self._trials = trials
         self._sweep = sweep
-        self._ended_trials: set[str] = set()
-        self._lanes: dict[str, LaneState] = {}
-        self._lane_of_trial: dict[str, LaneState] = {}
-        self._failed_trials: dict[str, Answer] = {}
-        self._closed = False
-        self._sweep_failure: Answer | None = None
-        self._given_up: list[str] = []
+        self._assignments = Assignments(trials)
+        self._lanes = self._assignments.lanes
         self._base_loss: float | None = None
         self._changed = asyncio.Condition()
 
@@ -54,17 +48,18 @@ class LaneDispatcher:
         A trial that has no lane waits for a free one first.
         """
         trial_id = command.trial_id
+        decided = self._assignments
         async with self._changed:
-            await self._changed.wait_for(lambda: self._can_proceed(trial_id))
-            end = self._end_of(trial_id)
+            await self._changed.wait_for(lambda: decided.can_proceed(trial_id))
+            end = decided.end_of(trial_id)
             if end is not None:
                 return end
-            lane = self._assign_lane(trial_id)
+            lane = decided.assign(trial_id)
             number = lane.append(command)
             answers = lane.answers  # of this generation: the next one has a dict of its own
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: number in answers or self._end_of(trial_id))
-            answer = answers.get(number) or self._end_of(trial_id)
+            await self._changed.wait_for(lambda: number in answers or decided.end_of(trial_id))
+            answer = answers.get(number) or decided.end_of(trial_id)
             assert answer is not None
             return answer
 
@@ -78,42 +73,10 @@ class LaneDispatcher:
             ended: whether the trial will not ask again.
         """
         async with self._changed:
-            if ended:
-                self._ended_trials.add(trial_id)
-            self._failed_trials.pop(trial_id, None)
-            lane = self._lane_of_trial.pop(trial_id, None)
-            if lane is not None and lane.trial_id == trial_id:
-                lane.trial_id = None
-            self._close_spare_lanes()
+            self._assignments.release(trial_id, ended=ended)
             self._changed.notify_all()
 
-    # Called by lanes
-
-    async def register(self, lanes: Sequence[str]) -> None:
-        """Count these lanes as wanted before any of them has asked for hosts."""
-        async with self._changed:
-            for lane in lanes:
-                self._state_of(lane)
-
-    async def request_start(self, lane: str, controller_pid: int) -> bool:
-        """Note that the lane is about to ask the cluster for its worker group.
-
-        Args:
-            lane: name of the lane.
-            controller_pid: process, on the driver's host, that asks and keeps the group up.
-
-        Returns:
-            Whether the lane is still wanted.
-        """
-        async with self._changed:
-            state = self._state_of(lane)
-            state.controller_pid = controller_pid
-            state.waiting = not (self._closed or state.closed)
-            return state.waiting
-
-    async def mark_placed(self, lane: str) -> None:
-        """Note that the cluster has room for the lane, whose processes start now."""
-        self._lanes[lane].waiting = False
+    # Called by a lane's workers, with the generation of their worker group
 
     async def open_generation(self, lane: str, size: int) -> int | None:
         """Note that a worker group of ``size`` ranks has come up.
@@ -122,18 +85,44 @@ class LaneDispatcher:
             The group's generation, or ``None`` if there is nothing left to do.
         """
         async with self._changed:
-            state = self._state_of(lane)
-            if self._closed or state.closed:
-                return None
-            where = state.trial_id or lane
-            restarted = TrialError("its worker group was brought up again", where=where)
-            self._fail_trial_on(state, Answer(error=restarted, lost=True))
-            state.begin_generation(size)
+            generation = self._assignments.begin_generation(lane, size)
             self._changed.notify_all()
-            return state.generation
+            return generation
+
+    async def may_begin(
+        self, lane: str, generation: int, rank: int, refusal: Answer | None = None
+    ) -> bool:
+        """Wait until every rank has opened its worker context, or one of them could not.
+
+        All ranks get the same answer, before any of them waits for another in a collective. A lane
+        with a rank that could not is given up: the others go on.
+
+        Args:
+            lane: name of the lane.
+            generation: worker group that the rank belongs to.
+            rank: rank within the lane.
+            refusal: why this rank could not open its worker context, if that is so.
+
+        Returns:
+            Whether the ranks may train together; otherwise the worker ends.
+        """
+        async with self._changed:
+            decided = self._assignments
+            state = self._lanes[lane]
+            if decided.should_end(state, generation):
+                return False
+            if refusal is None:
+                state.opened_ranks.add(rank)
+            else:
+                decided.give_up(lane, refusal)
+            self._changed.notify_all()
+            await self._changed.wait_for(
+                lambda: state.opened or decided.should_end(state, generation)
+            )
+            return state.generation == generation and state.opened
 
     async def report_ready(self, lane: str, generation: int, rank: int, base_loss: float) -> None:
-        """Note that a rank has opened its worker context.
+        """Note that a rank can train.
 
         Args:
             lane: name of the lane.
@@ -149,15 +138,22 @@ class LaneDispatcher:
                 self._changed.notify_all()
 
     async def next_command(self, lane: str, generation: int, number: int) -> Command | None:
-        """Wait for the lane's command of this number; ``None`` tells the lane to end."""
+        """Wait for the lane's command of this number; ``None`` tells the lane to end.
+
+        A command that one rank has taken goes to all of them, or that rank would wait for ever.
+        """
         state = self._lanes[lane]
         async with self._changed:
             await self._changed.wait_for(
-                lambda: self._should_end(state, generation) or len(state.commands) > number
+                lambda: (
+                    self._assignments.should_end(state, generation) or len(state.commands) > number
+                )
             )
-            if self._should_end(state, generation):
+            if state.generation != generation:
                 return None
-            return state.commands[number]
+            if number < state.taken or not self._assignments.should_end(state, generation):
+                return state.take(number)
+            return None
 
     async def record_answer(self, lane: str, generation: int, number: int, answer: Answer) -> None:
         """Record the result of the lane's command of this number."""
@@ -167,43 +163,72 @@ class LaneDispatcher:
                 state.answers[number] = answer
                 self._changed.notify_all()
 
-    async def fail_worker_group(
-        self, lane: str, answer: Answer, *, restarting: bool = False
-    ) -> None:
-        """Fail the lane's trial: its worker group is lost, and takes no other until it is up again.
+    async def tell_error(self, lane: str, generation: int, rank: int, error: RankError) -> None:
+        """Keep a worker's exception until Train's controller says what became of the group.
 
-        A worker that raises reports itself. Train's controller reports every loss once, with
-        ``restarting``. A lane that loses its group again before it was ready is given up.
+        The lane takes no other trial from now on.
         """
         async with self._changed:
-            state = self._state_of(lane)
-            state.ready_ranks = set()
-            self._fail_trial_on(state, answer)
-            if restarting:
-                state.count_loss()
-                if state.never_comes_up:
-                    self._give_up(state, answer)
-            self._changed.notify_all()
+            state = self._lanes[lane]
+            if state.generation == generation:
+                state.errors[rank] = error
 
-    async def give_up(self, lane: str, reason: Answer) -> None:
-        """Close a lane that will not come up again; the sweep ends if it was the last one."""
+    # Called by Train's controller of a lane, which does one thing after the other
+
+    async def request_start(self, lane: str, controller_pid: int) -> bool:
+        """Note that the lane is about to ask the cluster for its worker group.
+
+        Args:
+            lane: name of the lane.
+            controller_pid: process, on the driver's host, that asks and keeps the group up.
+
+        Returns:
+            Whether the lane is still wanted.
+        """
         async with self._changed:
-            state = self._state_of(lane)
-            if not state.closed:
-                self._give_up(state, reason)
+            state = self._assignments.state_of(lane)
+            state.controller_pid = controller_pid
+            state.waiting = not (self._assignments.closed or state.closed)
+            return state.waiting
+
+    async def mark_placed(self, lane: str) -> None:
+        """Note that the cluster has room for the lane, whose processes start now."""
+        self._lanes[lane].waiting = False
+
+    async def fail_worker_group(self, lane: str, seen: Answer) -> None:
+        """End the lane's trial: its worker group is lost. Train brings it up again.
+
+        Args:
+            lane: name of the lane.
+            seen: what the controller saw; ``lost`` if a process died.
+        """
+        async with self._changed:
+            self._assignments.lose_group(lane, seen)
             self._changed.notify_all()
 
     # Called by the sweep
 
-    async def close(self, failure: Answer | None = None) -> None:
-        """End every lane and every waiting trial; the first ``failure`` given stays the sweep's."""
+    async def register(self, lanes: Sequence[str]) -> None:
+        """Count these lanes as wanted before any of them has asked for hosts."""
         async with self._changed:
-            self._close(failure)
+            for lane in lanes:
+                self._assignments.state_of(lane)
+
+    async def give_up(self, lane: str, reason: Answer) -> None:
+        """Close a lane that will not come up again; the sweep ends if it was the last one."""
+        async with self._changed:
+            self._assignments.give_up(lane, reason)
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """End every lane and every waiting trial."""
+        async with self._changed:
+            self._assignments.closed = True
             self._changed.notify_all()
 
     async def sweep_failure(self) -> Answer | None:
         """Return why no lane can go on, if that is so."""
-        return self._sweep_failure
+        return self._assignments.failure
 
     async def base_loss(self) -> float | None:
         """Return the untouched base's validation loss, once a lane is ready."""
@@ -219,10 +244,7 @@ class LaneDispatcher:
 
     async def lane_counts(self) -> LaneCounts:
         """Count the lanes that are up, waiting and wanted."""
-        wanted = self._open_lanes()
-        up = sum(state.ready for state in wanted)
-        waiting = sum(state.waiting for state in wanted)
-        return LaneCounts(up, waiting, len(wanted), tuple(self._given_up))
+        return self._assignments.counts()
 
     async def busy_lanes(self) -> dict[str, bool]:
         """Return for each ready lane whether it has a trial."""
@@ -232,78 +254,10 @@ class LaneDispatcher:
 
     async def wait_until_ready(self, lanes: int) -> bool:
         """Wait until so many lanes are ready; False if the dispatcher was closed first."""
+        decided = self._assignments
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._ready_lanes() >= lanes)
-            return not self._closed
-
-    # Inside: the caller holds the lock
-
-    def _state_of(self, lane: str) -> LaneState:
-        return self._lanes.setdefault(lane, LaneState())
-
-    def _can_proceed(self, trial_id: str) -> bool:
-        """Whether the trial is over, has a lane, or can have one."""
-        if self._end_of(trial_id) is not None or trial_id in self._lane_of_trial:
-            return True
-        return self._free_lane() is not None
-
-    def _end_of(self, trial_id: str) -> Answer | None:
-        """Why the trial cannot go on, if that is so."""
-        if self._sweep_failure is not None:
-            return self._sweep_failure
-        if self._closed:
-            return Answer(error=TrialError("the sweep was stopped", where=trial_id))
-        return self._failed_trials.get(trial_id)
-
-    def _assign_lane(self, trial_id: str) -> LaneState:
-        """Return the trial's lane; a trial without one takes the first free lane."""
-        if trial_id not in self._lane_of_trial:
-            lane = self._free_lane()
-            assert lane is not None
-            lane.trial_id = trial_id
-            self._lane_of_trial[trial_id] = lane
-        return self._lane_of_trial[trial_id]
-
-    def _free_lane(self) -> LaneState | None:
-        return next((state for state in self._lanes.values() if state.free), None)
+            await self._changed.wait_for(lambda: decided.closed or self._ready_lanes() >= lanes)
+            return not decided.closed
 
     def _ready_lanes(self) -> int:
         return sum(state.ready for state in self._lanes.values())
-
-    def _open_lanes(self) -> list[LaneState]:
-        return [state for state in self._lanes.values() if not state.closed]
-
-    def _should_end(self, lane: LaneState, generation: int) -> bool:
-        return self._closed or lane.closed or lane.generation != generation
-
-    def _fail_trial_on(self, lane: LaneState, answer: Answer) -> None:
-        trial_id = lane.trial_id
-        if trial_id is not None:
-            self._failed_trials.setdefault(trial_id, answer)
-            self._lane_of_trial.pop(trial_id, None)
-            lane.trial_id = None
-
-    def _close_spare_lanes(self) -> None:
-        """Close the lanes that exceed the trials to come; first those that are not up yet."""
-        if self._trials is None:
-            return
-        open_lanes = self._open_lanes()
-        needed = max(self._trials - len(self._ended_trials), 1)
-        spare = max(len(open_lanes) - needed, 0)
-        idle = [lane for lane in open_lanes if lane.trial_id is None]
-        idle.sort(key=attrgetter("ready"))
-        for lane in idle[:spare]:
-            lane.closed = True
-
-    def _give_up(self, lane: LaneState, reason: Answer) -> None:
-        """Go on without this lane; the last lane's reason becomes the sweep's failure."""
-        self._fail_trial_on(lane, dataclasses.replace(reason, lost=True))
-        lane.closed = True
-        self._given_up.append(str(reason.error))
-        if not self._open_lanes():
-            self._close(reason)
-
-    def _close(self, failure: Answer | None) -> None:
-        self._closed = True
-        if self._sweep_failure is None:
-            self._sweep_failure = failure

@@ -9,6 +9,7 @@ import ray
 from ray import train
 
 from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.training.lanes.endings import is_for_a_peer, is_out_of_memory
 from vibesweep.training.lanes.messages import Answer
 
 SMALLER_MODEL_FIX = (
@@ -31,14 +32,31 @@ class WorkerFailureCallback(train.UserCallback):
         self._dispatcher = dispatcher
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Fail the trial that was running; ``FailureConfig`` then brings the group up again."""
-        rank = min(worker_exceptions)
-        error = worker_exceptions[rank]
-        reason = _one_line(error)
-        found = f"worker {rank} of {self._lane} was lost: {reason}"
-        trial_error = TrialError(found, fix=_fix_for(error))
-        answer = Answer(error=trial_error, lost=True)
-        ray.get(self._dispatcher.fail_worker_group.remote(self._lane, answer, restarting=True))
+        """Say what was seen, which ends the trial; Train then brings the group up again."""
+        seen = group_failure(self._lane, worker_exceptions)
+        ray.get(self._dispatcher.fail_worker_group.remote(self._lane, seen))
+
+
+def group_failure(lane: str, errors: dict[int, Exception]) -> Answer:
+    """Say why a worker group was lost; ``lost`` if one of its processes has died.
+
+    Args:
+        lane: name of the lane.
+        errors: what the controller found, by rank. A death is the reason for all others; errors of
+            collectives are the reason for none.
+    """
+    deaths = []
+    causes = []
+    for rank, error in errors.items():
+        if _died(error):
+            deaths.append(rank)
+        elif not is_for_a_peer(error):
+            causes.append(rank)
+    first = min(deaths or causes or errors)
+    reason = _one_line(errors[first])
+    found = f"worker {first} of {lane} was lost: {reason}"
+    trial_error = TrialError(found, fix=_fix_for(errors[first]))
+    return Answer(error=trial_error, lost=bool(deaths))
 
 
 def lane_failure(lane: str, error: BaseException) -> Answer:
@@ -52,23 +70,32 @@ def lane_failure(lane: str, error: BaseException) -> Answer:
 
 
 def trial_failure(trial_id: str, error: BaseException) -> Answer:
-    """Say why a trial failed."""
+    """Say why a trial failed; ``lost`` if its worker only missed others."""
     if isinstance(error, VibesweepError):
         return Answer(error=error)
     reason = _one_line(error)
     found = f"it raised {reason}"
     trial_error = TrialError(found, where=trial_id, fix=_fix_for(error))
-    return Answer(error=trial_error, traceback=_traceback_of(error))
+    by_settings = is_out_of_memory(error)
+    return Answer(
+        error=trial_error,
+        traceback=_traceback_of(error),
+        lost=is_for_a_peer(error) and not by_settings,
+        by_settings=by_settings,
+    )
 
 
 def _traceback_of(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
+def _died(error: BaseException) -> bool:
+    """Tell whether a process died: Train wraps that in an error of its own, with this attribute."""
+    return getattr(error, "health_check_failure", None) is not None
+
+
 def _one_line(error: BaseException) -> str:
-    # Train wraps the death of a process in an error of its own, known by this attribute
-    death = getattr(error, "health_check_failure", None)
-    if death is not None:
+    if _died(error):
         return "its process died (killed, or out of memory)"
     kind = type(error).__name__
     words = str(error).split()
@@ -77,5 +104,4 @@ def _one_line(error: BaseException) -> str:
 
 
 def _fix_for(error: BaseException) -> str:
-    out_of_memory = "out of memory" in str(error).lower()
-    return SMALLER_MODEL_FIX if out_of_memory else LOG_FIX
+    return SMALLER_MODEL_FIX if is_out_of_memory(error) else LOG_FIX

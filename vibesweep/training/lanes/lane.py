@@ -72,12 +72,10 @@ class Lanes:
     Args:
         dispatcher: the actor of :func:`running_dispatcher`.
         specs: one for each lane.
-        restarts: worker groups that a lane may lose before Train gives it up.
     """
 
-    def __init__(self, dispatcher: Any, specs: Sequence[LaneSpec], restarts: int) -> None:
+    def __init__(self, dispatcher: Any, specs: Sequence[LaneSpec]) -> None:
         self._dispatcher = dispatcher
-        self._restarts = restarts
         self._threads = [
             threading.Thread(target=self._run, args=(spec,), name=spec.name, daemon=True)
             for spec in specs
@@ -123,7 +121,7 @@ class Lanes:
 
     def _run(self, spec: LaneSpec) -> None:
         try:
-            make_trainer(spec, self._dispatcher, self._restarts).fit()
+            make_trainer(spec, self._dispatcher).fit()
         except Exception as error:  # if this was the last lane, the driver's main thread raises it
             if not self._closing.is_set():
                 reason = lane_failure(spec.name, error)
@@ -137,7 +135,7 @@ class Lanes:
         return {thread.name for thread in self._threads if thread.is_alive()}
 
 
-def make_trainer(spec: LaneSpec, dispatcher: Any, restarts: int) -> Any:
+def make_trainer(spec: LaneSpec, dispatcher: Any) -> Any:
     """Make the ``TorchTrainer`` that runs one lane's worker group."""
     from ray.train.torch import TorchTrainer
 
@@ -145,7 +143,7 @@ def make_trainer(spec: LaneSpec, dispatcher: Any, restarts: int) -> Any:
         lane_worker,
         train_loop_config={"spec": spec, "dispatcher": dispatcher},
         scaling_config=_scaling_config(spec),
-        run_config=_run_config(spec, dispatcher, restarts),
+        run_config=_run_config(spec, dispatcher),
     )
 
 
@@ -161,17 +159,17 @@ def _scaling_config(spec: LaneSpec) -> train.ScalingConfig:
     )
 
 
-def _run_config(spec: LaneSpec, dispatcher: Any, restarts: int) -> train.RunConfig:
+def _run_config(spec: LaneSpec, dispatcher: Any) -> train.RunConfig:
     callbacks = [
         WorkerFailureCallback(spec.name, dispatcher),
         LaneAdmissionCallback(spec.name, dispatcher),
         NetworkInterfaceCallback(),
     ]
-    # The controller's own failures have no limit: they are hosts that are not there yet. Worker
-    # groups that are lost while they come up are counted by the dispatcher.
+    # The dispatcher counts the worker groups that are lost, and closes a lane that has lost too
+    # many. The controller's own failures have no limit: they are hosts that are not there yet.
     # mypy reads the classes of Train V1.
     failures = train.FailureConfig(  # type: ignore[call-arg]
-        max_failures=restarts, controller_failure_limit=-1
+        max_failures=-1, controller_failure_limit=-1
     )
     return train.RunConfig(  # type: ignore[call-arg]
         name=spec.name,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vibesweep.training.lanes.messages import Answer, Command
+from vibesweep.training.lanes.messages import Answer, Command, RankError
 
 LOST_STARTS_IN_A_ROW = 2
 """A lane may lose its processes once while it comes up; twice in a row is no accident."""
+RESTARTS = 20
+"""Worker groups that a lane may lose and have brought up again in one sweep: spot instances go.
+
+Trials that fail by their settings do not count.
+"""
 
 
 @dataclass
@@ -17,34 +22,47 @@ class LaneState:
     Attributes:
         size: ranks of the lane's worker group.
         generation: how often its worker group has come up.
+        opened_ranks: ranks of this generation that have opened their worker context.
         ready_ranks: ranks of this generation that can train.
+        errors: exceptions in ranks of this generation, by rank.
         controller_pid: process, on the driver's host, that keeps the worker group up.
         commands: numbered commands of this generation, by position.
+        taken: how many of them some rank has taken.
         answers: their answers, by the command's number.
         trial_id: the trial that holds the lane.
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready.
+        groups_lost: worker groups lost in all, but for those that a trial's settings cost.
         waiting: whether the lane has asked for hosts that are not there yet.
         closed: whether the lane takes no further trial.
     """
 
     size: int = 1
     generation: int = 0
+    opened_ranks: set[int] = field(default_factory=set)
     ready_ranks: set[int] = field(default_factory=set)
+    errors: dict[int, RankError] = field(default_factory=dict)
     controller_pid: int | None = None
     commands: list[Command] = field(default_factory=list)
+    taken: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)
     trial_id: str | None = None
     was_ready: bool = False
     starts_lost: int = 0
+    groups_lost: int = 0
     waiting: bool = False
     closed: bool = False
 
     @property
-    def ready(self) -> bool:
+    def opened(self) -> bool:
         """Whether every rank has opened its worker context."""
+        return len(self.opened_ranks) == self.size
+
+    @property
+    def ready(self) -> bool:
+        """Whether every rank can train, and none has failed."""
         all_ranks = self.generation > 0 and len(self.ready_ranks) == self.size
-        return all_ranks and not self.closed
+        return all_ranks and not self.errors and not self.closed
 
     @property
     def free(self) -> bool:
@@ -53,16 +71,19 @@ class LaneState:
 
     @property
     def never_comes_up(self) -> bool:
-        """Whether the lane has lost too many worker groups before they were ready."""
-        return self.starts_lost >= LOST_STARTS_IN_A_ROW
+        """Whether the lane has lost too many worker groups, before they were ready or in all."""
+        return self.starts_lost >= LOST_STARTS_IN_A_ROW or self.groups_lost > RESTARTS
 
     def begin_generation(self, size: int) -> None:
         """Forget the last worker group; a new one with ``size`` ranks has come up."""
         self.size = size
         self.generation += 1
         self.waiting = False
+        self.opened_ranks = set()
         self.ready_ranks = set()
+        self.errors = {}
         self.commands = []
+        self.taken = 0
         self.answers = {}
 
     def mark_ready(self, rank: int) -> None:
@@ -72,13 +93,26 @@ class LaneState:
             self.was_ready = True
             self.starts_lost = 0
 
-    def count_loss(self) -> None:
-        """Count a lost worker group, if it was lost before it was ready."""
+    def lose_group(self, *, counts: bool) -> None:
+        """Note that the worker group is lost.
+
+        Args:
+            counts: whether it is one of those that a lane may lose.
+        """
+        self.ready_ranks = set()
+        self.errors = {}
         if not self.was_ready:
             self.starts_lost += 1
         self.was_ready = False
+        if counts:
+            self.groups_lost += 1
 
     def append(self, command: Command) -> int:
         """Write down the next command and return its number."""
         self.commands.append(command)
         return len(self.commands) - 1
+
+    def take(self, number: int) -> Command:
+        """Hand a rank the command of this number."""
+        self.taken = max(self.taken, number + 1)
+        return self.commands[number]

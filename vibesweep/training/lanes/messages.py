@@ -32,12 +32,28 @@ class Answer:
         error: why it failed.
         traceback: of the exception behind the error, where there was one.
         lost: whether a process died under the trial, which may do better on another lane.
+        by_settings: whether the trial's settings are why it failed: the model refuses them, or they
+            need more memory than there is.
     """
 
     report: Report | None = None
     error: VibesweepError | None = None
     traceback: str = ""
     lost: bool = False
+    by_settings: bool = False
+
+
+@dataclass(frozen=True)
+class RankError:
+    """An exception in one worker, which ends its worker group.
+
+    Attributes:
+        trial_id: the trial that the worker was training; ``None`` while it came up.
+        answer: why the trial fails, if this is why; ``lost`` if the worker only missed others.
+    """
+
+    trial_id: str | None
+    answer: Answer
 
 
 @dataclass(frozen=True)

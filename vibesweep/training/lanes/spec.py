@@ -18,6 +18,8 @@ class LaneSpec:
         name: name of the lane, unique in its sweep.
         model: the base, by a name that every host understands.
         shards: address of the folder of Parquet shards.
+        shards_signature: signature of their manifest when the sweep began; the lane takes no
+            others.
         checkpoints: folder of one folder a trial, for its best checkpoint; the same for all hosts.
         states: folder of one folder a trial, for its full state; the same for all hosts.
         scratch: absolute folder for Ray Train's own files, on the driver's host.
@@ -28,6 +30,7 @@ class LaneSpec:
     name: str
     model: ModelRef
     shards: str
+    shards_signature: str
     checkpoints: StoragePath
     states: StoragePath
     scratch: Path

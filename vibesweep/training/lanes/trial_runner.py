@@ -43,9 +43,9 @@ class TrialRunner:
     def run(self, command: Command) -> Answer:
         """Train the command's trial to its step; a new trial replaces the last one."""
         if command.trial_id != self._trial_id:
-            error = self._begin_trial(command)
-            if error is not None:
-                return Answer(error=error)
+            refused = self._begin_trial(command)
+            if refused is not None:
+                return refused
         assert self._run is not None
         report = self._run.advance(command.until_step)
         self._save_if_best(self._run, report, command.trial_id)
@@ -76,22 +76,17 @@ class TrialRunner:
         self._has_state = True
         self._state_due_s = ended_s + max(STATE_EVERY_S, (ended_s - began_s) / STATE_SHARE)
 
-    def _begin_trial(self, command: Command) -> VibesweepError | None:
-        """Make a trial's run, or return why it cannot be made.
-
-        All workers make it or none does, because they train together.
-        """
+    def _begin_trial(self, command: Command) -> Answer | None:
+        """Make a trial's run, or say why it cannot be made, on every worker alike."""
         self._drop_finished_trial()
-        run = None
-        error = None
         try:
-            run = self._new_run(command)
-        except VibesweepError as raised:
-            error = raised
-        error = self._first_error(error)
-        if error is not None:
-            return error
-        assert run is not None
+            run = TrialRun(self._context, command.settings, self._spec.max_steps)
+        except VibesweepError as error:
+            return Answer(error=error, by_settings=True)
+        try:
+            self._resume(run, command.trial_id)
+        except VibesweepError as error:
+            return Answer(error=error)
         self._trial_id = command.trial_id
         self._run = run
         # The checkpoint knows the best report: it is written before the state, which may be older
@@ -99,14 +94,6 @@ class TrialRunner:
         self._best_loss_val, self._best_step = saved_best(checkpoint)
         self._state_due_s = time.monotonic() + STATE_EVERY_S
         return None
-
-    def _first_error(self, error: VibesweepError | None) -> VibesweepError | None:
-        """Return the error of the first worker that has one, the same on every worker."""
-        world = self._context.world
-        if not world.any(error is not None):
-            return None
-        errors = [found for found in world.gather(error) if found is not None]
-        return errors[0]
 
     def _drop_finished_trial(self) -> None:
         """Free the finished trial's model and delete its saved state."""
@@ -119,14 +106,16 @@ class TrialRunner:
         self._has_state = False
         gc.collect()  # the old model and its optimizer refer to each other: free both at once
 
-    def _new_run(self, command: Command) -> TrialRun:
-        """Make the trial's run, from the state that a lost lane left where there is one."""
-        run = TrialRun(self._context, command.settings, self._spec.max_steps)
-        state = self._state_of(command.trial_id)
-        self._has_state = self._context.world.any(self._rank == 0 and has_state(state))
+    def _resume(self, run: TrialRun, trial_id: str) -> None:
+        """Restore the state that a lost lane left of this trial, where there is one."""
+        world = self._context.world
+        state = self._state_of(trial_id)
+        with world.together():
+            found_here = self._rank == 0 and has_state(state)
+        self._has_state = world.any(found_here)
         if self._has_state:
-            run.restore(state)
-        return run
+            with world.together():
+                run.restore(state)
 
     def _state_of(self, trial_id: str) -> StoragePath:
         return self._spec.states / trial_id

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -13,10 +15,10 @@ from ray.train.collective import broadcast_from_rank_zero
 from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
 from vibesweep.config import TrialResources
-from vibesweep.errors import ResourceError
+from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, trial_failure
-from vibesweep.training.lanes.messages import Answer, Command
+from vibesweep.training.lanes.messages import Answer, Command, RankError
 from vibesweep.training.lanes.spec import LaneSpec
 
 if TYPE_CHECKING:  # torch loads in the worker alone: the driver imports this module too
@@ -55,23 +57,18 @@ class LaneWorker:
         self.generation = self._open_generation()
 
     def open_context(self) -> WorkerContext | None:
-        """Load what stays warm and report ready; ``None`` where the lane cannot be opened."""
-        name = self._spec.name
-        try:
-            check_own_host(_folders_of(self._spec))
-            context = _open_context(self._spec, self._rank, self._size)
+        """Load what stays warm and report ready; ``None`` where a rank of the lane cannot."""
+        context, refusal = self._try_to_open()
+        if not self._may_begin(refusal):
+            return None
+        assert context is not None
+        with self._errors_told(trial_id=None):
             base_loss = context.validate(context.base)
-        except ResourceError as error:  # a fault of this host: the other lanes go on
-            ray.get(self._dispatcher.give_up.remote(name, lane_failure(name, error)))
-            return None
-        except Exception as error:  # it would come again on every lane: the sweep ends
-            ray.get(self._dispatcher.close.remote(lane_failure(name, error)))
-            return None
         # What stays warm is never garbage. Without this each collection between two trials looked
         # through all of it, which took longer than making a trial's model.
         gc.freeze()
-        ready = self._dispatcher.report_ready.remote(name, self.generation, self._rank, base_loss)
-        ray.get(ready)
+        report_ready = self._dispatcher.report_ready
+        ray.get(report_ready.remote(self._spec.name, self.generation, self._rank, base_loss))
         return context
 
     def run_commands(self, context: WorkerContext) -> None:
@@ -82,7 +79,8 @@ class LaneWorker:
         number = 0
         command = self._next_command(number)
         while command is not None:
-            answer = self._run(runner, command)
+            with self._errors_told(command.trial_id):
+                answer = runner.run(command)
             if self._rank == 0:
                 self._record_answer(number, answer)
             number += 1
@@ -97,20 +95,38 @@ class LaneWorker:
         shared: int | None = broadcast_from_rank_zero(generation)
         return shared
 
-    def _run(self, runner: Any, command: Command) -> Answer:
-        """Run a command.
+    def _try_to_open(self) -> tuple[WorkerContext | None, Answer | None]:
+        """Open the worker context without waiting for other ranks, or say why it cannot be."""
+        try:
+            check_own_host(_folders_of(self._spec))
+            check_signature(self._spec.shards, self._spec.shards_signature)
+            return _open_context(self._spec, self._rank, self._size), None
+        except Exception as error:
+            return None, lane_failure(self._spec.name, error)
 
-        An exception fails the trial at once: the controller would report it only at its next look,
-        without the traceback. It is raised again, because what it left in this process is unknown;
-        ``FailureConfig`` then brings up a fresh worker group.
+    def _may_begin(self, refusal: Answer | None) -> bool:
+        """Wait until all ranks know whether each of them could open its worker context."""
+        may_begin = self._dispatcher.may_begin
+        answer = may_begin.remote(self._spec.name, self.generation, self._rank, refusal)
+        return bool(ray.get(answer))
+
+    @contextmanager
+    def _errors_told(self, trial_id: str | None) -> Iterator[None]:
+        """Tell the dispatcher of an exception, then let it end this worker.
+
+        What is left in this process is unknown, so Train brings up a fresh worker group. The
+        controller sees the exception too, but without its traceback. Raised is an error that can be
+        pickled, which not every exception can.
         """
         try:
-            answer: Answer = runner.run(command)
+            yield
         except Exception as error:
-            failure = trial_failure(command.trial_id, error)
-            ray.get(self._dispatcher.fail_worker_group.remote(self._spec.name, failure))
-            raise
-        return answer
+            failure = trial_failure(trial_id or self._spec.name, error)
+            told = RankError(trial_id, failure)
+            tell_error = self._dispatcher.tell_error
+            ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
+            assert failure.error is not None
+            raise failure.error from error
 
     def _next_command(self, number: int) -> Command | None:
         name = self._spec.name

@@ -1,0 +1,148 @@
+"""Which trial has which lane, and which of both have ended. Nothing here waits."""
+
+from __future__ import annotations
+
+import dataclasses
+from operator import attrgetter
+
+from vibesweep.errors import TrialError
+from vibesweep.training.lanes.endings import counts_against_lane, ending_of
+from vibesweep.training.lanes.lane_state import LaneState
+from vibesweep.training.lanes.messages import Answer, LaneCounts
+
+
+class Assignments:
+    """What the dispatcher decides by.
+
+    Args:
+        trials: trials of the whole sweep: when fewer are left than there are lanes, spare lanes are
+            closed. ``None`` closes none.
+
+    Attributes:
+        lanes: the lanes by name.
+        closed: whether the sweep has ended.
+        failure: why no lane can go on, if that is so.
+    """
+
+    def __init__(self, trials: int | None = None) -> None:
+        self.lanes: dict[str, LaneState] = {}
+        self.closed = False
+        self.failure: Answer | None = None
+        self._trials = trials
+        self._ended_trials: set[str] = set()
+        self._lane_of_trial: dict[str, LaneState] = {}
+        self._failed_trials: dict[str, Answer] = {}
+        self._given_up: list[str] = []
+
+    # Trials
+
+    def can_proceed(self, trial_id: str) -> bool:
+        """Whether the trial is over, has a lane, or can have one."""
+        if self.end_of(trial_id) is not None or trial_id in self._lane_of_trial:
+            return True
+        return self._free_lane() is not None
+
+    def end_of(self, trial_id: str) -> Answer | None:
+        """Return why the trial cannot go on, if that is so."""
+        if self.failure is not None:
+            return self.failure
+        if self.closed:
+            return Answer(error=TrialError("the sweep was stopped", where=trial_id))
+        return self._failed_trials.get(trial_id)
+
+    def assign(self, trial_id: str) -> LaneState:
+        """Return the trial's lane; a trial without one takes the first free lane."""
+        if trial_id not in self._lane_of_trial:
+            lane = self._free_lane()
+            assert lane is not None
+            lane.trial_id = trial_id
+            self._lane_of_trial[trial_id] = lane
+        return self._lane_of_trial[trial_id]
+
+    def release(self, trial_id: str, *, ended: bool) -> None:
+        """Free the trial's lane; ``ended`` says that the trial will not ask again."""
+        if ended:
+            self._ended_trials.add(trial_id)
+        self._failed_trials.pop(trial_id, None)
+        lane = self._lane_of_trial.pop(trial_id, None)
+        if lane is not None and lane.trial_id == trial_id:
+            lane.trial_id = None
+        self._close_spare_lanes()
+
+    # Lanes
+
+    def state_of(self, lane: str) -> LaneState:
+        """Return a lane's state; a lane that was not heard of before gets a fresh one."""
+        return self.lanes.setdefault(lane, LaneState())
+
+    def should_end(self, lane: LaneState, generation: int) -> bool:
+        """Whether a worker of this generation takes no further command."""
+        return self.closed or lane.closed or lane.generation != generation
+
+    def begin_generation(self, lane: str, size: int) -> int | None:
+        """Note that a worker group has come up; return its generation, or ``None`` to end it."""
+        state = self.state_of(lane)
+        if self.closed or state.closed:
+            return None
+        where = state.trial_id or lane
+        restarted = TrialError("its worker group was brought up again", where=where)
+        self._fail_trial_on(state, Answer(error=restarted, lost=True))
+        state.begin_generation(size)
+        return state.generation
+
+    def lose_group(self, lane: str, seen: Answer) -> None:
+        """End the lane's trial as what the controller saw, and its workers told, demand.
+
+        A lane that has lost too many worker groups is given up.
+        """
+        state = self.state_of(lane)
+        told = [state.errors[rank] for rank in sorted(state.errors)]
+        ending = ending_of(state.trial_id, seen, told)
+        self._fail_trial_on(state, ending)
+        state.lose_group(counts=counts_against_lane(seen, told))
+        if state.never_comes_up:
+            self.give_up(lane, ending)
+
+    def give_up(self, lane: str, reason: Answer) -> None:
+        """Go on without this lane; the last lane's reason becomes the sweep's failure."""
+        state = self.state_of(lane)
+        if state.closed:
+            return
+        self._fail_trial_on(state, dataclasses.replace(reason, lost=True))
+        state.closed = True
+        self._given_up.append(str(reason.error))
+        if not self._open_lanes():
+            self.closed = True
+            self.failure = reason
+
+    def counts(self) -> LaneCounts:
+        """Count the lanes that are up, waiting and wanted."""
+        wanted = self._open_lanes()
+        up = sum(state.ready for state in wanted)
+        waiting = sum(state.waiting for state in wanted)
+        return LaneCounts(up, waiting, len(wanted), tuple(self._given_up))
+
+    def _free_lane(self) -> LaneState | None:
+        return next((state for state in self.lanes.values() if state.free), None)
+
+    def _open_lanes(self) -> list[LaneState]:
+        return [state for state in self.lanes.values() if not state.closed]
+
+    def _fail_trial_on(self, lane: LaneState, answer: Answer) -> None:
+        trial_id = lane.trial_id
+        if trial_id is not None:
+            self._failed_trials.setdefault(trial_id, answer)
+            self._lane_of_trial.pop(trial_id, None)
+            lane.trial_id = None
+
+    def _close_spare_lanes(self) -> None:
+        """Close the lanes that exceed the trials to come; first those that are not up yet."""
+        if self._trials is None:
+            return
+        open_lanes = self._open_lanes()
+        needed = max(self._trials - len(self._ended_trials), 1)
+        spare = max(len(open_lanes) - needed, 0)
+        idle = [lane for lane in open_lanes if lane.trial_id is None]
+        idle.sort(key=attrgetter("ready"))
+        for lane in idle[:spare]:
+            lane.closed = True
