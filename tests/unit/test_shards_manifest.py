@@ -34,3 +34,10 @@ def test_a_folder_that_is_not_whole_is_refused(
         (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
     with pytest.raises(ShardsError, match=found):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../train.parquet", "/etc/passwd", "..\\train.parquet"])
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    write_manifest(tmp_path, tiny.manifest(ShardFile(name, "train", 1, 1.0)))
+    with pytest.raises(ShardsError, match="outside of its folder"):
+        read_manifest(tmp_path)
