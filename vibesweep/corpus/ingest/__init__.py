@@ -7,7 +7,7 @@ with ``channel_statistics``, and ``envelope`` measures levels.
 """
 
 from vibesweep.corpus.ingest.audio_file import AudioHeader, probe
-from vibesweep.corpus.ingest.decoding import Waveform, decode
+from vibesweep.corpus.ingest.decoding import Waveform, decode, stretch_hash
 from vibesweep.corpus.ingest.envelope import ENVELOPE_HOP_S, level_envelope
 from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
 
@@ -20,4 +20,5 @@ __all__ = [
     "level_envelope",
     "probe",
     "read_metadata",
+    "stretch_hash",
 ]

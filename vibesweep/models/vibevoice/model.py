@@ -63,7 +63,6 @@ class VibeVoiceModel(Qwen2SpeechModel):
     # A clip's end is two tokens, "end" and "close"; generation takes the likeliest, so unweighted
     stop_weights = (1.0, 2.0)
     prompt_tokens = PROMPT_PATCHES
-    takes_silence = True
 
     latent_scaling_factor: Tensor
     latent_bias_factor: Tensor
@@ -91,7 +90,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         self.register_buffer("choices", choices, persistent=False)
         self.checkpoint: Checkpoint | None = None
         self._layout: TextLayout | None = None
-        self._silence: Silence | None = None
+        self._silence = Silence.none(acoustic.hidden_size, semantic_size)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> VibeVoiceModel:
@@ -117,6 +116,11 @@ class VibeVoiceModel(Qwen2SpeechModel):
         """Layout of the checkpoint's scripts."""
         assert self._layout is not None, "a model that was read from a checkpoint"
         return self._layout
+
+    @property
+    def silence_patches(self) -> int:
+        """As many latents of silence as lie beside the shards."""
+        return len(self._silence.latents)
 
     @property
     def rules(self) -> LatentRules:
