@@ -184,12 +184,14 @@ def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded(
     prompt = torch.zeros(5, tiny.SHAPE.latent_size)
     said = [(0, base.phonemes.encode("abc"))]
     unwilling = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
-    assert unwilling.shape == (13, tiny.SHAPE.latent_size)
+    assert unwilling.latents.shape == (13, tiny.SHAPE.latent_size)
     again = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
     other_seed = sample_latents(base, said, [prompt], SpeakingSettings(seed=1), stop_threshold=1.1)
-    assert torch.equal(unwilling, again)
-    assert not torch.equal(unwilling, other_seed)
-    assert len(sample_latents(base, said, [prompt], settings, stop_threshold=-1.0)) == 1
+    assert torch.equal(unwilling.latents, again.latents)
+    assert not torch.equal(unwilling.latents, other_seed.latents)
+    willing = sample_latents(base, said, [prompt], settings, stop_threshold=-1.0)
+    assert len(willing.latents) == 1
+    assert (unwilling.cut, willing.cut) == (True, False)
 
 
 def test_generation_with_a_cache_sees_what_training_sees() -> None:

@@ -9,7 +9,7 @@ Nothing here imports torch, so that the driver of a sweep stays light.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,7 +181,7 @@ class ModelFamily(ABC):
         address: str,
         turns: Sequence[Turn],
         out: Path,
-        voices: Sequence[str],
+        voices: Mapping[str, str],
         settings: SpeakingSettings,
     ) -> Speech:
         """Speak turns and write them as a wav file.
@@ -190,8 +190,8 @@ class ModelFamily(ABC):
             address: of the model.
             turns: what is said.
             out: the wav file, in a folder that is there.
-            voices: voices of the model, or recordings for families that take voices from these, in
-                the order in which the speakers first speak.
+            voices: for each tag that has one, a voice of the model, or a recording for families
+                that take voices from these.
             settings: how it is sampled.
 
         Raises:

@@ -6,7 +6,7 @@ and transformers are imported by what needs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ class VibeVoiceFamily(ModelFamily):
         address: str,
         turns: Sequence[Turn],
         out: Path,
-        voices: Sequence[str],
+        voices: Mapping[str, str],
         settings: SpeakingSettings,
     ) -> Speech:
         """Speak with transformers' own ``generate``; ``voices`` are recordings."""

@@ -24,7 +24,13 @@ from peft import LoraConfig
 from torch import Tensor
 
 from vibesweep.errors import ModelError
-from vibesweep.models.tensor_files import copy_companions, rewrite, save_tensors
+from vibesweep.models.adapters import ADAPTER_WEIGHTS
+from vibesweep.models.tensor_files import (
+    SAFETENSORS_METADATA,
+    copy_companions,
+    rewrite,
+    save_tensors,
+)
 from vibesweep.models.vibevoice.checkpoint import CONFIG, WEIGHTS_INDEX
 from vibesweep.models.vibevoice.checkpoint.original_config import (
     original_config,
@@ -34,13 +40,11 @@ from vibesweep.models.vibevoice.checkpoint.original_names import to_original
 from vibesweep.models.vibevoice.export.cards import lora_card, peft_card
 from vibesweep.models.vibevoice.export.trained import TrainedTensors
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 FULL_WEIGHTS = "trained.safetensors"
 CARD = "README.md"
 LANGUAGE_MODEL = "model.language_model."
 TRANSFORMERS_ONLY = ("generation_config.json", "processor_config.json")
-SAFETENSORS_METADATA = {"format": "pt"}
 
 _ALWAYS_WRITTEN = (
     "peft_type",

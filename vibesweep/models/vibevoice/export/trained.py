@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import lora_config
+from vibesweep.models.adapters import PEFT_PREFIX, lora_config
 from vibesweep.models.vibevoice.checkpoint import BIAS, SCALE, Checkpoint, transformers_name
 
 EMBEDDINGS = "model.language_model.embed_tokens.weight"
 OUTPUT = "lm_head.weight"
-PEFT_PREFIX = "base_model.model."
 
 _ADAPTER_TENSOR = re.compile(r"(?P<layer>.+)\.(?P<part>lora_\w+\.default\.weight)")
 
