@@ -94,9 +94,7 @@ def test_base_and_adapter_are_the_merged_model(
                 export(base, settings, tmp_path, "peft")
             return
         adapter = export(base, settings, tmp_path, "peft")
-        plain = VibeVoiceForConditionalGeneration.from_pretrained(
-            base.address, dtype=torch.float32
-        )
+        plain = VibeVoiceForConditionalGeneration.from_pretrained(base.address, dtype=torch.float32)
         in_full = adapter / "trained.safetensors"
         if in_full.exists():
             assert not plain.load_state_dict(load_file(in_full), strict=False).unexpected_keys

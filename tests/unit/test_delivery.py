@@ -181,7 +181,9 @@ def test_in_a_sample_each_person_keeps_the_own_voice_beside_an_unknown_first_spe
     text = " ".join(f"[SPEAKER_{tag}] A cab." for tag in people)
     spoken = {}
     for voices in (("Cy", "Bo", "Ann"), ("Bo", "Ann", "Cy")):
-        synthesize(ModelRef.parse(str(tmp_path / "bundle")), text, tmp_path / "x.wav", voices=voices)
+        synthesize(
+            ModelRef.parse(str(tmp_path / "bundle")), text, tmp_path / "x.wav", voices=voices
+        )
         spoken[voices] = (tmp_path / "x.wav").read_bytes()
     assert spoken["Cy", "Bo", "Ann"] == sample != spoken["Bo", "Ann", "Cy"]
 

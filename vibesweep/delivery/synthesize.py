@@ -63,9 +63,7 @@ def fetched_model(name: str) -> Iterator[ModelRef]:
         yield ModelRef.parse(str(folder))
 
 
-def _by_tag(
-    voices: Sequence[str] | Mapping[str, str], turns: Sequence[Turn]
-) -> Mapping[str, str]:
+def _by_tag(voices: Sequence[str] | Mapping[str, str], turns: Sequence[Turn]) -> Mapping[str, str]:
     if isinstance(voices, Mapping):
         return voices
     tags = list(dict.fromkeys(turn.tag for turn in turns))

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from vibesweep.errors import ShardsError, SpeechError
 from vibesweep.models.bundle_folder import bundle_folder, family_in, read_description
-from vibesweep.models.family import ModelFamily, SpeakingSettings, Speech, TunedTrial
+from vibesweep.models.family import (
+    ModelFamily,
+    SpeakingSettings,
+    Speech,
+    SpeechChange,
+    TunedTrial,
+)
 
 if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
@@ -114,6 +120,22 @@ class BundleFamily(ModelFamily):
         if isinstance(model, PeftModel):
             save_adapter(model, trial.settings, out / ADAPTER)
 
+    def speech_change(self, trial: TunedTrial, out: Path, layout: str) -> SpeechChange:
+        """Compare the bundle with its base, where the family's network can."""
+        from vibesweep.models.qwen2 import Qwen2SpeechModel
+        from vibesweep.models.speech_change import speech_change
+
+        base = self.load(trial.base)
+        tuned = self.load(str(out))
+        if not isinstance(base, Qwen2SpeechModel) or not isinstance(tuned, Qwen2SpeechModel):
+            return super().speech_change(trial, out, layout)
+        rate = f"{trial.settings.learning_rate:g}"
+        reason = (
+            "what the trial changed is next to nothing;"
+            f" train for more steps, or at a learning_rate above {rate}"
+        )
+        return speech_change(base.predict_probe(), tuned.predict_probe(), reason)
+
     def synthesize(
         self,
         address: str,
@@ -139,7 +161,7 @@ class BundleFamily(ModelFamily):
 def _assign_voices(
     tags: Sequence[str], wanted: Mapping[str, str], bundle: Bundle
 ) -> dict[str, str]:
-    """Give each tag the voice asked for; the others get the bundle's other voices in their order."""
+    """Give each tag the voice asked for, else one of the bundle's other voices in their order."""
     unknown = [name for name in wanted.values() if name not in bundle.voices]
     if unknown:
         missing = ", ".join(unknown)

@@ -59,6 +59,20 @@ class Speech:
 
 
 @dataclass(frozen=True)
+class SpeechChange:
+    """How far a tuned model's speech is from its base's, for the same text and seed.
+
+    Attributes:
+        share: RMS of the difference of the latents that both predict, divided by the spread of the
+            base's; None where it was not measured.
+        remark: why it was not measured, or why there is next to no difference; else empty.
+    """
+
+    share: float | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class TunedTrial:
     """What an export starts from.
 
@@ -166,6 +180,19 @@ class ModelFamily(ABC):
             ModelError: the base or the trial cannot be read, or the layout cannot hold what was
                 trained.
         """
+
+    def speech_change(self, trial: TunedTrial, out: Path, layout: str) -> SpeechChange:
+        """Measure how far what :meth:`export` wrote is from its base, read as its loaders read it.
+
+        Args:
+            trial: what was exported.
+            out: the folder that was written.
+            layout: of the folder.
+
+        Raises:
+            ModelError: the folder lacks tensors, or has some that no loader looks for.
+        """
+        return SpeechChange(None, f"the family {self.name} does not measure it")
 
     @abstractmethod
     def voices(self, address: str) -> tuple[str, ...]:
