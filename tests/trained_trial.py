@@ -36,7 +36,12 @@ BF16_ROUNDING = 2**-8
 
 
 def leave_trial(
-    root: Path, settings: TrialSettings, *, tied: bool = True, shard_size: str = ""
+    root: Path,
+    settings: TrialSettings,
+    *,
+    tied: bool = True,
+    shard_size: str = "",
+    change: float = 0.05,
 ) -> tuple[SweepFolder, nn.Module]:
     """Write a base and a sweep whose only trial changed every weight that its settings train.
 
@@ -44,6 +49,7 @@ def leave_trial(
         root: gets the folders ``base`` and ``sweep``.
         settings: the trial's settings.
         tied: whether the base's output layer is its embedding.
+        change: spread of what is added to each of these weights.
         shard_size: splits the base into files of at most this size, such as ``400KB``.
 
     Returns:
@@ -57,7 +63,7 @@ def leave_trial(
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn_like(parameter))
+                parameter.add_(change * torch.randn_like(parameter))
     sweep = SweepFolder(root / "sweep")
     save_checkpoint(model, settings, {"step": 3}, sweep.checkpoints / "t0")
     write_record(sweep, base, root / "shards", settings, loss=0.5)

@@ -124,7 +124,7 @@ def judge(number: int, voice: Voice, model: MelModel, listener: ClosedSet, tally
     (phonemes,) = phonemize([text])
     turns = [(0, model.phonemes.encode(phonemes.symbols))]
     began = time.perf_counter()
-    latents = sample_latents(model, turns, [prompt], SpeakingSettings(seed=number))
+    latents, _ = sample_latents(model, turns, [prompt], SpeakingSettings(seed=number))
     tally.sampling_s += time.perf_counter() - began
     began = time.perf_counter()
     spoken = voiced(model, latents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ from peft import PeftModel
 
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
-from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
 from vibesweep.delivery.export import export
+from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
 from vibesweep.models.bundle import load_bundle, save_bundle
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel import speech
+from vibesweep.models.mel.encoder import COLUMNS
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, TrialState, sweep_as_json
@@ -141,11 +144,56 @@ def test_turns_on_one_line_are_spoken_by_the_voices_asked_for(
     assert np.isfinite(samples).all()
 
 
+def test_a_speech_that_reaches_its_limit_is_said_to_be_cut(
+    speaker: ModelRef, tmp_path: Path
+) -> None:
+    model = load_bundle(Path(speaker.address), MelModel).model
+    for wanted in (True, False):
+        sure = -100.0 if wanted else 100.0
+        torch.nn.init.zeros_(cast(MelModel, model).stop.weight)
+        cast(MelModel, model).stop.bias.copy_(torch.tensor([0.0, sure]))
+        save_bundle(model, {"Ann": torch.zeros(5, tiny.SHAPE.latent_size)}, tmp_path / "bundle")
+        bundle = ModelRef.parse(str(tmp_path / "bundle"))
+        assert synthesize(bundle, "A cab.", tmp_path / "x.wav", settings=BRIEF).cut == wanted
+
+
+def test_in_a_sample_each_person_keeps_the_own_voice_beside_an_unknown_first_speaker(
+    speaker: ModelRef, tmp_path: Path
+) -> None:
+    model = load_bundle(Path(speaker.address), MelModel).model
+    for part in cast(MelModel, model).head.parameters():  # fresh gates hear no condition
+        torch.nn.init.normal_(part, std=0.1)
+    noise = torch.randn(3, 5, tiny.SHAPE.latent_size)
+    save_bundle(model, dict(zip(("Ann", "Bo", "Cy"), noise, strict=True)), tmp_path / "bundle")
+    clip = tiny.clips(5)[4]
+    people = {"A": "Stranger", "B": "Bo", "C": "Ann"}
+    turns = [
+        dataclasses.replace(clip.turns[0], tag=f"SPEAKER_{tag}", speaker=person, text="A cab.")
+        for tag, person in people.items()
+    ]
+    held_out = dataclasses.replace(clip, turns=tuple(turns))
+    files = tiny.write_clips(tmp_path / "shards", [*tiny.clips(1), held_out], COLUMNS)
+    write_manifest(tmp_path / "shards", tiny.manifest(*files))
+    settings = sweep_as_json(Sweep(space={}, trials=1))
+    sweep = SweepFolder(tmp_path / "sweep")
+    sweep.write(SweepRecord("sweep", "mel", str(tmp_path / "shards"), "", settings, 1, {}))
+    sample = speak_sample(sweep, tmp_path / "bundle").read_bytes()
+    text = " ".join(f"[SPEAKER_{tag}] A cab." for tag in people)
+    spoken = {}
+    for voices in (("Cy", "Bo", "Ann"), ("Bo", "Ann", "Cy")):
+        synthesize(
+            ModelRef.parse(str(tmp_path / "bundle")), text, tmp_path / "x.wav", voices=voices
+        )
+        spoken[voices] = (tmp_path / "x.wav").read_bytes()
+    assert spoken["Cy", "Bo", "Ann"] == sample != spoken["Bo", "Ann", "Cy"]
+
+
 @pytest.mark.parametrize(
     ("text", "voices", "found"),
     [
         ("  ", [], "the text is empty"),
         ("[SPEAKER_A] A cab.", ["Cy"], "no voice Cy"),
+        ("[SPEAKER_A] A cab.", ["Ann", "Bo"], "2 voices for 1 speakers"),
         ("\n".join(f"[SPEAKER_{tag}] A cab." for tag in "ABCDE"), [], "5 speakers"),
         ("[SPEAKER_A] ...", [], "nothing to say"),
     ],

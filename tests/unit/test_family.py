@@ -79,6 +79,6 @@ def test_it_reads_a_corpus_and_speaks(toy: ModelFamily, base: Path, tmp_path: Pa
     assert len(row["bands"]) == 15 * 4 * 2
     model = ModelRef.parse(str(base))
     turns = [Turn("SPEAKER_A", "Hello there.")]
-    speech = toy.synthesize(model.address, turns, tmp_path / "b.wav", [], SpeakingSettings())
+    speech = toy.synthesize(model.address, turns, tmp_path / "b.wav", {}, SpeakingSettings())
     assert speech.voices == {"SPEAKER_A": "Ann"}
     assert soundfile.info(str(tmp_path / "b.wav")).duration == pytest.approx(speech.seconds)

@@ -82,6 +82,22 @@ def test_a_voice_prompt_never_comes_from_the_clip_itself() -> None:
     assert distances.min(1).values.eq(0).all(), "each latent is one of the same people's"
 
 
+def test_a_twin_of_a_clip_under_another_id_is_never_its_voice_prompt() -> None:
+    base = tiny.model()
+    first = dataclasses.replace(tiny.clips(1)[0], samples_hash="a1")
+    twin = dataclasses.replace(first, id="twin")
+    other = dataclasses.replace(tiny.clips(4)[3], samples_hash="b2", turns=first.turns)
+    clip, copied, another = [base.encode(made) for made in (first, twin, other)]
+    rng = np.random.default_rng(0)
+    assert PromptBank([clip, copied], 15).draw(clip, 0, rng) is None
+    bank = PromptBank([clip, copied, another], 100)
+    start, end = another.stretches[0][1:]
+    for _ in range(20):
+        prompt = bank.draw(copied, 0, rng)
+        assert prompt is not None
+        assert torch.equal(prompt, another.latents[start:end])
+
+
 def test_a_person_with_one_clip_has_no_prompt_there() -> None:
     base = tiny.model()
     clip = base.encode(tiny.clips(1)[0])
@@ -168,12 +184,14 @@ def test_speaking_ends_by_the_stop_head_or_at_the_limit_and_is_seeded(
     prompt = torch.zeros(5, tiny.SHAPE.latent_size)
     said = [(0, base.phonemes.encode("abc"))]
     unwilling = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
-    assert unwilling.shape == (13, tiny.SHAPE.latent_size)
+    assert unwilling.latents.shape == (13, tiny.SHAPE.latent_size)
     again = sample_latents(base, said, [prompt], settings, stop_threshold=1.1)
     other_seed = sample_latents(base, said, [prompt], SpeakingSettings(seed=1), stop_threshold=1.1)
-    assert torch.equal(unwilling, again)
-    assert not torch.equal(unwilling, other_seed)
-    assert len(sample_latents(base, said, [prompt], settings, stop_threshold=-1.0)) == 1
+    assert torch.equal(unwilling.latents, again.latents)
+    assert not torch.equal(unwilling.latents, other_seed.latents)
+    willing = sample_latents(base, said, [prompt], settings, stop_threshold=-1.0)
+    assert len(willing.latents) == 1
+    assert (unwilling.cut, willing.cut) == (True, False)
 
 
 def test_generation_with_a_cache_sees_what_training_sees() -> None:

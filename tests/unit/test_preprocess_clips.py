@@ -276,6 +276,26 @@ def test_a_voice_prompt_that_is_the_recording_itself_is_left_out(
     assert next(iter(read_clips(tmp_path / "out"))).voice_prompts == ()
 
 
+@pytest.mark.parametrize(("own_s", "copied_s"), [(40, 40), (40, 35), (12, 40), (40, 12)])
+def test_a_voice_prompt_that_begins_as_the_recording_does_is_left_out(
+    tmp_path: Path, own_s: int, copied_s: int
+) -> None:
+    rate_hz = 16_000
+    samples = np.random.default_rng(2).normal(0, 0.1, rate_hz * 40)
+    words = 2 * own_s * "word "
+    soundfile.write(tmp_path / "a.wav", samples[: own_s * rate_hz], rate_hz)
+    soundfile.write(tmp_path / "copy.wav", samples[: copied_s * rate_hz], rate_hz)
+    recording = Recording(
+        "a", str(tmp_path / "a.wav"), words=words, voice_prompts=(str(tmp_path / "copy.wav"),)
+    )
+    part, _ = encoded(tmp_path / "parts", [Planned(recording, "f")])
+    summary = packed(tmp_path / "out", part)
+    assert [warned.reason for warned in summary.warnings] == ["own_voice_prompt"]
+    (clip,) = read_clips(tmp_path / "out")
+    assert clip.voice_prompts == ()
+    assert clip.samples_hash
+
+
 def test_a_language_that_has_no_phonemes_here_is_for_models_that_read_texts(tmp_path: Path) -> None:
     recording = spoken(tmp_path, text="[SPEAKER_A] สวัสดีตอนเช้าครับ\n[SPEAKER_B] ดีใจที่ได้ chat")
     part = Part((Planned(recording, "f"),))

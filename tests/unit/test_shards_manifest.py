@@ -60,3 +60,10 @@ def test_each_state_of_a_corpus_has_shards_of_its_own_and_knows_the_others(tmp_p
     folder = ShardFolder.of_signature(place, "b" * 64)
     assert folder.place.name == f"talks-0a1b2c3d-{'b' * 12}"
     assert [kin.name for kin in folder.kin] == ["talks-0a1b2c3d", f"talks-0a1b2c3d-{'a' * 12}"]
+
+
+@pytest.mark.parametrize("name", ["../train.parquet", "/etc/passwd", "..\\train.parquet"])
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    write_manifest(tmp_path, tiny.manifest(ShardFile(name, "train", 1, 1.0)))
+    with pytest.raises(ShardsError, match="outside of its folder"):
+        read_manifest(tmp_path)

@@ -16,6 +16,7 @@ from tests.checkpoint import released_config, write_checkpoint
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
+from vibesweep.models.clips import Augmentation
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.model import VibeVoiceModel
 from vibesweep.training.state.checkpoint import load_checkpoint
@@ -81,6 +82,28 @@ def test_the_step_with_silence_is_the_same_however_it_is_cut(context: WorkerCont
     for one, other in zip(whole.curve, parts.curve, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
         assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
+
+
+def test_the_loss_of_a_step_with_silence_is_divided_by_the_latents_in_the_batch(
+    context: WorkerContext,
+) -> None:
+    longest = {"silence_before_s": 2.0, "silence_after_s": 2.0}
+    augmentation = Augmentation(**longest)
+    clips = context.voice_clips[:3]
+    batch = context.collator.training(clips, 0, 0, augmentation)
+    added = len(batch.targets) - sum(clip.patches for clip in clips)
+    assert added == 3 * 30
+    assert context.collator.added_patches(augmentation) * len(clips) == added
+    assert start(context, **longest).advance(1).loss_train > 0
+
+
+@pytest.mark.parametrize("name", ["silence_before_s", "silence_after_s"])
+@pytest.mark.parametrize("seconds", [2.01, 2.2, 6.0])
+def test_more_silence_than_the_shards_hold_is_refused_and_not_cut(
+    context: WorkerContext, name: str, seconds: float
+) -> None:
+    with pytest.raises(ModelError, match=rf"{name}.*hold 2 s"):
+        start(context, **{name: seconds})
 
 
 def test_a_checkpoint_comes_back_and_holds_what_was_trained(

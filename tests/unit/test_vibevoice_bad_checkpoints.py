@@ -16,6 +16,8 @@ from tests.checkpoint import write_checkpoint
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
+from vibesweep.models.vibevoice.checkpoint.convert import convert
+from vibesweep.models.vibevoice.checkpoint.original_config import original_config
 from vibesweep.sweep.early import check_fit
 
 Spoil = Callable[[Path], object]
@@ -147,3 +149,29 @@ def test_keys_of_other_transformers_versions_do_not_change_the_encoders_fingerpr
     assert Checkpoint.open(str(other)).fingerprint == fingerprint
     set_in_config(audio_config={**audio, "rms_norm_eps": 1e-4})(other)
     assert Checkpoint.open(str(other)).fingerprint != fingerprint
+
+
+OUTSIDE = ("../victim.safetensors", "/tmp/victim.safetensors", "a/b.safetensors", "..", "", 5)
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "..\\victim.safetensors", "config.json"])
+def test_an_index_that_names_a_file_elsewhere_is_refused_and_that_file_is_left_alone(
+    good: Path, tmp_path: Path, name: object
+) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(good, folder)
+    victim = tmp_path / "victim.safetensors"
+    shutil.copyfile(good / "model.safetensors", victim)
+    if name == OUTSIDE[1]:
+        name = str(victim)
+    before = victim.read_bytes()
+    index = {"weight_map": dict.fromkeys(load_file(victim), name)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="is no plain"):
+        Checkpoint.open(str(folder))
+    config = original_config(json.loads((good / "config.json").read_text()))
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="is no plain"):
+        convert(str(folder), tmp_path / "converted", str(good))
+    assert victim.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "victim.safetensors"}

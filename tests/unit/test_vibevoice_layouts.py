@@ -191,51 +191,6 @@ def test_peft_reads_every_tensor_of_the_adapter(tmp_path: Path) -> None:
         assert torch.equal(read[peft_name], parameter)
 
 
-@PEFT_ASKS_BY_AN_OLD_NAME
-@pytest.mark.parametrize("name", ["lora", "heads in full"])
-def test_the_lora_layout_has_the_adapter_of_the_bare_language_model(
-    tmp_path: Path, name: str
-) -> None:
-    sweep, _ = leave_trial(tmp_path, METHODS[name])
-    out = export(sweep, tmp_path / "out", "lora")
-    whole = read_tensors(export(sweep, tmp_path / "whole"))
-    base = VibeVoiceForConditionalGeneration.from_pretrained(tmp_path / "base", dtype=torch.float32)
-    adapted = PeftModel.from_pretrained(base.model.language_model, str(out)).merge_and_unload()
-    for part, value in adapted.named_parameters():
-        wanted = whole[f"model.language_model.{part}"].float()
-        torch.testing.assert_close(value, wanted, rtol=BF16_ROUNDING, atol=1e-5)
-    config = json.loads((out / "adapter_config.json").read_text())
-    assert (config["r"], config["lora_alpha"], config["task_type"]) == (4, 8, None)
-    assert "layers.0.self_attn.q_proj" in config["target_modules"]
-
-
-@pytest.mark.parametrize("name", ["lora", "heads in full"])
-def test_the_lora_layout_has_whole_modules_where_community_loaders_look(
-    tmp_path: Path, name: str
-) -> None:
-    sweep, _ = leave_trial(tmp_path, METHODS[name])
-    out = export(sweep, tmp_path / "out", "lora")
-    whole = read_tensors(export(sweep, tmp_path / "whole"))
-    # The head, in both formats that loaders read
-    head = torch.load(out / "diffusion_head" / "diffusion_head_full.bin", weights_only=True)
-    head_again = load_file(out / "diffusion_head" / "model.safetensors")
-    assert head_again.keys() == head.keys()
-    for part, value in head_again.items():
-        assert torch.equal(value, head[part])
-    modules = {"prediction_head": head}
-    connectors = [out / "acoustic_connector", out / "semantic_connector"]
-    assert all(folder.exists() == (name == "heads in full") for folder in connectors)
-    for folder in connectors:
-        if folder.exists():
-            state = torch.load(folder / "pytorch_model.bin", weights_only=True)
-            wanted = {"fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "norm.weight"}
-            assert state.keys() == wanted
-            modules[folder.name] = state
-    for module, state in modules.items():
-        for part, value in state.items():
-            assert torch.equal(value, whole[to_transformers(f"model.{module}.{part}")])
-
-
 def test_the_original_layout_is_merged_under_the_originals_names(tmp_path: Path) -> None:
     sweep, _ = leave_trial(tmp_path, LORA, shard_size="400KB")
     out = export(sweep, tmp_path / "out", "original")
@@ -278,8 +233,9 @@ def test_an_adapter_of_such_a_base_brings_the_scale_along_or_is_refused(
     with fetched_checkpoint(sweep.checkpoints / "t0") as (file, settings):
         trained = TrainedTensors.read(base, file, settings, (0.25, -0.5))
         LAYOUTS["peft"](trained, out, "")
-        with pytest.raises(ModelError, match="without the scale of its latents"):
-            LAYOUTS["lora"](trained, out, "")
+        for layout in ("lora", "comfyui"):
+            with pytest.raises(ModelError, match="without the scale of its latents"):
+                LAYOUTS[layout](trained, out, "")
     full_weights = load_file(out / "trained.safetensors")
     assert full_weights["model.latent_scaling_factor"].item() == 0.25
     assert full_weights["model.latent_bias_factor"].item() == -0.5

@@ -112,7 +112,7 @@ def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Pa
         Turn("D", "Four."),
         Turn("C", "Five."),
     ]
-    prompts = [np.full(HOP, 0.1, np.float32), np.full(HOP + 1, 0.1, np.float32)]
+    prompts = {"B": np.full(HOP, 0.1, np.float32), "A": np.full(HOP + 1, 0.1, np.float32)}
     inputs, words = vibevoice_speech._inputs(processor, turns, ["B", "A", "D", "C"], prompts)
     rendered = processor.tokenizer.decode(inputs["input_ids"][0])
     _, _, script = rendered.partition("respective speaker.\n")

@@ -14,7 +14,7 @@ from vibesweep.cli.application import Work, app, console, error_console, say
 from vibesweep.errors import SpeechError
 
 if TYPE_CHECKING:
-    from vibesweep.models.family import Speech
+    from vibesweep.models.family import Speech, SpeechChange
 
 SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
 
@@ -55,9 +55,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     layout: Annotated[
         str | None,
-        typer.Option(
-            help="For VibeVoice: merged, the default; peft, lora (ComfyUI's) or original."
-        ),
+        typer.Option(help="For VibeVoice: merged, the default; peft, lora, comfyui or original."),
     ] = None,
     work: Work = ".",
 ) -> None:
@@ -66,10 +64,25 @@ def export(
     The folder can be spoken with, tuned further or handed on.
     """
     from vibesweep.delivery.export import export as export_best
+    from vibesweep.delivery.export import speech_change_of
     from vibesweep.sweep.record import find_sweep
 
     export_best(find_sweep(sweep, work), out, layout)
     say(f"exported to {out}")
+    _say_what_changed(speech_change_of(out))
+
+
+def _say_what_changed(change: SpeechChange) -> None:
+    """Say how far the export's speech is from the base's, or warn that it is not."""
+    if change.share is None:
+        say(f"how far the speech is from the base's was not measured: {change.remark}")
+        return
+    share = f"{100 * change.share:.2g} %"
+    if change.remark:
+        warning = f"the tuning does not change the speech ({share} of the latents' spread)"
+        say(f"{warning}: {change.remark}", error_console, style="yellow")
+        return
+    say(f"the tuning changes the speech: {share} of the latents' spread, same text and seed")
 
 
 @app.command()

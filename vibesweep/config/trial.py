@@ -115,9 +115,9 @@ class TrialSettings:
         voice_prompt_drop: probability of training a clip without its voice prompts; ``None`` is the
             model family's own.
         silence_before_s: seconds of silence before each clip in training, in steps of a latent
-            (2/15 s); VibeVoice only.
+            (2/15 s); VibeVoice only, at most the 2 s that its shards hold.
         silence_after_s: seconds of silence after it, so that the voice does not learn to cut its
-            last word.
+            last word; also at most 2 s.
         lora_rank: rank of each LoRA pair.
         lora_alpha_ratio: alpha divided by rank, so that the rank can be swept without changing the
             scale.

@@ -11,20 +11,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vibesweep.errors import ModelError
-from vibesweep.models.family import ModelFamily, TunedTrial
+from vibesweep.models.family import ModelFamily, SpeechChange, TunedTrial
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.training.state.checkpoint import fetched_checkpoint
 
 PROVENANCE = "provenance.json"
+SPEECH_CHANGE = "speech_change"
 
 
 def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
     """Write the best trial of a sweep as its model's family lays it out.
 
-    ``provenance.json`` is always there. An earlier export is replaced; any other folder with files
-    is left alone.
+    ``provenance.json`` is always there, with how far the speech is from the base's. An earlier
+    export is replaced; any other folder with files is left alone.
 
     Args:
         sweep: the sweep's folder.
@@ -51,9 +52,17 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
                 shards_signature=record.shards_signature,
             )
             model.family.export(trial, draft, chosen)
-        provenance = json.dumps(_provenance(record, best), indent=1)
+            change = model.family.speech_change(trial, draft, chosen)
+        facts = _provenance(record, best) | {SPEECH_CHANGE: asdict(change)}
+        provenance = json.dumps(facts, indent=1)
         (draft / PROVENANCE).write_text(provenance + "\n", encoding="utf-8")
     return out
+
+
+def speech_change_of(exported: Path) -> SpeechChange:
+    """Return how far an export's speech is from its base's, as was found when it was written."""
+    provenance = json.loads((exported / PROVENANCE).read_text(encoding="utf-8"))
+    return SpeechChange(**provenance[SPEECH_CHANGE])
 
 
 def _layout_of(family: ModelFamily, layout: str | None) -> str:

@@ -17,7 +17,8 @@ TURN_COLUMNS = tuple(f"turns.list.element.{name}" for name in ("tag", "speaker",
 def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     """Speak the shortest held-out clip's text into the bundle's folder.
 
-    The clip's people speak it, as far as the bundle knows their voices.
+    The clip's people speak it, as far as the bundle knows their voices; another's lines are spoken
+    by a voice of the bundle that is nobody's in the clip.
 
     Returns:
         The path of the wav file.
@@ -26,14 +27,14 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     record = sweep.read()
     clips = read_table(record.shards, "val", columns)
     shortest = min(clips.to_pylist(), key=itemgetter("duration_s"))
-    lines = []
-    people = []
-    for turn in shortest["turns"]:
-        lines.append(f"[{turn['tag']}] {turn['text']}")
-        people.append(turn["speaker"])
     model = ModelRef.parse(str(bundle))
     known = model.family.voices(model.address)
-    voices = [person for person in dict.fromkeys(people) if person in known]
+    lines = []
+    voices = {}
+    for turn in shortest["turns"]:
+        lines.append(f"[{turn['tag']}] {turn['text']}")
+        if turn["speaker"] in known:
+            voices[turn["tag"]] = turn["speaker"]
     script = "\n".join(lines)
     out = bundle / SAMPLE
     synthesize(model, script, out, voices=voices)

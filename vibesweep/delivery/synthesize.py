@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def synthesize(
     text: str,
     out: Path,
     *,
-    voices: Sequence[str] = (),
+    voices: Sequence[str] | Mapping[str, str] = (),
     settings: SpeakingSettings | None = None,
 ) -> Speech:
     """Speak a text with a model and write it as a wav file.
@@ -32,9 +32,9 @@ def synthesize(
         model: what speaks.
         text: turns, ``[SPEAKER_A] …``, one after another or a line each; no tag is one speaker.
         out: the wav file.
-        voices: in the order in which the tags appear: names of the model's voices (the rest are
-            given out in the model's order), or recordings where the family takes voices from these
-            (the rest speak with whatever voice the model chooses).
+        voices: names of the model's voices (the rest are given out in the model's order), or
+            recordings where the family takes voices from these (the rest speak with whatever voice
+            the model chooses); by tag, or in the order in which the tags appear.
         settings: how it is sampled.
 
     Raises:
@@ -45,7 +45,8 @@ def synthesize(
     turns = _parse(text)
     out.parent.mkdir(parents=True, exist_ok=True)
     settings = settings or SpeakingSettings()
-    return model.family.synthesize(model.address, turns, out, voices, settings)
+    voice_of_tag = _by_tag(voices, turns)
+    return model.family.synthesize(model.address, turns, out, voice_of_tag, settings)
 
 
 @contextmanager
@@ -60,6 +61,16 @@ def fetched_model(name: str) -> Iterator[ModelRef]:
         return
     with fetched_folder(StoragePath.of(name)) as folder:
         yield ModelRef.parse(str(folder))
+
+
+def _by_tag(voices: Sequence[str] | Mapping[str, str], turns: Sequence[Turn]) -> Mapping[str, str]:
+    if isinstance(voices, Mapping):
+        return voices
+    tags = list(dict.fromkeys(turn.tag for turn in turns))
+    if len(voices) > len(tags):
+        found = f"{len(voices)} voices for {len(tags)} speakers"
+        raise SpeechError(found, where="--voice", fix="give one for each speaker at most")
+    return dict(zip(tags, voices, strict=False))
 
 
 def _parse(text: str) -> tuple[Turn, ...]:

@@ -6,20 +6,28 @@ import copy
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
+from vibesweep.models.tensor_files import SAFETENSORS_METADATA, save_tensors
 
 if TYPE_CHECKING:
     from vibesweep.models.speech_model import SpeechModel
 
 LORA_TARGETS = ("attention", "attention+mlp")
 """Targets that every model family has a pattern for; any other is read as a regular expression."""
+
+PEFT_PREFIX = "base_model.model."
+"""What peft puts before the names of a model's tensors."""
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""Name of the file that peft reads an adapter's weights from."""
 
 LAYERS_SHOWN = 6
 """Number of layer names in the error about a pattern that matches none."""
@@ -73,6 +81,31 @@ def _check_shape(name: str, tensor: Tensor, parameter: Tensor, where: str) -> No
     if tensor.shape != parameter.shape:
         shapes = f"{list(tensor.shape)}, and {list(parameter.shape)} in the base's model"
         raise ModelError(f"the checkpoint's {name} has shape {shapes}", where=where)
+
+
+def save_adapter(model: PeftModel, settings: TrialSettings, folder: Path) -> None:
+    """Write what a LoRA trial trained, so that plain peft finds all of it.
+
+    Heads and connectors that were trained in full are peft's ``modules_to_save``.
+
+    Args:
+        model: the trial's.
+        settings: what it was trained with.
+        folder: made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = plain_model(model)
+    full_parts = _parts(plain, settings, "full")
+    config = copy.copy(model.peft_config["default"])
+    config.inference_mode = True
+    config.modules_to_save = full_parts or None
+    config.save_pretrained(str(folder))
+    state = get_peft_model_state_dict(model)
+    for part in full_parts:
+        for name, tensor in plain.get_submodule(part).state_dict().items():
+            state[f"{PEFT_PREFIX}{part}.{name}"] = tensor
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_tensors(tensors, folder / ADAPTER_WEIGHTS, SAFETENSORS_METADATA)
 
 
 def merged(model: nn.Module) -> SpeechModel:

@@ -6,13 +6,19 @@ A family adds its encoder, its network and its way to speak. torch is imported b
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibesweep.errors import ShardsError, SpeechError
 from vibesweep.models.bundle_folder import bundle_folder, family_in, read_description
-from vibesweep.models.family import ModelFamily, SpeakingSettings, Speech, TunedTrial
+from vibesweep.models.family import (
+    ModelFamily,
+    SpeakingSettings,
+    Speech,
+    SpeechChange,
+    TunedTrial,
+)
 
 if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     from vibesweep.models.bundle import Bundle, BundleModel
 
 ADAPTER = "adapter"
-"""Folder of a bundle that holds the LoRA adapter alone, as peft reads it."""
+"""Folder of a bundle that holds what a LoRA trial trained and nothing else, as peft reads it."""
 
 
 class BundleFamily(ModelFamily):
@@ -109,7 +115,7 @@ class BundleFamily(ModelFamily):
         from safetensors.torch import load_file
 
         from vibesweep.corpus.shards.manifest import read_clips
-        from vibesweep.models.adapters import load_trained, merged
+        from vibesweep.models.adapters import load_trained, merged, save_adapter
         from vibesweep.models.bundle import save_bundle
 
         base = self.load(trial.base)
@@ -122,15 +128,30 @@ class BundleFamily(ModelFamily):
         plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
         save_bundle(plain, voices, out)
         if isinstance(model, PeftModel):
-            adapter = out / ADAPTER
-            model.save_pretrained(str(adapter))
+            save_adapter(model, trial.settings, out / ADAPTER)
+
+    def speech_change(self, trial: TunedTrial, out: Path, layout: str) -> SpeechChange:
+        """Compare the bundle with its base, where the family's network can."""
+        from vibesweep.models.qwen2 import Qwen2SpeechModel
+        from vibesweep.models.speech_change import speech_change
+
+        base = self.load(trial.base)
+        tuned = self.load(str(out))
+        if not isinstance(base, Qwen2SpeechModel) or not isinstance(tuned, Qwen2SpeechModel):
+            return super().speech_change(trial, out, layout)
+        rate = f"{trial.settings.learning_rate:g}"
+        reason = (
+            "what the trial changed is next to nothing;"
+            f" train for more steps, or at a learning_rate above {rate}"
+        )
+        return speech_change(base.predict_probe(), tuned.predict_probe(), reason)
 
     def synthesize(
         self,
         address: str,
         turns: Sequence[Turn],
         out: Path,
-        voices: Sequence[str],
+        voices: Mapping[str, str],
         settings: SpeakingSettings,
     ) -> Speech:
         """Load the bundle, give each speaker a voice, and speak."""
@@ -147,15 +168,17 @@ class BundleFamily(ModelFamily):
         return load_bundle(folder, network)
 
 
-def _assign_voices(tags: Sequence[str], wanted: Sequence[str], bundle: Bundle) -> dict[str, str]:
-    """Give each tag a voice: those asked for, then the bundle's other voices in their order."""
-    unknown = [name for name in wanted if name not in bundle.voices]
+def _assign_voices(
+    tags: Sequence[str], wanted: Mapping[str, str], bundle: Bundle
+) -> dict[str, str]:
+    """Give each tag the voice asked for, else one of the bundle's other voices in their order."""
+    unknown = [name for name in wanted.values() if name not in bundle.voices]
     if unknown:
         missing = ", ".join(unknown)
         known = ", ".join(bundle.voices)
         found = f"the model has no voice {missing}"
         fix = f"choose among {known}"
         raise SpeechError(found, where=str(bundle.folder), fix=fix)
-    others = [name for name in bundle.voices if name not in wanted]
-    in_order = [*wanted, *others]
-    return dict(zip(tags, in_order, strict=False))
+    others = iter([name for name in bundle.voices if name not in wanted.values()])
+    found = {tag: wanted.get(tag) or next(others, None) for tag in tags}
+    return {tag: name for tag, name in found.items() if name is not None}

@@ -28,6 +28,7 @@ class EncodedClip:
         latents: latents to be spoken [P, D].
         stretches: (slot, first patch, one past the last patch) of each turn.
         prompts: voice prompts [P, D] that the corpus names, by slot.
+        sound: equal for clips of the same samples, whatever their ids.
     """
 
     id: str
@@ -36,11 +37,17 @@ class EncodedClip:
     latents: Tensor
     stretches: tuple[tuple[int, int, int], ...]
     prompts: Mapping[int, Tensor] = field(default_factory=dict)
+    sound: str | None = None
 
     @property
     def patches(self) -> int:
         """Number of latents to be spoken."""
         return len(self.latents)
+
+    def same_sound(self, other: EncodedClip) -> bool:
+        """Tell whether this is the other clip, or one of the same samples."""
+        twins = self.sound is not None and self.sound == other.sound
+        return twins or self.id == other.id
 
     @property
     def length(self) -> int:

@@ -9,7 +9,7 @@ Nothing here imports torch, so that the driver of a sweep stays light.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,20 @@ class Speech:
     seconds: float
     voices: dict[str, str]
     cut: bool = False
+
+
+@dataclass(frozen=True)
+class SpeechChange:
+    """How far a tuned model's speech is from its base's, for the same text and seed.
+
+    Attributes:
+        share: RMS of the difference of the latents that both predict, divided by the spread of the
+            base's; None where it was not measured.
+        remark: why it was not measured, or why there is next to no difference; else empty.
+    """
+
+    share: float | None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +188,19 @@ class ModelFamily(ABC):
                 trained.
         """
 
+    def speech_change(self, trial: TunedTrial, out: Path, layout: str) -> SpeechChange:
+        """Measure how far what :meth:`export` wrote is from its base, read as its loaders read it.
+
+        Args:
+            trial: what was exported.
+            out: the folder that was written.
+            layout: of the folder.
+
+        Raises:
+            ModelError: the folder lacks tensors, or has some that no loader looks for.
+        """
+        return SpeechChange(None, f"the family {self.name} does not measure it")
+
     @abstractmethod
     def voices(self, address: str) -> tuple[str, ...]:
         """Name the voices that a model knows, in the order in which they are offered.
@@ -188,7 +215,7 @@ class ModelFamily(ABC):
         address: str,
         turns: Sequence[Turn],
         out: Path,
-        voices: Sequence[str],
+        voices: Mapping[str, str],
         settings: SpeakingSettings,
     ) -> Speech:
         """Speak turns and write them as a wav file.
@@ -197,8 +224,8 @@ class ModelFamily(ABC):
             address: of the model.
             turns: what is said.
             out: the wav file, in a folder that is there.
-            voices: voices of the model, or recordings for families that take voices from these, in
-                the order in which the speakers first speak.
+            voices: for each tag that has one, a voice of the model, or a recording for families
+                that take voices from these.
             settings: how it is sampled.
 
         Raises:

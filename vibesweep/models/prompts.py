@@ -57,14 +57,15 @@ def _reliable_span_s(turn: ClipTurn, single_speaker: bool) -> tuple[float, float
 class _Stretch:
     """A person's latents [P, D] in one turn of a clip."""
 
-    clip_id: str
+    clip: EncodedClip
     latents: Tensor
 
 
 class PromptBank:
     """The stretches of each person, from which voice prompts are drawn.
 
-    A clip's prompt comes from another clip of the same person, never from the clip itself.
+    A clip's prompt comes from another clip of the same person, never from the clip itself nor from
+    one of the same samples under another id.
     """
 
     def __init__(self, clips: Sequence[EncodedClip], longest_patches: int) -> None:
@@ -81,7 +82,7 @@ class PromptBank:
                 if end - start < SHORTEST_PROMPT_PATCHES:
                     continue
                 person = clip.people[slot]
-                stretch = _Stretch(clip.id, clip.latents[start:end])
+                stretch = _Stretch(clip, clip.latents[start:end])
                 self._stretches.setdefault(person, []).append(stretch)
 
     def draw(self, clip: EncodedClip, slot: int, rng: np.random.Generator) -> Tensor | None:
@@ -96,7 +97,7 @@ class PromptBank:
         latents = clip.prompts.get(slot)
         if latents is None:
             person = clip.people[slot]
-            latents = self._from_another_clip(person, clip.id, rng)
+            latents = self._from_another_clip(person, clip, rng)
         if latents is None:
             return None
         spare = max(len(latents) - self._longest_patches, 0)
@@ -105,16 +106,16 @@ class PromptBank:
         return latents[start:end]
 
     def _from_another_clip(
-        self, person: str, clip_id: str, rng: np.random.Generator
+        self, person: str, clip: EncodedClip, rng: np.random.Generator
     ) -> Tensor | None:
         """Draw a stretch [P, D] of this person in another clip; ``None`` where there is none."""
         candidates = self._stretches.get(person, [])
-        if all(stretch.clip_id == clip_id for stretch in candidates):
+        if all(clip.same_sound(stretch.clip) for stretch in candidates):
             return None
         while True:
             index = rng.integers(len(candidates))
             stretch = candidates[index]
-            if stretch.clip_id != clip_id:
+            if not clip.same_sound(stretch.clip):
                 return stretch.latents
 
     def longest(self) -> dict[str, Tensor]:

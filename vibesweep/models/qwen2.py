@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vibesweep.errors import ModelError
+from vibesweep.models.clips import EncodedClip
+from vibesweep.models.diffusion import Objective
+from vibesweep.models.speech_change import PROBE_STEPS
 from vibesweep.models.speech_model import SpeechModel
 
 
@@ -18,6 +23,29 @@ class Qwen2SpeechModel(SpeechModel):
 
     head_name: str
     """Name of the submodule that is a ``VibeVoiceDiffusionHead``."""
+
+    objective: Objective
+
+    @abstractmethod
+    def states(self, batch: Any) -> Tensor:
+        """Run the backbone over a batch: states, flat [B*L, H]."""
+
+    @abstractmethod
+    def probe(self) -> EncodedClip:
+        """Make the clip that a base and what was tuned of it are compared on."""
+
+    @torch.inference_mode()
+    def predict_probe(self) -> Tensor:
+        """Predict each latent [P, D] of :meth:`probe`; the model is in eval mode."""
+        batch = self.collator([]).validation([self.probe()], 1)
+        before = self.states(batch)[batch.spoken_indices - 1]
+        head = self.get_submodule(self.head_name)
+
+        def predict(noisy: Tensor, times: Tensor) -> Tensor:
+            predicted: Tensor = head(noisy, times, before)
+            return predicted
+
+        return self.objective.sample(predict, batch.noise, PROBE_STEPS)
 
     @property
     def _backbone(self) -> Any:

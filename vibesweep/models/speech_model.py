@@ -45,6 +45,10 @@ class Collator(ABC):
             draw: which of many possible noises; trials are compared on one and the same.
         """
 
+    def added_patches(self, augmentation: Augmentation) -> int:
+        """Count the latents to be spoken that :meth:`training` adds to each clip; mostly none."""
+        return 0
+
 
 class SpeechModel(nn.Module, ABC):
     """A text-to-speech network that vibesweep can fine-tune."""
@@ -64,14 +68,19 @@ class SpeechModel(nn.Module, ABC):
     prompt_tokens: int = 0
     """Tokens of a voice prompt that are counted in a clip's length, for each person in it."""
 
-    takes_silence: bool = False
-    """Whether silence can be spoken before and after a clip."""
-
     edge_layers: str = r"^$"
     """Regular expression for the layers whose input or output is no hidden state.
 
     It is searched for in their paths.
     """
+
+    @property
+    def silence_patches(self) -> int:
+        """Most latents of silence that can be spoken before a clip, and as many after it.
+
+        0 where a family cannot speak silence.
+        """
+        return 0
 
     @abstractmethod
     def forward(self, batch: Any) -> Losses:

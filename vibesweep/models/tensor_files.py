@@ -15,6 +15,9 @@ from vibesweep.errors import ModelError
 
 COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
+SAFETENSORS_METADATA = {"format": "pt"}
+"""What transformers and peft look for in the files that they read."""
+
 ReadTensor = Callable[[], Tensor]
 Change = Callable[[str, ReadTensor], Tensor | None]
 """Called with a tensor's name and a function that reads it; returns its replacement or ``None``."""

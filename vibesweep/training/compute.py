@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vibesweep.config import TrialSettings
+from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
 from vibesweep.models.speech_model import SpeechModel
@@ -42,18 +43,26 @@ def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
     Raises:
         ModelError: the model's family does not support one of the settings.
     """
-    if (settings.silence_before_s or settings.silence_after_s) and not plain.takes_silence:
-        raise ModelError(
-            f"the family {plain.family!r} does not take it",
-            where="silence_before_s, silence_after_s",
-            fix="leave both at 0",
-        )
+    for name in ("silence_before_s", "silence_after_s"):
+        _check_silence(name, getattr(settings, name), plain)
     if settings.attention_dropout > 0:
         plain.drop_attention(settings.attention_dropout)
     if settings.gradient_checkpointing:
         plain.recompute_layers()
     if settings.compile:
         plain.layers()
+
+
+def _check_silence(name: str, asked_s: float, model: SpeechModel) -> None:
+    """Refuse more silence than the model can be trained on."""
+    longest_s = model.silence_patches / LATENT_RATE_HZ
+    if asked_s <= longest_s:
+        return
+    if longest_s == 0:
+        found = f"the family {model.family!r} does not take it"
+        raise ModelError(found, where=name, fix="leave it at 0")
+    found = f"it is {asked_s:g} s, and the shards hold {longest_s:g} s of silence"
+    raise ModelError(found, where=name, fix=f"choose at most {longest_s:g}")
 
 
 def _compile(layers: Iterable[nn.Module]) -> None:

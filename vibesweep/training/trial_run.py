@@ -180,8 +180,8 @@ class TrialRun:
         context = self._context
         seed = self.settings.seed
         augmentation = self._augmentation
-        silence = augmentation.silence_patches * len(step.clips)
-        normalizer = step.normalizer.with_more_patches(silence, context.base.stop_weights)
+        added = context.collator.added_patches(augmentation) * len(step.clips)
+        normalizer = step.normalizer.with_more_patches(added, context.base.stop_weights)
         batches = (
             context.collator.training(clips, seed, step.epoch, augmentation).to(
                 context.world.device

@@ -10,7 +10,7 @@ sizes of 0) and ``blocks`` samples; ``decoding`` makes waveforms of them, with
 """
 
 from vibesweep.corpus.ingest.audio_file import AudioHeader, probe
-from vibesweep.corpus.ingest.decoding import Waveform, decode
+from vibesweep.corpus.ingest.decoding import Waveform, decode, stretch_hash
 from vibesweep.corpus.ingest.envelope import ENVELOPE_HOP_S, level_envelope
 from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
 
@@ -23,4 +23,5 @@ __all__ = [
     "level_envelope",
     "probe",
     "read_metadata",
+    "stretch_hash",
 ]

@@ -98,6 +98,16 @@ def decode(
     )
 
 
+def stretch_hash(path: Path, end_s: float, where: str) -> str:
+    """Hash the samples of a recording up to a time, as :attr:`Waveform.samples_hash` is made.
+
+    Raises:
+        RecordingError: unreadable_audio or truncated_audio.
+    """
+    stretch = _read_stretch(path, where, 0.0, end_s)
+    return hash_samples(stretch.mono)
+
+
 def _read_stretch(
     path: Path, where: str, start_s: float, end_s: float | None, *, channel: int | None = None
 ) -> _Stretch:

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vibesweep.corpus.clip_encoder import Samples, TextEncoder, TurnReading
-from vibesweep.corpus.ingest import ENVELOPE_HOP_S, Waveform, decode, level_envelope, probe
+from vibesweep.corpus.ingest import (
+    ENVELOPE_HOP_S,
+    Waveform,
+    decode,
+    level_envelope,
+    probe,
+    stretch_hash,
+)
 from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
@@ -124,7 +131,8 @@ def rows_of(
                 _clip_row(read, cut, f"{recording.id}#{number:03d}", path, cut.end_s, texts, sounds)
                 for number, cut in enumerate(cuts)
             ]
-    prompts = _voice_prompts(read, {row["samples_hash"] for row in rows}, sounds)
+        hashes = {row["samples_hash"] for row in rows}
+        prompts = _voice_prompts(read, path, duration_s, hashes, sounds)
     for row in rows:
         people = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in people]
@@ -244,11 +252,20 @@ def _turn_rows(read: ReadRecording, cut: Cut, duration_s: float) -> list[Row]:
     return rows
 
 
-def _voice_prompts(read: ReadRecording, own_hashes: set[str], sounds: Sounds) -> list[Row]:
+def _voice_prompts(
+    read: ReadRecording, own_path: Path, own_s: float, own_hashes: set[str], sounds: Sounds
+) -> list[Row]:
     """Decode the voice prompts, one for each person in the order of their first words.
 
     A prompt that is the recording itself, by its address or by its samples, is left out: what is
     to be spoken would stand in the prompt.
+
+    Args:
+        read: the recording.
+        own_path: its audio.
+        own_s: how long that is.
+        own_hashes: of the samples of its clips.
+        sounds: takes the samples of the prompts.
     """
     recording = read.recording
     people = dict.fromkeys(recording.person(turn.tag) for turn in read.turns)
@@ -258,7 +275,11 @@ def _voice_prompts(read: ReadRecording, own_hashes: set[str], sounds: Sounds) ->
             continue
         with StoragePath.of(address).fetched() as path:
             waveform = sounds.decode(path, 0.0, PROMPT_S, address)
-        if waveform.samples_hash not in own_hashes:
+            # A copy may be cut, or longer than a prompt: what both have is compared
+            shared_s = min(own_s, waveform.duration_s)
+            start = stretch_hash(path, shared_s, address)
+        own_start = stretch_hash(own_path, shared_s, recording.audio)
+        if start != own_start and waveform.samples_hash not in own_hashes:
             prompts.append({"speaker": person, "sound": sounds.keep(waveform, address)})
     return prompts
 

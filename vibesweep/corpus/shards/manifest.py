@@ -24,6 +24,7 @@ from vibesweep.corpus.shards.schema import (
 )
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.names import is_plain_name
 
 SCHEMA_VERSION = 4
 MANIFEST_FILE = "manifest.json"
@@ -205,6 +206,10 @@ def _top_level(columns: Sequence[str]) -> list[str]:
 
 def _from_json(found: dict[str, Any]) -> Manifest:
     shards = [ShardFile(**shard) for shard in found["shards"]]
+    sidecar = found["encoder"].get("sidecar")
+    for file_name in [*(shard.name for shard in shards), sidecar or MANIFEST_FILE]:
+        if not all(is_plain_name(part) for part in file_name.split("/")):
+            raise ValueError(f"it names a file outside of its folder: {file_name}")
     name, width = found["encoder"]["picture"]
     encoder = found["encoder"] | {"picture": (name, width)}
     objects = {"shards": tuple(shards), "encoder": EncoderRecord(**encoder)}

@@ -43,12 +43,12 @@ _CLIP_FIELDS = (
     pa.field("duration_s", pa.float64()),
     pa.field("patches", pa.int32()),  # latents to be spoken
     pa.field("tokens", pa.int32()),  # before the speech, voice prompts left out
+    pa.field("samples_hash", pa.string()),  # equal for the same sound under two ids
 )
 _ORIGIN_FIELDS = (
     pa.field("recording", pa.string()),  # that the clip was cut from; its own id where it is whole
     pa.field("source", pa.string()),  # the audio file
     pa.field("fingerprint", pa.string()),
-    pa.field("samples_hash", pa.string()),
     pa.field("level_dbfs", pa.float32()),  # RMS of the recording as it was found
     pa.field("warnings", pa.list_(_WARNING)),
     pa.field("extra", pa.map_(pa.string(), pa.string())),  # further columns of the user's table
@@ -146,6 +146,7 @@ class Clip:
         tokens: tokens before the speech, voice prompts left out.
         turns: what is said.
         voice_prompts: those that the corpus's table named.
+        samples_hash: equal for clips of the same samples.
         columns: what the family's encoder made of the sound; arrays are flat.
     """
 
@@ -156,6 +157,7 @@ class Clip:
     tokens: int
     turns: tuple[ClipTurn, ...]
     voice_prompts: tuple[VoicePrompt, ...] = ()
+    samples_hash: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -93,6 +93,7 @@ def encode_clip(
         latents=latents,
         stretches=stretches(clip.turns, people, patch_rate_hz, len(latents)),
         prompts=prompts,
+        sound=clip.samples_hash,
     )
 
 

@@ -43,6 +43,7 @@ from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
+from vibesweep.models.speech_change import PROBE_PATCHES, probe_noise
 from vibesweep.models.speech_model import Encode
 
 if TYPE_CHECKING:
@@ -139,6 +140,13 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         codec = copy.deepcopy(self.codec).cpu()
         rate_hz = patch_rate_hz(self.mel)
         return partial(encode_clip, table=self.phonemes, codec=codec, patch_rate_hz=rate_hz)
+
+    def probe(self) -> EncodedClip:
+        """Make a clip in which the first phonemes of the table are said."""
+        symbols = self.phonemes.to_json()["symbols"][:PROBE_PATCHES]
+        ids = self.phonemes.encode(symbols)
+        latents = probe_noise(PROBE_PATCHES, self.shape.latent_size)
+        return EncodedClip("probe", ("nobody",), ((0, tuple(ids)),), latents, ())
 
     def collator(self, voices: Sequence[EncodedClip]) -> MelCollator:
         """Make a collator with prompts from these clips."""

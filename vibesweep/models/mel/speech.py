@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -34,6 +34,13 @@ PATCHES_PER_PHONEME = 2.0
 
 SpokenTurn = tuple[int, Sequence[int]]
 """Slot of the speaker, and phoneme ids."""
+
+
+class SampledSpeech(NamedTuple):
+    """Latents [P, D], and whether the limit on their number ended them, not the model."""
+
+    latents: Tensor
+    cut: bool
 
 
 def speak_turns(
@@ -66,13 +73,13 @@ def speak_turns(
     for tag in tags:
         voice = voices.get(tag, "")
         prompts.append(bundle.voices.get(voice))
-    latents = sample_latents(model, spoken, prompts, settings)
+    sampled = sample_latents(model, spoken, prompts, settings)
     with torch.inference_mode():
-        log_mel = model.codec.decode(latents.cpu())
+        log_mel = model.codec.decode(sampled.latents.cpu())
     waveform = griffin_lim(log_mel.numpy(), model.mel)
     write_wav(out, waveform, model.mel)
     seconds = len(waveform) / model.mel.sample_rate_hz
-    return Speech(seconds, voices)
+    return Speech(seconds, voices, sampled.cut)
 
 
 @torch.inference_mode()
@@ -82,7 +89,7 @@ def sample_latents(
     prompts: Sequence[Tensor | None],
     settings: SpeakingSettings,
     stop_threshold: float = STOP_THRESHOLD,
-) -> Tensor:
+) -> SampledSpeech:
     """Sample the latents of some turns.
 
     Args:
@@ -93,7 +100,7 @@ def sample_latents(
         stop_threshold: probability of "stop" at which the speech ends.
 
     Returns:
-        Latents [P, D] on the model's device.
+        Latents on the model's device, at least one.
 
     Raises:
         SpeechError: the text is longer than the model's context.
@@ -107,16 +114,15 @@ def sample_latents(
     patch = torch.tensor([[PATCH]], device=device)
     first = torch.zeros(1, dtype=torch.long, device=device)
     spoken: list[Tensor] = []
-    while len(spoken) < limit:
-        choice = model.stop(state).softmax(-1)
-        stop = choice[0, 1]
-        if spoken and stop > stop_threshold:
-            break
+    stopped = False
+    while not stopped and len(spoken) < limit:
         latent = _next_latent(model, state, settings, generator)
         spoken.append(latent)
         embedded = model.embed(patch, latent, first)
         state, cache = _read(model, embedded, cache)
-    return torch.cat(spoken)
+        choice = model.stop(state).softmax(-1)
+        stopped = bool(choice[0, 1] > stop_threshold)
+    return SampledSpeech(torch.cat(spoken), cut=not stopped)
 
 
 def _limit(model: MelModel, ids: Sequence[int], turns: Sequence[SpokenTurn]) -> int:

@@ -94,7 +94,7 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         special: SpecialIds,
         rules: LatentRules,
         prompts: PromptBank,
-        silence: Silence | None,
+        silence: Silence,
     ) -> None:
         """Make batches for one checkpoint.
 
@@ -102,7 +102,7 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
             special: its special token ids.
             rules: how its latents are noised and scaled.
             prompts: voice prompts to draw from.
-            silence: the features of silence that the shards came with, if they did.
+            silence: the features of silence that the shards came with.
         """
         self._special = special
         self._rules = rules
@@ -175,18 +175,20 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         self, clip: EncodedVibeVoiceClip, augmentation: Augmentation
     ) -> tuple[Tensor, Tensor]:
         """Put the silence that the trial wants around a clip's latents and semantic features."""
-        latents = clip.latents.float()
-        semantic = clip.semantic.float()
+        before, after = self._silences(augmentation)
+        latents = torch.cat([before.latents, clip.latents.float(), after.latents])
+        semantic = torch.cat([before.semantic, clip.semantic.float(), after.semantic])
+        return latents, semantic
+
+    def added_patches(self, augmentation: Augmentation) -> int:
+        """Count the latents of silence that each clip gets."""
+        return sum(len(silence.latents) for silence in self._silences(augmentation))
+
+    def _silences(self, augmentation: Augmentation) -> tuple[Silence, Silence]:
+        """Cut the silences that the trial wants before and after each clip."""
         before = latents_in(augmentation.silence_before_s)
         after = latents_in(augmentation.silence_after_s)
-        if before == 0 and after == 0:
-            return latents, semantic
-        assert self._silence is not None, "shards with features have the features of silence"
-        first_latents, first_semantic = self._silence.first(before)
-        last_latents, last_semantic = self._silence.last(after)
-        latents = torch.cat([first_latents.float(), latents, last_latents.float()])
-        semantic = torch.cat([first_semantic.float(), semantic, last_semantic.float()])
-        return latents, semantic
+        return self._silence.first(before), self._silence.last(after)
 
     def _prefix(self, clip: EncodedVibeVoiceClip, voices: list[Tensor]) -> list[int]:
         """List the ids before the speech, each voice's one latent id repeated to its length."""

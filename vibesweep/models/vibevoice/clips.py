@@ -57,18 +57,25 @@ class Silence:
     latents: Tensor
     semantic: Tensor
 
-    def first(self, count: int) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def none(cls, latent_size: int, semantic_size: int) -> Silence:
+        """Make a silence of no length."""
+        return cls(torch.zeros(0, latent_size), torch.zeros(0, semantic_size))
+
+    def first(self, count: int) -> Silence:
         """Take the features of a silence that begins a clip."""
+        assert count <= len(self.latents), "configure_model refuses longer silences"
         latents = self.latents[:count]
         semantic = self.semantic[:count]
-        return latents, semantic
+        return Silence(latents, semantic)
 
-    def last(self, count: int) -> tuple[Tensor, Tensor]:
+    def last(self, count: int) -> Silence:
         """Take the features of a silence that has lasted, as it follows speech."""
+        assert count <= len(self.latents), "configure_model refuses longer silences"
         start = len(self.latents) - count
         latents = self.latents[start:]
         semantic = self.semantic[start:]
-        return latents, semantic
+        return Silence(latents, semantic)
 
 
 @dataclass(frozen=True)

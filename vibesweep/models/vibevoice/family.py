@@ -6,7 +6,7 @@ and transformers are imported by what needs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from vibesweep.models.family import (
     ModelFamily,
     SpeakingSettings,
     Speech,
+    SpeechChange,
     TunedTrial,
 )
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
     from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.models.speech_model import SpeechModel
+    from vibesweep.models.vibevoice.export import TrainedTensors
 
 
 class VibeVoiceFamily(ModelFamily):
     """Checkpoints of VibeVoice."""
 
     name = "vibevoice"
-    layouts = ("merged", "peft", "lora", "original")
+    layouts = ("merged", "peft", "lora", "comfyui", "original")
     needs_scheme = True
 
     def owns(self, folder: Path) -> bool:
@@ -87,16 +89,26 @@ class VibeVoiceFamily(ModelFamily):
 
     def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
         """Write one of the layouts from the base's files and what the trial trained."""
+        from vibesweep.models.vibevoice.export import write_layout
+
+        write_layout(layout, self._trained(trial), out, trial.base)
+
+    def speech_change(self, trial: TunedTrial, out: Path, layout: str) -> SpeechChange:
+        """Read the layout back as its loaders do, and compare it with the base."""
+        from vibesweep.models.vibevoice.export.read_back import measure_change
+
+        return measure_change(self._trained(trial), out, layout)
+
+    def _trained(self, trial: TunedTrial) -> TrainedTensors:
         from vibesweep.models.vibevoice.checkpoint import Checkpoint
-        from vibesweep.models.vibevoice.export import TrainedTensors, write_layout
+        from vibesweep.models.vibevoice.export import TrainedTensors
         from vibesweep.models.vibevoice.features import scale_and_bias
 
         base = Checkpoint.open(trial.base)
         rules = None
         if base.scale_and_bias is None:
             rules = scale_and_bias(trial.checked_shards(), base.config.audio_config.vae_std)
-        trained = TrainedTensors.read(base, trial.weights, trial.settings, rules)
-        write_layout(layout, trained, out, trial.base)
+        return TrainedTensors.read(base, trial.weights, trial.settings, rules)
 
     def voices(self, address: str) -> tuple[str, ...]:
         """Name none: voices are taken from recordings."""
@@ -107,7 +119,7 @@ class VibeVoiceFamily(ModelFamily):
         address: str,
         turns: Sequence[Turn],
         out: Path,
-        voices: Sequence[str],
+        voices: Mapping[str, str],
         settings: SpeakingSettings,
     ) -> Speech:
         """Speak with transformers' own ``generate``; ``voices`` are recordings."""

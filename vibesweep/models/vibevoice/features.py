@@ -76,6 +76,7 @@ def encode_clip(clip: Clip, layout: TextLayout) -> EncodedVibeVoiceClip:
         latents=latents,
         stretches=stretches(clip.turns, people, rate_hz, clip.patches),
         prompts=prompts,
+        sound=clip.samples_hash,
         semantic=semantic,
         bare_ids=tuple(bare_ids),
         voiced_ids=tuple(voiced_ids),

@@ -32,10 +32,16 @@ from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.losses import Losses
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
+from vibesweep.models.speech_change import PROBE_PATCHES, PROBE_TEXT, probe_noise
 from vibesweep.models.speech_model import Encode
 from vibesweep.models.vibevoice.batch import VibeVoiceBatch, VibeVoiceCollator
 from vibesweep.models.vibevoice.checkpoint import Checkpoint, transformers_name
-from vibesweep.models.vibevoice.clips import PROMPT_PATCHES, LatentRules, Silence
+from vibesweep.models.vibevoice.clips import (
+    PROMPT_PATCHES,
+    EncodedVibeVoiceClip,
+    LatentRules,
+    Silence,
+)
 from vibesweep.models.vibevoice.features import encode_clip, read_silence, scale_and_bias
 from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
 
@@ -63,7 +69,6 @@ class VibeVoiceModel(Qwen2SpeechModel):
     # A clip's end is two tokens, "end" and "close"; generation takes the likeliest, so unweighted
     stop_weights = (1.0, 2.0)
     prompt_tokens = PROMPT_PATCHES
-    takes_silence = True
 
     latent_scaling_factor: Tensor
     latent_bias_factor: Tensor
@@ -91,7 +96,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         self.register_buffer("choices", choices, persistent=False)
         self.checkpoint: Checkpoint | None = None
         self._layout: TextLayout | None = None
-        self._silence: Silence | None = None
+        self._silence = Silence.none(acoustic.hidden_size, semantic_size)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> VibeVoiceModel:
@@ -117,6 +122,11 @@ class VibeVoiceModel(Qwen2SpeechModel):
         """Layout of the checkpoint's scripts."""
         assert self._layout is not None, "a model that was read from a checkpoint"
         return self._layout
+
+    @property
+    def silence_patches(self) -> int:
+        """As many latents of silence as lie beside the shards."""
+        return len(self._silence.latents)
 
     @property
     def rules(self) -> LatentRules:
@@ -226,6 +236,22 @@ class VibeVoiceModel(Qwen2SpeechModel):
     def encoder(self) -> Encode:
         """Return an encoder that holds the tokenizer alone."""
         return partial(encode_clip, layout=self.layout)
+
+    def probe(self) -> EncodedClip:
+        """Make a clip of one text, whose scaled latents and semantic features are noise."""
+        script = [(0, PROBE_TEXT)]
+        rules = self.rules
+        scaled = probe_noise(PROBE_PATCHES, self.config.audio_config.hidden_size)
+        return EncodedVibeVoiceClip(
+            id="probe",
+            people=("nobody",),
+            turns=(),
+            latents=scaled / rules.scale - rules.bias,
+            stretches=(),
+            semantic=probe_noise(PROBE_PATCHES, self.config.semantic_model_config.hidden_size),
+            bare_ids=tuple(self.layout.ids(script, voiced=False)),
+            voiced_ids=tuple(self.layout.ids(script, voiced=True)),
+        )
 
     def collator(self, voices: Sequence[EncodedClip]) -> VibeVoiceCollator:
         """Make a collator with prompts from these clips."""

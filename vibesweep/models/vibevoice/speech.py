@@ -11,7 +11,7 @@ Shapes: ``S`` samples.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def speak_vibevoice(
     folder: Path,
     turns: Sequence[Turn],
     out: Path,
-    voices: Sequence[str],
+    voices: Mapping[str, str],
     settings: SpeakingSettings,
 ) -> Speech:
     """Speak turns of up to four speakers and write them as a wav file.
@@ -73,8 +73,8 @@ def speak_vibevoice(
         folder: in transformers' layout, with its processor.
         turns: what is said.
         out: the wav file; it can be listened to while it grows.
-        voices: recordings of the voices, in the order in which the speakers first speak; speakers
-            without one speak with whatever voice the model chooses.
+        voices: a recording of the voice, by tag; speakers without one speak with whatever voice
+            the model chooses.
         settings: guidance, diffusion steps and seed.
 
     Raises:
@@ -85,12 +85,9 @@ def speak_vibevoice(
     """
     _check_diffusers(folder)
     tags = list(dict.fromkeys(turn.tag for turn in turns))
-    if len(voices) > len(tags):
-        found = f"{len(voices)} voices for {len(tags)} speakers"
-        raise SpeechError(found, where="--voice", fix="give one for each speaker at most")
     processor, model = _load(folder)
     rate_hz = processor.feature_extractor.sampling_rate
-    prompts = [_read_voice(voice, rate_hz) for voice in voices]
+    prompts = {tag: _read_voice(voices[tag], rate_hz) for tag in tags if tag in voices}
     inputs, text_tokens = _inputs(processor, turns, tags, prompts)
     prefix = inputs["input_ids"].shape[1]
     limit = _limit(prefix, text_tokens, model.config.text_config.max_position_embeddings)
@@ -108,7 +105,7 @@ def speak_vibevoice(
         fix = "try another seed, or a longer text"
         raise SpeechError("the model said nothing", where=str(folder), fix=fix)
     cut = samples >= limit * model.config.audio_config.hop_length
-    return Speech(samples / rate_hz, dict(zip(tags, voices, strict=False)), cut)
+    return Speech(samples / rate_hz, dict(voices), cut)
 
 
 def _check_diffusers(folder: Path) -> None:
@@ -183,17 +180,20 @@ def _read_voice(voice: str, rate_hz: int) -> Samples:
 
 
 def _inputs(
-    processor: Any, turns: Sequence[Turn], tags: Sequence[str], prompts: Sequence[Samples]
+    processor: Any, turns: Sequence[Turn], tags: Sequence[str], prompts: Mapping[str, Samples]
 ) -> tuple[dict[str, Any], int]:
-    """Make what ``generate`` takes, and count the tokens of the turns' words."""
+    """Make what ``generate`` takes, and count the tokens of the turns' words.
+
+    The prompts are in the order of ``tags``, as the script has them.
+    """
     texts = [turn.text for turn in turns]
     _refuse_control_tokens(processor, texts)
-    messages = _messages(turns, tags, voiced=set(tags[: len(prompts)]))
+    messages = _messages(turns, tags, voiced=set(prompts))
     script = processor.apply_chat_template(messages, tokenize=False)
     sound: dict[str, Any] = {}
     if prompts:
         rate_hz = processor.feature_extractor.sampling_rate
-        sound = {"audio": list(prompts), "sampling_rate": rate_hz}
+        sound = {"audio": list(prompts.values()), "sampling_rate": rate_hz}
     text_tokens = sum(len(ids) for ids in processor.tokenizer(texts)["input_ids"])
     return dict(processor(text=[script], return_tensors="pt", **sound)), text_tokens
 

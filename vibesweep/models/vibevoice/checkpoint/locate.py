@@ -11,12 +11,14 @@ from safetensors import SafetensorError, safe_open
 from transformers import VibeVoiceConfig
 
 from vibesweep.errors import ModelError
+from vibesweep.storage.names import is_plain_name
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 COPY_AGAIN = "download or copy the checkpoint again"
 
+_WEIGHTS_SUFFIX = ".safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
 _REASON_CHARACTERS = 200
@@ -115,7 +117,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
         for file in weight_files(folder):
             with safe_open(file, framework="pt") as stored:
                 found.update(dict.fromkeys(stored.keys(), file))
-    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(
             f"its weights cannot be read: {reason_of(error)}",
             where=str(folder),
@@ -125,12 +127,32 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files that the index names, or the only one where there is no index."""
+    """Return the weight files that the index names, or the only one where there is no index.
+
+    Raises:
+        ModelError: the index cannot be read, or names what is no file beside it: that could be any
+            file of this machine, and an export or a conversion writes files of the same names.
+    """
     index = folder / WEIGHTS_INDEX
     if not index.is_file():
         return [folder / WEIGHTS]
-    file_of_tensor = json.loads(index.read_text())["weight_map"]
-    return [folder / name for name in sorted(set(file_of_tensor.values()))]
+    try:
+        file_of_tensor = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = list(file_of_tensor.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"the index of its weights cannot be read: {reason_of(error)}"
+        raise ModelError(found, where=str(index), fix=COPY_AGAIN) from error
+    for name in names:
+        _check_weight_file(name, index)
+    return [folder / name for name in sorted(set(names))]
+
+
+def _check_weight_file(name: object, index: Path) -> None:
+    if is_plain_name(name) and str(name).endswith(_WEIGHTS_SUFFIX):
+        return
+    found = f"it names the weight file {name!r}, which is no plain *{_WEIGHTS_SUFFIX} name"
+    fix = f"do not use this checkpoint if you do not trust its source; else {COPY_AGAIN}"
+    raise ModelError(found, where=str(index), fix=fix)
 
 
 def reason_of(error: Exception) -> str:

@@ -34,22 +34,30 @@ _LOAD_FULL_WEIGHTS = """\
 model.load_state_dict(load_file("trained.safetensors"), strict=False)
 """
 
-_LORA = """\
+_COMMUNITY = """\
 # A tuned VibeVoice voice
 
 {introduction}
 
-The files are laid out as by the fine-tuning scripts of vibevoice-community and voicepowered-ai.
-They belong to the same base in the original repository's layout (`BASE`, such as
-vibevoice/VibeVoice-1.5B). With vibevoice-community's VibeVoice:
+It belongs to the same base in the original repository's layout, of the same size (such as
+vibevoice/VibeVoice-1.5B). {how}
+
+Both loaders log what they do not find and go on. If the voice does not change, see that the log
+names this folder, and that the base is of the same size.
+"""
+
+_LORA = """\
+With vibevoice-community's VibeVoice, where `BASE` is that base:
 
 ```sh
 python demo/inference_from_file.py --model_path BASE --checkpoint_path .
 ```
 
-For ComfyUI, copy this folder into `models/vibevoice/loras`. The `.bin` files are torch pickles,
-the only format that some of these loaders read.
-"""
+The `.bin` files are torch pickles, the only format that this loader reads."""
+
+_COMFYUI = """\
+Copy this whole folder into
+`ComfyUI/models/vibevoice/loras/` and choose it in the node "VibeVoice LoRA"."""
 
 
 def peft_card(base: str, has_full_weights: bool) -> str:
@@ -69,4 +77,9 @@ def peft_card(base: str, has_full_weights: bool) -> str:
 
 def lora_card(base: str) -> str:
     """Return the README of the ``lora`` layout."""
-    return _LORA.format(introduction=_INTRODUCTION.format(base=base))
+    return _COMMUNITY.format(introduction=_INTRODUCTION.format(base=base), how=_LORA)
+
+
+def comfyui_card(base: str) -> str:
+    """Return the README of the ``comfyui`` layout."""
+    return _COMMUNITY.format(introduction=_INTRODUCTION.format(base=base), how=_COMFYUI)

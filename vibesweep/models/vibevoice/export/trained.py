@@ -20,12 +20,11 @@ from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import lora_config
+from vibesweep.models.adapters import PEFT_PREFIX, lora_config
 from vibesweep.models.vibevoice.checkpoint import BIAS, SCALE, Checkpoint, transformers_name
 
 EMBEDDINGS = "model.language_model.embed_tokens.weight"
 OUTPUT = "lm_head.weight"
-PEFT_PREFIX = "base_model.model."
 
 _ADAPTER_TENSOR = re.compile(r"(?P<layer>.+)\.(?P<part>lora_\w+\.default\.weight)")
 
@@ -120,6 +119,19 @@ class TrainedTensors:
         base_tensor = self.base.tensor(name)
         changed = self.change(name, lambda: base_tensor)
         return base_tensor if changed is None else changed.to(base_tensor.dtype)
+
+    def moved(self) -> bool:
+        """Tell whether anything that was trained differs from where it began.
+
+        An adapter begins with zeros in its second matrix, and then changes nothing. DoRA's
+        magnitudes begin at the norms of the base's weights, from which they differ by rounding.
+        """
+        for name, stored_name in self.full.items():
+            if not torch.equal(self.stored_tensor(stored_name), self.base.tensor(name).float()):
+                return True
+        parts = [part for adapter in self.adapters.values() for part in adapter.items()]
+        second = [stored_name for part, stored_name in parts if part.startswith("lora_B")]
+        return any(bool(self.stored_tensor(stored_name).any()) for stored_name in second)
 
     def adapter_state(self, module: str) -> dict[str, Tensor]:
         """Return the adapters of a module's layers, under the names that peft saves them with.
