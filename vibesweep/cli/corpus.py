@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vibesweep.cli.application import app, console, say
+from vibesweep.config.corpus import EDGE_SILENCE_S
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
@@ -50,6 +51,15 @@ def preprocess(
     max_duration: Annotated[
         float, typer.Option(help="Seconds; longer recordings are cut between turns.")
     ] = 300.0,
+    max_edge_silence: Annotated[
+        float,
+        typer.Option(
+            help=(
+                "Seconds; longer silence at either end of a clip is cut to half a second. "
+                "inf keeps it."
+            )
+        ),
+    ] = EDGE_SILENCE_S,
     split_by: Annotated[
         str, typer.Option(help="What is never on both sides of the split: recording or speaker.")
     ] = "recording",
@@ -75,6 +85,7 @@ def preprocess(
 
     settings = CorpusSettings(
         max_duration_s=max_duration,
+        max_edge_silence_s=max_edge_silence,
         split_by=split_by,
         val_fraction=val_fraction,
         val_ids=_names(val_ids),

@@ -11,10 +11,19 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.clip_encoder import Samples, TextEncoder, TurnReading
-from vibesweep.corpus.ingest import ENVELOPE_HOP_S, Waveform, decode, level_envelope, probe
+from vibesweep.corpus.ingest import (
+    ENVELOPE_HOP_S,
+    Waveform,
+    decode,
+    level_envelope,
+    probe,
+    readable_audio,
+)
 from vibesweep.corpus.preprocess.fingerprints import Planned
-from vibesweep.corpus.recordings import Recording, Turn
+from vibesweep.corpus.preprocess.trimming import Trim, long_silences
+from vibesweep.corpus.recordings import Recording, Segment, Turn
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence
@@ -25,7 +34,7 @@ DURATION_TOLERANCE = 0.05
 CLIPPED_SHARE = 0.001
 """From here on clipping is heard: a thousandth of the samples at full scale."""
 PHONEMES_PER_SECOND = (1.5, 40.0)
-"""Bounds of the speech rate of a clip; real speech has 8 to 20, its pauses counted."""
+"""Bounds of the speech rate of a clip; real speech has 8 to 20, its short pauses counted."""
 PROMPT_S = 30.0
 """A voice prompt is cut to this length."""
 
@@ -60,10 +69,17 @@ class ReadRecording:
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """Sample rate and RMS level of the sounds that an encoder takes."""
+    """What sounds are made to be.
+
+    Attributes:
+        sample_rate_hz: that an encoder takes.
+        level_dbfs: RMS of their speech, that an encoder takes.
+        max_edge_silence_s: longer silence at either end is cut off.
+    """
 
     sample_rate_hz: int
     level_dbfs: float
+    max_edge_silence_s: float = EDGE_SILENCE_S
 
 
 class Sounds:
@@ -81,14 +97,22 @@ class Sounds:
         """Decode a stretch of a file at the format's rate; it is not kept yet."""
         return decode(path, self._format.sample_rate_hz, start_s, end_s, where=where)
 
-    def keep(self, waveform: Waveform, where: str) -> int:
-        """Bring a waveform to the format's level and keep it; return its number.
+    def trim(self, waveform: Waveform, cut: Cut, segments: Sequence[Segment] = ()) -> Trim:
+        """Choose how much silence is cut off a clip, whose turns may have known times."""
+        end_s = cut.start_s + waveform.duration_s
+        most_s = self._format.max_edge_silence_s
+        return Trim.of(waveform.activity, most_s, segments, cut.start_s, end_s)
+
+    def keep(self, waveform: Waveform, trim: Trim, where: str) -> int:
+        """Trim a waveform, bring it to the format's level and keep it; return its number.
 
         Raises:
             RecordingError: it is silence.
         """
-        level = self._format.level_dbfs
-        samples = at_level(waveform.samples, level, found=waveform.level_dbfs, where=where)
+        rate_hz = self._format.sample_rate_hz
+        trimmed = trim.applied(waveform.samples, rate_hz)
+        level, found = self._format.level_dbfs, waveform.level_dbfs
+        samples = at_level(trimmed, level, found=found, where=where)
         self.samples.append(samples)
         return len(self.samples) - 1
 
@@ -113,17 +137,20 @@ def rows_of(
         RecordingError: the recording cannot be used.
     """
     recording = read.recording
-    with StoragePath.of(recording.audio).fetched() as path:
+    with (
+        StoragePath.of(recording.audio).fetched() as file,
+        readable_audio(file, recording.audio) as path,
+    ):
         duration_s = probe(path, where=recording.audio).duration_s
         _check_duration(recording, duration_s)
         cuts = _cuts(read, path, duration_s, max_duration_s)
-        if len(cuts) == 1:
-            rows = [_clip_row(read, cuts[0], recording.id, path, None, texts, sounds)]
-        else:
-            rows = [
-                _clip_row(read, cut, f"{recording.id}#{number:03d}", path, cut.end_s, texts, sounds)
-                for number, cut in enumerate(cuts)
-            ]
+        rows = []
+        for number, cut in enumerate(cuts):
+            name = recording.id if len(cuts) == 1 else f"{recording.id}#{number:03d}"
+            # The length in a header may be a little too short
+            end_s = cut.end_s if cut.end_s < duration_s else None
+            row = _clip_row(read, cut, name, path, end_s, texts, sounds)
+            rows.append(row)
     prompts = _voice_prompts(read, {row["samples_hash"] for row in rows}, sounds)
     for row in rows:
         people = {turn["speaker"] for turn in row["turns"]}
@@ -180,11 +207,14 @@ def _clip_row(
     """Make the row of one clip. ``end_s`` is None where the clip goes on to the file's end."""
     recording = read.recording
     waveform = sounds.decode(path, cut.start_s, end_s, recording.audio)
-    sound = sounds.keep(waveform, recording.audio)
+    segments = recording.segments[cut.first_turn : cut.past_turn]
+    trim = sounds.trim(waveform, cut, segments)
+    sound = sounds.keep(waveform, trim, recording.audio)
     duration_s = sounds.duration_s(sound)
-    turns = _turn_rows(read, cut, duration_s)
+    turns = _turn_rows(read, cut, cut.start_s + trim.start_s, duration_s)
     readings = read.readings[cut.first_turn : cut.past_turn]
-    _check_speech_rate(sum(reading.length for reading in readings), duration_s, recording)
+    phonemes = sum(reading.length for reading in readings)
+    _check_speech_rate(phonemes, waveform.activity.speech_s, recording)
     spoken = [
         (turn["speaker"], turn["text"], reading)
         for turn, reading in zip(turns, readings, strict=True)
@@ -201,30 +231,33 @@ def _clip_row(
         "fingerprint": read.planned.fingerprint,
         "samples_hash": waveform.samples_hash,
         "level_dbfs": waveform.level_dbfs,
-        "warnings": list(_warnings_of_audio(waveform)),
+        "warnings": list(_warnings_of_audio(waveform, trim)),
         "extra": list(recording.extra),
     }
 
 
-def _check_speech_rate(phonemes: int, duration_s: float, recording: Recording) -> None:
+def _check_speech_rate(phonemes: int, speech_s: float, recording: Recording) -> None:
+    """Refuse a text that cannot be what is said in so many seconds of speech."""
     least, most = PHONEMES_PER_SECOND
-    rate = phonemes / duration_s
+    rate = phonemes / speech_s
     if not least <= rate <= most:
         detail = (
-            f"{phonemes} phonemes in {duration_s:.1f} s, {rate:.1f} a second;"
+            f"{phonemes} phonemes in {speech_s:.1f} s of speech, {rate:.1f} a second;"
             f" {least:g} to {most:g} is speech"
         )
         raise RecordingError("speech_rate", detail, where=recording.text or recording.audio)
 
 
-def _turn_rows(read: ReadRecording, cut: Cut, duration_s: float) -> list[Row]:
+def _turn_rows(read: ReadRecording, cut: Cut, clip_start_s: float, duration_s: float) -> list[Row]:
+    """Make the rows of a clip's turns; times count from where the clip begins."""
     chosen = slice(cut.first_turn, cut.past_turn)
     segments = read.recording.segments[chosen]
     if segments:
-        times = [
-            (max(segment.start_s - cut.start_s, 0.0), min(segment.end_s - cut.start_s, duration_s))
-            for segment in segments
-        ]
+        times = []
+        for segment in segments:
+            start_s = max(segment.start_s - clip_start_s, 0.0)
+            end_s = min(segment.end_s - clip_start_s, duration_s)
+            times.append((start_s, end_s))
     else:
         times = share_times(read.lengths[chosen], duration_s)
     rows = []
@@ -259,7 +292,9 @@ def _voice_prompts(read: ReadRecording, own_hashes: set[str], sounds: Sounds) ->
         with StoragePath.of(address).fetched() as path:
             waveform = sounds.decode(path, 0.0, PROMPT_S, address)
         if waveform.samples_hash not in own_hashes:
-            prompts.append({"speaker": person, "sound": sounds.keep(waveform, address)})
+            whole = Cut(0, 0, 0.0, waveform.duration_s)
+            trim = sounds.trim(waveform, whole)
+            prompts.append({"speaker": person, "sound": sounds.keep(waveform, trim, address)})
     return prompts
 
 
@@ -267,7 +302,10 @@ def _warning(reason: str, detail: str) -> Row:
     return {"reason": reason, "detail": detail}
 
 
-def _warnings_of_audio(waveform: Waveform) -> Iterator[Row]:
+def _warnings_of_audio(waveform: Waveform, trim: Trim) -> Iterator[Row]:
+    silent = list(long_silences(waveform.activity, trim))
+    if silent:
+        yield _warning("long_silence", "; ".join(silent))
     if waveform.clipped > CLIPPED_SHARE:
         yield _warning("clipped_audio", f"{waveform.clipped:.2%} of the samples")
 

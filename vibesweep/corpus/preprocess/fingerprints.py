@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from vibesweep.config import CorpusSettings
+from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.manifest import SCHEMA_VERSION
@@ -27,7 +28,11 @@ class Planned:
 
 
 def fingerprint_all(
-    recordings: Sequence[Recording], corpus: StoragePath, max_duration_s: float, encoder: str
+    recordings: Sequence[Recording],
+    corpus: StoragePath,
+    max_duration_s: float,
+    encoder: str,
+    max_edge_silence_s: float = EDGE_SILENCE_S,
 ) -> tuple[list[Planned], list[Reject]]:
     """Look at every file once and fingerprint the recordings.
 
@@ -39,11 +44,12 @@ def fingerprint_all(
         corpus: its folder.
         max_duration_s: longer recordings are cut.
         encoder: fingerprint of the encoder that makes the family's columns.
+        max_edge_silence_s: longer silence at a clip's ends is cut off.
 
     Returns:
         Recordings whose files are all there, and a reject for each of the others.
     """
-    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
+    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, max_edge_silence_s, encoder])
     addresses: set[str] = set()
     for recording in recordings:
         addresses.update(recording.files())

@@ -25,7 +25,7 @@ from vibesweep.corpus.shards.schema import (
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST_FILE = "manifest.json"
 REJECTS_FILE = "rejects.parquet"
 WARNINGS_FILE = "warnings.parquet"
