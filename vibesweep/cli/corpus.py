@@ -37,8 +37,14 @@ def preprocess(
     ],
     out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
     language: Annotated[
-        str, typer.Option(help="eSpeak NG voice that reads all but Han characters.")
-    ] = "en-us",
+        str | None,
+        typer.Option(
+            help=(
+                "eSpeak NG voice that reads all but Han characters; "
+                "the one that the model was trained in, en-us for mel-tiny, if left out."
+            )
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -97,6 +103,7 @@ def preprocess(
     from vibesweep.models.registry import ModelRef
 
     base = ModelRef.parse(model).located()
+    language = language or base.family.language(base.address)
     encoder = base.family.clip_encoder(base.address, language)
     with shown(console) as tell:
         manifest = make_shards(corpus, out, encoder, settings, tell=tell)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vibesweep.errors import ShardsError, SpeechError
 from vibesweep.models.bundle_folder import bundle_folder, family_in, read_description
 from vibesweep.models.family import ModelFamily, SpeakingSettings, Speech, TunedTrial
+from vibesweep.models.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
@@ -83,6 +84,12 @@ class BundleFamily(ModelFamily):
         """Look whether the family's columns fit a model of this description; as check_shards."""
         return None
 
+    def language(self, address: str) -> str:
+        """Read it from the bundle's description."""
+        folder = bundle_folder(address)
+        description = read_description(folder)
+        return TrainedOn.from_description(description, folder).language
+
     def load(self, address: str) -> BundleModel:
         """Load the bundle's model."""
         return self._bundle(address).model
@@ -98,11 +105,12 @@ class BundleFamily(ModelFamily):
         from peft import PeftModel
         from safetensors.torch import load_file
 
-        from vibesweep.corpus.shards.manifest import read_clips
+        from vibesweep.corpus.shards.manifest import read_clips, read_manifest
         from vibesweep.models.adapters import load_trained, merged
         from vibesweep.models.bundle import save_bundle
 
-        base = self.load(trial.base)
+        bundle = self._bundle(trial.base)
+        base = bundle.model
         weights = load_file(trial.weights)
         checkpoint = trial.weights.parent
         model = load_trained(base, trial.settings, weights, str(checkpoint))
@@ -110,7 +118,8 @@ class BundleFamily(ModelFamily):
         clips = [base.encode(clip) for clip in read_clips(shards, "train")]
         voices = base.voice_prompts(clips)
         plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
-        save_bundle(plain, voices, out)
+        trained_on = bundle.trained_on.after(read_manifest(shards))
+        save_bundle(plain, voices, out, trained_on=trained_on)
         if isinstance(model, PeftModel):
             adapter = out / ADAPTER
             model.save_pretrained(str(adapter))

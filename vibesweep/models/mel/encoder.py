@@ -29,6 +29,7 @@ from vibesweep.corpus.shards.schema import ARRAY, Columns
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.phonemes import PAUSES, WORD_BOUNDARY, Phonemes, phonemize
+from vibesweep.corpus.text.version import TEXT_VERSION
 
 MEL = "mel"
 PHONEMES = "phonemes"
@@ -62,8 +63,12 @@ class MelEncoder(ClipEncoder):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The mel settings and the language."""
-        return {"mel": asdict(self.mel), "language": self.language}
+        """The mel settings, the language, and how texts are read."""
+        return {
+            "mel": asdict(self.mel),
+            "language": self.language,
+            "text_version": TEXT_VERSION,
+        }
 
     @property
     def summary(self) -> str:
