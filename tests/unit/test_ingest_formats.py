@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +63,8 @@ def test_the_lowest_and_highest_rates_are_read(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    yield
 
 
 M4A = b"\0\0\0\x1cftypM4A \0\0\x02\0M4A isomiso2" + bytes(4_000)

@@ -38,7 +38,7 @@ def readable_audio(path: Path, where: str) -> Iterator[Path]:
         if not path.is_file() or not path.stat().st_size:
             raise
         with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
-            copy = Path(scratch) / "decoded.w64"  # a WAV ends at 4 GB
+            copy = Path(scratch) / "decoded.wav"
             _convert(path, copy, where, error)
             yield copy
     else:
@@ -54,7 +54,9 @@ def _convert(path: Path, copy: Path, where: str, refused: RecordingError) -> Non
     source = f"file:{path.resolve()}"
     # Local files alone: a playlist could name an address
     reading = ["-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file", "-i", source]
-    writing = ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(copy)]
+    # RF64 from 4 GB on; libsndfile takes ffmpeg's W64 of floats for whole numbers
+    form = ["-c:a", "pcm_f32le", "-rf64", "auto", "-f", "wav"]
+    writing = ["-map", "0:a:0", *form, str(copy)]
     done = subprocess.run([program, *reading, *writing], capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").replace(source, path.name)
