@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vibesweep.corpus.text.phoneme_table import PhonemeTable
@@ -47,42 +47,49 @@ def read_texts(texts: Sequence[str], language: str, table: PhonemeTable) -> Read
     """
     readings = phonemize(texts, language)
     symbols = [symbol for reading in readings for symbol in reading.symbols]
-    missing = table.missing(symbols).total()
-    if missing > MOST_LEFT_OUT * len(symbols):
+    missing = table.missing(symbols)
+    if missing.total() > MOST_LEFT_OUT * len(symbols):
         table.encode(symbols)  # names them all
-    if not any(_is_spoken(symbol, table) for symbol in symbols):
+    sounds = [symbol for symbol in symbols if _is_sound(symbol)]
+    if not sounds:
         found = f"there is nothing to say in the text, read as {language}"
         fix = "write words of that language, or name the text's own with --language"
         raise SpeechError(found, where="--text", fix=fix)
     ids = [table.encode_known(reading.symbols) for reading in readings]
     words = " ".join(texts).split()
     different = list(dict.fromkeys(words))
-    left_out = _left_out(different, language, table)
+    left_out = _left_out(different, language, missing)
     return ReadTexts(tuple(ids), tuple(left_out))
 
 
-def _left_out(words: Sequence[str], language: str, table: PhonemeTable) -> Iterator[str]:
-    """Name words that nothing is said for, and what is missing of the others.
+def _left_out(words: Sequence[str], language: str, missing: Iterable[str]) -> Iterator[str]:
+    """Name words for which nothing is said, and what is missing of others.
 
-    Words are read one by one, which says little different from how the text is read.
+    Words are read one by one, which says little different from how the text is read: so of their
+    phonemes only those count that are ``missing`` in the text.
     """
     readings = phonemize(words, language)
+    not_named = dict.fromkeys(missing)
+    gone = frozenset(not_named)
     for word, reading in zip(words, readings, strict=True):
-        is_spoken = any(_is_spoken(symbol, table) for symbol in reading.symbols)
-        if not is_spoken:
-            if _is_word(word, reading):
-                yield repr(word)
-            continue
-        for symbol in table.missing(reading.symbols):
-            yield f"{symbol!r} of {word!r}"
-        for name in reading.unknown:
-            yield f"{name} of {word!r}"
+        symbols = dict.fromkeys(reading.symbols)
+        sounds = [symbol for symbol in symbols if _is_sound(symbol)]
+        lost = [symbol for symbol in sounds if symbol in gone]
+        for symbol in lost:
+            not_named.pop(symbol, None)
+        if len(lost) < len(sounds):
+            for symbol in lost:
+                yield f"{symbol!r} of {word!r}"
+            for name in reading.unknown:
+                yield f"{name} of {word!r}"
+        elif _is_word(word, reading):
+            yield repr(word)
+    for symbol in not_named:
+        yield repr(symbol)
 
 
-def _is_spoken(symbol: str, table: PhonemeTable) -> bool:
-    if symbol in PAUSES or symbol == WORD_BOUNDARY:
-        return False
-    return not table.missing([symbol])
+def _is_sound(symbol: str) -> bool:
+    return symbol not in PAUSES and symbol != WORD_BOUNDARY
 
 
 def _is_word(word: str, reading: Phonemes) -> bool:
