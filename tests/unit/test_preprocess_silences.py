@@ -145,3 +145,23 @@ def test_a_recording_that_is_long_by_its_silence_becomes_no_longer_clip(
 def test_a_limit_that_makes_no_sense_is_refused(value: float) -> None:
     with pytest.raises(CorpusError, match="max_edge_silence_s"):
         CorpusSettings(max_edge_silence_s=value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "warned"),
+    [
+        ("language", "el", True),
+        ("Lang", "pt_BR", True),
+        ("language", "en", False),
+        ("language", "en-GB", False),
+        ("language", "English", False),
+        ("mood", "el", False),
+    ],
+)
+def test_a_table_that_names_another_language_is_told(
+    tmp_path: Path, turns: list[Floats], column: str, value: str, warned: bool
+) -> None:
+    recording = recorded(tmp_path, turns, 0.1, 0.1)
+    tagged = Recording(**{**vars(recording), "extra": ((column, value),)})
+    reasons = [warning["reason"] for warning in row_of(preprocessed(tagged))["warnings"]]
+    assert reasons == ["other_language"] * warned

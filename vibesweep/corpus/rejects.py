@@ -46,6 +46,10 @@ WARNINGS = {
         " a model that reads texts itself can learn from them, a mel base cannot"
     ),
     "unknown_characters": "characters that no language here can say were left out",
+    "other_language": (
+        "the table names another language than texts are read in;"
+        " preprocess each language by itself, with --language"
+    ),
     "not_normalised": (
         "numbers and signs are read as eSpeak NG does, because the text could not be normalized"
     ),

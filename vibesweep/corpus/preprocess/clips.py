@@ -5,27 +5,26 @@ Shapes: ``S`` samples.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from vibesweep.config.corpus import EDGE_SILENCE_S
-from vibesweep.corpus.clip_encoder import Samples, TextEncoder, TurnReading
+from vibesweep.corpus.clip_encoder import TextEncoder, TurnReading
 from vibesweep.corpus.ingest import (
     ENVELOPE_HOP_S,
     Waveform,
-    decode,
     level_envelope,
     probe,
     readable_audio,
 )
 from vibesweep.corpus.preprocess.fingerprints import Planned
+from vibesweep.corpus.preprocess.sounds import Sounds
 from vibesweep.corpus.preprocess.trimming import Trim, long_silences
-from vibesweep.corpus.recordings import Recording, Segment, Turn
+from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence
 from vibesweep.storage import StoragePath
 
@@ -37,6 +36,8 @@ PHONEMES_PER_SECOND = (1.5, 40.0)
 """Bounds of the speech rate of a clip; real speech has 8 to 20, its short pauses counted."""
 PROMPT_S = 30.0
 """A voice prompt is cut to this length."""
+LANGUAGE_COLUMNS = ("language", "lang", "locale")
+_LANGUAGE_CODE = re.compile(r"(?P<base>[A-Za-z]{2,3})([-_]\w+)*$")
 
 Times = list[tuple[float, float]]
 Row = dict[str, Any]
@@ -65,60 +66,6 @@ class ReadRecording:
     def lengths(self) -> list[int]:
         """How much is said in each turn, in phonemes."""
         return [reading.length for reading in self.readings]
-
-
-@dataclass(frozen=True)
-class SoundFormat:
-    """What sounds are made to be.
-
-    Attributes:
-        sample_rate_hz: that an encoder takes.
-        level_dbfs: RMS of their speech, that an encoder takes.
-        max_edge_silence_s: longer silence at either end is cut off.
-    """
-
-    sample_rate_hz: int
-    level_dbfs: float
-    max_edge_silence_s: float = EDGE_SILENCE_S
-
-
-class Sounds:
-    """The samples of a part's clips and voice prompts, decoded and levelled.
-
-    Rows name them by number.
-    """
-
-    def __init__(self, sound_format: SoundFormat) -> None:
-        """Collect sounds of this format."""
-        self.samples: list[Samples] = []
-        self._format = sound_format
-
-    def decode(self, path: Path, start_s: float, end_s: float | None, where: str) -> Waveform:
-        """Decode a stretch of a file at the format's rate; it is not kept yet."""
-        return decode(path, self._format.sample_rate_hz, start_s, end_s, where=where)
-
-    def trim(self, waveform: Waveform, cut: Cut, segments: Sequence[Segment] = ()) -> Trim:
-        """Choose how much silence is cut off a clip, whose turns may have known times."""
-        end_s = cut.start_s + waveform.duration_s
-        most_s = self._format.max_edge_silence_s
-        return Trim.of(waveform.activity, most_s, segments, cut.start_s, end_s)
-
-    def keep(self, waveform: Waveform, trim: Trim, where: str) -> int:
-        """Trim a waveform, bring it to the format's level and keep it; return its number.
-
-        Raises:
-            RecordingError: it is silence.
-        """
-        rate_hz = self._format.sample_rate_hz
-        trimmed = trim.applied(waveform.samples, rate_hz)
-        level, found = self._format.level_dbfs, waveform.level_dbfs
-        samples = at_level(trimmed, level, found=found, where=where)
-        self.samples.append(samples)
-        return len(self.samples) - 1
-
-    def duration_s(self, number: int) -> float:
-        """Length of a sound."""
-        return len(self.samples[number]) / self._format.sample_rate_hz
 
 
 def rows_of(
@@ -156,6 +103,8 @@ def rows_of(
         people = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in people]
     warnings = [*texts.warnings(read.readings), *_warnings_of_prompts(read, len(prompts))]
+    if texts.reads_in_a_language:
+        warnings += _warnings_of_language(read)
     rows[0]["warnings"] += [_warning(reason, detail) for reason, detail in warnings]
     return rows
 
@@ -318,3 +267,15 @@ def _warnings_of_prompts(read: ReadRecording, kept: int) -> Iterator[tuple[str, 
     left_out = min(len(prompts), len(people)) - kept
     if left_out:
         yield "own_voice_prompt", f"{left_out} of {len(prompts)}"
+
+
+def _warnings_of_language(read: ReadRecording) -> Iterator[tuple[str, str]]:
+    """Tell where the table's own column names another language than texts are read in."""
+    languages = {reading.language for reading in read.readings}
+    for column, value in read.recording.extra:
+        if column.lower() not in LANGUAGE_COLUMNS:
+            continue
+        code = _LANGUAGE_CODE.match(value)
+        if code and code["base"].lower() not in languages:
+            listed = ", ".join(sorted(languages))
+            yield "other_language", f"{column} is {value}, the texts are read as {listed}"

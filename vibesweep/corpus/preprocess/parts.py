@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.clip_encoder import ClipEncoder, EncodedSound, SoundEncoder, TextEncoder
-from vibesweep.corpus.preprocess.clips import ReadRecording, Row, SoundFormat, Sounds, rows_of
+from vibesweep.corpus.preprocess.clips import ReadRecording, Row, rows_of
 from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.plan import Part
+from vibesweep.corpus.preprocess.sounds import SoundFormat, Sounds
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.schema import Columns, row_schema

@@ -131,6 +131,8 @@ class PhonemeReading(TurnReading):
 class PhonemeReader(TextEncoder):
     """Reads texts as phonemes."""
 
+    reads_in_a_language = True
+
     def __init__(self, language: str) -> None:
         """Read all but Han characters by this eSpeak NG voice."""
         self._language = language
