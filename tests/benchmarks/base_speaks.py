@@ -105,7 +105,8 @@ def mel_of(samples: npt.NDArray[np.int16], model: MelModel) -> Tensor:
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         soundfile.write(file.name, samples, ESPEAK_RATE_HZ)
         decoded = decode(Path(file.name), model.mel.sample_rate_hz)
-    levelled = at_level(decoded.samples, model.mel.level_dbfs)
+    level, found = model.mel.level_dbfs, decoded.level_dbfs
+    levelled = at_level(decoded.samples, level, found=found)
     return torch.from_numpy(log_mel(levelled, model.mel))
 
 

@@ -14,7 +14,7 @@ import soundfile
 from vibesweep.corpus.ingest import blocks, decode, level_envelope, probe
 from vibesweep.corpus.ingest.envelope import ENVELOPE_FLOOR_DBFS
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.levels import at_level
+from vibesweep.corpus.sound.levels import at_level, centred
 
 RATE_HZ = 24_000
 LEVEL_DBFS = -25.0
@@ -104,7 +104,7 @@ def test_any_rate_is_resampled(tmp_path: Path, rate_hz: int) -> None:
 def test_channels_are_mixed_by_their_mean(tmp_path: Path, channels: int) -> None:
     waves = np.stack([noise(0.5, seed=i) for i in range(channels)], axis=1)
     found = decode(write(tmp_path / "a.wav", waves), RATE_HZ)
-    assert np.abs(found.samples - waves.mean(axis=1)).max() < 1e-6
+    assert np.abs(found.samples - centred(waves.mean(axis=1))).max() < 1e-6
 
 
 def test_a_silent_channel_only_halves_the_level(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_silent_channel_only_halves_the_level(tmp_path: Path) -> None:
 def test_channels_in_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
     one = noise(0.5)
     path = write(tmp_path / "a.wav", np.stack([one * 0.5, -one * 0.53125], axis=1), kind="PCM_24")
-    assert np.abs(decode(path, RATE_HZ).samples + one * 0.53125).max() < 1e-6
+    assert np.abs(decode(path, RATE_HZ).samples + centred(one) * 0.53125).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,8 @@ def test_a_stretch_is_that_of_the_whole(
     for start_s, end_s in ((0.0, 1.0), (1.2345, 2.5), (3.0, None), (3.5, 99.0)):
         found = decode(path, RATE_HZ, start_s, end_s)
         past = len(whole.samples) if end_s is None or end_s > 4 else round(end_s * 24_000)
-        assert np.abs(found.samples - whole.samples[round(start_s * 24_000) : past]).max() < 1e-6
+        expected = centred(whole.samples[round(start_s * 24_000) : past])
+        assert np.abs(found.samples - expected).max() < 1e-6
 
 
 def test_a_recording_of_many_blocks_is_that_of_one(

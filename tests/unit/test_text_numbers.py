@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vibesweep.config import MelSettings
 from vibesweep.corpus.text.espeak import pronounce
-from vibesweep.corpus.text.normalization import NORMALIZATION_VERSION, NormalizedText, normalize
+from vibesweep.corpus.text.normalization import NormalizedText, normalize
 from vibesweep.corpus.text.phonemes import phonemize
+from vibesweep.corpus.text.version import TEXT_VERSION
 from vibesweep.models.mel.encoder import MelEncoder, PhonemeReader
 
 
@@ -137,8 +138,8 @@ def test_the_warning_says_which_reading_was_taken() -> None:
 def test_shards_of_another_way_of_reading_are_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     before = MelEncoder(MelSettings(), "de")
     fingerprint = before.fingerprint
-    later = NORMALIZATION_VERSION + 1
-    monkeypatch.setattr("vibesweep.models.mel.encoder.NORMALIZATION_VERSION", later)
+    later = TEXT_VERSION + 1
+    monkeypatch.setattr("vibesweep.models.mel.encoder.TEXT_VERSION", later)
     assert MelEncoder(MelSettings(), "de").fingerprint != fingerprint
 
 

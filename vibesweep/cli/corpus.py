@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vibesweep.cli.application import app, console, error_console, say
+from vibesweep.config.corpus import EDGE_SILENCE_S
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
@@ -47,8 +48,14 @@ def preprocess(
     ],
     out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
     language: Annotated[
-        str, typer.Option(help="eSpeak NG voice that reads all but Han characters.")
-    ] = "en-us",
+        str | None,
+        typer.Option(
+            help=(
+                "eSpeak NG voice that reads all but Han characters; "
+                "the one that the model was trained in, en-us for mel-tiny, if left out."
+            )
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -61,6 +68,15 @@ def preprocess(
     max_duration: Annotated[
         float, typer.Option(help="Seconds; longer recordings are cut between turns.")
     ] = 300.0,
+    max_edge_silence: Annotated[
+        float,
+        typer.Option(
+            help=(
+                "Seconds; longer silence at either end of a clip is cut to half a second. "
+                "inf keeps it."
+            )
+        ),
+    ] = EDGE_SILENCE_S,
     split_by: Annotated[
         str, typer.Option(help="What is never on both sides of the split: recording or speaker.")
     ] = "recording",
@@ -87,6 +103,7 @@ def preprocess(
 
     settings = CorpusSettings(
         max_duration_s=max_duration,
+        max_edge_silence_s=max_edge_silence,
         split_by=split_by,
         val_fraction=val_fraction,
         val_ids=_names(val_ids),
@@ -99,6 +116,7 @@ def preprocess(
     from vibesweep.models.registry import ModelRef
 
     base = ModelRef.parse(model).located()
+    language = language or base.family.language(base.address)
     encoder = base.family.clip_encoder(base.address, language)
     with shown(console) as tell:
         manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)

@@ -138,6 +138,12 @@ def synthesize(
             )
         ),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="eSpeak NG voice that reads all but Han characters; the model's own if left out."
+        ),
+    ] = None,
     guidance: Annotated[
         float | None,
         typer.Option(
@@ -157,7 +163,9 @@ def synthesize(
     from vibesweep.delivery.synthesize import synthesize as speak
     from vibesweep.models.family import SpeakingSettings
 
-    settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
+    settings = SpeakingSettings(
+        diffusion_steps=steps, guidance=guidance, seed=seed, language=language
+    )
     with fetched_model(model) as base:
         speech = speak(base, words, out, voices=voice or (), settings=settings)
     _say_what_was_spoken(speech, out)
@@ -169,6 +177,8 @@ def _say_what_was_spoken(speech: Speech, out: Path) -> None:
         cast = ", ".join(f"{tag} as {name}" for tag, name in speech.voices.items())
         line = f"{line} ({cast})"
     say(line)
+    for remark in speech.remarks:
+        say(remark, error_console, style="yellow")
     if speech.cut:
         say("the model did not stop by itself: the speech was cut", error_console, style="yellow")
 

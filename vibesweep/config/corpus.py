@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from vibesweep.errors import CorpusError
 
 SPLIT_BY = ("recording", "speaker")
+EDGE_SILENCE_S = 1.0
+"""Longer silence at an end of a clip is no pause for breath."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class CorpusSettings:
 
     Attributes:
         max_duration_s: longer recordings are cut between turns.
+        max_edge_silence_s: longer silence at either end of a clip is cut to half a second; infinity
+            keeps all of it.
         split_by: ``recording`` or ``speaker``: the unit that is never on both sides of the split.
         val_fraction: share of the recordings, or speakers, that is held out for validation.
         val_ids: recordings, or speakers, to hold out instead of a share.
@@ -38,6 +42,7 @@ class CorpusSettings:
     """
 
     max_duration_s: float = 300.0
+    max_edge_silence_s: float = EDGE_SILENCE_S
     split_by: str = "recording"
     val_fraction: float = 0.1
     val_ids: tuple[str, ...] = ()
@@ -53,6 +58,9 @@ class CorpusSettings:
         if not self.max_duration_s > 0:
             found = f"max_duration_s is {self.max_duration_s}"
             raise CorpusError(found, where="max_duration_s", fix="choose more than 0 s")
+        if not self.max_edge_silence_s >= 0:
+            found = f"max_edge_silence_s is {self.max_edge_silence_s}"
+            raise CorpusError(found, where="max_edge_silence_s", fix="choose 0 s or more")
         for name in ("val_fraction", "max_reject_fraction"):
             share = getattr(self, name)
             if not 0 <= share <= 1:

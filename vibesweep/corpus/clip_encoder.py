@@ -58,6 +58,9 @@ class EncodedSound:
 class TextEncoder(ABC):
     """Reads the texts of a family's clips."""
 
+    reads_in_a_language: bool = False
+    """Whether texts are read by the rules of the language asked for, and not as they are."""
+
     @abstractmethod
     def read(self, texts: Sequence[str]) -> Sequence[TurnReading]:
         """Read the text of each turn; many at once, because some phonemizers are slow to start."""
@@ -100,7 +103,7 @@ class ClipEncoder(ABC):
         family: name of the model family.
         columns: columns that the family adds to clips, turns and voice prompts.
         sample_rate_hz: sample rate of the sounds it takes.
-        level_dbfs: RMS level of the sounds it takes.
+        level_dbfs: level of the speech in the sounds it takes.
         wants_gpu: whether sounds are encoded by actors with a GPU each, where the cluster has GPUs.
     """
 

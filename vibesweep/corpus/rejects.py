@@ -26,8 +26,9 @@ REASONS = {
     "speech_rate": "the text is far too long or far too short for the audio",
     "bad_segments": "the clip's entry in segments.json does not fit its turns",
     "unreadable_audio": "the audio file cannot be decoded",
+    "sample_rate": "the audio file's header names a sample rate at which nobody records speech",
     "truncated_audio": "the audio file ends before its header says",
-    "short_audio": "the recording is shorter than one patch",
+    "short_audio": "the recording, or the speech in it, is shorter than one patch",
     "silent_audio": "the recording is silence",
     "non_finite_audio": "the recording holds NaN or infinite samples",
     "duration_mismatch": "the recording is not as long as duration_sec says",
@@ -39,11 +40,16 @@ REASONS = {
 
 WARNINGS = {
     "clipped_audio": "many samples are at full scale",
+    "long_silence": "there is a long silence at the start or end, which is cut off, or inside",
     "unspoken": (
         "no phonemes were found for turns;"
         " a model that reads texts itself can learn from them, a mel base cannot"
     ),
     "unknown_characters": "characters that no language here can say were left out",
+    "other_language": (
+        "the table names another language than texts are read in;"
+        " preprocess each language by itself, with --language"
+    ),
     "not_normalised": (
         "numbers and signs are read as eSpeak NG does, because the text could not be normalized"
     ),

@@ -38,7 +38,8 @@ def synthesize(
         settings: how it is sampled.
 
     Raises:
-        ModelError: the model cannot be read, or lacks a phoneme of the text.
+        ModelError: the model cannot be read, or lacks much of the text's phonemes.
+        CorpusError: the language is unknown.
         SpeechError: there is nothing to say, too many speakers, an unknown voice, or more text
             than fits.
     """

@@ -6,7 +6,7 @@ Shapes: ``P`` patches, ``D`` latent size.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from vibesweep.models.bundle_folder import (
 )
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.models.tensor_files import save_tensors
+from vibesweep.models.trained_on import TRAINED_ON, TrainedOn
 
 
 class BundleModel(SpeechModel):
@@ -35,6 +36,10 @@ class BundleModel(SpeechModel):
 
     def describe(self) -> dict[str, Any]:
         """Say as JSON everything but the weights that :meth:`from_description` needs."""
+        return {}
+
+    def data_format(self) -> dict[str, Any]:
+        """Say as JSON what sounds and symbols are to the model: rate, level, phoneme table."""
         return {}
 
     @classmethod
@@ -55,11 +60,13 @@ class Bundle:
         model: on the CPU, in float32, nothing set to train.
         voices: voice prompts [P, D] by the person's name, who speaks most first.
         folder: where it was read.
+        trained_on: the speech that it was trained on.
     """
 
     model: BundleModel
     voices: dict[str, Tensor]
     folder: Path
+    trained_on: TrainedOn
 
 
 def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
@@ -70,11 +77,13 @@ def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
         network: class of the family's model.
 
     Raises:
-        ModelError: it cannot be read, is of another version, or its weights do not fit its
-            description.
+        ModelError: it cannot be read, is of another version, its weights do not fit its
+            description, or it was trained on other sounds and symbols than this says.
     """
     description = read_description(folder)
+    trained_on = TrainedOn.from_description(description, folder)
     model = network.from_description(description, folder)
+    trained_on.check_format(model.data_format(), folder)
     try:
         weights = _read_float32(folder / WEIGHTS)
         model.load_state_dict(weights)
@@ -84,7 +93,7 @@ def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
         raise unreadable(folder, error) from error
     model.requires_grad_(False)
     model.eval()
-    return Bundle(model, voices, folder)
+    return Bundle(model, voices, folder, trained_on)
 
 
 def save_bundle(
@@ -92,6 +101,7 @@ def save_bundle(
     voices: dict[str, Tensor],
     folder: Path,
     dtype: torch.dtype = torch.float32,
+    trained_on: TrainedOn | None = None,
 ) -> None:
     """Write a bundle.
 
@@ -100,6 +110,7 @@ def save_bundle(
         voices: voice prompts [P, D] by name, in the order in which they are to be offered.
         folder: made if it is not there.
         dtype: of the weights, but for those that the model keeps in full precision.
+        trained_on: the speech that it was trained on; None where that is not known.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {}
@@ -110,10 +121,12 @@ def save_bundle(
     save_tensors(weights, folder / WEIGHTS)
     prompts = {name: _storable(prompt, dtype) for name, prompt in voices.items()}
     save_tensors(prompts, folder / VOICES)
+    speech = replace(trained_on or TrainedOn(), format=model.data_format())
     description = {
         "format_version": FORMAT_VERSION,
         "family": model.family,
         "voices": list(voices),
+        TRAINED_ON: speech.to_json(),
         **model.describe(),
     }
     content = json.dumps(description, ensure_ascii=False, indent=1)

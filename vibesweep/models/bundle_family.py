@@ -19,6 +19,7 @@ from vibesweep.models.family import (
     SpeechChange,
     TunedTrial,
 )
+from vibesweep.models.trained_on import TrainedOn
 
 if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
@@ -89,6 +90,12 @@ class BundleFamily(ModelFamily):
         """Look whether the family's columns fit a model of this description; as check_shards."""
         return None
 
+    def language(self, address: str) -> str:
+        """Read it from the bundle's description."""
+        folder = bundle_folder(address)
+        description = read_description(folder)
+        return TrainedOn.from_description(description, folder).language
+
     def load(self, address: str) -> BundleModel:
         """Load the bundle's model."""
         return self._bundle(address).model
@@ -114,11 +121,12 @@ class BundleFamily(ModelFamily):
         from peft import PeftModel
         from safetensors.torch import load_file
 
-        from vibesweep.corpus.shards.manifest import read_clips
+        from vibesweep.corpus.shards.manifest import read_clips, read_manifest
         from vibesweep.models.adapters import load_trained, merged, save_adapter
         from vibesweep.models.bundle import save_bundle
 
-        base = self.load(trial.base)
+        bundle = self._bundle(trial.base)
+        base = bundle.model
         weights = load_file(trial.weights)
         checkpoint = trial.weights.parent
         model = load_trained(base, trial.settings, weights, str(checkpoint))
@@ -126,7 +134,8 @@ class BundleFamily(ModelFamily):
         clips = [base.encode(clip) for clip in read_clips(shards, "train")]
         voices = base.voice_prompts(clips)
         plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
-        save_bundle(plain, voices, out)
+        trained_on = bundle.trained_on.after(read_manifest(shards))
+        save_bundle(plain, voices, out, trained_on=trained_on)
         if isinstance(model, PeftModel):
             save_adapter(model, trial.settings, out / ADAPTER)
 

@@ -35,11 +35,14 @@ class SpeakingSettings:
         guidance: how far the conditioned prediction is pushed away from the unconditioned one; 1 is
             not at all, None is the family's own default.
         seed: of the noise.
+        language: in which the text is read, as eSpeak NG names it; None is the one that the model
+            was trained in. For families that read phonemes.
     """
 
     diffusion_steps: int = 10
     guidance: float | None = None
     seed: int = 0
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,13 @@ class Speech:
         seconds: length of the speech.
         voices: who spoke, by tag: a voice of the model, or a recording.
         cut: whether the limit on all speech ended it, not the model.
+        remarks: what a listener should know, a line each, such as words that were left out.
     """
 
     seconds: float
     voices: dict[str, str]
     cut: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,17 @@ class ModelFamily(ABC):
             CorpusError: the language is unknown.
         """
 
+    def language(self, address: str) -> str:
+        """Return the language that a model was trained in, as eSpeak NG names it.
+
+        Texts are read in it unless the user names another. Families that read texts themselves need
+        none.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be read.
+        """
+        return DEFAULT_LANGUAGE
+
     @abstractmethod
     def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:
         """Look whether a model can be tuned on shards; no weights are read.
@@ -229,7 +245,7 @@ class ModelFamily(ABC):
             settings: how it is sampled.
 
         Raises:
-            ModelError: the model cannot be read, or lacks a phoneme of the text.
+            ModelError: the model cannot be read, or lacks much of the text's phonemes.
             SpeechError: there is nothing to say, an unknown voice, or more text than fits.
             ResourceError: memory does not hold the model.
         """

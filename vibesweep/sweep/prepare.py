@@ -53,7 +53,8 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         corpus = StoragePath.of(sweep.corpus)
     if (corpus / MANIFEST_FILE).is_file():
         return str(corpus)
-    encoder = model.family.clip_encoder(model.address)
+    language = model.family.language(model.address)
+    encoder = model.family.clip_encoder(model.address, language)
     # Corpora may share a name, and encoders a corpus: both tell their shards apart
     origin = f"{corpus} {encoder.name}"
     digest = hashlib.sha256(origin.encode()).hexdigest()[:8]

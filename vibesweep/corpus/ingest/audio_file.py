@@ -19,6 +19,9 @@ MP3_FRAME_SAMPLES = 1_152
 TRUNCATED_SAMPLES = 2 * MP3_FRAME_SAMPLES
 TRUNCATED_S = 0.1
 
+# Telephones have 8 kHz, the fastest converters 768 kHz; what a broken header says is rarely between
+SAMPLE_RATES_HZ = (4_000, 768_000)
+
 LONGEST_SAMPLES = 1 << 60  # libsndfile gives a FLAC of unknown length nearly 2⁶³
 
 # Sizes that writers to a pipe put into a header because they do not know better, give or take the
@@ -55,8 +58,8 @@ def probe(path: Path, *, where: str = "") -> AudioHeader:
         where: what an error calls the file, if ``path`` is a fetched copy.
 
     Raises:
-        RecordingError: unreadable_audio, or truncated_audio where the header alone shows it (not in
-            FLAC and MP3).
+        RecordingError: unreadable_audio, sample_rate, or truncated_audio where the header alone
+            shows it (not in FLAC and MP3).
     """
     where = where or str(path)
     with open_audio(path, where) as file:
@@ -87,8 +90,13 @@ def read_header(file: Any, where: str) -> AudioHeader:
     that are there, and tells in its log what the header says.
 
     Raises:
-        RecordingError: truncated_audio, or unreadable_audio where the length is unknown.
+        RecordingError: truncated_audio, sample_rate, or unreadable_audio where the length is
+            unknown.
     """
+    lowest, highest = SAMPLE_RATES_HZ
+    if not lowest <= file.samplerate <= highest:
+        detail = f"{file.samplerate:,} Hz; {lowest:,} to {highest:,} Hz can be read"
+        raise RecordingError("sample_rate", detail, where=where)
     if file.frames > LONGEST_SAMPLES:  # libsndfile cannot read such a file to its end
         raise RecordingError(
             "unreadable_audio",

@@ -24,26 +24,38 @@ class ChannelStatistics:
     """What is known of the samples read so far.
 
     Attributes:
+        sums: sum of the samples of each channel [C].
         energy: sum of squares of each channel [C].
+        mixed_sum: sum of the mixture's samples.
         mixed_energy: sum of squares of the mixture.
         peak: the largest absolute sample of any channel.
         clipped: samples that are part of a run at full scale.
         samples: of all channels.
     """
 
+    sums: npt.NDArray[np.float64]
     energy: npt.NDArray[np.float64]
+    mixed_sum: float = 0.0
     mixed_energy: float = 0.0
     peak: float = 0.0
     clipped: int = 0
     samples: int = 0
 
+    @classmethod
+    def of(cls, channels: int) -> ChannelStatistics:
+        """Know nothing yet of so many channels."""
+        return cls(np.zeros(channels), np.zeros(channels))
+
     def add(self, block: Block, mixed: Samples) -> None:
         """Count a block [S, C] and its mixture [S]."""
         if block.shape[1] > 1:  # a lone channel cannot cancel
-            squares = np.square(block, dtype=np.float64)
-            mixed_squares = np.square(mixed, dtype=np.float64)
+            exact = block.astype(np.float64)
+            squares = exact**2
+            self.sums += exact.sum(axis=0)
             self.energy += squares.sum(axis=0)
-            self.mixed_energy += float(mixed_squares.sum())
+            exact_mixed = mixed.astype(np.float64)
+            self.mixed_sum += float(exact_mixed.sum())
+            self.mixed_energy += float(exact_mixed @ exact_mixed)
         highest = block.max(initial=0.0)
         lowest = block.min(initial=0.0)
         self.peak = max(self.peak, float(highest), -float(lowest))
@@ -53,14 +65,30 @@ class ChannelStatistics:
 
     @property
     def channels_cancel(self) -> bool:
-        """Whether the channels take each other away when they are mixed."""
-        mean_energy = float(self.energy.mean())
-        return self.mixed_energy < CANCELLED * mean_energy
+        """Whether the channels take each other away when they are mixed; offsets do not count."""
+        if len(self.energy) == 1:
+            return False
+        mean_energy = float(self._energy_about_mean.mean())
+        offset_energy = self.mixed_sum**2 / self._frames
+        mixed_energy = self.mixed_energy - offset_energy
+        return mixed_energy < CANCELLED * mean_energy
 
     @property
     def loudest_channel(self) -> int:
-        """The number of the channel with the most energy."""
-        return int(np.argmax(self.energy))
+        """The number of the channel with the most energy about its mean."""
+        return int(np.argmax(self._energy_about_mean))
+
+    @property
+    def _frames(self) -> int:
+        """Samples of each channel; 1 where there are none, to divide by."""
+        channels = len(self.energy)
+        return max(1, self.samples // channels)
+
+    @property
+    def _energy_about_mean(self) -> npt.NDArray[np.float64]:
+        """Energy of each channel [C] without its constant offset."""
+        offset_energy = self.sums**2 / self._frames
+        return self.energy - offset_energy
 
     @property
     def clipped_share(self) -> float:

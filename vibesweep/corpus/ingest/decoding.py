@@ -1,4 +1,4 @@
-"""Audio files become waveforms: whatever libsndfile reads, whole or a stretch, at any rate.
+"""Audio files become waveforms: whatever libsndfile or ffmpeg reads, whole or a stretch.
 
 Shapes: ``S`` samples, ``C`` channels.
 """
@@ -13,9 +13,11 @@ import numpy as np
 from vibesweep.corpus.ingest.audio_file import open_audio, read_header
 from vibesweep.corpus.ingest.blocks import read_blocks
 from vibesweep.corpus.ingest.channel_statistics import ChannelStatistics, hash_samples, mix
+from vibesweep.corpus.ingest.other_formats import readable_audio
 from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.sound.activity import SpeechActivity, speech_activity
 from vibesweep.corpus.sound.arrays import Samples
-from vibesweep.corpus.sound.levels import SILENCE_DBFS, level_dbfs
+from vibesweep.corpus.sound.levels import SILENCE_DBFS, centred
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.corpus.sound.resampling import resample
 
@@ -25,9 +27,9 @@ class Waveform:
     """A decoded stretch of a recording, not brought to a level.
 
     Attributes:
-        samples: mono [S] at the rate asked for.
+        samples: mono [S] at the rate asked for, about their mean.
         duration_s: how long the stretch is in the file.
-        level_dbfs: RMS of ``samples``.
+        activity: what of ``samples`` is speech, and its level.
         peak: the largest absolute sample of any channel, as in the file; 1 is full scale.
         clipped: share of the samples of all channels that stand at full scale in runs.
         samples_hash: hexadecimal; equal for the same samples in another container, or with exact
@@ -36,10 +38,15 @@ class Waveform:
 
     samples: Samples
     duration_s: float
-    level_dbfs: float
+    activity: SpeechActivity
     peak: float
     clipped: float
     samples_hash: str
+
+    @property
+    def level_dbfs(self) -> float:
+        """RMS of the speech in ``samples``."""
+        return self.activity.level_dbfs
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +66,7 @@ def decode(
     *,
     where: str = "",
 ) -> Waveform:
-    """Decode a stretch of a recording, mix its channels and resample it.
+    """Decode a stretch of a recording, mix its channels, take its mean away and resample it.
 
     Channels are mixed by their mean, which a silent channel only makes softer. Where they cancel,
     the loudest is taken.
@@ -72,26 +79,28 @@ def decode(
         where: what an error calls the file, if ``path`` is a fetched copy.
 
     Raises:
-        RecordingError: unreadable_audio, truncated_audio, short_audio, silent_audio or
-            non_finite_audio.
+        RecordingError: unreadable_audio, truncated_audio, sample_rate, short_audio, silent_audio
+            or non_finite_audio.
     """
     where = where or str(path)
-    stretch = _read_stretch(path, where, start_s, end_s)
-    statistics, mono = stretch.statistics, stretch.mono
-    if statistics.channels_cancel:
-        loudest = statistics.loudest_channel
-        mono = _read_stretch(path, where, start_s, end_s, channel=loudest).mono
+    with readable_audio(path, where) as readable:
+        stretch, mono = _read_mono(readable, where, start_s, end_s)
+    statistics = stretch.statistics
     duration_s = len(mono) / stretch.rate_hz
-    samples = resample(mono, stretch.rate_hz, rate_hz)
+    # First: at its ends, a filter would turn an offset into a step
+    samples = resample(centred(mono), stretch.rate_hz, rate_hz)
     if len(samples) * LATENT_RATE_HZ < rate_hz:  # shorter than one latent
         raise RecordingError("short_audio", f"{duration_s:.3f} s", where=where)
-    level = level_dbfs(samples)
-    if level < SILENCE_DBFS:
-        raise RecordingError("silent_audio", f"{level:.1f} dBFS", where=where)
+    activity = speech_activity(samples, rate_hz)
+    if activity.level_dbfs < SILENCE_DBFS:
+        raise RecordingError("silent_audio", f"{activity.level_dbfs:.1f} dBFS", where=where)
+    if activity.speech_s * LATENT_RATE_HZ < 1:
+        detail = f"{activity.speech_s:.3f} s of speech in {duration_s:.3f} s"
+        raise RecordingError("short_audio", detail, where=where)
     return Waveform(
         samples=samples,
         duration_s=duration_s,
-        level_dbfs=level,
+        activity=activity,
         peak=statistics.peak,
         clipped=statistics.clipped_share,
         samples_hash=hash_samples(mono),
@@ -104,8 +113,20 @@ def stretch_hash(path: Path, end_s: float, where: str) -> str:
     Raises:
         RecordingError: unreadable_audio or truncated_audio.
     """
-    stretch = _read_stretch(path, where, 0.0, end_s)
-    return hash_samples(stretch.mono)
+    _, mono = _read_mono(path, where, 0.0, end_s)
+    return hash_samples(mono)
+
+
+def _read_mono(
+    path: Path, where: str, start_s: float, end_s: float | None
+) -> tuple[_Stretch, Samples]:
+    """Read a stretch, and its loudest channel [S] where its channels cancel when mixed."""
+    stretch = _read_stretch(path, where, start_s, end_s)
+    if not stretch.statistics.channels_cancel:
+        return stretch, stretch.mono
+    loudest = stretch.statistics.loudest_channel
+    alone = _read_stretch(path, where, start_s, end_s, channel=loudest)
+    return stretch, alone.mono
 
 
 def _read_stretch(
@@ -118,8 +139,7 @@ def _read_stretch(
         past = header.frames if end_s is None else header.frame_at(end_s)
         past = max(first, past)
         mono = np.zeros(past - first, np.float32)
-        energy = np.zeros(header.channels)
-        statistics = ChannelStatistics(energy)
+        statistics = ChannelStatistics.of(header.channels)
         done = 0
         for block in read_blocks(file, first, past, where):
             mixed = mix(block) if channel is None else block[:, channel]

@@ -5,25 +5,27 @@ Shapes: ``S`` samples.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from vibesweep.corpus.clip_encoder import Samples, TextEncoder, TurnReading
+from vibesweep.corpus.clip_encoder import TextEncoder, TurnReading
 from vibesweep.corpus.ingest import (
     ENVELOPE_HOP_S,
     Waveform,
-    decode,
     level_envelope,
     probe,
+    readable_audio,
     stretch_hash,
 )
 from vibesweep.corpus.preprocess.fingerprints import Planned
+from vibesweep.corpus.preprocess.sounds import Sounds
+from vibesweep.corpus.preprocess.trimming import Trim, long_silences
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
-from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence
 from vibesweep.storage import StoragePath
 
@@ -32,9 +34,11 @@ DURATION_TOLERANCE = 0.05
 CLIPPED_SHARE = 0.001
 """From here on clipping is heard: a thousandth of the samples at full scale."""
 PHONEMES_PER_SECOND = (1.5, 40.0)
-"""Bounds of the speech rate of a clip; real speech has 8 to 20, its pauses counted."""
+"""Bounds of the speech rate of a clip; real speech has 8 to 20, its short pauses counted."""
 PROMPT_S = 30.0
 """A voice prompt is cut to this length."""
+LANGUAGE_COLUMNS = ("language", "lang", "locale")
+_LANGUAGE_CODE = re.compile(r"(?P<base>[A-Za-z]{2,3})([-_]\w+)*$")
 
 Times = list[tuple[float, float]]
 Row = dict[str, Any]
@@ -65,45 +69,6 @@ class ReadRecording:
         return [reading.length for reading in self.readings]
 
 
-@dataclass(frozen=True)
-class SoundFormat:
-    """Sample rate and RMS level of the sounds that an encoder takes."""
-
-    sample_rate_hz: int
-    level_dbfs: float
-
-
-class Sounds:
-    """The samples of a part's clips and voice prompts, decoded and levelled.
-
-    Rows name them by number.
-    """
-
-    def __init__(self, sound_format: SoundFormat) -> None:
-        """Collect sounds of this format."""
-        self.samples: list[Samples] = []
-        self._format = sound_format
-
-    def decode(self, path: Path, start_s: float, end_s: float | None, where: str) -> Waveform:
-        """Decode a stretch of a file at the format's rate; it is not kept yet."""
-        return decode(path, self._format.sample_rate_hz, start_s, end_s, where=where)
-
-    def keep(self, waveform: Waveform, where: str) -> int:
-        """Bring a waveform to the format's level and keep it; return its number.
-
-        Raises:
-            RecordingError: it is silence.
-        """
-        level = self._format.level_dbfs
-        samples = at_level(waveform.samples, level, found=waveform.level_dbfs, where=where)
-        self.samples.append(samples)
-        return len(self.samples) - 1
-
-    def duration_s(self, number: int) -> float:
-        """Length of a sound."""
-        return len(self.samples[number]) / self._format.sample_rate_hz
-
-
 def rows_of(
     read: ReadRecording, texts: TextEncoder, sounds: Sounds, max_duration_s: float
 ) -> list[Row]:
@@ -120,23 +85,28 @@ def rows_of(
         RecordingError: the recording cannot be used.
     """
     recording = read.recording
-    with StoragePath.of(recording.audio).fetched() as path:
+    with (
+        StoragePath.of(recording.audio).fetched() as file,
+        readable_audio(file, recording.audio) as path,
+    ):
         duration_s = probe(path, where=recording.audio).duration_s
         _check_duration(recording, duration_s)
         cuts = _cuts(read, path, duration_s, max_duration_s)
-        if len(cuts) == 1:
-            rows = [_clip_row(read, cuts[0], recording.id, path, None, texts, sounds)]
-        else:
-            rows = [
-                _clip_row(read, cut, f"{recording.id}#{number:03d}", path, cut.end_s, texts, sounds)
-                for number, cut in enumerate(cuts)
-            ]
+        rows = []
+        for number, cut in enumerate(cuts):
+            name = recording.id if len(cuts) == 1 else f"{recording.id}#{number:03d}"
+            # The length in a header may be a little too short
+            end_s = cut.end_s if cut.end_s < duration_s else None
+            row = _clip_row(read, cut, name, path, end_s, texts, sounds)
+            rows.append(row)
         hashes = {row["samples_hash"] for row in rows}
         prompts = _voice_prompts(read, path, duration_s, hashes, sounds)
     for row in rows:
         people = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in people]
     warnings = [*texts.warnings(read.readings), *_warnings_of_prompts(read, len(prompts))]
+    if texts.reads_in_a_language:
+        warnings += _warnings_of_language(read)
     rows[0]["warnings"] += [_warning(reason, detail) for reason, detail in warnings]
     return rows
 
@@ -188,11 +158,14 @@ def _clip_row(
     """Make the row of one clip. ``end_s`` is None where the clip goes on to the file's end."""
     recording = read.recording
     waveform = sounds.decode(path, cut.start_s, end_s, recording.audio)
-    sound = sounds.keep(waveform, recording.audio)
+    segments = recording.segments[cut.first_turn : cut.past_turn]
+    trim = sounds.trim(waveform, cut, segments)
+    sound = sounds.keep(waveform, trim, recording.audio)
     duration_s = sounds.duration_s(sound)
-    turns = _turn_rows(read, cut, duration_s)
+    turns = _turn_rows(read, cut, cut.start_s + trim.start_s, duration_s)
     readings = read.readings[cut.first_turn : cut.past_turn]
-    _check_speech_rate(sum(reading.length for reading in readings), duration_s, recording)
+    phonemes = sum(reading.length for reading in readings)
+    _check_speech_rate(phonemes, waveform.activity.speech_s, recording)
     spoken = [
         (turn["speaker"], turn["text"], reading)
         for turn, reading in zip(turns, readings, strict=True)
@@ -209,30 +182,33 @@ def _clip_row(
         "fingerprint": read.planned.fingerprint,
         "samples_hash": waveform.samples_hash,
         "level_dbfs": waveform.level_dbfs,
-        "warnings": list(_warnings_of_audio(waveform)),
+        "warnings": list(_warnings_of_audio(waveform, trim)),
         "extra": list(recording.extra),
     }
 
 
-def _check_speech_rate(phonemes: int, duration_s: float, recording: Recording) -> None:
+def _check_speech_rate(phonemes: int, speech_s: float, recording: Recording) -> None:
+    """Refuse a text that cannot be what is said in so many seconds of speech."""
     least, most = PHONEMES_PER_SECOND
-    rate = phonemes / duration_s
+    rate = phonemes / speech_s
     if not least <= rate <= most:
         detail = (
-            f"{phonemes} phonemes in {duration_s:.1f} s, {rate:.1f} a second;"
+            f"{phonemes} phonemes in {speech_s:.1f} s of speech, {rate:.1f} a second;"
             f" {least:g} to {most:g} is speech"
         )
         raise RecordingError("speech_rate", detail, where=recording.text or recording.audio)
 
 
-def _turn_rows(read: ReadRecording, cut: Cut, duration_s: float) -> list[Row]:
+def _turn_rows(read: ReadRecording, cut: Cut, clip_start_s: float, duration_s: float) -> list[Row]:
+    """Make the rows of a clip's turns; times count from where the clip begins."""
     chosen = slice(cut.first_turn, cut.past_turn)
     segments = read.recording.segments[chosen]
     if segments:
-        times = [
-            (max(segment.start_s - cut.start_s, 0.0), min(segment.end_s - cut.start_s, duration_s))
-            for segment in segments
-        ]
+        times = []
+        for segment in segments:
+            start_s = max(segment.start_s - clip_start_s, 0.0)
+            end_s = min(segment.end_s - clip_start_s, duration_s)
+            times.append((start_s, end_s))
     else:
         times = share_times(read.lengths[chosen], duration_s)
     rows = []
@@ -273,14 +249,16 @@ def _voice_prompts(
     for person, address in zip(people, recording.voice_prompts, strict=False):
         if address == recording.audio:
             continue
-        with StoragePath.of(address).fetched() as path:
+        with StoragePath.of(address).fetched() as file, readable_audio(file, address) as path:
             waveform = sounds.decode(path, 0.0, PROMPT_S, address)
             # A copy may be cut, or longer than a prompt: what both have is compared
             shared_s = min(own_s, waveform.duration_s)
             start = stretch_hash(path, shared_s, address)
         own_start = stretch_hash(own_path, shared_s, recording.audio)
         if start != own_start and waveform.samples_hash not in own_hashes:
-            prompts.append({"speaker": person, "sound": sounds.keep(waveform, address)})
+            whole = Cut(0, 0, 0.0, waveform.duration_s)
+            trim = sounds.trim(waveform, whole)
+            prompts.append({"speaker": person, "sound": sounds.keep(waveform, trim, address)})
     return prompts
 
 
@@ -288,7 +266,10 @@ def _warning(reason: str, detail: str) -> Row:
     return {"reason": reason, "detail": detail}
 
 
-def _warnings_of_audio(waveform: Waveform) -> Iterator[Row]:
+def _warnings_of_audio(waveform: Waveform, trim: Trim) -> Iterator[Row]:
+    silent = list(long_silences(waveform.activity, trim))
+    if silent:
+        yield _warning("long_silence", "; ".join(silent))
     if waveform.clipped > CLIPPED_SHARE:
         yield _warning("clipped_audio", f"{waveform.clipped:.2%} of the samples")
 
@@ -301,3 +282,15 @@ def _warnings_of_prompts(read: ReadRecording, kept: int) -> Iterator[tuple[str, 
     left_out = min(len(prompts), len(people)) - kept
     if left_out:
         yield "own_voice_prompt", f"{left_out} of {len(prompts)}"
+
+
+def _warnings_of_language(read: ReadRecording) -> Iterator[tuple[str, str]]:
+    """Tell where the table's own column names another language than texts are read in."""
+    languages = {reading.language for reading in read.readings}
+    for column, value in read.recording.extra:
+        if column.lower() not in LANGUAGE_COLUMNS:
+            continue
+        code = _LANGUAGE_CODE.match(value)
+        if code and code["base"].lower() not in languages:
+            listed = ", ".join(sorted(languages))
+            yield "other_language", f"{column} is {value}, the texts are read as {listed}"

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from vibesweep.config import CorpusSettings
+from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.preprocess.files import FoundFiles, find_files
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.rejects import RecordingError, RecordingWarning, Reject
@@ -36,7 +37,11 @@ class Fingerprinted(NamedTuple):
 
 
 def fingerprint_all(
-    recordings: Sequence[Recording], corpus: StoragePath, max_duration_s: float, encoder: str
+    recordings: Sequence[Recording],
+    corpus: StoragePath,
+    max_duration_s: float,
+    encoder: str,
+    max_edge_silence_s: float = EDGE_SILENCE_S,
 ) -> Fingerprinted:
     """Look at every file once and fingerprint the recordings.
 
@@ -48,8 +53,9 @@ def fingerprint_all(
         corpus: its folder or table.
         max_duration_s: longer recordings are cut.
         encoder: fingerprint of the encoder that makes the family's columns.
+        max_edge_silence_s: longer silence at a clip's ends is cut off.
     """
-    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
+    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, max_edge_silence_s, encoder])
     files = find_files(recordings, corpus)
     planned, rejects = [], []
     for recording in files.recordings:

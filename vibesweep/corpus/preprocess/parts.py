@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 
+from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.clip_encoder import ClipEncoder, EncodedSound, SoundEncoder, TextEncoder
-from vibesweep.corpus.preprocess.clips import ReadRecording, Row, SoundFormat, Sounds, rows_of
+from vibesweep.corpus.preprocess.clips import ReadRecording, Row, rows_of
 from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.plan import Part
+from vibesweep.corpus.preprocess.sounds import SoundFormat, Sounds
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.schema import Columns, row_schema
@@ -74,11 +76,24 @@ class PartSummary:
     speech_s: float
 
 
-def decode_part(part: Part, encoder: ClipEncoder, max_duration_s: float) -> DecodedPart:
-    """Read the texts of a part's recordings and decode their audio; keep what can be used."""
+def decode_part(
+    part: Part,
+    encoder: ClipEncoder,
+    max_duration_s: float,
+    max_edge_silence_s: float = EDGE_SILENCE_S,
+) -> DecodedPart:
+    """Read the texts of a part's recordings and decode their audio; keep what can be used.
+
+    Args:
+        part: the recordings.
+        encoder: of the model family.
+        max_duration_s: longer recordings are cut.
+        max_edge_silence_s: longer silence at a clip's ends is cut off.
+    """
     texts = encoder.open_text()
     read, rejects = _read_texts(part.recordings, texts)
-    sounds = Sounds(SoundFormat(encoder.sample_rate_hz, encoder.level_dbfs))
+    rate_hz, level = encoder.sample_rate_hz, encoder.level_dbfs
+    sounds = Sounds(SoundFormat(rate_hz, level, max_edge_silence_s))
     rows: list[Row] = []
     for recording in read:
         try:

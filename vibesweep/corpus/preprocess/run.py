@@ -159,7 +159,11 @@ def _plan(
     if say is not None:
         say(metadata.summary())
     planned, missing, near_misses = fingerprint_all(
-        metadata.recordings, source, settings.max_duration_s, encoder.fingerprint
+        metadata.recordings,
+        source,
+        settings.max_duration_s,
+        encoder.fingerprint,
+        settings.max_edge_silence_s,
     )
     unread = [*metadata.rejects, *missing]
     return _Plan(source, settings, planned, unread, near_misses)
@@ -182,7 +186,14 @@ def _make(
     with running_ray():
         check_hosts(folder.place, [plan.source])
         sidecar = _sidecar(folder, encoder)
-        job = PartJob(encoder, settings.max_duration_s, folder.parts, sidecar, gpus_may_come)
+        job = PartJob(
+            encoder=encoder,
+            max_duration_s=settings.max_duration_s,
+            max_edge_silence_s=settings.max_edge_silence_s,
+            parts=folder.parts,
+            sidecar=sidecar,
+            gpus_may_come=gpus_may_come,
+        )
         _encode(planned, folder, job, tell or _tell_nobody)
         known = folder.known()
         _check_all_came_back(planned, known, folder.place)

@@ -20,7 +20,13 @@ from ray.exceptions import RayTaskError
 
 from vibesweep.corpus.clip_encoder import ClipEncoder, SoundEncoder
 from vibesweep.corpus.preprocess.pack import ShardSummary, write_shard
-from vibesweep.corpus.preprocess.parts import PartSummary, decode_part, encode_sounds, write_part
+from vibesweep.corpus.preprocess.parts import (
+    DecodedPart,
+    PartSummary,
+    decode_part,
+    encode_sounds,
+    write_part,
+)
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
@@ -37,6 +43,7 @@ class PartJob:
     Attributes:
         encoder: of the model family.
         max_duration_s: longer recordings are cut.
+        max_edge_silence_s: longer silence at a clip's ends is cut off.
         parts: the folder for parts.
         sidecar: the family's own file beside the shards, where it has one.
         gpus_may_come: whether an encoder waits for a GPU that the autoscaler brings up.
@@ -44,9 +51,14 @@ class PartJob:
 
     encoder: ClipEncoder
     max_duration_s: float
+    max_edge_silence_s: float
     parts: StoragePath
     sidecar: StoragePath | None
     gpus_may_come: bool
+
+    def decode(self, part: Part) -> DecodedPart:
+        """Decode a part by the job's settings."""
+        return decode_part(part, self.encoder, self.max_duration_s, self.max_edge_silence_s)
 
 
 def encode_parts(parts: Sequence[Part], job: PartJob) -> Iterator[PartSummary]:
@@ -101,7 +113,7 @@ def _result(reference: Any) -> Any:
 
 
 def _encode_part(part: Part, job: PartJob) -> PartSummary:
-    decoded = decode_part(part, job.encoder, job.max_duration_s)
+    decoded = job.decode(part)
     rows = encode_sounds(decoded, job.encoder.open_sound("cpu"), job.encoder.columns)
     return write_part(decoded, rows, job.encoder.columns, job.parts)
 
@@ -118,7 +130,7 @@ def _encode_on_actors(parts: Sequence[Part], job: PartJob) -> Iterator[PartSumma
     actor: Any = _SoundActor  # Ray Data takes classes, and is typed for functions
 
     def decode(row: Row) -> Row:
-        return _caught(lambda: decode_part(row["part"], job.encoder, job.max_duration_s))
+        return _caught(lambda: job.decode(row["part"]))
 
     with _quiet_ray_data():
         rows = [{"part": part} for part in parts]

@@ -26,7 +26,7 @@ from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.names import is_plain_name
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MANIFEST_FILE = "manifest.json"
 REJECTS_FILE = "rejects.parquet"
 WARNINGS_FILE = "warnings.parquet"

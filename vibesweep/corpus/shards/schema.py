@@ -49,7 +49,7 @@ _ORIGIN_FIELDS = (
     pa.field("recording", pa.string()),  # that the clip was cut from; its own id where it is whole
     pa.field("source", pa.string()),  # the audio file
     pa.field("fingerprint", pa.string()),
-    pa.field("level_dbfs", pa.float32()),  # RMS of the recording as it was found
+    pa.field("level_dbfs", pa.float32()),  # of the speech as it was found
     pa.field("warnings", pa.list_(_WARNING)),
     pa.field("extra", pa.map_(pa.string(), pa.string())),  # further columns of the user's table
 )

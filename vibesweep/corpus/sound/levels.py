@@ -1,4 +1,7 @@
-"""The level of a waveform: measure it, and bring a waveform to a given one."""
+"""The level of a waveform: measure it, and bring a waveform to a given one.
+
+Shapes: ``S`` samples.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,31 @@ SILENCE_DBFS = -70.0  # 16-bit rounding noise alone is at -98, a quiet room at a
 LEAST_POWER = 1e-20  # -200 dB: keeps the logarithm of digital silence finite
 
 
+def centred(waveform: Samples) -> Samples:
+    """Take the mean away from a waveform [S]: a microphone's constant offset is no sound."""
+    if not len(waveform):
+        return waveform
+    offset = waveform.mean(dtype=np.float64)
+    return waveform - np.float32(offset)
+
+
 def level_dbfs(waveform: Samples) -> float:
-    """Measure the RMS of a waveform [S], in dB relative to full scale."""
+    """Measure the RMS of a waveform [S] about its mean, in dB relative to full scale."""
     exact = waveform.astype(np.float64)
-    energy = float(exact @ exact)
-    samples = max(len(exact), 1)
-    power = max(energy / samples, LEAST_POWER)
-    return 10 * math.log10(power)
+    power = float(exact.var()) if len(exact) else 0.0
+    return 10 * math.log10(max(power, LEAST_POWER))
 
 
 def at_level(
     waveform: Samples, level: float, *, found: float | None = None, where: str = ""
 ) -> Samples:
-    """Scale a waveform [S] so that its RMS is ``level``.
+    """Scale a waveform [S] so that its level is ``level``.
 
     Args:
         waveform: the samples [S].
-        level: the RMS to reach, in dBFS.
-        found: the RMS that the waveform has now, if the caller has measured it.
+        level: the level to reach, in dBFS.
+        found: the level that the waveform has now, if the caller has measured it: of its speech, as
+            :mod:`vibesweep.corpus.sound.activity` does.
         where: the recording, named in the error.
 
     Raises:

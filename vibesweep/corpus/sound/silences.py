@@ -16,6 +16,7 @@ FLOOR_BELOW_SPEECH_DB = 60.0  # a noise floor that is lower still is digital sil
 LEAST_RANGE_DB = 12.0  # with less between noise and speech, silences cannot be found
 MIN_SILENCE_S = 0.15  # stop consonants close for up to 0.1 s
 BLIP_S = 0.06  # a shorter noise in a silence is a click
+LEAST_SPEECH_HOPS = 5  # more than a click has
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,12 @@ def silences(envelope: Floats, hop_s: float) -> Spans | None:
     Returns:
         The silences, or ``None`` if speech hardly stands out from the noise.
     """
-    speech_db = float(np.percentile(envelope, 95))
-    quietest_db = float(np.percentile(envelope, 5))
-    floor_db = max(quietest_db, speech_db - FLOOR_BELOW_SPEECH_DB)
-    range_db = speech_db - floor_db
-    if range_db < LEAST_RANGE_DB:
+    usual_db = float(np.percentile(envelope, 95))
+    threshold_db = _threshold(envelope, usual_db)
+    if threshold_db is None:  # perhaps a few words in much silence
+        threshold_db = _threshold(envelope, loudest_speech_dbfs(envelope))
+    if threshold_db is None:
         return None
-    threshold_db = floor_db + QUIET_SHARE * range_db
     loud = _runs(envelope >= threshold_db)
     least_hops = BLIP_S / hop_s
     loud = loud.where(loud.hops >= least_hops)
@@ -75,6 +75,22 @@ def silences(envelope: Floats, hop_s: float) -> Spans | None:
     )
     quiet_s = quiet.hops * hop_s
     return quiet.where(quiet_s >= MIN_SILENCE_S)
+
+
+def loudest_speech_dbfs(envelope: Floats) -> float:
+    """Return the level that so many hops of an envelope [N] reach that it is no click's."""
+    place = min(LEAST_SPEECH_HOPS, (len(envelope) + 1) // 2)
+    return float(np.partition(envelope, -place)[-place])
+
+
+def _threshold(envelope: Floats, speech_db: float) -> float | None:
+    """Return the level below which a hop is quiet; None if speech hardly stands out."""
+    quietest_db = float(np.percentile(envelope, 5))
+    floor_db = max(quietest_db, speech_db - FLOOR_BELOW_SPEECH_DB)
+    range_db = speech_db - floor_db
+    if range_db < LEAST_RANGE_DB:
+        return None
+    return floor_db + QUIET_SHARE * range_db
 
 
 def _runs(mask: Mask) -> Spans:

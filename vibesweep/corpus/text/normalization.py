@@ -33,9 +33,6 @@ from vibesweep.corpus.text.signs import read_signs
 from vibesweep.corpus.text.telephone import read_telephones
 from vibesweep.corpus.text.wording import Wording, wording_of
 
-NORMALIZATION_VERSION = 2
-"""Goes up when texts are read differently: shards of other versions are made anew."""
-
 _GRAMMARS = {"en": ENGLISH, "zh": MANDARIN}
 _HAN = regex.compile(r"\p{Han}")
 # wide forms, Ⅷ, ﬁ, ٣

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,6 +67,12 @@ class PhonemeTable:
         """Count the symbols that are not in the table."""
         unknown = [symbol for symbol in symbols if symbol not in self._ids]
         return Counter(unknown)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the symbols in their order: with another one, ids mean other sounds."""
+        content = json.dumps(self.symbols)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object of the table."""

@@ -29,8 +29,8 @@ from vibesweep.corpus.shards.schema import ARRAY, Columns
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.language_advice import why_silent
-from vibesweep.corpus.text.normalization import NORMALIZATION_VERSION
 from vibesweep.corpus.text.phonemes import PAUSES, WORD_BOUNDARY, Phonemes, phonemize
+from vibesweep.corpus.text.version import TEXT_VERSION
 
 MEL = "mel"
 PHONEMES = "phonemes"
@@ -64,11 +64,11 @@ class MelEncoder(ClipEncoder):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The mel settings, the language, and the version of how texts are read."""
+        """The mel settings, the language, and how texts are read."""
         return {
             "mel": asdict(self.mel),
             "language": self.language,
-            "normalization": NORMALIZATION_VERSION,
+            "text_version": TEXT_VERSION,
         }
 
     @property
@@ -131,6 +131,8 @@ class PhonemeReading(TurnReading):
 
 class PhonemeReader(TextEncoder):
     """Reads texts as phonemes."""
+
+    reads_in_a_language = True
 
     def __init__(self, language: str) -> None:
         """Read all but Han characters by this eSpeak NG voice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ class MelFamily(BundleFamily):
         own = MelSettings(**description["mel"])
         found = MelSettings(**manifest.encoder.settings["mel"])
         if found != own:
-            wrong = f"the shards were made with {found}, the model with {own}"
+            wrong = _difference(found, own)
             fix = "preprocess the corpus again with the model's settings"
             raise ShardsError(wrong, where=where, fix=fix)
         symbols = manifest.encoder.counts.get("symbols", {})
@@ -90,3 +91,14 @@ class MelFamily(BundleFamily):
         from vibesweep.models.mel.speech import speak_turns
 
         return speak_turns(bundle, turns, voices, out, settings)
+
+
+def _difference(found: MelSettings, own: MelSettings) -> str:
+    """Say which mel settings of shards and model differ."""
+    own_values = asdict(own)
+    different = [
+        f"{name} {value} (the model: {own_values[name]})"
+        for name, value in asdict(found).items()
+        if value != own_values[name]
+    ]
+    return f"the shards were made with {', '.join(different)}"

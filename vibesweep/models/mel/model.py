@@ -166,6 +166,14 @@ class MelModel(Qwen2SpeechModel, BundleModel):
             "phonemes": self.phonemes.to_json(),
         }
 
+    def data_format(self) -> dict[str, Any]:
+        """Say sample rate, level and a hash of the phoneme table."""
+        return {
+            "sample_rate_hz": self.mel.sample_rate_hz,
+            "level_dbfs": self.mel.level_dbfs,
+            "phoneme_table": self.phonemes.fingerprint,
+        }
+
     @classmethod
     def from_description(cls, description: dict[str, Any], where: Path) -> MelModel:
         """Make the model with empty weights.

@@ -15,13 +15,13 @@ from torch import Tensor
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.sound.vocoder import griffin_lim, write_wav
 from vibesweep.corpus.text.phoneme_table import PATCH
-from vibesweep.corpus.text.phonemes import phonemize
 from vibesweep.errors import SpeechError
 from vibesweep.models.bundle import Bundle
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.losses import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel.batch import prefix_ids
 from vibesweep.models.mel.model import MelModel
+from vibesweep.models.mel.reading import read_texts
 
 GUIDANCE = 1.5
 STOP_THRESHOLD = STOP_CLASS_WEIGHTS[1] / sum(STOP_CLASS_WEIGHTS)
@@ -53,33 +53,33 @@ def speak_turns(
     """Speak turns into a wav file, each speaker with the bundle's voice that ``voices`` names.
 
     Raises:
-        ModelError: the model lacks a phoneme of the text.
+        ModelError: the model lacks much of the text's phonemes.
+        CorpusError: the language is unknown.
         SpeechError: there is nothing to say, or more than fits.
     """
     model = cast(MelModel, bundle.model)
     tags = list(dict.fromkeys(turn.tag for turn in turns))
     texts = [turn.text for turn in turns]
-    phonemes = phonemize(texts)
-    has_words = any(said.symbols for said in phonemes)
-    if not has_words:
-        fix = "write words of a language the model speaks"
-        raise SpeechError("there is nothing to say in the text", fix=fix)
+    own_language = bundle.trained_on.language
+    language = settings.language or own_language
+    read = read_texts(texts, language, model.phonemes)
     spoken = []
-    for turn, said in zip(turns, phonemes, strict=True):
+    for turn, ids in zip(turns, read.ids, strict=True):
         slot = tags.index(turn.tag)
-        ids = model.phonemes.encode(said.symbols)
         spoken.append((slot, ids))
     prompts = []
     for tag in tags:
         voice = voices.get(tag, "")
-        prompts.append(bundle.voices.get(voice))
+        prompt = bundle.voices.get(voice)
+        prompts.append(prompt)
     sampled = sample_latents(model, spoken, prompts, settings)
     with torch.inference_mode():
         log_mel = model.codec.decode(sampled.latents.cpu())
     waveform = griffin_lim(log_mel.numpy(), model.mel)
     write_wav(out, waveform, model.mel)
     seconds = len(waveform) / model.mel.sample_rate_hz
-    return Speech(seconds, voices, sampled.cut)
+    remarks = bundle.trained_on.remarks() + read.remarks()
+    return Speech(seconds, voices, sampled.cut, remarks)
 
 
 @torch.inference_mode()
@@ -127,7 +127,8 @@ def sample_latents(
 
 def _limit(model: MelModel, ids: Sequence[int], turns: Sequence[SpokenTurn]) -> int:
     """Limit the number of patches, by the text's length and by the model's context."""
-    phonemes = sum(len(said) for _, said in turns)
+    lengths = [len(said) for _, said in turns]
+    phonemes = sum(lengths)
     longest = phonemes * PATCHES_PER_PHONEME
     limit = round(longest) + 1
     prefix = len(ids)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vibesweep.errors import SpeechError
 from vibesweep.models.family import (
     DEFAULT_LANGUAGE,
     ModelFamily,
@@ -123,6 +124,9 @@ class VibeVoiceFamily(ModelFamily):
         settings: SpeakingSettings,
     ) -> Speech:
         """Speak with transformers' own ``generate``; ``voices`` are recordings."""
+        if settings.language is not None:
+            found = "VibeVoice reads texts itself, in whatever language they are"
+            raise SpeechError(found, where="--language", fix="leave it out")
         from vibesweep.models.vibevoice.checkpoint import Checkpoint
         from vibesweep.models.vibevoice.speech import speak_vibevoice
 
