@@ -53,18 +53,18 @@ def guess_roles(rows: Sequence[Sequence[str]], is_there: IsThere) -> list[str]:
     audio = _audio_column(columns, is_there)
     others = [column for column in columns if column is not audio]
     role = AUDIO if 2 * _endings(audio.values) > len(rows) else ID
-    ids = [column for column in others if _names_files(column, is_there)]
-    if role == AUDIO and len(ids) == 1 and len(others) > 1:
-        others.remove(ids[0])
-    else:
-        ids = []
+    roles: Roles = {}
+    for column in others[:-1]:
+        if role == AUDIO and _names_files(column, is_there):
+            roles[column.index] = ID  # beside a column of paths
+            others.remove(column)
+            break
     try:
-        roles = _one_other(others[0]) if len(others) == 1 else _several_others(others)
+        roles |= _one_other(others[0]) if len(others) == 1 else _several_others(others)
     except _Unclear as unclear:
         looks = ", ".join(str(column) for column in others)
         found = f"it is not clear what its columns hold: {unclear}; {looks}"
         raise DoubtError(found, _choices(columns, others, audio.index, role)) from unclear
-    roles |= {column.index: ID for column in ids}
     roles[audio.index] = role
     return _listed(roles, len(columns))
 
@@ -82,18 +82,22 @@ def _audio_column(columns: Sequence[ColumnContent], is_there: IsThere) -> Column
     """Return the column that names the recordings' files; the first if none does."""
 
     def evidence(column: ColumnContent) -> tuple[int, int]:
-        values = column.values[:LOOKED_AT]
-        files = sum(is_there(value) for value in values)
-        return files, _endings(values)
+        files = _files(column, is_there)
+        return files, _endings(column.values)
 
     return max(columns, key=evidence)
 
 
 def _names_files(column: ColumnContent, is_there: IsThere) -> bool:
     """Tell whether most values are ids of recordings too."""
+    looked_at = min(len(column.values), LOOKED_AT)
+    return 2 * _files(column, is_there) > looked_at
+
+
+def _files(column: ColumnContent, is_there: IsThere) -> int:
+    """Count cells that name a recording's file."""
     values = column.values[:LOOKED_AT]
-    files = sum(is_there(value) for value in values)
-    return 2 * files > len(values)
+    return sum(is_there(value) for value in values)
 
 
 def _endings(values: Sequence[str]) -> int:
@@ -200,9 +204,8 @@ def looks_like_header(rows: Sequence[Sequence[str]], is_there: IsThere) -> bool:
     if not others or any(is_there(cell) for cell in first):
         return False
     columns = _columns(others)
-    audio = _audio_column(columns, is_there).values[:LOOKED_AT]
-    files = sum(is_there(cell) for cell in audio)
-    if 2 * files < len(audio):
+    audio = _audio_column(columns, is_there)
+    if not _names_files(audio, is_there):
         return False
     return all(
         _is_header_word(cell) and cell not in column.values
