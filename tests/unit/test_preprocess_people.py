@@ -78,7 +78,7 @@ def test_a_pitch_is_found_to_a_few_per_cent() -> None:
 @pytest.mark.parametrize("spread", [0.05, 0.1, 0.18])
 def test_one_persons_pitches_are_one_group_however_they_vary(spread: float) -> None:
     rng = np.random.default_rng(0)
-    told = [two_groups_hz(150 * 2 ** rng.normal(0, spread, 16)) for _ in range(300)]
+    told = [two_groups_hz(list(150 * 2 ** rng.normal(0, spread, 16))) for _ in range(300)]
     assert told == [None] * 300
 
 

@@ -74,7 +74,7 @@ def validation_remark(manifest: Manifest) -> str | None:
     clips = "clip is" if count == 1 else "clips are"
     chance = 100 * 0.5**count
     return (
-        f"{count} validation {clips} no ranking: of two trials that are equally good, one is"
-        f" better on every clip by chance in {chance:.0f} % of the cases;"
+        f"{count} validation {clips} no ranking: of two equally good trials the first is better"
+        f" on every clip by chance in {chance:.0f} % of the cases;"
         f" take {FEWEST_VALIDATION_CLIPS} or more: {HOLD_OUT_MORE}"
     )

@@ -9,13 +9,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import SpaceError
-
-_Numbers = FloatDistribution | IntDistribution
 
 STEP_ROUNDING = 1e-6
 """A float that was written as a multiple of a step may miss it by so much of a step."""
@@ -41,9 +38,9 @@ class PointTrial(FixedTrial):
     ) -> float:
         """Return the point's number."""
         value = self._value(name)
-        allowed = FloatDistribution(low, high, log=log, step=step)
         self._check_kind(name, value, int, float)
-        self._check_range(name, value, allowed)
+        self._check_range(name, value, low, high)
+        self._check_step(name, value, low, step)
         return super().suggest_float(name, low, high, step=step, log=log)
 
     def suggest_int(
@@ -51,19 +48,22 @@ class PointTrial(FixedTrial):
     ) -> int:
         """Return the point's whole number."""
         value = self._value(name)
-        allowed = IntDistribution(low, high, log=log, step=step)
         self._check_kind(name, value, int)
-        self._check_range(name, value, allowed)
+        self._check_range(name, value, low, high)
+        self._check_step(name, value, low, step)
         return super().suggest_int(name, low, high, step=step, log=log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return the point's choice."""
         value = self._value(name)
-        alike = [choice for choice in choices if choice == value]
         is_bool = isinstance(value, bool)  # True is 1 to Python, and not to whoever wrote it
-        if not any(isinstance(choice, bool) == is_bool for choice in alike):
-            listed = ", ".join(repr(choice) for choice in choices)
-            self._refuse(f"{name} is {value!r}", f"choose among the space's {listed}")
+        for choice in choices:
+            if choice == value and isinstance(choice, bool) == is_bool:
+                break
+        else:
+            shown = [repr(choice) for choice in choices]
+            listed = ", ".join(shown)
+            self._refuse_value(name, value, f"choose among the space's {listed}")
         return super().suggest_categorical(name, choices)
 
     def check_all_used(self) -> None:
@@ -86,25 +86,29 @@ class PointTrial(FixedTrial):
             self._refuse(found, f"give it a value for {name}")
         return self._point[name]
 
-    def _check_range(self, name: str, value: Any, allowed: _Numbers) -> None:
-        low, high, step = allowed.low, allowed.high, allowed.step
+    def _check_kind(self, name: str, value: Any, *kinds: type) -> None:
+        """Refuse a value of another type; the last of these is the one that is named."""
+        is_bool = isinstance(value, bool)  # which Python takes for an int
+        if is_bool or not isinstance(value, kinds):
+            kind = kinds[-1].__name__
+            self._refuse_value(name, value, f"{name} takes {kind}")
+
+    def _check_range(self, name: str, value: float, low: float, high: float) -> None:
         if not low <= value <= high:
             fix = f"choose {low:g} to {high:g}, the space's range"
-            self._refuse(f"{name} is {value!r}", fix)
+            self._refuse_value(name, value, fix)
+
+    def _check_step(self, name: str, value: float, low: float, step: float | None) -> None:
         if step is None:
             return
         steps = (value - low) / step
         off_step = abs(steps - round(steps))
         if off_step > STEP_ROUNDING:
             fix = f"choose {low:g} and a multiple of {step:g}, the space's step"
-            self._refuse(f"{name} is {value!r}", fix)
+            self._refuse_value(name, value, fix)
 
-    def _check_kind(self, name: str, value: Any, *kinds: type) -> None:
-        """Refuse a value of another type; the last of these is the one that is named."""
-        is_bool = isinstance(value, bool)  # which Python takes for an int
-        if is_bool or not isinstance(value, kinds):
-            kind = kinds[-1].__name__
-            self._refuse(f"{name} is {value!r}", f"{name} takes {kind}")
+    def _refuse_value(self, name: str, value: Any, fix: str) -> None:
+        self._refuse(f"{name} is {value!r}", fix)
 
     def _refuse(self, found: str, fix: str) -> None:
         self.problem = self.problem or SpaceError(found, where=self._where, fix=fix)
