@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,11 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_exported_converted_and_spoken(staged: Path) -> None:
-    for layout in ("merged", "peft", "lora", "original"):
+    for layout in ("merged", "peft", "lora", "comfyui", "original"):
         options = ("--out", layout, "--layout", layout)
-        assert f"exported to {layout}" in vibesweep("export", "sweep", *options, cwd=staged)
+        said = vibesweep("export", "sweep", *options, cwd=staged)
+        assert f"exported to {layout}" in said
+        assert re.search(r"changes the\s+speech: \d+ %", said)
     assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
     (staged / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
     script = ["--script", "script.txt", "--voice", "ann.wav"]
@@ -44,7 +47,7 @@ def test_exported_converted_and_spoken(staged: Path) -> None:
     [
         (
             ("export", "sweep", "--out", "x", "--layout", "gguf"),
-            "Choose one of merged, peft, lora, original",
+            "Choose one of merged, peft, lora, comfyui, original",
         ),
         (
             ("synthesize", "base", "--script", "nowhere.txt", "--out", "x.wav"),

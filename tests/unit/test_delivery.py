@@ -16,7 +16,7 @@ from peft import PeftModel
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
-from vibesweep.delivery.export import export
+from vibesweep.delivery.export import export, speech_change_of
 from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
@@ -74,6 +74,17 @@ def test_the_export_is_the_trained_model(lora_sweep: SweepFolder, tmp_path: Path
     assert context.validate(context.base) != pytest.approx(best.best_loss_val, rel=1e-3)
     assert set(bundle.voices) == {person for clip in context.voice_clips for person in clip.people}
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["trial"]["id"] == "t0"
+
+
+@pytest.mark.parametrize(("rate", "changes"), [(1e-2, True), (1e-12, False)])
+def test_an_export_says_how_far_its_speech_is_from_the_bases(
+    tmp_path: Path, rate: float, changes: bool
+) -> None:
+    settings = TrialSettings(method="lora", learning_rate=rate, lora_rank=4, batch_clips=4)
+    change = speech_change_of(export(write_sweep(tmp_path, settings), tmp_path / "out"))
+    assert change.share is not None
+    assert (change.share > 1e-3) == changes
+    assert ("next to nothing" in change.remark) != changes
 
 
 def test_the_adapter_is_one_that_plain_peft_loads(lora_sweep: SweepFolder, tmp_path: Path) -> None:

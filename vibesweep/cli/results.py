@@ -77,12 +77,13 @@ def _say_what_changed(change: SpeechChange) -> None:
     if change.share is None:
         say(f"how far the speech is from the base's was not measured: {change.remark}")
         return
-    share = f"{100 * change.share:.2g} %"
-    if change.remark:
-        warning = f"the tuning does not change the speech ({share} of the latents' spread)"
-        say(f"{warning}: {change.remark}", error_console, style="yellow")
+    percent = 100 * change.share
+    figure = f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    if not change.remark:
+        say(f"the tuning changes the speech: {figure} of the latents' spread, same text and seed")
         return
-    say(f"the tuning changes the speech: {share} of the latents' spread, same text and seed")
+    warning = f"the tuning does not change the speech ({figure} of the latents' spread)"
+    say(f"{warning}: {change.remark}", error_console, style="yellow")
 
 
 @app.command()
