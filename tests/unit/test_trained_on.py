@@ -25,6 +25,7 @@ from vibesweep.models.bundle import load_bundle, save_bundle
 from vibesweep.models.bundle_folder import CONFIG
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.mel import speech
+from vibesweep.models.mel.encoder import COLUMNS
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.reading import read_texts
 from vibesweep.models.registry import ModelRef
@@ -86,7 +87,7 @@ def write_greek_shards(folder: Path) -> Path:
             for turn in clip.turns
         ]
         clips.append(dataclasses.replace(clip, turns=tuple(turns)))
-    files = tiny.write_clips(folder, clips, tiny.COLUMNS)
+    files = tiny.write_clips(folder, clips, COLUMNS)
     made = tiny.manifest(*files)
     settings = {**made.encoder.settings, "language": "el"}
     encoder = dataclasses.replace(made.encoder, settings=settings)
