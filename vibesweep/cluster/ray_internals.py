@@ -13,6 +13,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Ray 2.60.0. Where a Ray that is started here keeps its sockets and logs. It says so only once it
+# runs, and with too long a path it does not.
+from ray._common.utils import get_default_system_temp_dir
+
 # Ray 2.60.0. `ray.init` alone also tries to join a cluster that is long dead, for a quarter of an
 # hour. The first is the cluster that the last `ray start` of this host wrote down, the second are
 # those to which a raylet that runs on this host belongs.
@@ -55,6 +59,7 @@ __all__ = [
     "find_bootstrap_address",
     "find_gcs_addresses",
     "get_dashboard_url",
+    "get_default_system_temp_dir",
 ]
 
 AUTOSCALER_SCRIPTS = ("autoscaler/v2/monitor.py", "autoscaler/_private/monitor.py")

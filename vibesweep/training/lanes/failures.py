@@ -9,6 +9,7 @@ import ray
 from ray import train
 
 from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.storage.os_errors import storage_error
 from vibesweep.training.lanes.messages import Answer
 
 SMALLER_MODEL_FIX = (
@@ -43,8 +44,9 @@ class WorkerFailureCallback(train.UserCallback):
 
 def lane_failure(lane: str, error: BaseException) -> Answer:
     """Say why a lane cannot come up or go on."""
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
+    known = _known(error)
+    if known is not None:
+        return Answer(error=known)
     reason = _one_line(error)
     found = f"{lane} could not come up or go on: {reason}"
     sweep_error = SweepError(found, fix=_fix_for(error))
@@ -53,12 +55,18 @@ def lane_failure(lane: str, error: BaseException) -> Answer:
 
 def trial_failure(trial_id: str, error: BaseException) -> Answer:
     """Say why a trial failed."""
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
+    known = _known(error)
+    if known is not None:
+        return Answer(error=known)
     reason = _one_line(error)
     found = f"it raised {reason}"
     trial_error = TrialError(found, where=trial_id, fix=_fix_for(error))
     return Answer(error=trial_error, traceback=_traceback_of(error))
+
+
+def _known(error: BaseException) -> VibesweepError | None:
+    """Return an error that the user can mend, the disk's among them; ``None`` for any other."""
+    return error if isinstance(error, VibesweepError) else storage_error(error)
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
 from vibesweep.config import TrialResources
-from vibesweep.errors import ResourceError
+from vibesweep.errors import DiskFullError, ResourceError
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, trial_failure
 from vibesweep.training.lanes.messages import Answer, Command
@@ -108,6 +108,8 @@ class LaneWorker:
             answer: Answer = runner.run(command)
         except Exception as error:
             failure = trial_failure(command.trial_id, error)
+            if isinstance(failure.error, DiskFullError):  # each trial to come would find it full
+                ray.get(self._dispatcher.close.remote(failure))
             ray.get(self._dispatcher.fail_worker_group.remote(self._spec.name, failure))
             raise
         return answer

@@ -13,6 +13,7 @@ No model is built: tensors come from the base's files and from the trial's check
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -188,7 +189,9 @@ def _write_whole_module(trained: TrainedTensors, module: WholeModule, out: Path)
         if path.suffix == ".safetensors":
             save_tensors(state, path, SAFETENSORS_METADATA)
         else:
-            torch.save(state, path)
+            content = io.BytesIO()  # of a disk that is full torch says something else
+            torch.save(state, content)
+            path.write_bytes(content.getbuffer())
 
 
 def _write_adapter(trained: TrainedTensors, out: Path, module: str, base_name: str) -> None:
