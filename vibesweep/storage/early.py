@@ -40,9 +40,9 @@ def check_file_writable(file: Path, option: str) -> None:
     """
     local = StoragePath.of(file).local
     assert local is not None
+    _check(local, local.parent, option)
     if local.is_dir():
         raise _refused(IsADirectoryError(errno.EISDIR, ""), local, option)
-    _check(local, local.parent, option)
 
 
 def _check(path: Path, folder: Path, option: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,10 +40,12 @@ def check_speech_file(out: Path) -> None:
         StorageError: it is a folder, or its folder cannot be written to.
     """
     if out.suffix.lower() not in FORMATS:
-        ending = f"the ending {out.suffix} is" if out.suffix else "a name without an ending is"
-        *most, last = FORMATS
-        fix = f"name a file that ends in {', '.join(most)} or {last}"
-        raise SpeechError(f"{ending} of no format that is written", where=f"--out {out}", fix=fix)
+        known = ", ".join(FORMATS)
+        raise SpeechError(
+            f"its name ends in {out.suffix or 'nothing'}, which is no format that is written",
+            where=f"--out {out}",
+            fix=f"name a file that ends in one of {known}",
+        )
     check_file_writable(out, "--out")
 
 
@@ -76,9 +77,10 @@ def write_speech(out: Path, waveform: Samples, rate_hz: int) -> None:
 
 def _write(out: Path, content: bytes) -> None:
     """Put a file at the end of links, or into a pipe or device, which must not be replaced."""
-    target = Path(os.path.realpath(out))
-    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-        with disk_errors(str(out), target):
-            target.write_bytes(content)
-    else:
+    real = os.path.realpath(out)
+    target = Path(real)
+    if target.is_file() or not target.exists():
         StoragePath.of(target).write_bytes(content)
+        return
+    with disk_errors(str(out), target):
+        target.write_bytes(content)
