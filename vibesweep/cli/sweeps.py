@@ -104,9 +104,13 @@ def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path) -> None:
             run_sweep(sweep, folder.place.name, work=work, console=console, space_file=space)
     except Exception as error:
         told = user_error(error)
-        if isinstance(told, StorageError) and _has_voice(folder):
-            raise with_hint(told, _safe(folder)) from error
-        raise
+        if not isinstance(told, StorageError):
+            raise
+        if not told.where:  # Optuna's journal, for one, does not say which file it was
+            told = type(told)(told.found, where=str(folder.place), fix=told.fix)
+        if _has_voice(folder):
+            told = with_hint(told, _safe(folder))
+        raise told from error
 
 
 def _has_voice(folder: SweepFolder) -> bool:
