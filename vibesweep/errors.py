@@ -53,6 +53,10 @@ class StorageError(VibesweepError):
     """A path or URI cannot be reached."""
 
 
+class DiskFullError(StorageError):
+    """A disk has no room for what is to be written."""
+
+
 class CorpusError(VibesweepError):
     """Recordings, their metadata or their texts cannot be used."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import soundfile
 import torch
 from peft import PeftModel
 
+from tests.disks import small_disk
 from tests.unit.test_delivery import write_sweep
 from vibesweep.config import TrialSettings
 from vibesweep.models.registry import ModelRef
@@ -203,6 +205,41 @@ def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
     seconds, rms = loudness(tmp_path / "base.wav")
     assert 1.0 < seconds < 4.0
     assert rms > 0.01
+
+
+def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(staged: Path) -> None:
+    command = [sys.executable, "-m", "vibesweep", "run", "small.py", "--corpus", "talks"]
+    command += ["--trials", "500", "--name", "long"]
+    environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command,
+        cwd=staged,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "steps/s" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=240)
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    assert "best model: " in rest
+    last = rest.splitlines()[-1]
+    assert "of 500 trials have ended" in last
+    assert "vibesweep show" in last
+    vibesweep("export", "long", "--out", "kept", cwd=staged)
+
+
+def test_a_sweep_on_a_disk_that_fills_up_ends_in_one_line(staged: Path) -> None:
+    with small_disk(staged / "disk", kilobytes=3_000):
+        command = ("run", "small.py", "--corpus", "talks", "--work", "disk", "--trials", "8")
+        said = vibesweep(*command, cwd=staged, rc=2)
+    assert said.count("\n") == 1
+    assert "the disk is full" in said
 
 
 def test_a_name_that_is_taken_is_one_line(staged: Path) -> None:

@@ -21,7 +21,8 @@ from vibesweep.corpus.sound.levels import at_level, level_dbfs
 from vibesweep.corpus.sound.mel import LOG_FLOOR, half_precision, log_mel
 from vibesweep.corpus.sound.rates import frame_rate_hz, frames_of, patch_rate_hz, seconds_of
 from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS, resample
-from vibesweep.corpus.sound.vocoder import griffin_lim, write_wav
+from vibesweep.corpus.sound.speech_file import write_speech
+from vibesweep.corpus.sound.vocoder import griffin_lim
 
 SETTINGS = MelSettings()
 Floats = npt.NDArray[np.float32]
@@ -253,7 +254,7 @@ def test_griffin_lim_is_the_same_on_every_call() -> None:
 
 
 def test_a_wav_is_16_bit_and_clipped_at_full_scale(tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", np.array([0.0, 0.5, 2.0, -2.0], np.float32), SETTINGS)
+    write_speech(tmp_path / "a.wav", np.array([0.0, 0.5, 2.0, -2.0], np.float32), 24_000)
     samples, rate_hz = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate_hz == 24_000
     assert samples.tolist() == pytest.approx([0, 16_384, 32_767, -32_768], abs=1)

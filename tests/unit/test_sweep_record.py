@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ from vibesweep.sweep.record import (
     sweep_as_json,
 )
 from vibesweep.sweep.record.progress import Progress
-from vibesweep.sweep.record.table import format_seconds, line_of, summary_of, table_of
+from vibesweep.sweep.record.show import sweep_table, sweeps_table
+from vibesweep.sweep.record.table import (
+    format_seconds,
+    line_of,
+    overfitting_line,
+    summary_of,
+    table_of,
+)
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},)
@@ -42,7 +49,16 @@ def trial(number: int, state: TrialState, best: float | None, **more: Any) -> Tr
 def record() -> SweepRecord:
     """One of each: the smallest loss belongs to the diverged trial, the next to the pruned one."""
     trials = [
-        trial(0, TrialState.COMPLETE, 0.5, step=90, rung=2, steps_per_s=3.0),
+        trial(
+            0,
+            TrialState.COMPLETE,
+            0.5,
+            loss_val=0.5,
+            best_step=90,
+            step=90,
+            rung=2,
+            steps_per_s=3.0,
+        ),
         trial(1, TrialState.DIVERGED, 0.1, reason="the loss was nan"),
         trial(2, TrialState.PRUNED, 0.4, step=30, rung=2),
         trial(3, TrialState.RUNNING, None),
@@ -110,9 +126,47 @@ def test_sweeps_are_found_by_name_and_by_folder(record: SweepRecord, tmp_path: P
         SweepFolder(tmp_path / "sweeps" / name).write(
             replace(record, name=name, started_unix_s=10.0 - number)
         )
-    assert [found.name for found in list_sweeps(tmp_path)] == ["early", "late"]
+    assert [found.name for found in list_sweeps(tmp_path).records] == ["early", "late"]
     assert find_sweep("late", tmp_path).read().name == "late"
     assert find_sweep(str(tmp_path / "sweeps" / "early"), Path("elsewhere")).read().name == "early"
+
+
+def _broken(record: SweepRecord, **changes: Any) -> bytes:
+    """Write a record as JSON with some of its values changed."""
+    facts = json.loads(json.dumps(asdict(record)))
+    return json.dumps({**facts, **changes}).encode()
+
+
+def test_sweeps_that_cannot_be_read_hide_no_other(record: SweepRecord, tmp_path: Path) -> None:
+    trials = json.loads(json.dumps(asdict(record)))["trials"]
+    broken = {
+        "cut": _broken(record)[:200],
+        "empty": b"",
+        "binary": b"\xff\xfe\x00",
+        "list": b"[]",
+        "no-date": _broken(record, started_unix_s=None),
+        "no-sweep": _broken(record, sweep={}),
+        "no-trials": _broken(record, trials=None),
+        "word-for-loss": _broken(record, trials=[{**trials[0], "best_loss_val": "low"}]),
+        "new": _broken(record, schema_version=99),
+    }
+    for name, content in broken.items():
+        folder = tmp_path / "sweeps" / name
+        folder.mkdir(parents=True)
+        (folder / "sweep.json").write_bytes(content)
+    half_event = b'{"version": 1, "event": "sweep_started", "record": {"name": 3}}\n'
+    (tmp_path / "sweeps" / "running").mkdir()
+    (tmp_path / "sweeps" / "running" / "events.jsonl").write_bytes(half_event)
+    SweepFolder(tmp_path / "sweeps" / "sound").write(replace(record, name="sound"))
+    console = Console(record=True, width=300, file=StringIO())
+    console.print(sweeps_table(tmp_path))
+    text = console.export_text()
+    sound = next(line for line in text.splitlines() if " sound " in line)
+    assert "0.4000" in sound
+    for name in [*broken, "running"]:
+        assert f" {name} " in text
+        assert f"sweeps/{name}/" in text
+    assert text.count("unreadable") == len(broken) + 1
 
 
 def test_a_sweep_as_json_holds_all_but_its_space() -> None:
@@ -132,6 +186,40 @@ def test_a_line_tells_of_a_trial(record: SweepRecord) -> None:
     )
     assert line_of(record.trials[1]).endswith("learning_rate=0.0002 (the loss was nan)")
     assert "loss - " in line_of(record.trials[3])
+
+
+def _falling_then_rising(number: int = 0, state: TrialState = TrialState.COMPLETE) -> TrialRecord:
+    return trial(number, state, 0.1985, best_step=24, loss_val=0.223, step=54)
+
+
+def test_progress_shows_the_loss_of_now_and_the_best_beside_it(record: SweepRecord) -> None:
+    rising = _falling_then_rising()
+    assert "step   54 loss 0.2230 (best 0.1985 at step 24)" in line_of(rising)
+    console = Console(record=True, width=120, file=StringIO())
+    console.print(table_of(replace(record, trials=[rising])))
+    text = console.export_text()
+    assert "0.2230" in text
+    assert "0.1985 @24" in text
+
+
+def test_the_summary_tells_when_the_best_trials_got_worse(record: SweepRecord) -> None:
+    rising = [_falling_then_rising(number) for number in range(2)]
+    steady = trial(2, TrialState.COMPLETE, 0.3, best_step=48, loss_val=0.303, step=54)
+    told = overfitting_line(replace(record, trials=[*rising, steady]))
+    assert "2 of the best 3 trials got worse" in told
+    assert "trial 0: 0.1985 at step 24, 0.2230 at step 54" in told
+    console = Console(record=True, width=400, file=StringIO())
+    console.print(sweep_table(replace(record, trials=rising)))
+    assert "over-fitting" in console.export_text()
+
+
+def test_losses_that_waver_and_trials_that_go_on_are_no_overfitting(record: SweepRecord) -> None:
+    wavering = trial(0, TrialState.COMPLETE, 0.3, best_step=48, loss_val=0.303, step=54)
+    running = _falling_then_rising(1, TrialState.RUNNING)
+    diverged = _falling_then_rising(2, TrialState.DIVERGED)
+    worse = trial(3, TrialState.PRUNED, 0.9, best_step=6, loss_val=1.2, step=18)
+    for trials in ([], [wavering], [running], [diverged], [wavering, worse]):
+        assert overfitting_line(replace(record, trials=trials)) == ""
 
 
 def test_the_table_shows_the_best_first(record: SweepRecord) -> None:

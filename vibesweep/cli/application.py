@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from vibesweep.errors import VibesweepError
+from vibesweep.storage.os_errors import storage_error
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
@@ -44,12 +47,36 @@ def main() -> None:
     _hide_transformers_future_warnings()
     try:
         app(standalone_mode=True)
-    except VibesweepError as error:
-        say(f"error: {error}", error_console, style="red")
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        say(f"error: {told}", error_console, style="red")
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         say("stopped", error_console, style="yellow")
         sys.exit(INTERRUPTED)
+
+
+def user_error(error: Exception) -> VibesweepError | None:
+    """Return what the user can mend about an error; ``None`` where it is our own mistake."""
+    return error if isinstance(error, VibesweepError) else storage_error(error)
+
+
+def with_hint(error: VibesweepError, hint: str) -> VibesweepError:
+    """Return the error with one more thing to do, as an instruction."""
+    fix = f"{error.fix}; {hint}" if error.fix else hint
+    return type(error)(error.found, where=error.where, fix=fix)
+
+
+@contextmanager
+def ctrl_c_says(what: str) -> Iterator[None]:
+    """Say on Ctrl-C what is kept and how to go on, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped: {what}", error_console, style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def say(line: str, where: Console = console, style: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import app, console, error_console, say
+from vibesweep.cli.application import app, console, ctrl_c_says, error_console, say
 from vibesweep.config.corpus import EDGE_SILENCE_S
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def demo_corpus(
 ) -> None:
     """Speak a corpus of two-speaker dialogues, English and Mandarin, with eSpeak NG."""
     from vibesweep.corpus.demo import write_demo_corpus
+    from vibesweep.storage.early import check_folder_writable
 
+    check_folder_writable(out, "OUT")
     write_demo_corpus(out, recordings=recordings, seed=seed)
     say(f"{recordings} recordings in {out}")
 
@@ -118,7 +120,8 @@ def preprocess(
     base = ModelRef.parse(model).located()
     language = language or base.family.language(base.address)
     encoder = base.family.clip_encoder(base.address, language)
-    with shown(console) as tell:
+    kept = "what is encoded is kept, and the same command goes on from there"
+    with ctrl_c_says(kept), shown(console) as tell:
         manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)
     _say_what_was_made(manifest, out)
 
@@ -172,7 +175,10 @@ def inspect(
         _show_recordings(place, _names(columns))
         return
     from vibesweep.corpus.shards.inspection import describe, draw_clips
+    from vibesweep.storage.early import check_folder_writable
 
+    if pictures:
+        check_folder_writable(out, "--out")
     console.print(describe(place))
     if pictures:
         for path in draw_clips(place, out, pictures):

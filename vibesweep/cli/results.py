@@ -123,7 +123,9 @@ def synthesize(
             )
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The wav file to write, 24 kHz.")],
+    out: Annotated[
+        Path, typer.Option(help="The file to write, 24 kHz: .wav, .flac, .ogg or .mp3.")
+    ],
     text: Annotated[
         str | None, typer.Option(help='What to say: "[SPEAKER_A] Hello. [SPEAKER_B] Hi."')
     ] = None,
@@ -160,10 +162,12 @@ def synthesize(
     """Speak a text with a model."""
     words = _words(text, script)
 
+    from vibesweep.corpus.sound.speech_file import check_speech_file
     from vibesweep.delivery.synthesize import fetched_model
     from vibesweep.delivery.synthesize import synthesize as speak
     from vibesweep.models.family import SpeakingSettings
 
+    check_speech_file(out)
     settings = SpeakingSettings(
         diffusion_steps=steps, guidance=guidance, seed=seed, language=language
     )

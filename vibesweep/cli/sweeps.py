@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibesweep.cli.application import INTERRUPTED, Work, app, console, error_console, say
-from vibesweep.errors import VibesweepError
+from vibesweep.cli.application import (
+    INTERRUPTED,
+    Work,
+    app,
+    console,
+    ctrl_c_says,
+    error_console,
+    say,
+    user_error,
+    with_hint,
+)
+from vibesweep.errors import StorageError, VibesweepError
 
 if TYPE_CHECKING:
     from vibesweep.config import Sweep
+    from vibesweep.sweep.record import SweepRecord
+    from vibesweep.sweep.record.folder import SweepFolder
 
 SpaceFile = Annotated[Path, typer.Argument(help="A Python file that defines `sweep = Sweep(...)`.")]
 Corpus = Annotated[
@@ -55,7 +67,7 @@ def run(
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
     sweep, options = _load(space, corpus, model, trials)
-    sweep_name = name or space.stem
+    sweep_name = space.stem if name is None else name
     from vibesweep.sweep.jobs.address import job_server
 
     server = job_server(address)
@@ -67,17 +79,82 @@ def run(
 
 
 def _run_here(sweep: Sweep, name: str, work: str, space: Path) -> None:
+    from vibesweep.storage import StoragePath
+    from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
+    from vibesweep.sweep.record.states import SweepState
+
+    check_name(name)
+    folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
+    _search(sweep, folder, work, space)
+    record = folder.read()
+    if record.best is not None:
+        _deliver(folder)
+    if record.state == SweepState.STOPPED:
+        say(_stopped_line(record, folder), error_console, style="yellow")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path) -> None:
+    """Run the sweep; where the disk ends it, tell how to get at what it had found."""
     from vibesweep.sweep.early import check_sweep
 
+    name = folder.place.name
     checked = check_sweep(sweep, name, work, say)
     from vibesweep.sweep.run import run_sweep  # imports Ray, which most mistakes need not wait for
 
-    folder = run_sweep(sweep, name, work=work, console=console, space_file=space, checked=checked)
-    if folder.read().best is None:
-        return
+    kept = "no trial had begun; the same command goes on with the clips that are encoded"
+    try:
+        with ctrl_c_says(kept):
+            run_sweep(sweep, name, work=work, console=console, space_file=space, checked=checked)
+    except Exception as error:
+        told = user_error(error)
+        if not isinstance(told, StorageError):
+            raise
+        if not told.where:  # Optuna's journal, for one, does not say which file it was
+            told = type(told)(told.found, where=str(folder.place), fix=told.fix)
+        if _has_voice(folder):
+            told = with_hint(told, _safe(folder))
+        raise told from error
+
+
+def _has_voice(folder: SweepFolder) -> bool:
+    """Tell whether a trial has a checkpoint, as far as the record can be read."""
+    try:
+        return folder.read().best is not None
+    except VibesweepError:
+        return False
+
+
+def _safe(folder: SweepFolder) -> str:
+    return f"the voice is safe: `vibesweep export {folder.place} --out FOLDER` writes it"
+
+
+def _stopped_line(record: SweepRecord, folder: SweepFolder) -> str:
+    """Say what a sweep that was stopped has kept, and how to go on."""
+    from vibesweep.sweep.record.states import TrialState
+
+    cut_short = sum(trial.state == TrialState.STOPPED for trial in record.trials)
+    ended = len(record.trials) - cut_short
+    total = record.sweep["trials"]
+    return (
+        f"stopped: {ended} of {total} trials have ended, {cut_short} were cut short. "
+        f"All that they found is kept in {folder.place}: `vibesweep show {folder.place}` shows it. "
+        "To search on, `run` again with another --name."
+    )
+
+
+def _deliver(folder: SweepFolder) -> None:
+    """Export the best trial and speak with it; where that fails, tell that nothing is lost."""
     from vibesweep.delivery.best import deliver_best
 
-    bundle, sample = deliver_best(folder)
+    try:
+        with ctrl_c_says(_safe(folder)):
+            bundle, sample = deliver_best(folder)
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        raise with_hint(told, _safe(folder)) from error
     say(f"best model: {bundle}")
     if isinstance(sample, VibesweepError):
         # The sweep and its best model are there all the same
@@ -135,7 +212,8 @@ def submit(
     from vibesweep.sweep.jobs.address import required_job_server
 
     server = required_job_server(address)
-    _submit(server, space, sweep, options, name or space.stem, work)
+    sweep_name = space.stem if name is None else name
+    _submit(server, space, sweep, options, sweep_name, work)
 
 
 @app.command()

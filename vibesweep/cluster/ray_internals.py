@@ -13,6 +13,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Ray 2.60.0. Where a Ray that is started here keeps its sockets and logs. It says so only once it
+# runs, and with too long a path it does not.
+from ray._common.utils import get_default_system_temp_dir
+
 # Ray 2.60.0. What `ray.init` takes this machine's CPUs, GPUs and memory to be. It says so only once
 # it runs, and a sweep that asks for more can be refused before.
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
@@ -60,6 +64,7 @@ __all__ = [
     "find_bootstrap_address",
     "find_gcs_addresses",
     "get_dashboard_url",
+    "get_default_system_temp_dir",
 ]
 
 AUTOSCALER_SCRIPTS = ("autoscaler/v2/monitor.py", "autoscaler/_private/monitor.py")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,11 +17,20 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
-from vibesweep.cluster.ray_internals import find_bootstrap_address, find_gcs_addresses
+from vibesweep.cluster.ray_internals import (
+    find_bootstrap_address,
+    find_gcs_addresses,
+    get_default_system_temp_dir,
+)
 from vibesweep.errors import TOKEN_FIX, ClusterError
+from vibesweep.storage.early import check_folder_writable
 
 OWN_CLUSTER_FIX = "see that it is up, or set RAY_ADDRESS=local to start one on this machine"
 CONNECT_S = 10.0
+SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a Unix socket; Ray refuses a longer one with a traceback."""
+TEMPORARY = ("RAY_TMPDIR", "TMPDIR")
+"""Environment variables that name the folder for Ray's own, the first before the second."""
 
 
 @contextmanager
@@ -36,7 +46,9 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
         before.
 
     Raises:
-        ClusterError: the cluster does not answer, or not without its token.
+        ClusterError: the cluster does not answer, or not without its token; or the path of Ray's
+            own folder is too long.
+        StorageError: Ray's own folder cannot be written to.
     """
     if ray.is_initialized():
         yield None
@@ -45,6 +57,8 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # before init, which warns of its own defaults
     address = _address()
+    if address == "local":
+        check_ray_folder()
     context = _init(address, dashboard if address == "local" else None)
     try:
         yield context.dashboard_url or None
@@ -59,6 +73,26 @@ def starts_own_ray() -> bool:
         ClusterError: a cluster is asked for that does not answer.
     """
     return not ray.is_initialized() and _address() == "local"
+
+
+def check_ray_folder() -> None:
+    """Check that a Ray that is started here can make its sockets and logs.
+
+    Raises:
+        ClusterError: the paths of its sockets would be longer than the system takes.
+        StorageError: its folder cannot be written to.
+    """
+    temporary = get_default_system_temp_dir()
+    option = next((name for name in TEMPORARY if os.environ.get(name) == temporary), "")
+    # As ray._private.node names it
+    session = f"session_2026-01-31_23-59-59_999999_{os.getpid()}"
+    socket_path = os.path.join(temporary, "ray", session, "sockets", "plasma_store")
+    excess = len(os.fsencode(socket_path)) - SOCKET_PATH_BYTES
+    if excess > 0:
+        found = f"the path is {excess} bytes too long for Ray's sockets"
+        where = f"{option or 'the temporary folder'} {temporary}"
+        raise ClusterError(found, where=where, fix="set RAY_TMPDIR=/tmp, or another short path")
+    check_folder_writable(temporary, f"{option or 'temporary'} folder")
 
 
 def _address() -> str:

@@ -10,6 +10,7 @@ from vibesweep.delivery.sample import SAMPLE, speak_sample
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
+from vibesweep.storage.os_errors import storage_error
 from vibesweep.sweep.record.folder import SweepFolder
 
 
@@ -42,4 +43,9 @@ def _sample(sweep: SweepFolder, model: Path) -> StoragePath | VibesweepError:
         sample = speak_sample(sweep, model)
     except VibesweepError as error:
         return error
+    except OSError as error:
+        told = storage_error(error)
+        if told is None:
+            raise
+        return told
     return sweep.best / sample.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 from vibesweep.errors import ModelError
 from vibesweep.models.family import ModelFamily, SpeechChange, TunedTrial
 from vibesweep.models.registry import ModelRef
+from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.os_errors import disk_errors
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.training.state.checkpoint import fetched_checkpoint
@@ -37,9 +40,11 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
         ModelError: the base or the checkpoint cannot be read, the layout does not fit them, or
             ``out`` holds something else.
         ShardsError: the shards are gone, or others than the sweep's.
+        StorageError: ``out`` cannot be written to.
     """
     record, best, checkpoint = sweep.best_checkpoint()
     _refuse_foreign(out)
+    check_folder_writable(out, "--out")
     model = ModelRef.parse(record.model)
     chosen = _layout_of(model.family, layout)
     with _replacing(out) as draft:
@@ -80,14 +85,19 @@ def _replacing(out: Path) -> Iterator[Path]:
     """Yield a folder that takes the place of ``out`` when the block ends.
 
     Where the block fails, the folder is removed.
+
+    Raises:
+        StorageError: the disk does not take it.
     """
-    draft = out.with_name(f".{out.name}.writing")
+    place = Path(os.path.realpath(out))  # a link stays a link
+    draft = place.with_name(f".{place.name}.writing")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
     try:
-        yield draft
-        shutil.rmtree(out, ignore_errors=True)
-        draft.rename(out)
+        with disk_errors(str(out), draft):
+            draft.mkdir(parents=True)
+            yield draft
+            shutil.rmtree(place, ignore_errors=True)
+            draft.rename(place)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

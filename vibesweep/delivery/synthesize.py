@@ -1,4 +1,4 @@
-"""From a model and a text to a wav file."""
+"""From a model and a text to a sound file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
+from vibesweep.corpus.sound.speech_file import check_speech_file
 from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.errors import SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
@@ -26,12 +27,12 @@ def synthesize(
     voices: Sequence[str] | Mapping[str, str] = (),
     settings: SpeakingSettings | None = None,
 ) -> Speech:
-    """Speak a text with a model and write it as a wav file.
+    """Speak a text with a model and write it as a sound file, whole or not at all.
 
     Args:
         model: what speaks.
         text: turns, ``[SPEAKER_A] …``, one after another or a line each; no tag is one speaker.
-        out: the wav file.
+        out: the file; its ending, .wav, .flac, .ogg or .mp3, chooses the format.
         voices: names of the model's voices (the rest are given out in the model's order), or
             recordings where the family takes voices from these (the rest speak with whatever voice
             the model chooses); by tag, or in the order in which the tags appear.
@@ -41,8 +42,10 @@ def synthesize(
         ModelError: the model cannot be read, or lacks much of the text's phonemes.
         CorpusError: the language is unknown.
         SpeechError: there is nothing to say, too many speakers, an unknown voice, or more text
-            than fits.
+            than fits; or the file's ending is of no format that is written.
+        StorageError: the file cannot be written.
     """
+    check_speech_file(out)
     turns = _parse(text)
     out.parent.mkdir(parents=True, exist_ok=True)
     settings = settings or SpeakingSettings()

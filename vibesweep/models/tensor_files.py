@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vibesweep.errors import ModelError
+from vibesweep.storage.os_errors import is_writing_error, os_error_in
 
 COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
@@ -30,10 +31,20 @@ def save_tensors(
 
     safetensors 0.8 gives its files to their owner alone, whatever the umask is (its issue 782),
     so that an exported model could not be read by anybody else.
+
+    Raises:
+        OSError: the disk does not take it, which safetensors has in words alone.
     """
     path.touch()
     permissions = stat.S_IMODE(path.stat().st_mode)
-    save_file(dict(tensors), path, metadata=metadata)
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as error:
+        refused = os_error_in(error)
+        if refused is None:
+            raise
+        refused.filename = str(path)
+        raise refused from error
     path.chmod(permissions)
 
 
@@ -63,8 +74,9 @@ def rewrite(
         Bytes of all tensors written.
 
     Raises:
-        ModelError: the source cannot be read, the target cannot be written, or a replacement
-            has another shape than the tensor in the source.
+        ModelError: the source cannot be read, or a replacement has another shape than the tensor
+            in the source.
+        OSError: the disk does not take the target.
     """
     tensors = {name: tensor.contiguous() for name, tensor in (added or {}).items()}
     try:
@@ -75,10 +87,10 @@ def rewrite(
                 tensors[rename(name)] = tensor if replacement is None else replacement
             save_tensors(tensors, target, stored.metadata())
     except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if is_writing_error(error):  # the target's fault, not the source's
+            raise
         raise ModelError(
-            f"it cannot be copied: {error}",
-            where=str(source),
-            fix="see that it is whole and the disk has room",
+            f"it cannot be copied: {error}", where=str(source), fix="see that it is whole"
         ) from error
     return sum(tensor.nbytes for tensor in tensors.values())
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from vibesweep.errors import StorageError
+from vibesweep.storage.addresses import is_uri
+from vibesweep.storage.os_errors import storage_error
 
 _BUILT_IN = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 _OBJECT_STORES = ("s3", "gcs", "abfs")  # as pyarrow names its file systems
@@ -26,11 +28,14 @@ def is_object_store(filesystem: Any) -> bool:
 
 @contextmanager
 def store_errors(address: str) -> Iterator[None]:
-    """Turn an error of a store into a StorageError that names the address."""
+    """Turn an error of a store, or of this machine's disk, into one that names the address."""
     try:
         yield
     except (OSError, NotImplementedError) as error:
         # NotImplementedError: writing to a store that can only be read
+        told = None if is_uri(address) else storage_error(error, address)
+        if told is not None:
+            raise told from error
         message = _one_line(error) or type(error).__name__
         fix = "see that the address is right, the store can be reached and its credentials are set"
         raise StorageError(message, where=address, fix=fix) from error

@@ -45,9 +45,10 @@ def local_files(folder: Path) -> list[Stat]:
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_file():
-                facts = entry.stat()
-                found.append(Stat(entry.name, facts.st_size, facts.st_mtime_ns))
+            # A link that leads nowhere, or back to itself, is no file
+            facts = local_stat(Path(entry.path))
+            if facts is not None:
+                found.append(facts)
     return found
 
 

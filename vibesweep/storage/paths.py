@@ -16,6 +16,7 @@ from vibesweep.storage import listing
 from vibesweep.storage.addresses import is_uri, join_path, path_of_file_uri, split_address
 from vibesweep.storage.filesystems import local_filesystem, remote_filesystem, store_errors
 from vibesweep.storage.listing import Stat
+from vibesweep.storage.os_errors import disk_errors
 from vibesweep.storage.writing import COPY_BYTES, draft_name, upload_file, written_whole
 
 
@@ -256,7 +257,8 @@ def _local_draft(target: Path, address: str) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(draft_name())
     try:
-        yield draft
-        draft.replace(target)
+        with disk_errors(address, draft):
+            yield draft
+            draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

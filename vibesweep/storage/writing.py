@@ -10,11 +10,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from vibesweep.storage.filesystems import is_object_store, store_errors
+from vibesweep.storage.os_errors import disk_errors
 
 COPY_BYTES = 1 << 20
 
@@ -63,8 +64,9 @@ def _uploaded_at_end(filesystem: Any, path: str, address: str) -> Iterator[Any]:
     an object.
     """
     with tempfile.NamedTemporaryFile() as copy:
-        yield copy
-        copy.flush()
+        with disk_errors(tempfile.gettempdir()):
+            yield copy
+            copy.flush()
         _upload_object(filesystem, path, address, Path(copy.name))
 
 
@@ -77,11 +79,20 @@ def _moved_at_end(filesystem: Any, path: str, address: str) -> Iterator[Any]:
         filesystem.create_dir(folder, recursive=True)
         stream = filesystem.open_output_stream(draft)
     try:
-        yield stream
+        with disk_errors(address):
+            yield stream
         with store_errors(address):
             stream.close()
             filesystem.move(draft, path)
     except BaseException:
-        stream.close()
-        filesystem.delete_file(draft)
+        _abandon(filesystem, stream, draft)
         raise
+
+
+def _abandon(filesystem: Any, stream: Any, draft: str) -> None:
+    """Remove a draft; a full disk may refuse to close it, and it goes all the same."""
+    try:
+        with suppress(OSError):
+            stream.close()
+    finally:
+        filesystem.delete_file(draft)

@@ -19,6 +19,7 @@ from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.early import check_folder_writable
 from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
@@ -29,14 +30,14 @@ from vibesweep.sweep.early import (
 )
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.record.claim import claimed
-from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
+from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
-from vibesweep.sweep.record.table import summary_of
+from vibesweep.sweep.record.table import overfitting_line, summary_of
 from vibesweep.sweep.search.optuna_study import study_storage
 from vibesweep.sweep.search.searcher import StepSearch
 from vibesweep.sweep.signals import sigterm_is_ctrl_c
@@ -72,12 +73,15 @@ def run_sweep(
             caller has checked it before this module, and Ray with it, was imported.
 
     Raises:
-        SweepError: the name is taken, or no trial could be trained.
+        SweepError: the name is taken or cannot be a folder's, or no trial could be trained.
+        StorageError: the folder cannot be written to, or its disk is full.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
     console = console or Console()
     progress = Progress(console)
+    check_name(name)
     place = StoragePath.of(work)
+    check_folder_writable(place, "--work")
     folder = SweepFolder(place / SWEEPS / name)
     checked = checked or check_sweep(sweep, name, work, progress.say)
     model = checked.model
@@ -106,6 +110,9 @@ def run_sweep(
             finally:
                 folder.scratch.remove()
     progress.say(summary_of(record, time.time()))
+    worse = overfitting_line(record)
+    if worse:
+        progress.say(worse)
     _refuse_nothing_trained(record, folder)
     return folder
 
@@ -149,8 +156,10 @@ def _run_lanes(
         finally:
             search.close()
             failure = lanes.sweep_failure()
-            log.close(SweepState.FAILED if failure else state)
-            lanes.stop(LEAVE_S)
+            try:
+                log.close(SweepState.FAILED if failure else state)
+            finally:  # the disk may be full
+                lanes.stop(LEAVE_S)
     _raise_failure(failure, staged)
     if search.error is not None:
         raise search.error

@@ -28,6 +28,7 @@ from vibesweep.corpus.shards.manifest import (
 from vibesweep.corpus.shards.schema import FINDING_SCHEMA, REJECTS_SCHEMA, open_parquet
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.early import check_folder_writable
 
 PARTS = "parts"
 LABEL_LENGTH = 12
@@ -92,10 +93,11 @@ class ShardFolder:
             return None
 
     def check(self) -> None:
-        """Refuse a folder that somebody else uses.
+        """Refuse a folder that somebody else uses, or that cannot be written to.
 
         Raises:
             ShardsError: it is a file, or holds a file that is not one of ours.
+            StorageError: it cannot be written to.
         """
         fix = "choose another folder"
         if self.place.is_file():
@@ -104,6 +106,7 @@ class ShardFolder:
         if foreign:
             found = f"the folder holds {foreign[0]}, which is none of the shards' files"
             raise ShardsError(found, where=str(self.place), fix=fix)
+        check_folder_writable(self.place, "the folder of shards")
 
     def known(self) -> Known:
         """List what parts and former shards hold, here and in the kin."""

@@ -30,6 +30,7 @@ from vibesweep.corpus.preprocess.parts import (
 from vibesweep.corpus.preprocess.plan import Part, ShardPlan
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.os_errors import storage_error
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -109,7 +110,10 @@ def _result(reference: Any) -> Any:
     except RayTaskError as error:
         if isinstance(error.cause, VibesweepError):
             raise error.cause from error
-        raise
+        told = storage_error(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 def _encode_part(part: Part, job: PartJob) -> PartSummary:
@@ -174,6 +178,11 @@ def _caught(work: Callable[[], Any]) -> Row:
         return {"outcome": work(), "error": b""}
     except VibesweepError as error:
         return {"outcome": None, "error": pickle.dumps(error)}
+    except OSError as error:
+        told = storage_error(error)
+        if told is None:
+            raise
+        return {"outcome": None, "error": pickle.dumps(told)}
 
 
 def _outcome(row: Row) -> Any:

@@ -1,11 +1,10 @@
-"""From a log-mel back to a waveform, by Griffin and Lim's algorithm, and into a WAV file.
+"""From a log-mel back to a waveform, by Griffin and Lim's algorithm.
 
 Shapes: ``S`` samples, ``T`` frames, ``M`` mel bins, ``F`` = n_fft // 2 + 1 linear bins.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,11 +65,3 @@ def _linear_magnitudes(mel: torch.Tensor, settings: MelSettings) -> torch.Tensor
         estimate = filters @ (filters.T @ linear)
         linear *= target / estimate.clamp_min(1e-10)
     return linear
-
-
-def write_wav(path: Path, waveform: Samples, settings: MelSettings) -> None:
-    """Write [S] as 16-bit WAV at the settings' rate; samples beyond full scale are clipped."""
-    import soundfile
-
-    clipped = np.clip(waveform, -1.0, 1.0)
-    soundfile.write(str(path), clipped, settings.sample_rate_hz, subtype="PCM_16", format="WAV")

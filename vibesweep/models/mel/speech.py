@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vibesweep.corpus.recordings import Turn
-from vibesweep.corpus.sound.vocoder import griffin_lim, write_wav
+from vibesweep.corpus.sound.speech_file import write_speech
+from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text.phoneme_table import PATCH
 from vibesweep.errors import SpeechError
 from vibesweep.models.bundle import Bundle
@@ -50,7 +52,7 @@ def speak_turns(
     out: Path,
     settings: SpeakingSettings,
 ) -> Speech:
-    """Speak turns into a wav file, each speaker with the bundle's voice that ``voices`` names.
+    """Speak turns into a sound file, each speaker with the bundle's voice that ``voices`` names.
 
     Raises:
         ModelError: the model lacks much of the text's phonemes.
@@ -76,7 +78,7 @@ def speak_turns(
     with torch.inference_mode():
         log_mel = model.codec.decode(sampled.latents.cpu())
     waveform = griffin_lim(log_mel.numpy(), model.mel)
-    write_wav(out, waveform, model.mel)
+    write_speech(out, np.clip(waveform, -1.0, 1.0), model.mel.sample_rate_hz)
     seconds = len(waveform) / model.mel.sample_rate_hz
     remarks = bundle.trained_on.remarks() + read.remarks()
     return Speech(seconds, voices, sampled.cut, remarks)

@@ -14,10 +14,9 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import soundfile
 import torch
 from transformers import (
     LogitsProcessorList,
@@ -31,8 +30,12 @@ from vibesweep.corpus.clip_encoder import Samples
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.sound.speech_file import writing_speech
 from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 GUIDANCE = 1.3
 """Guidance that the released checkpoints are spoken with."""
@@ -67,12 +70,12 @@ def speak_vibevoice(
     voices: Mapping[str, str],
     settings: SpeakingSettings,
 ) -> Speech:
-    """Speak turns of up to four speakers and write them as a wav file.
+    """Speak turns of up to four speakers and write them as a sound file.
 
     Args:
         folder: in transformers' layout, with its processor.
         turns: what is said.
-        out: the wav file; it can be listened to while it grows.
+        out: the sound file; it appears when all is spoken.
         voices: a recording of the voice, by tag; speakers without one speak with whatever voice
             the model chooses.
         settings: guidance, diffusion steps and seed.
@@ -91,7 +94,7 @@ def speak_vibevoice(
     inputs, text_tokens = _inputs(processor, turns, tags, prompts)
     prefix = inputs["input_ids"].shape[1]
     limit = _limit(prefix, text_tokens, model.config.text_config.max_position_embeddings)
-    with _seeded(settings.seed), _in_memory(folder), _writing(model, out, rate_hz) as wav:
+    with _seeded(settings.seed), _in_memory(folder), _writing(model, out, rate_hz) as file:
         model.generate(
             **_on_device(inputs, model),
             max_new_tokens=limit,
@@ -99,11 +102,10 @@ def speak_vibevoice(
             num_diffusion_steps=settings.diffusion_steps,
             do_sample=False,
         )
-        samples = wav.tell()
-    if samples == 0:
-        out.unlink()
-        fix = "try another seed, or a longer text"
-        raise SpeechError("the model said nothing", where=str(folder), fix=fix)
+        samples = file.tell()
+        if samples == 0:
+            fix = "try another seed, or a longer text"
+            raise SpeechError("the model said nothing", where=str(folder), fix=fix)
     cut = samples >= limit * model.config.audio_config.hop_length
     return Speech(samples / rate_hz, dict(voices), cut)
 
@@ -243,22 +245,15 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _writing(model: Any, out: Path, rate_hz: int) -> Iterator[soundfile.SoundFile]:
-    """Open a wav file into which each stretch of sound goes as soon as it is decoded."""
-    try:
-        wav = soundfile.SoundFile(out, "w", rate_hz, 1, subtype="PCM_16", format="WAV")
-    except (OSError, RuntimeError) as error:
-        found = f"it cannot be written: {error}"
-        fix = "name a wav file in a folder that can be written to"
-        raise SpeechError(found, where=str(out), fix=fix) from error
+def _writing(model: Any, out: Path, rate_hz: int) -> Iterator[SoundFile]:
+    """Open a sound file into which each stretch of sound goes as soon as it is decoded."""
+    with writing_speech(out, rate_hz) as file:
 
-    def write(module: Any, args: Any, decoded: Any) -> None:
-        wav.write(decoded.audio[0, 0].float().cpu().numpy())
-        wav.flush()
+        def write(module: Any, args: Any, decoded: Any) -> None:
+            file.write(decoded.audio[0, 0].float().cpu().numpy())
 
-    with wav:
         hook = model.model.audio_tower.decoder.register_forward_hook(write)
         try:
-            yield wav
+            yield file
         finally:
             hook.remove()

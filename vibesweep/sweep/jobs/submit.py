@@ -19,7 +19,7 @@ from vibesweep.storage import StoragePath
 from vibesweep.sweep.early import is_demo
 from vibesweep.sweep.jobs.server import FOLDER, SWEEP, job_client, job_fact
 from vibesweep.sweep.jobs.shipping import copy_space
-from vibesweep.sweep.record.folder import SWEEPS
+from vibesweep.sweep.record.folder import SWEEPS, check_name
 
 STOP_WAIT_S = 300
 """How long a stopped job may take to finish its steps, export and upload before it is killed.
@@ -42,9 +42,11 @@ def submit(
         options: options of ``vibesweep run``, by name, that the job gives to it.
 
     Raises:
+        SweepError: the name cannot be a folder's.
         ClusterError: something in it is on this machine alone, a job runs a sweep of that name, or
             the server does not take it.
     """
+    check_name(name)
     refuse_local(sweep, work)
     folder = StoragePath.of(work) / SWEEPS / name
     with job_client(server) as client, TemporaryDirectory(prefix="vibesweep-job-") as shipped:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from vibesweep.errors import SweepError
+from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.os_errors import storage_error
 from vibesweep.sweep.record.record import (
     SCHEMA_VERSION,
     SweepRecord,
@@ -23,14 +25,16 @@ from vibesweep.sweep.record.record import (
 from vibesweep.sweep.record.replay import Replay, replayed
 from vibesweep.sweep.record.states import SweepState
 
-if TYPE_CHECKING:
-    pass
-
 SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
 """The folders inside the folder that a sweep works in."""
 RECORD = "sweep.json"
 EVENTS = "events.jsonl"
 SCRATCH = "ray"
+NOT_IN_NAMES = "/\\?\x7f"
+"""Characters of paths and of a store's address that a sweep's name cannot have."""
+LONGEST_NAME_BYTES = 120
+"""A file's name has at most 255 bytes; those of trials and lanes begin with the sweep's."""
+SHOWN_OF_A_NAME = 140
 READERS = 16
 """Records that `list` reads at the same time: a store takes its time for each."""
 
@@ -120,9 +124,11 @@ class SweepFolder:
             content = self.events.read_bytes()
         except FileNotFoundError:  # the sweep ended a moment ago
             return None
+        except OSError as error:
+            raise _refused(self.events, error) from error
         try:
             return replayed(content)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(self.events, error) from error
 
     def _read_record(self) -> SweepRecord:
@@ -134,14 +140,44 @@ class SweepFolder:
             version = found["schema_version"]
             if version == SCHEMA_VERSION:
                 return record_from_json(found)
-        except (ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise _refused(self.record, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(self.record, error) from error
         found = f"the record has schema version {version}, not {SCHEMA_VERSION}"
-        raise SweepError(found, where=str(self.record))
+        fix = "read it with the vibesweep that wrote it"
+        raise SweepError(found, where=str(self.record), fix=fix)
+
+
+def _refused(file: StoragePath, error: OSError) -> VibesweepError:
+    return storage_error(error, str(file)) or _unreadable(file, error)
 
 
 def _unreadable(file: StoragePath, error: Exception) -> SweepError:
-    return SweepError(f"the record cannot be read: {error}", where=str(file))
+    fix = "put back a whole copy of it, or move the sweep's folder away"
+    return SweepError(f"the record cannot be read: {error}", where=str(file), fix=fix)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that cannot be that of one folder, on a disk and in a store.
+
+    Raises:
+        SweepError: it is a path, is hidden, is too long, or has a character that addresses use.
+    """
+    fix = "choose a plain name with --name, such as first-try"
+    bad = [character for character in name if character in NOT_IN_NAMES or ord(character) < 32]
+    found = ""
+    if not name.strip():
+        found = "it is empty"
+    elif bad:
+        found = f"it has {bad[0]!r} in it"
+    elif name.startswith("."):
+        found = "it begins with a dot"
+    elif len(os.fsencode(name)) > LONGEST_NAME_BYTES:
+        found = f"it is longer than {LONGEST_NAME_BYTES} bytes"
+    if found:
+        where = f"--name {name[:SHOWN_OF_A_NAME]!r}"
+        raise SweepError(f"{found}, so it cannot be a sweep's name", where=where, fix=fix)
 
 
 def find_sweep(name: str, work: StorageAddress) -> SweepFolder:
@@ -152,15 +188,37 @@ def find_sweep(name: str, work: StorageAddress) -> SweepFolder:
     return SweepFolder(StoragePath.of(work) / SWEEPS / name)
 
 
-def list_sweeps(work: StorageAddress) -> list[SweepRecord]:
-    """Return the records of all sweeps that worked in a folder, oldest first."""
+class FoundSweeps(NamedTuple):
+    """The sweeps that worked in a folder.
+
+    Attributes:
+        records: those that can be read, oldest first.
+        unreadable: the name of each other one, and why it cannot be read.
+    """
+
+    records: list[SweepRecord]
+    unreadable: dict[str, VibesweepError]
+
+
+def list_sweeps(work: StorageAddress) -> FoundSweeps:
+    """Read the records of all sweeps that worked in a folder; one that is broken hides no other."""
     places = (StoragePath.of(work) / SWEEPS).folders()
     with ThreadPoolExecutor(READERS) as readers:
         found = list(readers.map(_read_if_any, places))
-    records = [record for record in found if record is not None]
-    return sorted(records, key=lambda record: record.started_unix_s)
+    records = [record for record in found if isinstance(record, SweepRecord)]
+    records.sort(key=lambda record: record.started_unix_s)
+    unreadable = {
+        place.name: error
+        for place, error in zip(places, found, strict=True)
+        if isinstance(error, VibesweepError)
+    }
+    return FoundSweeps(records, unreadable)
 
 
-def _read_if_any(place: StoragePath) -> SweepRecord | None:
+def _read_if_any(place: StoragePath) -> SweepRecord | VibesweepError | None:
+    """Return a sweep's record, or why it cannot be read; ``None`` where there is no sweep."""
     folder = SweepFolder(place)
-    return folder.read() if folder.holds_sweep() else None
+    try:
+        return folder.read() if folder.holds_sweep() else None
+    except VibesweepError as error:
+        return error

@@ -11,6 +11,7 @@ from typing import Any
 from ray import tune
 
 from vibesweep.config import Report
+from vibesweep.storage.os_errors import disk_errors
 from vibesweep.sweep.record.curves import Curves
 from vibesweep.sweep.record.events import (
     BaseValidated,
@@ -168,8 +169,9 @@ class SweepLog(tune.Callback):
 
     def _append(self, event: Event) -> None:
         """Append the event to the log, and show the record that it has made."""
-        self._file.write(line_of(event))
-        self._file.flush()
+        with disk_errors(str(self._folder.events)):
+            self._file.write(line_of(event))
+            self._file.flush()
         self._staged.push()
         for show in self._watch:
             show(self.record)

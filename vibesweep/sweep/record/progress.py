@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.states import TrialState
-from vibesweep.sweep.record.table import line_of, summary_of, table_of
+from vibesweep.sweep.record.table import line_of, overfitting_line, summary_of, table_of
 
 
 class Progress:
@@ -66,6 +66,9 @@ class Progress:
 
     def _draw(self, live: Live, record: SweepRecord) -> None:
         lines = [Text(summary_of(record, time.time()))]
+        worse = overfitting_line(record)
+        if worse:
+            lines.append(Text(worse, style="yellow"))
         if self._note:
             lines.append(Text(self._note, style="yellow"))
         live.update(Group(table_of(record), *lines), refresh=True)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from vibesweep.config import Sweep
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
 SCHEMA_VERSION = 1
+
+JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, NoneType),
+    "dict[str, Any]": (dict,),
+    "dict[str, str]": (dict,),
+}
+"""What a field of a record may hold, by its annotation; states and trials are made apart."""
 
 
 @dataclass
@@ -121,13 +132,32 @@ def record_from_json(found: dict[str, Any]) -> SweepRecord:
     fields = dict(found)
     state = SweepState(fields.pop("state"))
     trials = [_trial_from_json(trial) for trial in fields.pop("trials")]
-    return SweepRecord(state=state, trials=trials, **fields)
+    record = SweepRecord(state=state, trials=trials, **fields)
+    check_types(record)
+    if not isinstance(record.sweep["trials"], int):
+        raise TypeError("the number of trials is no number")
+    return record
 
 
 def _trial_from_json(found: dict[str, Any]) -> TrialRecord:
     fields = dict(found)
     state = TrialState(fields.pop("state"))
-    return TrialRecord(state=state, **fields)
+    trial = TrialRecord(state=state, **fields)
+    check_types(trial)
+    return trial
+
+
+def check_types(record: SweepRecord | TrialRecord) -> None:
+    """Refuse a value of another type than its field's: whoever shows the record counts on it.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for attribute in dataclasses.fields(record):
+        value = getattr(record, attribute.name)
+        kinds = JSON_TYPES.get(str(attribute.type))
+        if kinds is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise TypeError(f"{attribute.name} is {value!r}, not {attribute.type}")
 
 
 def sweep_as_json(sweep: Sweep) -> dict[str, Any]:

@@ -15,7 +15,12 @@ from vibesweep.sweep.record.events import (
     TrialStarted,
     events_in,
 )
-from vibesweep.sweep.record.record import SweepRecord, TrialRecord, record_from_json
+from vibesweep.sweep.record.record import (
+    SweepRecord,
+    TrialRecord,
+    check_types,
+    record_from_json,
+)
 
 
 class Replay:
@@ -118,6 +123,8 @@ def replayed(content: bytes) -> Replay:
     replay = Replay(started)
     for event in events:
         replay.apply(event)
+    for trial in replay.record.trials:
+        check_types(trial)
     return replay
 
 

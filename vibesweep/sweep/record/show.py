@@ -11,18 +11,24 @@ from rich.text import Text
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import list_sweeps
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.table import format_seconds, summary_of, table_of
+from vibesweep.sweep.record.table import format_seconds, overfitting_line, summary_of, table_of
 
 
 def sweeps_table(work: StorageAddress) -> RenderableType:
-    """Show every sweep that worked in a folder: state, trials, best loss, how long it took."""
-    records = list_sweeps(work)
-    if not records:
+    """Show every sweep that worked in a folder: state, trials, best loss, how long it took.
+
+    Sweeps whose record cannot be read come last, with the reason beneath the table.
+    """
+    found = list_sweeps(work)
+    if not found.records and not found.unreadable:
         return Text(f"no sweeps in {StoragePath.of(work)}")
     table = Table("sweep", "state", "trials", "best loss", "untouched base", "took", "model")
-    for record in records:
+    for record in found.records:
         table.add_row(*_cells(record))
-    return table
+    for name in found.unreadable:
+        table.add_row(name, "unreadable")
+    reasons = [Text(str(error), style="yellow") for error in found.unreadable.values()]
+    return Group(table, *reasons)
 
 
 def sweep_table(record: SweepRecord) -> RenderableType:
@@ -31,6 +37,9 @@ def sweep_table(record: SweepRecord) -> RenderableType:
         f"{record.state}: {summary_of(record, time.time())}",
         f"model {record.model}, shards {record.shards}",
     ]
+    worse = overfitting_line(record)
+    if worse:
+        lines.append(worse)
     for trial in record.trials:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")

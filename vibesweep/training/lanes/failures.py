@@ -9,6 +9,7 @@ import ray
 from ray import train
 
 from vibesweep.errors import SweepError, TrialError, VibesweepError
+from vibesweep.storage.os_errors import storage_error
 from vibesweep.training.lanes.endings import is_for_a_peer, is_out_of_memory
 from vibesweep.training.lanes.messages import Answer
 
@@ -61,8 +62,9 @@ def group_failure(lane: str, errors: dict[int, Exception]) -> Answer:
 
 def lane_failure(lane: str, error: BaseException) -> Answer:
     """Say why a lane cannot come up or go on."""
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
+    known = _known(error)
+    if known is not None:
+        return Answer(error=known)
     reason = _one_line(error)
     found = f"{lane} could not come up or go on: {reason}"
     sweep_error = SweepError(found, fix=_fix_for(error))
@@ -71,8 +73,9 @@ def lane_failure(lane: str, error: BaseException) -> Answer:
 
 def trial_failure(trial_id: str, error: BaseException) -> Answer:
     """Say why a trial failed; ``lost`` if its worker only missed others."""
-    if isinstance(error, VibesweepError):
-        return Answer(error=error)
+    known = _known(error)
+    if known is not None:
+        return Answer(error=known)
     reason = _one_line(error)
     found = f"it raised {reason}"
     trial_error = TrialError(found, where=trial_id, fix=_fix_for(error))
@@ -83,6 +86,11 @@ def trial_failure(trial_id: str, error: BaseException) -> Answer:
         lost=is_for_a_peer(error) and not by_settings,
         by_settings=by_settings,
     )
+
+
+def _known(error: BaseException) -> VibesweepError | None:
+    """Return an error that the user can mend, the disk's among them; ``None`` for any other."""
+    return error if isinstance(error, VibesweepError) else storage_error(error)
 
 
 def _traceback_of(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
 from vibesweep.config import TrialResources
 from vibesweep.corpus.shards.manifest import check_signature
+from vibesweep.errors import DiskFullError
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, trial_failure
 from vibesweep.training.lanes.messages import Answer, Command, RankError
@@ -125,6 +126,8 @@ class LaneWorker:
             told = RankError(trial_id, failure)
             tell_error = self._dispatcher.tell_error
             ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
+            if isinstance(failure.error, DiskFullError):  # each trial to come would find it full
+                ray.get(self._dispatcher.give_up.remote(self._spec.name, failure))
             assert failure.error is not None
             raise failure.error from error
 

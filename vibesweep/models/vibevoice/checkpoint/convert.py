@@ -32,6 +32,8 @@ from vibesweep.models.vibevoice.checkpoint.locate import (
 )
 from vibesweep.models.vibevoice.checkpoint.original_config import is_original, transformers_config
 from vibesweep.models.vibevoice.checkpoint.original_names import to_transformers
+from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.os_errors import disk_errors
 
 MAX_SPEECH_SHARE = 40_500 / 65_536
 """Share of the context that may be speech: 40,500 latents in the 1.5B, 20,250 in the 7B."""
@@ -78,16 +80,18 @@ def convert(address: str, out: Path, tokenizer: str | None = None) -> Checkpoint
     folder = folder_of(address)
     if out.exists():
         raise ModelError("it is there already", where=str(out), fix="name another folder")
+    check_folder_writable(out, "OUT")
     config = _read_original_config(folder)
     staging = out.with_name(f".{out.name}.writing")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
     try:
-        _write_processor(folder, staging, tokenizer)
-        _write_configs(folder, config, staging)
-        _write_weights(folder, staging)
-        Checkpoint.open(str(staging))
-        staging.rename(out)
+        with disk_errors(str(out), staging):
+            staging.mkdir(parents=True)
+            _write_processor(folder, staging, tokenizer)
+            _write_configs(folder, config, staging)
+            _write_weights(folder, staging)
+            Checkpoint.open(str(staging))
+            staging.rename(out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return Checkpoint.open(str(out))

@@ -18,6 +18,7 @@ for methods that a bare model lacks. A module's tensors have the original reposi
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ def write_lora(trained: TrainedTensors, out: Path, base_name: str) -> None:
     folder.mkdir()
     if has_language_adapter(trained):
         write_adapter(trained, folder, LANGUAGE_MODEL, base_name)
-        torch.save(trained.adapter_state(LANGUAGE_MODEL), folder / ADAPTER_IN_TORCH_FORMAT)
+        state = trained.adapter_state(LANGUAGE_MODEL)
+        _save_for_torch(state, folder / ADAPTER_IN_TORCH_FORMAT)
     for module in modules:
         _write_module(trained, module, folder, (module.lora_file,))
     (out / CARD).write_text(lora_card(base_name), encoding="utf-8")
@@ -135,7 +137,14 @@ def _write_module(
         if path.suffix == ".safetensors":
             save_tensors(state, path, SAFETENSORS_METADATA)
         else:
-            torch.save(state, path)
+            _save_for_torch(state, path)
+
+
+def _save_for_torch(state: dict[str, Tensor], path: Path) -> None:
+    """Write tensors in torch's own format, through memory: torch hides that a disk is full."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    path.write_bytes(content.getbuffer())
 
 
 def _any_in(names: Iterable[str], module: WholeModule) -> bool:
