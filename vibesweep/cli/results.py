@@ -146,8 +146,12 @@ def synthesize(
 
     settings = SpeakingSettings(diffusion_steps=steps, guidance=guidance, seed=seed)
     with fetched_model(model) as base:
-        speech = speak(base, words, out, voices=voice or (), settings=settings)
+        speech = speak(base, words, out, voices=voice or (), settings=settings, tell=_say_aside)
     _say_what_was_spoken(speech, out)
+
+
+def _say_aside(line: str) -> None:
+    say(line, error_console)
 
 
 def _say_what_was_spoken(speech: Speech, out: Path) -> None:

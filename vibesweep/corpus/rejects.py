@@ -47,6 +47,8 @@ WARNINGS = {
     "not_normalised": (
         "numbers and signs are read as eSpeak NG does, because the text could not be normalized"
     ),
+    "left_out_tags": "tags of sounds, times and footnotes in the text were left out",
+    "unclear_tags": "tags in the text may be a person or something else",
     "duplicate_audio": (
         "another recording has the same samples; both are kept on one side of the split"
     ),

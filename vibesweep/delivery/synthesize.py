@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,34 +14,42 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import fetched_folder
 
-_TAG = re.compile(r"\s*(\[SPEAKER_\w+\])")
+Tell = Callable[[str], None]
+
+
+def _tell_nobody(line: str) -> None:
+    pass
 
 
 def synthesize(
     model: ModelRef,
-    text: str,
+    text: str | Sequence[Turn],
     out: Path,
     *,
     voices: Sequence[str] = (),
     settings: SpeakingSettings | None = None,
+    tell: Tell = _tell_nobody,
 ) -> Speech:
     """Speak a text with a model and write it as a wav file.
 
     Args:
         model: what speaks.
-        text: turns, ``[SPEAKER_A] …``, one after another or a line each; no tag is one speaker.
+        text: turns, ``[SPEAKER_A] …`` or ``Anna: …``, one after another or a line each; no tag is
+            one speaker. Or turns that were read before.
         out: the wav file.
         voices: in the order in which the tags appear: names of the model's voices (the rest are
             given out in the model's order), or recordings where the family takes voices from these
             (the rest speak with whatever voice the model chooses).
         settings: how it is sampled.
+        tell: called with a line on how the text's tags were read, before it is spoken, where there
+            is something to tell.
 
     Raises:
         ModelError: the model cannot be read, or lacks a phoneme of the text.
         SpeechError: there is nothing to say, too many speakers, an unknown voice, or more text
             than fits.
     """
-    turns = _parse(text)
+    turns = _parse(text, tell) if isinstance(text, str) else text
     out.parent.mkdir(parents=True, exist_ok=True)
     settings = settings or SpeakingSettings()
     return model.family.synthesize(model.address, turns, out, voices, settings)
@@ -62,14 +69,17 @@ def fetched_model(name: str) -> Iterator[ModelRef]:
         yield ModelRef.parse(str(folder))
 
 
-def _parse(text: str) -> tuple[Turn, ...]:
-    """Cut a text into turns, each tag beginning a line."""
-    turns = parse_turns(_TAG.sub(r"\n\1", text))
-    if not turns:
+def _parse(text: str, tell: Tell) -> tuple[Turn, ...]:
+    """Cut a text into turns."""
+    read = parse_turns(text)
+    summary = read.summary()
+    if summary:
+        tell(summary)
+    if not read.turns:
         fix = 'write for example --text "[SPEAKER_A] Hello."'
         raise SpeechError("the text is empty", where="--text", fix=fix)
-    speakers = {turn.tag for turn in turns}
+    speakers = {turn.tag for turn in read.turns}
     if len(speakers) > MAX_SPEAKERS:
         found = f"{len(speakers)} speakers"
         raise SpeechError(found, where="--text", fix=f"use at most {MAX_SPEAKERS}")
-    return turns
+    return read.turns

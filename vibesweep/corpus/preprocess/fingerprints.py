@@ -12,6 +12,7 @@ from vibesweep.config import CorpusSettings
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.manifest import SCHEMA_VERSION
+from vibesweep.corpus.text.turns import READING_VERSION
 from vibesweep.storage import Stat, StoragePath
 
 STORE_THREADS = 32
@@ -43,7 +44,7 @@ def fingerprint_all(
     Returns:
         Recordings whose files are all there, and a reject for each of the others.
     """
-    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, encoder])
+    encoding = json.dumps([SCHEMA_VERSION, READING_VERSION, max_duration_s, encoder])
     addresses: set[str] = set()
     for recording in recordings:
         addresses.update(recording.files())

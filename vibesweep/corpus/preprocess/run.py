@@ -25,6 +25,7 @@ from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all, s
 from vibesweep.corpus.preprocess.pack import ShardSummary
 from vibesweep.corpus.preprocess.plan import ClipEntry, Part, duplicates, parts_of, plan_shards
 from vibesweep.corpus.preprocess.progress import Encoded
+from vibesweep.corpus.preprocess.recurring_tags import with_recurring_tags
 from vibesweep.corpus.preprocess.shard_folder import Known, ShardFolder, entries_in
 from vibesweep.corpus.preprocess.splits import assign_splits
 from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards
@@ -81,8 +82,9 @@ def preprocess(
     folder = ShardFolder(StoragePath.of(out))
     source = StoragePath.of(corpus)
     metadata = read_metadata(source)
+    recordings = with_recurring_tags(metadata.recordings)
     planned, missing = fingerprint_all(
-        metadata.recordings, source, settings.max_duration_s, encoder.fingerprint
+        recordings, source, settings.max_duration_s, encoder.fingerprint
     )
     unread = [*metadata.rejects, *missing]
     signature = signature_of(planned, unread, settings)
