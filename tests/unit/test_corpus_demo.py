@@ -50,7 +50,7 @@ def test_the_demo_corpus_is_a_corpus_and_its_times_are_those_of_the_audio(tmp_pa
         assert rate_hz == ESPEAK_RATE_HZ
         assert len(samples) / rate_hz == pytest.approx(recording.duration_s, abs=1e-3)
         assert 3.0 < len(samples) / rate_hz < 11.0
-        turns = read_turns(recording)
+        turns = read_turns(recording).turns
         assert len(recording.segments) == len(turns)
         for before, after in zip(recording.segments[:-1], recording.segments[1:], strict=True):
             pause = samples[round(before.end_s * rate_hz) + 2 : round(after.start_s * rate_hz) - 2]
@@ -107,7 +107,7 @@ def test_a_dialogue_of_one_turn_is_a_clip_of_one_speaker(tmp_path: Path) -> None
     write_corpus(tmp_path, [Dialogue("lone", ((DEMO_VOICES[0], "Nobody else is here."),))])
     (recording,) = read_metadata(tmp_path).recordings
     assert recording.num_speakers == 1
-    assert [(turn.tag, recording.person(turn.tag)) for turn in read_turns(recording)] == [
+    assert [(turn.tag, recording.person(turn.tag)) for turn in read_turns(recording).turns] == [
         ("SPEAKER_A", "Alex")
     ]
 

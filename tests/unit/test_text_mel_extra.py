@@ -77,7 +77,7 @@ def test_text_and_demo_are_imported_without_the_extra() -> None:
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({list(PACKAGES)}));"
         " import vibesweep.corpus.demo, vibesweep.corpus.text as text;"
-        " print(text.spoken_length('Hello.'), text.parse_turns('Hello.')[0].text)"
+        " print(text.spoken_length('Hello.'), text.parse_turns('Hello.').turns[0].text)"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True

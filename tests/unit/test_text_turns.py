@@ -17,7 +17,7 @@ A, B = "SPEAKER_A", "SPEAKER_B"
 
 
 def pairs(text: str) -> list[tuple[str, str]]:
-    return [(turn.tag, turn.text) for turn in parse_turns(text)]
+    return [(turn.tag, turn.text) for turn in parse_turns(text).turns]
 
 
 def refused(recording: Recording) -> RecordingError:
@@ -60,19 +60,20 @@ def test_turns_are_found(text: str, turns: list[tuple[str, str]]) -> None:
 @given(st.text(max_size=60) | st.text(alphabet="[]SPEAKER_AB 12:：.。\n\0\ufeff", max_size=60))
 def test_no_text_crashes_and_no_turn_is_empty(text: str) -> None:
     assert all(
-        turn.tag and turn.text and turn.text == turn.text.strip() for turn in parse_turns(text)
+        turn.tag and turn.text and turn.text == turn.text.strip()
+        for turn in parse_turns(text).turns
     )
 
 
 def test_a_file_is_read_and_its_bom_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbf" + TWO.replace("\n", "\r\n").encode())
-    found = read_turns(Recording("a", "a.wav", str(path), num_speakers=2))
+    found = read_turns(Recording("a", "a.wav", str(path), num_speakers=2)).turns
     assert found == (Turn(A, "Hello."), Turn(B, "Good day."))
 
 
 def test_words_of_the_table_need_no_file() -> None:
-    assert read_turns(Recording("a", "a.wav", words="Hello.")) == (Turn(A, "Hello."),)
+    assert read_turns(Recording("a", "a.wav", words="Hello.")).turns == (Turn(A, "Hello."),)
 
 
 @pytest.mark.parametrize(
@@ -115,4 +116,5 @@ def test_segments_that_do_not_fit_the_turns_reject_their_clip(
 
 def test_segments_are_not_held_to_a_duration_that_nobody_told() -> None:
     segments = (Segment(A, 0, 1), Segment(B, 1, 9))
-    assert len(read_turns(Recording("a", "a.wav", words=TWO, segments=segments))) == 2
+    recording = Recording("a", "a.wav", words=TWO, segments=segments)
+    assert len(read_turns(recording).turns) == 2

@@ -21,6 +21,7 @@ from transformers import VibeVoiceForConditionalGeneration, VibeVoiceProcessor
 
 from tests.checkpoint import write_checkpoint
 from vibesweep.corpus.recordings import Turn
+from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
@@ -124,6 +125,24 @@ def test_a_script_of_four_is_rendered_as_the_checkpoints_were_trained(folder: Pa
         " Speech output:\n<|vision_start|>"
     )
     assert words == sum(len(processor.tokenizer(turn.text)["input_ids"]) for turn in turns)
+
+
+def test_speakers_are_numbered_as_trained_whatever_the_corpus_calls_them(folder: Path) -> None:
+    processor = VibeVoiceProcessor.from_pretrained(folder)
+    scripts = set()
+    for text in (
+        "Speaker 0: One.\nSpeaker 1: Two.",
+        "speaker 0: One.\nSPEAKER 1: Two.",
+        "speaker_3 : One. Speaker2: Two.",
+        "[Speaker 1] One. [speaker 2]: Two.",
+        "SPEAKER_00: One.\nSPEAKER_01: Two.",
+    ):
+        turns = parse_turns(text).turns
+        tags = list(dict.fromkeys(turn.tag for turn in turns))
+        inputs, _ = vibevoice_speech._inputs(processor, turns, tags, [])
+        scripts.add(processor.tokenizer.decode(inputs["input_ids"][0]))
+    (script,) = scripts
+    assert " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speech output:\n" in script
 
 
 def test_a_model_that_never_stops_is_cut(tmp_path: Path) -> None:

@@ -145,10 +145,19 @@ def _say_what_was_made(manifest: Manifest, out: str) -> None:
         say(f"  {count} x {reason} (see {out}/rejects.parquet)")
     for reason, count in manifest.warnings.items():
         say(f"  {count} x {reason} (see {out}/warnings.parquet)")
+    if "left_out_tags" in manifest.warnings:
+        _say_what_was_left_out(out)
     from vibesweep.corpus.shards.remarks import remarks
 
     for remark in remarks(out):
         say(f"warning: {remark}", error_console, style="yellow")
+
+
+def _say_what_was_left_out(out: str) -> None:
+    from vibesweep.corpus.shards.left_out import left_out_tags
+    from vibesweep.corpus.text.turns import told_counts
+
+    say(f"  left out of the texts: {told_counts(left_out_tags(out))}")
 
 
 @app.command()

@@ -172,8 +172,12 @@ def synthesize(
         diffusion_steps=steps, guidance=guidance, seed=seed, language=language
     )
     with fetched_model(model) as base:
-        speech = speak(base, words, out, voices=voice or (), settings=settings)
+        speech = speak(base, words, out, voices=voice or (), settings=settings, tell=_say_aside)
     _say_what_was_spoken(speech, out)
+
+
+def _say_aside(line: str) -> None:
+    say(line, error_console)
 
 
 def _say_what_was_spoken(speech: Speech, out: Path) -> None:

@@ -46,6 +46,7 @@ class Recording:
         voice_prompts: addresses of recordings of the voices, in the order in which the speakers
             first speak.
         extra: (column, value) pairs of the table's further columns.
+        recurring_tags: tags in its text that are people's because they recur over the corpus.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Recording:
     segments: tuple[Segment, ...] = ()
     voice_prompts: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    recurring_tags: tuple[str, ...] = ()
 
     def person(self, tag: str) -> str:
         """Return who a tag is across the corpus."""
@@ -80,12 +82,14 @@ class Recording:
         speakers = [(tag, person) for tag, person in fields.pop("speakers")]
         extra = [(column, value) for column, value in fields.pop("extra")]
         voice_prompts = fields.pop("voice_prompts")
+        recurring_tags = fields.pop("recurring_tags")
         return cls(
             **fields,
             segments=tuple(segments),
             speakers=tuple(speakers),
             extra=tuple(extra),
             voice_prompts=tuple(voice_prompts),
+            recurring_tags=tuple(recurring_tags),
         )
 
 

@@ -57,6 +57,8 @@ WARNINGS = {
         "numbers can be read in two ways, and were read as is usual in the language;"
         " write them in words where that is wrong"
     ),
+    "left_out_tags": "tags of sounds, times and footnotes in the text were left out",
+    "unclear_tags": "tags in the text may be a person or something else",
     "duplicate_audio": (
         "another recording has the same samples; both are kept on one side of the split"
     ),

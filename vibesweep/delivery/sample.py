@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from pathlib import Path
 
+from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.registry import ModelRef
@@ -27,15 +28,13 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     record = sweep.read()
     clips = read_table(record.shards, "val", columns)
     shortest = min(clips.to_pylist(), key=itemgetter("duration_s"))
+    turns = [Turn(turn["tag"], turn["text"]) for turn in shortest["turns"]]
     model = ModelRef.parse(str(bundle))
     known = model.family.voices(model.address)
-    lines = []
     voices = {}
     for turn in shortest["turns"]:
-        lines.append(f"[{turn['tag']}] {turn['text']}")
         if turn["speaker"] in known:
             voices[turn["tag"]] = turn["speaker"]
-    script = "\n".join(lines)
     out = bundle / SAMPLE
-    synthesize(model, script, out, voices=voices)
+    synthesize(model, turns, out, voices=voices)
     return out

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,27 +15,35 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import fetched_folder
 
-_TAG = re.compile(r"\s*(\[SPEAKER_\w+\])")
+Tell = Callable[[str], None]
+
+
+def _tell_nobody(line: str) -> None:
+    pass
 
 
 def synthesize(
     model: ModelRef,
-    text: str,
+    text: str | Sequence[Turn],
     out: Path,
     *,
     voices: Sequence[str] | Mapping[str, str] = (),
     settings: SpeakingSettings | None = None,
+    tell: Tell = _tell_nobody,
 ) -> Speech:
     """Speak a text with a model and write it as a sound file, whole or not at all.
 
     Args:
         model: what speaks.
-        text: turns, ``[SPEAKER_A] …``, one after another or a line each; no tag is one speaker.
+        text: turns, ``[SPEAKER_A] …`` or ``Anna: …``, one after another or a line each; no tag is
+            one speaker. Or turns that were read before.
         out: the file; its ending, .wav, .flac, .ogg or .mp3, chooses the format.
         voices: names of the model's voices (the rest are given out in the model's order), or
             recordings where the family takes voices from these (the rest speak with whatever voice
             the model chooses); by tag, or in the order in which the tags appear.
         settings: how it is sampled.
+        tell: called with a line on how the text's tags were read, before it is spoken, where there
+            is something to tell.
 
     Raises:
         ModelError: the model cannot be read, or lacks much of the text's phonemes.
@@ -46,7 +53,7 @@ def synthesize(
         StorageError: the file cannot be written.
     """
     check_speech_file(out)
-    turns = _parse(text)
+    turns = _parse(text, tell) if isinstance(text, str) else text
     out.parent.mkdir(parents=True, exist_ok=True)
     settings = settings or SpeakingSettings()
     voice_of_tag = _by_tag(voices, turns)
@@ -77,14 +84,17 @@ def _by_tag(voices: Sequence[str] | Mapping[str, str], turns: Sequence[Turn]) ->
     return dict(zip(tags, voices, strict=False))
 
 
-def _parse(text: str) -> tuple[Turn, ...]:
-    """Cut a text into turns, each tag beginning a line."""
-    turns = parse_turns(_TAG.sub(r"\n\1", text))
-    if not turns:
+def _parse(text: str, tell: Tell) -> tuple[Turn, ...]:
+    """Cut a text into turns."""
+    read = parse_turns(text)
+    summary = read.summary()
+    if summary:
+        tell(summary)
+    if not read.turns:
         fix = 'write for example --text "[SPEAKER_A] Hello."'
         raise SpeechError("the text is empty", where="--text", fix=fix)
-    speakers = {turn.tag for turn in turns}
+    speakers = {turn.tag for turn in read.turns}
     if len(speakers) > MAX_SPEAKERS:
         found = f"{len(speakers)} speakers"
         raise SpeechError(found, where="--text", fix=f"use at most {MAX_SPEAKERS}")
-    return turns
+    return read.turns

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from vibesweep.corpus.recordings import Metadata, Recording
 from vibesweep.corpus.rejects import RecordingError, Reject
+from vibesweep.corpus.text.tag_forms import tag_of
 from vibesweep.errors import CorpusError
 from vibesweep.storage import StoragePath
 
 Row = TypeVar("Row")
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_NUMBERED_SPEAKER = re.compile(r"^SPEAKER\s+")
 _EXCERPT_LENGTH = 80  # characters
 
 
@@ -168,18 +168,13 @@ def parse_speakers(pairs: Iterable[tuple[str, str]], cell: object) -> tuple[tupl
     Raises:
         RecordingError: a tag or a person is empty, or a tag is there twice.
     """
-    speakers = [(_parse_tag(tag), person.strip()) for tag, person in pairs]
+    speakers = [(tag_of(tag), person.strip()) for tag, person in pairs]
     tags = {tag for tag, _ in speakers}
     is_complete = all(tag and person for tag, person in speakers)
     if len(tags) < len(speakers) or not is_complete:
         detail = f"speakers is {excerpt(cell)}, not one person for each tag"
         raise RecordingError("bad_row", detail)
     return tuple(speakers)
-
-
-def _parse_tag(tag: str) -> str:
-    capitals = tag.strip().upper()
-    return _NUMBERED_SPEAKER.sub("SPEAKER_", capitals)
 
 
 def excerpt(value: object) -> str:

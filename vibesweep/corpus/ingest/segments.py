@@ -9,6 +9,7 @@ from typing import Any
 from vibesweep.corpus.ingest.rows import parse_json
 from vibesweep.corpus.recordings import Segment
 from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.text.tag_forms import tag_of
 from vibesweep.errors import CorpusError
 from vibesweep.storage import StoragePath
 
@@ -64,4 +65,4 @@ def _parse_segment(entry: Any) -> Segment:
     tag = str(entry["speaker"])
     start_s = float(entry["start"])
     end_s = float(entry["end"])
-    return Segment(tag.upper(), start_s, end_s)
+    return Segment(tag_of(tag), start_s, end_s)

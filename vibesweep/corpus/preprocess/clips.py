@@ -27,6 +27,7 @@ from vibesweep.corpus.preprocess.trimming import Trim, long_silences
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.segmentation import Cut, cuts_from_segments, cuts_from_silence
+from vibesweep.corpus.text.turns import ReadText
 from vibesweep.storage import StoragePath
 
 DURATION_TOLERANCE_S = 0.5
@@ -50,18 +51,23 @@ class ReadRecording:
 
     Attributes:
         planned: the recording and its fingerprint.
-        turns: its turns.
+        text: its text as it was read.
         readings: what the model family reads in each turn.
     """
 
     planned: Planned
-    turns: tuple[Turn, ...]
+    text: ReadText
     readings: tuple[TurnReading, ...]
 
     @property
     def recording(self) -> Recording:
         """The row of the corpus's table."""
         return self.planned.recording
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Its turns."""
+        return self.text.turns
 
     @property
     def lengths(self) -> list[int]:
@@ -104,7 +110,8 @@ def rows_of(
     for row in rows:
         people = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in people]
-    warnings = [*texts.warnings(read.readings), *_warnings_of_prompts(read, len(prompts))]
+    warnings = [*read.text.warnings(), *texts.warnings(read.readings)]
+    warnings += _warnings_of_prompts(read, len(prompts))
     if texts.reads_in_a_language:
         warnings += _warnings_of_language(read)
     rows[0]["warnings"] += [_warning(reason, detail) for reason, detail in warnings]

@@ -11,9 +11,11 @@ from typing import NamedTuple
 from vibesweep.config import CorpusSettings
 from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.preprocess.files import FoundFiles, find_files
+from vibesweep.corpus.preprocess.recurring_tags import with_recurring_tags
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.rejects import RecordingError, RecordingWarning, Reject
 from vibesweep.corpus.shards.manifest import SCHEMA_VERSION
+from vibesweep.corpus.text.turns import READING_VERSION
 from vibesweep.storage import StoragePath
 
 
@@ -55,10 +57,12 @@ def fingerprint_all(
         encoder: fingerprint of the encoder that makes the family's columns.
         max_edge_silence_s: longer silence at a clip's ends is cut off.
     """
-    encoding = json.dumps([SCHEMA_VERSION, max_duration_s, max_edge_silence_s, encoder])
+    encoding = json.dumps(
+        [SCHEMA_VERSION, READING_VERSION, max_duration_s, max_edge_silence_s, encoder]
+    )
     files = find_files(recordings, corpus)
     planned, rejects = [], []
-    for recording in files.recordings:
+    for recording in with_recurring_tags(files.recordings):
         try:
             fingerprint = _fingerprint(recording, files, corpus, encoding)
         except RecordingError as error:

@@ -23,7 +23,7 @@ from vibesweep.corpus.preprocess.sounds import SoundFormat, Sounds
 from vibesweep.corpus.recordings import Recording, Turn
 from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.shards.schema import Columns, row_schema
-from vibesweep.corpus.text.turns import read_turns
+from vibesweep.corpus.text.turns import ReadText, read_turns
 from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
 
@@ -181,19 +181,19 @@ def _read_texts(
     recordings: Sequence[Planned], texts: TextEncoder
 ) -> tuple[list[ReadRecording], dict[str, Reject]]:
     """Read the turns of recordings and have the family read all of their texts in one call."""
-    turns_read: list[tuple[Planned, tuple[Turn, ...]]] = []
+    texts_read: list[tuple[Planned, ReadText]] = []
     rejects: dict[str, Reject] = {}
     for planned in recordings:
         try:
-            turns_read.append((planned, read_turns(planned.recording)))
+            texts_read.append((planned, read_turns(planned.recording)))
         except RecordingError as error:
             rejects[planned.fingerprint] = _reject(planned, error)
-    spoken = [turn.text for _, turns in turns_read for turn in turns]
+    spoken = [turn.text for _, text in texts_read for turn in text.turns]
     readings = iter(texts.read(spoken))
     read = []
-    for planned, turns in turns_read:
-        own_readings = [next(readings) for _ in turns]
-        recording = ReadRecording(planned, turns, tuple(own_readings))
+    for planned, text in texts_read:
+        own_readings = [next(readings) for _ in text.turns]
+        recording = ReadRecording(planned, text, tuple(own_readings))
         silent = _silent_turn(recording)
         if silent is None:
             read.append(recording)

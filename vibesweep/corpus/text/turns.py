@@ -2,27 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import regex
 
 from vibesweep.corpus.recordings import DEFAULT_TAG, MAX_SPEAKERS, Recording, Turn
 from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.text.left_out import sift
+from vibesweep.corpus.text.speaker_tags import Found, people_of, tags_in, tags_of_a_dialogue
+from vibesweep.corpus.text.tag_forms import Form
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
 
+READING_VERSION = 2
+"""Of the rules by which texts become turns: with another one, clips are encoded anew."""
 SEGMENTS_TOLERANCE_S = 0.05  # rounding in hand-made tables
 
-# Inside a line a tag opens a turn only where a sentence has ended: "ask Speaker 1: he knows" is one
-# sentence.
-_OPENS = r"(?:^|(?<=[.?!…。？！][\"'”’」』)\]）]*)\s*)"
-_BRACKETED = r"\[\s*(?P<tag>[\w-]+)\s*\]\s*[:：]?"
-_NUMBERED = r"(?i:speaker)[ \t]*(?P<number>[0-9]{1,4}|[A-Za-z])\s*[:：]"
-_TAG = regex.compile(rf"{_OPENS}(?:{_BRACKETED}|{_NUMBERED})\s*")
-_LISTED_TAGS = 8  # in an error
+_MAY_HOLD_TAGS = regex.compile(r"[\[【［:：]")
+_LISTED_TAGS = 8  # in an error or a line
 
 
-def read_turns(recording: Recording) -> tuple[Turn, ...]:
+@dataclass(frozen=True)
+class ReadText:
+    """A text as it was read.
+
+    Attributes:
+        turns: who says what.
+        people: tags of the people as they are written first, by tag; not of a text without tags.
+        left_out: how often each tag of a sound, a time or a footnote was left out.
+        unclear: tags that may be a person or something else, and how they were taken.
+    """
+
+    turns: tuple[Turn, ...]
+    people: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    unclear: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """Say in one line how tags were read; empty for one person without any other tag."""
+        parts = []
+        if len(self.people) > 1:
+            parts.append(f"{len(self.people)} people: {', '.join(self.people.values())}")
+        if self.left_out:
+            parts.append(f"left out: {told_counts(self.left_out)}")
+        if self.unclear:
+            parts.append(f"in doubt: {', '.join(self.unclear)}")
+        return "; ".join(parts)
+
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """Yield (reason, detail) of what a corpus's owner should know."""
+        if self.left_out:
+            yield "left_out_tags", json.dumps(self.left_out, ensure_ascii=False)
+        if self.unclear:
+            yield "unclear_tags", ", ".join(self.unclear)
+
+
+def told_counts(left_out: Mapping[str, int]) -> str:
+    """List tags with how often they were left out, the most frequent first."""
+    ordered = Counter(left_out).most_common()
+    listed = [f"{tag} ({count})" for tag, count in ordered[:_LISTED_TAGS]]
+    more = len(ordered) - _LISTED_TAGS
+    return ", ".join([*listed, f"{more} more"] if more > 0 else listed)
+
+
+def added_up_left_out(details: Iterable[str]) -> dict[str, int]:
+    """Add up the details of warnings of the reason ``left_out_tags``."""
+    total: Counter[str] = Counter()
+    for detail in details:
+        total.update(json.loads(detail))
+    return dict(total)
+
+
+def read_turns(recording: Recording) -> ReadText:
     """Read the turns of a recording, from its text file or from the words that the table holds.
 
     Raises:
@@ -30,56 +84,119 @@ def read_turns(recording: Recording) -> tuple[Turn, ...]:
             the segments.
     """
     where = recording.text or recording.id
-    text = recording.words if recording.words is not None else _read(recording.text)
-    turns = parse_turns(text)
-    if not turns:
-        raise RecordingError("empty_text", f"{len(text)} characters", where=where)
-    _check_speakers(recording, turns, where)
-    _check_segments(recording, turns)
-    return turns
+    text = text_of(recording)
+    read = parse_turns(text, _known_people(recording))
+    if not read.turns:
+        left_out = f", left out: {told_counts(read.left_out)}" if read.left_out else ""
+        raise RecordingError("empty_text", f"{len(text)} characters{left_out}", where=where)
+    _check_speakers(recording, read.turns, where)
+    _check_segments(recording, read.turns)
+    return read
 
 
-def parse_turns(text: str) -> tuple[Turn, ...]:
-    """Find turns of ``[SPEAKER_A] words`` or ``Speaker 1: words``, one on a line or several.
+def text_of(recording: Recording) -> str:
+    """Return what is written of a recording, from the table or its text file.
 
-    A line without a tag continues the turn before it, or is SPEAKER_A's. ``Speaker 1`` becomes
-    ``SPEAKER_1``.
+    Raises:
+        RecordingError: the file is missing or unreadable.
     """
-    turns: list[Turn] = []
-    for tag, words in _tagged_words(text):
-        if tag:
-            turns.append(Turn(tag, words))
-        elif turns:
-            last = turns.pop()
-            turns.append(Turn(last.tag, f"{last.text} {words}".strip()))
-        else:
-            turns.append(Turn(DEFAULT_TAG, words))
-    return tuple(turn for turn in turns if turn.text)
+    return recording.words if recording.words is not None else _read(recording.text)
 
 
-def _tagged_words(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (tag, words) line by line; the tag is empty where words have none."""
+def parse_turns(text: str, known: Mapping[str, str] | None = None) -> ReadText:
+    """Find turns of ``[SPEAKER_A] words``, ``Speaker 1: words`` or ``Anna: words``.
+
+    They stand one on a line or several. A line without a tag continues the turn before it, or is
+    SPEAKER_A's. ``Speaker 1`` becomes ``SPEAKER_1``. Tags of sounds, times and footnotes are left
+    out.
+
+    Args:
+        text: on any number of lines.
+        known: the tag of everybody who is certainly a person, by name in capitals.
+    """
+    known = known or {}
+    lines = _lines(text)
+    speakers = set(known) | tags_of_a_dialogue(lines)
+    sifted = [sift(line, speakers) for line in lines]
+    tags = [tags_in(line.text, speakers) for line in sifted]
+    people = people_of(tags, speakers)
+    reader = _Reader(known)
+    for line, found in zip(sifted, tags, strict=True):
+        reader.left_out.update(line.left_out)
+        reader.read(line.text, [tag for tag in found if tag.tag in people.tags])
+    unclear = [told for line in sifted for told in line.unclear]
+    return ReadText(
+        turns=reader.spoken(),
+        people=reader.people,
+        left_out=dict(reader.left_out),
+        unclear=tuple(dict.fromkeys([*unclear, *people.unclear])),
+    )
+
+
+def possible_speakers(text: str) -> dict[str, Found]:
+    """Find tags that are a person's if they recur over a corpus; each where it stands first."""
+    possible: dict[str, Found] = {}
+    for line in _lines(text):
+        if _MAY_HOLD_TAGS.search(line):
+            for found in tags_in(sift(line, ()).text):
+                is_certain = found.form in (Form.DIARIZER, Form.ROLE, Form.WORDS)
+                if not is_certain and (found.opens_line or not found.is_head):
+                    possible.setdefault(found.tag, found)
+    return possible
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that are not blank, without what no reader sees."""
     clean = text.replace("\ufeff", "").replace("\0", "")
-    for line in clean.splitlines():
-        line = line.strip()
-        if line:
-            yield from _split_line(line)
+    lines = [line.strip() for line in clean.splitlines()]
+    return [line for line in lines if line]
 
 
-def _split_line(line: str) -> Iterator[tuple[str, str]]:
-    """Yield (tag, words) of a line; the tag of words before the first tag is empty."""
-    tag, start = "", 0
-    for match in _TAG.finditer(line):
-        words = line[start : match.start()].strip()
-        if tag or words:
-            yield tag, words
-        tag, start = _tag(match), match.end()
-    yield tag, line[start:].strip()
+class _Reader:
+    """Cuts lines into turns at the tags of people."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = known
+        self._turns: list[Turn] = []
+        self.people: dict[str, str] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def read(self, line: str, tags: Sequence[Found]) -> None:
+        """Add a line with its tags of people."""
+        first, *ends = [*(tag.start for tag in tags), len(line)]
+        self._continue(line[:first].strip())
+        for tag, end in zip(tags, ends, strict=True):
+            name = self._known.get(tag.tag, tag.tag)
+            self.people.setdefault(name, tag.written.strip("[]【】［］<> :"))
+            self._turns.append(Turn(name, line[tag.end : end].strip()))
+            if tag.manner:
+                self.left_out[f"({tag.manner})"] += 1
+
+    def spoken(self) -> tuple[Turn, ...]:
+        """Return the turns with something in them, more than signs around a tag left out."""
+        turns = [turn for turn in self._turns if turn.text]
+        if self.left_out:
+            turns = [turn for turn in turns if any(map(str.isalnum, turn.text))]
+        return tuple(turns)
+
+    def _continue(self, words: str) -> None:
+        """Add words to the last turn, or to that of the one person of a text without tags."""
+        if not words:
+            return
+        last = self._turns.pop() if self._turns else Turn(DEFAULT_TAG, "")
+        self._turns.append(Turn(last.tag, f"{last.text} {words}".strip()))
 
 
-def _tag(match: regex.Match[str]) -> str:
-    tag = match["tag"] or f"SPEAKER_{match['number']}"
-    return str(tag).upper()
+def _known_people(recording: Recording) -> dict[str, str]:
+    """Return the tags that the table, segments.json or the whole corpus say are people's.
+
+    A person's own name stands for the tag.
+    """
+    known = {person.upper(): tag for tag, person in recording.speakers}
+    known.update({tag: tag for tag, _ in recording.speakers})
+    known.update({segment.tag: segment.tag for segment in recording.segments})
+    known.update({tag: tag for tag in recording.recurring_tags})
+    return known
 
 
 def _read(address: str) -> str:
