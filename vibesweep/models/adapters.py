@@ -96,7 +96,7 @@ def save_adapter(model: PeftModel, settings: TrialSettings, folder: Path) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     plain = plain_model(model)
     full_parts = _parts(plain, settings, "full")
-    config = copy.copy(model.peft_config["default"])
+    config = cast(LoraConfig, copy.copy(model.peft_config["default"]))
     config.inference_mode = True
     config.modules_to_save = full_parts or None
     config.save_pretrained(str(folder))

@@ -189,5 +189,9 @@ def _assign_voices(
         fix = f"choose among {known}"
         raise SpeechError(found, where=str(bundle.folder), fix=fix)
     others = iter([name for name in bundle.voices if name not in wanted.values()])
-    found = {tag: wanted.get(tag) or next(others, None) for tag in tags}
-    return {tag: name for tag, name in found.items() if name is not None}
+    voice_of_tag = {}
+    for tag in tags:
+        voice = wanted.get(tag) or next(others, None)
+        if voice is not None:
+            voice_of_tag[tag] = voice
+    return voice_of_tag

@@ -206,11 +206,19 @@ def _top_level(columns: Sequence[str]) -> list[str]:
 
 def _from_json(found: dict[str, Any]) -> Manifest:
     shards = [ShardFile(**shard) for shard in found["shards"]]
+    for shard in shards:
+        _check_name(shard.name)
     sidecar = found["encoder"].get("sidecar")
-    for file_name in [*(shard.name for shard in shards), sidecar or MANIFEST_FILE]:
-        if not all(is_plain_name(part) for part in file_name.split("/")):
-            raise ValueError(f"it names a file outside of its folder: {file_name}")
+    if sidecar is not None:
+        _check_name(sidecar)
     name, width = found["encoder"]["picture"]
     encoder = found["encoder"] | {"picture": (name, width)}
     objects = {"shards": tuple(shards), "encoder": EncoderRecord(**encoder)}
     return Manifest(**(found | objects))
+
+
+def _check_name(file_name: str) -> None:
+    parts = file_name.split("/")
+    is_inside = all(is_plain_name(part) for part in parts)
+    if not is_inside:
+        raise ValueError(f"it names a file outside of its folder: {file_name}")

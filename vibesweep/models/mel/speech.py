@@ -117,14 +117,18 @@ def sample_latents(
     first = torch.zeros(1, dtype=torch.long, device=device)
     spoken: list[Tensor] = []
     stopped = False
-    while not stopped and len(spoken) < limit:
+    for _ in range(limit):
         latent = _next_latent(model, state, settings, generator)
         spoken.append(latent)
         embedded = model.embed(patch, latent, first)
         state, cache = _read(model, embedded, cache)
         choice = model.stop(state).softmax(-1)
-        stopped = bool(choice[0, 1] > stop_threshold)
-    return SampledSpeech(torch.cat(spoken), cut=not stopped)
+        stop = choice[0, 1].item()
+        stopped = stop > stop_threshold
+        if stopped:
+            break
+    latents = torch.cat(spoken)
+    return SampledSpeech(latents, cut=not stopped)
 
 
 def _limit(model: MelModel, ids: Sequence[int], turns: Sequence[SpokenTurn]) -> int:

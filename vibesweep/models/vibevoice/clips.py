@@ -60,22 +60,28 @@ class Silence:
     @classmethod
     def none(cls, latent_size: int, semantic_size: int) -> Silence:
         """Make a silence of no length."""
-        return cls(torch.zeros(0, latent_size), torch.zeros(0, semantic_size))
+        latents = torch.zeros(0, latent_size)
+        semantic = torch.zeros(0, semantic_size)
+        return cls(latents, semantic)
 
     def first(self, count: int) -> Silence:
         """Take the features of a silence that begins a clip."""
-        assert count <= len(self.latents), "configure_model refuses longer silences"
+        self._check(count)
         latents = self.latents[:count]
         semantic = self.semantic[:count]
         return Silence(latents, semantic)
 
     def last(self, count: int) -> Silence:
         """Take the features of a silence that has lasted, as it follows speech."""
-        assert count <= len(self.latents), "configure_model refuses longer silences"
+        self._check(count)
         start = len(self.latents) - count
         latents = self.latents[start:]
         semantic = self.semantic[start:]
         return Silence(latents, semantic)
+
+    def _check(self, count: int) -> None:
+        longest = len(self.latents)
+        assert count <= longest, "configure_model refuses longer silences"
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,13 @@ def _write_original(trained: TrainedTensors, out: Path, base_name: str) -> None:
     copy_companions(base.folder, out)
     for name in TRANSFORMERS_ONLY:
         (out / name).unlink(missing_ok=True)
-    write_json(out / CONFIG, original_config(base.config.to_dict()))
+    settings = base.config.to_dict()
+    config = original_config(settings)
+    write_json(out / CONFIG, config)
     extractor = _feature_extractor(base.folder)
     hidden_size = base.config.text_config.hidden_size
-    write_json(out / "preprocessor_config.json", original_preprocessor(extractor, hidden_size))
+    preprocessor = original_preprocessor(extractor, hidden_size)
+    write_json(out / "preprocessor_config.json", preprocessor)
 
 
 def _write_peft(trained: TrainedTensors, out: Path, base_name: str) -> None:
@@ -108,7 +111,8 @@ def _write_weights(trained: TrainedTensors, out: Path, rename: Callable[[str], s
     total_bytes = 0
     for file in files:
         added_here = added if file == files[-1] else None
-        total_bytes += rewrite(file, out / file.name, trained.change, rename, added_here)
+        target = out / file.name
+        total_bytes += rewrite(file, target, trained.change, rename, added_here)
     if (trained.base.folder / WEIGHTS_INDEX).is_file():
         weight_map = {rename(name): file.name for name, file in trained.base.files.items()}
         weight_map.update(dict.fromkeys(added, files[-1].name))
