@@ -202,9 +202,8 @@ TAGS = st.sampled_from(
     [A] [Speaker_1] Anna: Bo: SPEAKER_00: S1: Note: anna: [T]he walk[ed] [He_left] {lip} （笑）
     **Cy:** Dr. Smith: [Bell] [bell] [[x]] Anna(whispers): : [ ] ( ) * <""".split()
 )
-WORDS = st.sampled_from(
-    "it rained. We 你好。 naïve Why? no, ß 12 10:30 \n \n ... “Yes.”".split(" ")
-)
+PROSE = "it rained. We 你好。 naïve Why? no, ß 12 10:30 \n \n ... “Yes.”"
+WORDS = st.sampled_from(PROSE.split(" "))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

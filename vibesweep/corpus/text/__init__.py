@@ -1,10 +1,11 @@
 """Texts become turns, words and phonemes.
 
 ``turns`` finds who says what, by the ``speaker_tags`` of a text; ``left_out`` takes tags of sounds
-out of it, and ``tag_forms`` tells by ``tag_words`` which is which. ``normalization`` puts numbers into words by ``english_rules`` and
-``mandarin_rules``. ``phonemes`` cuts text by ``scripts`` and has ``espeak`` and ``pinyin`` say it;
-``phoneme_table`` gives symbols ids. ``length`` estimates phonemes without any of the packages that
-``mel_extra`` checks.
+out of it, and ``tag_forms`` tells by ``tag_words`` which is which.
+
+``normalization`` puts numbers into words by ``english_rules`` and ``mandarin_rules``. ``phonemes``
+cuts text by ``scripts`` and has ``espeak`` and ``pinyin`` say it; ``phoneme_table`` gives symbols
+ids. ``length`` estimates phonemes without any of the packages that ``mel_extra`` checks.
 """
 
 from vibesweep.corpus.text.length import spoken_length

@@ -139,8 +139,13 @@ def _joined(text: str, more: str, after_gap: bool) -> str:
     if not after_gap:
         return text + more
     left, right = text.rstrip(), more.lstrip()
-    if not left or not right:
-        return f"{left} {right}".lstrip() if right else f"{left} "
-    touching = _NO_BLANK_BEFORE.match(right) or _NO_BLANK_AFTER.match(left[-1])
-    of_one_script = _WITHOUT_BLANKS.match(left[-1]) and _WITHOUT_BLANKS.match(right)
-    return left + right if touching or of_one_script else f"{left} {right}"
+    if not left:
+        return right
+    if not right:
+        return f"{left} "
+    last = left[-1]
+    touching = _NO_BLANK_BEFORE.match(right) or _NO_BLANK_AFTER.match(last)
+    without_blanks = _WITHOUT_BLANKS.match(last) and _WITHOUT_BLANKS.match(right)
+    if touching or without_blanks:
+        return left + right
+    return f"{left} {right}"

@@ -131,13 +131,26 @@ def tags_of_a_dialogue(lines: Sequence[str]) -> set[str]:
     ``[1] Hello.`` is a speaker's line where every line begins so, one number recurs, and none
     stands anywhere else; otherwise it is a footnote.
     """
-    openings = [match for line in lines if (match := _BRACKET.match(line.strip()))]
-    doubtful = [m for m in openings if form_of(m["name"]) in (Form.NUMBER, Form.SMALL)]
-    with_colon = {tag_of(m["name"]) for m in doubtful if m[0].rstrip()[-1] in ":："}
-    tags = Counter(tag_of(match["name"]) for match in doubtful)
-    everywhere = Counter(tag_of(m["name"]) for line in lines for m in _BRACKET.finditer(line))
-    is_dialogue = len(openings) == len(lines) and len(tags) > 1 and max(tags.values()) > 1
-    if is_dialogue and all(everywhere[tag] == count for tag, count in tags.items()):
+    openings = 0
+    tags: Counter[str] = Counter()
+    everywhere: Counter[str] = Counter()
+    with_colon = set()
+    for line in lines:
+        for match in _BRACKET.finditer(line):
+            tag = tag_of(match["name"])
+            everywhere[tag] += 1
+            if match.start() > 0:
+                continue
+            openings += 1
+            if form_of(match["name"]) not in (Form.NUMBER, Form.SMALL):
+                continue
+            tags[tag] += 1
+            if match[0].rstrip().endswith((":", "：")):
+                with_colon.add(tag)
+    every_line = openings == len(lines)
+    recurs = len(tags) > 1 and max(tags.values()) > 1
+    only_there = all(everywhere[tag] == count for tag, count in tags.items())
+    if every_line and recurs and only_there:
         return set(tags)
     return with_colon
 
@@ -232,8 +245,12 @@ def _told(
     """Say how a tag in doubt was taken; empty where there is no doubt."""
     if found.form == Form.DIARIZER or found.tag in speakers:
         return ""
+    is_name = found.form == Form.NAME
+    is_once = times[found.tag] == 1
     if found.tag in people:
-        is_once = times[found.tag] == 1 and found.form == Form.NAME
-        return f"{found.written} taken for a person" if is_once else ""
-    in_doubt = times[found.tag] > 1 or (is_first and found.form == Form.NAME)
-    return f"{found.written} read as words" if in_doubt else ""
+        if is_name and is_once:
+            return f"{found.written} taken for a person"
+        return ""
+    if not is_once or (is_first and is_name):
+        return f"{found.written} read as words"
+    return ""

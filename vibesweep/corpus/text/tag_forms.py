@@ -121,11 +121,17 @@ def is_pure_sound(content: str, known: Container[str] = SOUNDS) -> bool:
         known: words of sounds.
     """
     words = [word.lower() for word in words_of(content)]
-    if not words or len(words) > MOST_WORDS_OF_A_SOUND or regex.search("[,;:.!?]", content):
+    if not 0 < len(words) <= MOST_WORDS_OF_A_SOUND:
         return False
-    sounds = [word for word in words if _is_sound(word, known)]
-    others = [word for word in words if word not in BESIDE_SOUNDS and word not in sounds]
-    return bool(sounds) and not others
+    if regex.search("[,;:.!?]", content):
+        return False
+    has_sound = False
+    for word in words:
+        if _is_sound(word, known):
+            has_sound = True
+        elif word not in BESIDE_SOUNDS:
+            return False
+    return has_sound
 
 
 def is_name(text: str) -> bool:
@@ -165,11 +171,15 @@ def _is_role(words: Sequence[str]) -> bool:
 
 def _has_sound(text: str, words: Sequence[str]) -> bool:
     """Whether a word of brackets is a known sound, and not somebody called Bell."""
-    is_one_name = len(words) == 1 and text[:1].isupper() and not text.isupper()
-    if is_one_name and words[0].lower() in ALSO_NAMES:
+    first = words[0].lower()
+    has_capital = text[:1].isupper() and not text.isupper()
+    is_one_name = has_capital and len(words) == 1
+    if is_one_name and first in ALSO_NAMES:
         return False
-    titled = words[0].lower() in TITLES
-    return not titled and any(_is_sound(word.lower(), SOUNDS) for word in words)
+    if first in TITLES:
+        return False
+    lowered = [word.lower() for word in words]
+    return any(_is_sound(word, SOUNDS) for word in lowered)
 
 
 def _is_sound(word: str, known: Container[str]) -> bool:

@@ -192,10 +192,15 @@ def _known_people(recording: Recording) -> dict[str, str]:
 
     A person's own name stands for the tag.
     """
-    known = {person.upper(): tag for tag, person in recording.speakers}
-    known.update({tag: tag for tag, _ in recording.speakers})
-    known.update({segment.tag: segment.tag for segment in recording.segments})
-    known.update({tag: tag for tag in recording.recurring_tags})
+    known = {}
+    for tag, person in recording.speakers:
+        known[person.upper()] = tag
+    for tag, _ in recording.speakers:
+        known[tag] = tag
+    for segment in recording.segments:
+        known[segment.tag] = segment.tag
+    for tag in recording.recurring_tags:
+        known[tag] = tag
     return known
 
 
