@@ -192,7 +192,8 @@ def test_who_recurs_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     one = dataclasses.replace(one, audio=str(tmp_path / "0.wav"))
     with_anna = dataclasses.replace(one, recurring_tags=("ANNA",))
     place = StoragePath.of(tmp_path)
-    planned, _ = fingerprint_all([one, with_anna], place, 300.0, MEL_ENCODER.fingerprint)
+    found = fingerprint_all([one, with_anna], place, 300.0, MEL_ENCODER.fingerprint)
+    planned = found.planned
     assert planned[0].fingerprint != planned[1].fingerprint
     assert Recording.from_json(with_anna.to_json()) == with_anna
 

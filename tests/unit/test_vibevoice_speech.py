@@ -139,7 +139,7 @@ def test_speakers_are_numbered_as_trained_whatever_the_corpus_calls_them(folder:
     ):
         turns = parse_turns(text).turns
         tags = list(dict.fromkeys(turn.tag for turn in turns))
-        inputs, _ = vibevoice_speech._inputs(processor, turns, tags, [])
+        inputs, _ = vibevoice_speech._inputs(processor, turns, tags, {})
         scripts.add(processor.tokenizer.decode(inputs["input_ids"][0]))
     (script,) = scripts
     assert " Text input:\n Speaker 0: One.\n Speaker 1: Two.\n Speech output:\n" in script

@@ -162,7 +162,8 @@ def is_small_name(text: str) -> bool:
 
 def words_of(text: str) -> list[str]:
     """Return the words of a tag, without signs and figures."""
-    return _WORD.findall(text)
+    words: list[str] = _WORD.findall(text)
+    return words
 
 
 def _is_role(words: Sequence[str]) -> bool:
