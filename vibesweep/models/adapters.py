@@ -6,6 +6,7 @@ import copy
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -96,9 +97,8 @@ def save_adapter(model: PeftModel, settings: TrialSettings, folder: Path) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     plain = plain_model(model)
     full_parts = _parts(plain, settings, "full")
-    config = cast(LoraConfig, copy.copy(model.peft_config["default"]))
-    config.inference_mode = True
-    config.modules_to_save = full_parts or None
+    own_config = cast(LoraConfig, model.peft_config["default"])
+    config = replace(own_config, inference_mode=True, modules_to_save=full_parts or None)
     config.save_pretrained(str(folder))
     state = get_peft_model_state_dict(model)
     for part in full_parts:
