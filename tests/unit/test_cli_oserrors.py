@@ -251,5 +251,12 @@ def test_a_run_whose_work_folder_cannot_be_made_is_told_at_once(
     assert said.startswith("error: --work /dev/null/work: a file stands where a folder is needed")
 
 
+def test_a_demo_corpus_tells_of_a_full_disk(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = typed(capsys, "demo-corpus", disk / "talks", "--recordings", "4")
+    assert "talks/audio/demo_" in said
+    assert "the disk is full" in said
+    assert not list(disk.rglob("*.writing"))
+
+
 def test_other_verbs_refuse_their_folder_early(capsys: pytest.CaptureFixture[str]) -> None:
     assert "OUT /dev/null/talks" in typed(capsys, "demo-corpus", "/dev/null/talks")

@@ -159,12 +159,12 @@ def test_a_model_that_says_nothing_leaves_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "x.wav").exists()
 
 
-def test_sound_is_in_the_file_as_soon_as_it_is_decoded(folder: Path, tmp_path: Path) -> None:
+def test_all_sound_that_was_decoded_is_in_the_file_at_the_end(folder: Path, tmp_path: Path) -> None:
     model: Any = VibeVoiceForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode(), vibevoice_speech._writing(model, tmp_path / "x.wav", 24_000):
-        for count in (1, 2):
+        for _ in range(2):
             model.model.audio_tower.decode(torch.zeros(1, 1, 64))
-            assert len(wav_of(tmp_path / "x.wav")) == count * HOP
+            assert not (tmp_path / "x.wav").exists(), "nothing is half-written"
     with torch.inference_mode():
         model.model.audio_tower.decode(torch.zeros(1, 1, 64))
     assert len(wav_of(tmp_path / "x.wav")) == 2 * HOP

@@ -23,6 +23,7 @@ from vibesweep.corpus.demo.dialogues import (
 from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Samples, Voice, speak_turns
 from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
 from vibesweep.corpus.recordings import MAX_SPEAKERS
+from vibesweep.corpus.sound.speech_file import write_speech
 from vibesweep.corpus.text.espeak import load_espeak
 
 DEMO_RECORDINGS = 48
@@ -164,15 +165,9 @@ def _write_clip(job: _Job) -> _ClipEntry:
         people={tag: voice.name for voice, tag in tags.items()},
         segments=_segments(dialogue, tags, spoken.times),
     )
-    _write_flac(job.out / entry.audio, spoken.samples)
+    write_speech(job.out / entry.audio, spoken.samples, ESPEAK_RATE_HZ)
     _write_text(job.out / entry.text, dialogue, tags)
     return entry
-
-
-def _write_flac(path: Path, samples: Samples) -> None:
-    import soundfile
-
-    soundfile.write(path, samples, ESPEAK_RATE_HZ, subtype="PCM_16", format="FLAC")
 
 
 def _write_text(path: Path, dialogue: Dialogue, tags: Mapping[Voice, str]) -> None:

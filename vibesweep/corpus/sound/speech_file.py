@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vibesweep.corpus.sound.arrays import Samples
+import numpy.typing as npt
+
 from vibesweep.errors import SpeechError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.early import check_file_writable
@@ -68,8 +69,8 @@ def writing_speech(out: Path, rate_hz: int) -> Iterator[SoundFile]:
     _write(out, content.getvalue())
 
 
-def write_speech(out: Path, waveform: Samples, rate_hz: int) -> None:
-    """Write a waveform [S] of values from -1 to 1; the name's ending chooses the format."""
+def write_speech(out: Path, waveform: npt.NDArray[Any], rate_hz: int) -> None:
+    """Write a waveform [S], of values from -1 to 1 or of int16; the ending chooses the format."""
     with writing_speech(out, rate_hz) as file:
         for begin in range(0, len(waveform), BLOCK_SAMPLES):
             file.write(waveform[begin : begin + BLOCK_SAMPLES])
