@@ -45,8 +45,12 @@ def _recurring(found: Sequence[Mapping[str, Found]]) -> set[str]:
     small: Counter[str] = Counter()
     for tags in found:
         for tag, first in tags.items():
-            kind = names if first.form == Form.NAME else small
-            (kind if first.is_head else brackets)[tag] += 1
+            if not first.is_head:
+                brackets[tag] += 1
+            elif first.form == Form.NAME:
+                names[tag] += 1
+            else:
+                small[tag] += 1
     people = _several(brackets)
     for heads, fewest in ((_several(names), 1), (_several(small), 2)):
         opened = sum(not heads.isdisjoint(tags) for tags in found)
