@@ -88,7 +88,8 @@ def test_the_error_of_a_task_elsewhere_is_told_as_its_cause() -> None:
 
 @pytest.mark.parametrize("tell", [lane_failure, trial_failure])
 def test_a_lane_tells_of_a_full_disk_without_a_traceback(tell: type[object]) -> None:
-    answer = tell("lane-0", OSError(errno.ENOSPC, "No space left", "/sweep"))  # type: ignore[call-arg]
+    full = OSError(errno.ENOSPC, "No space left", "/sweep")
+    answer = tell("lane-0", full)  # type: ignore[call-arg]
     assert isinstance(answer.error, DiskFullError)  # type: ignore[attr-defined]
     assert not answer.traceback  # type: ignore[attr-defined]
 

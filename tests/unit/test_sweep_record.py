@@ -25,12 +25,12 @@ from vibesweep.sweep.record import (
     list_sweeps,
     sweep_as_json,
 )
+from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.show import sweep_table, sweeps_table
 from vibesweep.sweep.record.table import (
     format_seconds,
     line_of,
-    overfitting_line,
     summary_of,
     table_of,
 )
@@ -162,7 +162,7 @@ def test_sweeps_that_cannot_be_read_hide_no_other(record: SweepRecord, tmp_path:
     console.print(sweeps_table(tmp_path))
     text = console.export_text()
     sound = next(line for line in text.splitlines() if " sound " in line)
-    assert "0.4000" in sound
+    assert "0.1000" in sound
     for name in [*broken, "running"]:
         assert f" {name} " in text
         assert f"sweeps/{name}/" in text
@@ -312,6 +312,18 @@ def test_the_best_checkpoint_counts_however_its_trial_ended(
     first.best_loss_val, first.state = 0.1, state
     second.best_loss_val, second.state = 0.3, TrialState.COMPLETE
     assert record.best is first
+
+
+@pytest.mark.parametrize(("base", "wins"), [(0.05, True), (0.1, True), (0.7, False), (None, False)])
+def test_the_untouched_base_is_a_row_and_can_win(
+    record: SweepRecord, base: float | None, wins: bool
+) -> None:
+    record.base_loss_val = base
+    assert record.base_wins is wins
+    told = summary_of(record, now_unix_s=0.0)
+    assert ("which no trial beats" in told) is wins
+    first = next(iter(table_of(record).columns[0].cells))
+    assert (first == "base") is (base is not None)
 
 
 def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:

@@ -23,7 +23,7 @@ from tests.checkpoint import write_checkpoint
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.delivery.synthesize import synthesize
-from vibesweep.errors import ModelError, ResourceError, SpeechError
+from vibesweep.errors import ModelError, ResourceError, SpeechError, StorageError
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice import speech as vibevoice_speech
@@ -217,8 +217,9 @@ def test_what_cannot_be_spoken_is_named(
 
 
 def test_a_place_that_cannot_be_written_to_is_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpeechError, match="cannot be written"):
-        synthesize(ModelRef.parse(str(folder)), "Hello.", tmp_path, settings=BRIEF)
+    (tmp_path / "x.wav").mkdir()
+    with pytest.raises(StorageError, match=r"x\.wav"):
+        synthesize(ModelRef.parse(str(folder)), "Hello.", tmp_path / "x.wav", settings=BRIEF)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -89,6 +89,10 @@ def _run_here(sweep: Sweep, name: str, work: str, space: Path) -> None:
     record = folder.read()
     if record.best is not None:
         _deliver(folder)
+    if record.base_wins:
+        found = "no trial is better than the untouched base"
+        fix = "what was exported is the best of the trials; train longer, or at other rates"
+        say(f"warning: {found}: {fix}", error_console, style="yellow")
     if record.state == SweepState.STOPPED:
         say(_stopped_line(record, folder), error_console, style="yellow")
         raise typer.Exit(INTERRUPTED)

@@ -38,6 +38,10 @@ def speech_change(base: Tensor, tuned: Tensor, reason: str) -> SpeechChange:
         tuned: the tuned model's.
         reason: why there is no change, in case there is none.
     """
-    difference = (tuned - base).square().mean().sqrt()
-    share = (difference / base.std()).item()
-    return SpeechChange(share, reason if share < LEAST_CHANGE else "")
+    squares = (tuned - base).square()
+    difference = squares.mean().sqrt()
+    spread = base.std()
+    share = float(difference / spread)
+    if share >= LEAST_CHANGE:
+        return SpeechChange(share, "")
+    return SpeechChange(share, reason)

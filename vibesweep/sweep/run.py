@@ -33,11 +33,12 @@ from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
+from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
-from vibesweep.sweep.record.table import overfitting_line, summary_of
+from vibesweep.sweep.record.table import summary_of
 from vibesweep.sweep.search.optuna_study import study_storage
 from vibesweep.sweep.search.searcher import StepSearch
 from vibesweep.sweep.signals import sigterm_is_ctrl_c

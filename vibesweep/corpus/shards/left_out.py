@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vibesweep.corpus.shards.manifest import WARNINGS_FILE
@@ -12,6 +13,8 @@ from vibesweep.storage import StorageAddress, StoragePath
 def left_out_tags(shards: StorageAddress) -> dict[str, int]:
     """Count tags of sounds, times and footnotes that were left out, over a folder of shards."""
     place = StoragePath.of(shards) / WARNINGS_FILE
+    left_out = pc.field("reason") == "left_out_tags"
     with place.fetched() as path:
-        rows = pq.read_table(path, columns=["reason", "detail"]).to_pylist()
-    return added_up_left_out(row["detail"] for row in rows if row["reason"] == "left_out_tags")
+        table = pq.read_table(path, columns=["detail"], filters=left_out)
+    details = table["detail"].to_pylist()
+    return added_up_left_out(details)

@@ -10,9 +10,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.states import TrialState
-from vibesweep.sweep.record.table import line_of, overfitting_line, summary_of, table_of
+from vibesweep.sweep.record.table import line_of, summary_of, table_of
 
 
 class Progress:

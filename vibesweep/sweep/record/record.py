@@ -116,6 +116,14 @@ class SweepRecord:
         return best
 
     @property
+    def base_wins(self) -> bool:
+        """Whether trials have been validated, and none is better than the untouched base."""
+        best = self.best
+        if best is None or best.best_loss_val is None or self.base_loss_val is None:
+            return False
+        return self.base_loss_val <= best.best_loss_val
+
+    @property
     def all_ended(self) -> bool:
         """Whether every trial that the sweep asked for has started and ended."""
         wanted: int = self.sweep["trials"]

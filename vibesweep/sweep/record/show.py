@@ -10,8 +10,9 @@ from rich.text import Text
 
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import list_sweeps
+from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.table import format_seconds, overfitting_line, summary_of, table_of
+from vibesweep.sweep.record.table import format_seconds, summary_of, table_of
 
 
 def sweeps_table(work: StorageAddress) -> RenderableType:

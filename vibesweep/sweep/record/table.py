@@ -21,11 +21,6 @@ STYLES = {
 ROWS_SHOWN = 24
 BROKEN_OFF = (TrialState.DIVERGED, TrialState.FAILED)
 """Ends that a reader is told of beside the best trial, whose checkpoint was written before."""
-WORSE_SHARE = 0.02
-"""All losses are on the same noise, yet from report to report they waver by a percent or so."""
-BEST_LOOKED_AT = 3
-LOOKED_AT = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.STOPPED)
-"""States of trials that can be judged by how they ended."""
 
 
 def table_of(record: SweepRecord) -> Table:
@@ -35,11 +30,15 @@ def table_of(record: SweepRecord) -> Table:
     title = f"sweep {record.name}"
     table = Table(*heads, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     best = record.best
-    for trial in _ranked(record)[:ROWS_SHOWN]:
+    if record.base_loss_val is not None:
+        style = "bold green" if record.base_wins else ""
+        table.add_row(*_cells_of_base(record.base_loss_val, names), style=style)
+    for trial in ranked(record)[:ROWS_SHOWN]:
         style = STYLES.get(trial.state, "")
-        if trial is best:
+        if trial is best and not record.base_wins:
             style = "bold green"
-        table.add_row(*_cells(trial, names), style=style)
+        cells = _cells(trial, names)
+        table.add_row(*cells, style=style)
     return table
 
 
@@ -48,37 +47,17 @@ def summary_of(record: SweepRecord, now_unix_s: float) -> str:
     parts = [_counts(record)]
     best = record.best
     if best is not None:
+        loss = format_loss(best.best_loss_val)
         ended = f", {best.state}" if best.state in BROKEN_OFF else ""
-        parts.append(f"best {_loss(best.best_loss_val)} (trial {best.number}{ended})")
+        parts.append(f"best {loss} (trial {best.number}{ended})")
     base = record.base_loss_val
     if base is not None:
-        parts.append(f"untouched base {base:.4f}")
+        wins = ", which no trial beats" if record.base_wins else ""
+        parts.append(f"untouched base {base:.4f}{wins}")
     left_s = _seconds_left(record, now_unix_s)
     if left_s is not None:
         parts.append(f"about {format_seconds(left_s)} left")
     return ", ".join(parts)
-
-
-def overfitting_line(record: SweepRecord) -> str:
-    """Say that the best trials got worse before their end, which is over-fitting, or nothing.
-
-    The checkpoints hold the best step's weights all the same.
-    """
-    ended = [trial for trial in _ranked(record) if trial.state in LOOKED_AT]
-    best = ended[:BEST_LOOKED_AT]
-    worse = [trial for trial in best if _got_worse(trial)]
-    most_got_worse = 2 * len(worse) > len(best)
-    if not most_got_worse and best[:1] != worse[:1]:
-        return ""
-    if not worse:
-        return ""
-    first = worse[0]
-    return (
-        f"over-fitting: {len(worse)} of the best {len(best)} trials got worse before their end "
-        f"(trial {first.number}: {_loss(first.best_loss_val)} at step {first.best_step}, "
-        f"{_loss(first.loss_val)} at step {first.step}). The best step's weights are kept; "
-        "fewer steps, a lower learning rate or more recordings would do better."
-    )
 
 
 def line_of(trial: TrialRecord) -> str:
@@ -87,10 +66,11 @@ def line_of(trial: TrialRecord) -> str:
         f"trial {trial.number:3d} {trial.state:8s}",
         f"rung {trial.rung}",
         f"step {trial.step:4d}",
-        f"loss {_loss(trial.loss_val)}",
+        f"loss {format_loss(trial.loss_val)}",
     ]
     if trial.best_loss_val is not None and trial.best_step != trial.step:
-        parts.append(f"(best {_loss(trial.best_loss_val)} at step {trial.best_step})")
+        best = format_loss(trial.best_loss_val)
+        parts.append(f"(best {best} at step {trial.best_step})")
     if trial.step:
         parts.append(f"{trial.steps_per_s:.1f} steps/s")
     if trial.trained_parameters:
@@ -140,8 +120,15 @@ def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
     if trial.trained_parameters:
         trains = _millions(trial)
     rate = f"{trial.steps_per_s:.1f}"
-    losses = [_loss(trial.loss_val), _best_with_step(trial)]
+    losses = [format_loss(trial.loss_val), _best_with_step(trial)]
     return [*cells, trains, str(trial.step), *losses, rate]
+
+
+def _cells_of_base(loss_val: float, names: list[str]) -> list[str]:
+    """Make the row of the untouched base, which is the trial of no training."""
+    swept = [""] * len(names)
+    loss = format_loss(loss_val)
+    return ["base", "untouched", "", *swept, "", "0", loss, loss, ""]
 
 
 def _counts(record: SweepRecord) -> str:
@@ -170,22 +157,20 @@ def _millions(trial: TrialRecord) -> str:
     return f"{millions:.2f} M"
 
 
-def _loss(loss: float | None) -> str:
-    return "-" if loss is None else f"{loss:.4f}"
+def format_loss(loss: float | None) -> str:
+    """Write a loss in four decimals, or a dash where there is none."""
+    if loss is None:
+        return "-"
+    return f"{loss:.4f}"
 
 
 def _best_with_step(trial: TrialRecord) -> str:
-    best = _loss(trial.best_loss_val)
-    return best if trial.best_loss_val is None else f"{best} @{trial.best_step}"
+    best = format_loss(trial.best_loss_val)
+    if trial.best_loss_val is None:
+        return best
+    return f"{best} @{trial.best_step}"
 
 
-def _ranked(record: SweepRecord) -> list[TrialRecord]:
+def ranked(record: SweepRecord) -> list[TrialRecord]:
+    """Return the trials, best first; those without a loss come last."""
     return sorted(record.trials, key=_best_first)
-
-
-def _got_worse(trial: TrialRecord) -> bool:
-    """Tell whether a trial's last loss is above its best by more than losses waver."""
-    last, best = trial.loss_val, trial.best_loss_val
-    if last is None or best is None or trial.step <= trial.best_step:
-        return False
-    return last > best * (1 + WORSE_SHARE)
