@@ -121,7 +121,7 @@ class _Walk(optuna.samplers.BaseSampler):
         self,
         study: optuna.Study,
         trial: optuna.trial.FrozenTrial,
-        param_name: str,
+        _param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
         """Give the planned choice, or the first one behind the plan's end."""
