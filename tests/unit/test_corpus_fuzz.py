@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import fuzz
+from tests.readings import KINDS
 
 quickly = settings(
     max_examples=25,
@@ -29,3 +33,11 @@ def test_every_row_becomes_clips_or_a_reject(made: list[fuzz.Row]) -> None:
 @given(fuzz.damaged_tables())
 def test_a_damaged_table_is_read_or_refused(text: str) -> None:
     fuzz.check(text, [], None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_people_bring_is_never_taken_for_another_thing(kind: str, seed: int) -> None:
+    inputs, misread = KINDS[kind](random.Random(f"{kind} {seed}"))
+    assert inputs
+    assert misread == []
