@@ -160,6 +160,12 @@ def test_try_first_comes_first() -> None:
     assert [search.suggest(str(number))["swept"] for number in range(2)] == list(points)
 
 
+def test_a_space_of_nothing_trains_the_settings_themselves() -> None:
+    config = StepSearch(Sweep({})).suggest("a")
+    assert config["swept"] == {}
+    assert config["settings"]["batch_clips"] == SWEEP.settings.batch_clips
+
+
 def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
     def space(trial: optuna.Trial) -> dict[str, Any]:
         return {"lora_rank": 0}
