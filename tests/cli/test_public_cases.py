@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from tests.cli.test_cli import vibesweep as vibesweep_typed
+from tests.readings import sounds_alone
 from vibesweep.corpus.shards.manifest import read_clips, read_manifest, read_table
 from vibesweep.corpus.text.espeak import pronounce
 from vibesweep.models.mel.encoder import MEL, PHONEMES
@@ -253,12 +254,6 @@ def phonemes_of(shards: Path) -> dict[str, str]:
     for row in table.to_pylist():
         found[row["id"]] = "".join(row["turns"][0][PHONEMES])
     return found
-
-
-def sounds_alone(phonemes: str) -> str:
-    """Leave out pauses, and an "and" that numbers have or do not have ("a hundred and five")."""
-    without_and = phonemes.replace(" ænd ", " ").replace(" ænd", "").replace(" ənd ", " ")
-    return "".join(sign for sign in without_and if sign.isalpha())
 
 
 @pytest.mark.parametrize(
