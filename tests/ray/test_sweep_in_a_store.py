@@ -50,7 +50,7 @@ def tenth_power(exponent: float) -> float:
     return 10.0**exponent
 
 def space(trial: optuna.Trial) -> dict[str, float]:
-    low = trial.suggest_categorical("optimizer", ["adamw", "lion"]) == "lion"
+    low = trial.suggest_categorical("optimizer", ["adamw", "lion", "adafactor"]) == "lion"
     return {"learning_rate": tenth_power(-4 if low else -3)}
 
 sweep = Sweep(space=space, settings=TrialSettings(method="lora", batch_clips=2), trials=3, lanes=1,
