@@ -91,7 +91,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         "told",
         [
-            (result(0, math.nan, TrialState.FAILED, "killed") | {"refused": False}, False),
+            (result(0, math.nan, TrialState.FAILED, "killed") | {"by_settings": False}, False),
             (None, True),
             (result(2, 0.4), True),
         ],
@@ -109,7 +109,7 @@ class TestSearch:
         self, search: StepSearch
     ) -> None:
         search.suggest("a")
-        failure = result(0, math.nan, TrialState.FAILED, "out of memory") | {"refused": True}
+        failure = result(0, math.nan, TrialState.FAILED, "out of memory") | {"by_settings": True}
         search.on_trial_complete("a", failure)
         (trial,) = search.study.trials
         assert trial.state == OptunaState.PRUNED

@@ -127,7 +127,7 @@ def test_a_branch_that_always_fails_is_left_alone() -> None:
         "best_loss_val": math.inf,
         "outcome": TrialState.FAILED,
         "reason": "out of memory",
-        "refused": True,
+        "by_settings": True,
     }
     search = StepSearch(Sweep(space, trials=60))
     failed = []

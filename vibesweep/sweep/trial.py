@@ -134,7 +134,7 @@ def _failure(answer: Answer) -> dict[str, Any]:
         "report": None,
         "outcome": TrialState.FAILED,
         "reason": str(answer.error),
-        "refused": answer.by_settings,
+        "by_settings": answer.by_settings,
         "traceback": answer.traceback,
         "done": True,
     }

@@ -45,7 +45,7 @@ def fingerprint_all(
     encoder: str,
     max_edge_silence_s: float = EDGE_SILENCE_S,
 ) -> Fingerprinted:
-    """Look at every file once and fingerprint the recordings.
+    """Look at every file once, note who recurs over all texts, and fingerprint the recordings.
 
     Of audio and texts only size and time of change count, because a corpus may have terabytes.
     Paths count from the corpus folder, so that a corpus that was moved need not be encoded again.

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from vibesweep.cluster.nodes import SHARED_FOLDERS_FIX, check_hosts
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import CorpusSettings
 from vibesweep.corpus.clip_encoder import ClipEncoder
-from vibesweep.corpus.ingest.metadata import read_metadata
-from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all, signature_of
+from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.pack import ShardSummary
 from vibesweep.corpus.preprocess.people import warnings_of_people
 from vibesweep.corpus.preprocess.plan import ClipEntry, Part, duplicates, parts_of, plan_shards
@@ -34,6 +32,7 @@ from vibesweep.corpus.preprocess.shard_folder import (
     entries_in,
 )
 from vibesweep.corpus.preprocess.splits import assign_splits
+from vibesweep.corpus.preprocess.survey import Say, Survey, survey
 from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards
 from vibesweep.corpus.rejects import RecordingWarning, Reject
 from vibesweep.corpus.shards.manifest import (
@@ -48,7 +47,6 @@ from vibesweep.errors import CorpusError, ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 
 Tell = Callable[[Encoded], None]
-Say = Callable[[str], None]
 FingerprintedRejects = list[tuple[str, Reject]]
 
 
@@ -86,8 +84,8 @@ def preprocess(
         ResourceError: a host of the cluster does not see the corpus or ``out``.
         StorageError: a store cannot be reached.
     """
-    plan = _plan(corpus, encoder, settings, say)
-    return _make(plan, ShardFolder(StoragePath.of(out)), encoder, gpus_may_come, tell)
+    found = survey(corpus, encoder, settings, say)
+    return _make(found, ShardFolder(StoragePath.of(out)), encoder, gpus_may_come, tell)
 
 
 def preprocess_beside(
@@ -118,73 +116,27 @@ def preprocess_beside(
     Raises:
         VibesweepError: as :func:`preprocess` does.
     """
-    plan = _plan(corpus, encoder, None, say)
-    folder = ShardFolder.of_signature(StoragePath.of(out), plan.signature)
-    return folder.place, _make(plan, folder, encoder, gpus_may_come, tell)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What there is to encode.
-
-    Attributes:
-        source: the corpus.
-        settings: how it is cut and split.
-        planned: recordings whose files are there.
-        unread: rejects that are known before anything is encoded.
-        near_misses: warnings of files that were found under nearly the name that was asked for.
-    """
-
-    source: StoragePath
-    settings: CorpusSettings
-    planned: list[Planned]
-    unread: list[Reject]
-    near_misses: list[RecordingWarning]
-
-    @property
-    def signature(self) -> str:
-        """Hash of all that the shards depend on."""
-        return signature_of(self.planned, self.unread, self.settings)
-
-
-def _plan(
-    corpus: StorageAddress,
-    encoder: ClipEncoder,
-    settings: CorpusSettings | None,
-    say: Say | None,
-) -> _Plan:
-    settings = settings or CorpusSettings()
-    source = StoragePath.of(corpus)
-    metadata = read_metadata(source, settings.columns)
-    if say is not None:
-        say(metadata.summary())
-    planned, missing, near_misses = fingerprint_all(
-        metadata.recordings,
-        source,
-        settings.max_duration_s,
-        encoder.fingerprint,
-        settings.max_edge_silence_s,
-    )
-    unread = [*metadata.rejects, *missing]
-    return _Plan(source, settings, planned, unread, near_misses)
+    found = survey(corpus, encoder, None, say)
+    folder = ShardFolder.of_signature(StoragePath.of(out), found.signature)
+    return folder.place, _make(found, folder, encoder, gpus_may_come, tell)
 
 
 def _make(
-    plan: _Plan,
+    found: Survey,
     folder: ShardFolder,
     encoder: ClipEncoder,
     gpus_may_come: bool,
     tell: Tell | None,
 ) -> Manifest:
     """Make a folder of shards whole, or find it so."""
-    planned, unread, settings = plan.planned, plan.unread, plan.settings
-    signature = plan.signature
+    planned, unread, settings = found.planned, found.unread, found.settings
+    signature = found.signature
     former = folder.manifest()
     if former is not None and former.signature == signature:
         return former
     folder.check()
     with running_ray():
-        check_hosts(folder.place, [plan.source])
+        check_hosts(folder.place, [found.source])
         sidecar = _sidecar(folder, encoder)
         job = PartJob(
             encoder=encoder,
@@ -199,14 +151,14 @@ def _make(
         _check_all_came_back(planned, known, folder.place)
         clips = entries_in(known, {item.fingerprint for item in planned})
         rejects = [("", reject) for reject in unread] + _rejected(planned, known)
-        _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(plan.source))
+        _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(found.source))
         splits = assign_splits(clips, settings, [reject.id for _, reject in rejects])
         label = signature[:LABEL_LENGTH]
         plans = plan_shards(clips, splits, encoder.bytes_per_patch, label)
         summaries = pack_shards(plans, folder.place, encoder)
     warnings = [warned for summary in summaries for warned in summary.warnings]
     warnings += _duplicate_warnings(clips)
-    warnings += plan.near_misses
+    warnings += found.near_misses
     warnings += warnings_of_people(clips)
     manifest = _manifest(signature, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)

@@ -120,7 +120,7 @@ class StepSearch(OptunaSearch):
         if last and state != TrialState.FAILED:
             self.on_trial_result(trial_id, last)
         best = last["best_loss_val"] if state == TrialState.COMPLETE else None
-        by_settings = state == TrialState.DIVERGED or last.get("refused", False)
+        by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
 
     def close(self) -> None:

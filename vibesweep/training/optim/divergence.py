@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from vibesweep.config import TrialSettings
+from vibesweep.models.adapters import PEFT_PREFIX
 
 EXPLODED_FACTOR = 5.0
 """A loss this many times its running median has exploded: the losses of a sound fine-tuning's steps
@@ -29,7 +30,6 @@ MEDIAN_STEPS = 20
 LOSS_FLOOR = 1.0
 """A median below this counts as this: five times a smaller loss may be ordinary. A head that knows
 nothing has a diffusion loss of 1 (v) or 2 (flow), and a stop loss of 0.7."""
-PEFT_PREFIX = "base_model.model."
 
 
 class StepLosses(NamedTuple):
