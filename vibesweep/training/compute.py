@@ -32,6 +32,7 @@ def configure_model(model: nn.Module, settings: TrialSettings) -> None:
         ModelError: the model's family does not support one of the settings.
     """
     plain = plain_model(model)
+    check_silence(plain, settings)
     check_supported(plain, settings)
     if settings.compile:
         _compile(plain.layers())
@@ -43,8 +44,6 @@ def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
     Raises:
         ModelError: the model's family does not support one of the settings.
     """
-    for name in ("silence_before_s", "silence_after_s"):
-        _check_silence(name, getattr(settings, name), plain)
     if settings.attention_dropout > 0:
         plain.drop_attention(settings.attention_dropout)
     if settings.gradient_checkpointing:
@@ -53,8 +52,17 @@ def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
         plain.layers()
 
 
+def check_silence(model: SpeechModel, settings: TrialSettings) -> None:
+    """Refuse more silence than the model can be trained on.
+
+    Raises:
+        ModelError: it is asked for.
+    """
+    for name in ("silence_before_s", "silence_after_s"):
+        _check_silence(name, getattr(settings, name), model)
+
+
 def _check_silence(name: str, asked_s: float, model: SpeechModel) -> None:
-    """Refuse more silence than the model can be trained on."""
     longest_s = model.silence_patches / LATENT_RATE_HZ
     if asked_s <= longest_s:
         return

@@ -10,7 +10,7 @@ from vibesweep.errors import VibesweepError
 from vibesweep.models.adapters import for_trial, plain_model
 from vibesweep.models.asked import asked_of_model
 from vibesweep.models.registry import ModelRef
-from vibesweep.training.compute import check_supported
+from vibesweep.training.compute import check_silence, check_supported
 from vibesweep.training.optim.averaging import averaged_parts
 
 
@@ -28,6 +28,10 @@ class ModelFit:
 
     def refusal(self, settings: TrialSettings) -> VibesweepError | None:
         """Return why the model does not take the settings, or None."""
+        try:
+            check_silence(self._skeleton, settings)
+        except VibesweepError as error:
+            return error
         asked = asked_of_model(settings)
         if asked not in self._known:
             self._known[asked] = self._look(asked)

@@ -18,6 +18,7 @@ from torch import Tensor
 from vibesweep.corpus.shards.manifest import read_manifest, read_sidecar, read_table
 from vibesweep.corpus.shards.schema import Half
 from vibesweep.errors import ShardsError
+from vibesweep.models.clips import latents_in
 from vibesweep.models.prompts import stretches
 from vibesweep.models.vibevoice.clips import PROMPT_PATCHES, EncodedVibeVoiceClip, Silence
 from vibesweep.models.vibevoice.text import MOST_SPEAKERS, TextLayout
@@ -134,10 +135,14 @@ def read_silence(shards: StorageAddress) -> Silence:
     """Read the features of silence that lie beside the shards.
 
     Raises:
-        ShardsError: there are none.
+        ShardsError: there are none, or they are shorter than they are made.
     """
     content = read_sidecar(shards)
     features = Features.from_bytes(content)
+    found, made = len(features.acoustic), latents_in(SILENCE_S)
+    if found < made:
+        wrong = f"{found} latents of silence lie beside the shards, and {made} are made"
+        raise ShardsError(wrong, where=str(shards), fix="make the shards anew")
     acoustic = torch.from_numpy(features.acoustic).float()
     semantic = torch.from_numpy(features.semantic).float()
     return Silence(acoustic, semantic)

@@ -27,7 +27,7 @@ from transformers.models.vibevoice.modeling_vibevoice import (
 )
 
 from vibesweep.errors import ModelError
-from vibesweep.models.clips import EncodedClip
+from vibesweep.models.clips import EncodedClip, latents_in
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.losses import Losses
 from vibesweep.models.prompts import PromptBank
@@ -42,7 +42,12 @@ from vibesweep.models.vibevoice.clips import (
     LatentRules,
     Silence,
 )
-from vibesweep.models.vibevoice.features import encode_clip, read_silence, scale_and_bias
+from vibesweep.models.vibevoice.features import (
+    SILENCE_S,
+    encode_clip,
+    read_silence,
+    scale_and_bias,
+)
 from vibesweep.models.vibevoice.text import SpecialIds, TextLayout
 
 if TYPE_CHECKING:
@@ -125,8 +130,8 @@ class VibeVoiceModel(Qwen2SpeechModel):
 
     @property
     def silence_patches(self) -> int:
-        """As many latents of silence as lie beside the shards."""
-        return len(self._silence.latents)
+        """As many latents of silence as lie beside any shards."""
+        return latents_in(SILENCE_S)
 
     @property
     def rules(self) -> LatentRules:
