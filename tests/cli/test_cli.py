@@ -84,6 +84,7 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
         "study.journal",
         "space.py",
         "tensorboard",
+        "artifacts",
         "checkpoints",
         "best",
     }

@@ -27,8 +27,8 @@ from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
+from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World

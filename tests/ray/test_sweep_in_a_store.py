@@ -32,8 +32,8 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import fetched_folder, upload_folder
 from vibesweep.sweep.record import SweepFolder, SweepState
+from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.run import run_sweep
-from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training.data.stream import StreamFeed
 from vibesweep.training.trial_run import TrialRun
@@ -92,7 +92,12 @@ def test_all_of_it_lies_in_the_store(ran: Ran) -> None:
     assert record.state == SweepState.DONE
     assert len(record.trials) == 3
     assert {file.name for file in place.files()} == set(LEFT)
-    assert {folder.name for folder in place.folders()} == {"tensorboard", "checkpoints", "best"}
+    assert {folder.name for folder in place.folders()} == {
+        "tensorboard",
+        "artifacts",
+        "checkpoints",
+        "best",
+    }
     assert {folder.name for folder in ran.folder.checkpoints.folders()} == {
         trial.id for trial in record.trials
     }
@@ -124,7 +129,7 @@ def test_study_table_and_curves_are_whole(ran: Ran) -> None:
         }
         curves = [
             b"".join(path.read_bytes() for path in folder.iterdir())
-            for folder in (copy / "tensorboard").iterdir()
+            for folder in (copy / "tensorboard").glob("trial_*")
         ]
         assert len(curves) == 3
         assert all(b"loss/val_best" in curve for curve in curves)

@@ -15,7 +15,7 @@ from vibesweep.config import Sweep, TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.speech_model import SpeechModel
-from vibesweep.sweep.search.optuna_study import quiet_optuna
+from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.space import suggest
 from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training.loop import TrainingLoop

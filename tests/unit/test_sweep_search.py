@@ -16,7 +16,7 @@ from ray.tune.schedulers import TrialScheduler
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import SpaceError
 from vibesweep.sweep.record import TrialState
-from vibesweep.sweep.search.optuna_study import STUDY_NAME, study_storage
+from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from vibesweep.delivery.dashboards import show_sample
 from vibesweep.delivery.export import PROVENANCE, export
 from vibesweep.delivery.sample import SAMPLE, speak_sample
 from vibesweep.errors import VibesweepError
@@ -41,6 +42,7 @@ def deliver_best(sweep: SweepFolder) -> tuple[StoragePath, StoragePath | Vibeswe
 def _sample(sweep: SweepFolder, model: Path) -> StoragePath | VibesweepError:
     try:
         sample = speak_sample(sweep, model)
+        show_sample(sweep, sample)
     except VibesweepError as error:
         return error
     except OSError as error:

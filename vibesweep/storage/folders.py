@@ -71,3 +71,19 @@ def upload_folder(source: Path, target: StoragePath, last: str) -> None:
         StorageError: the store did not take a file.
     """
     Mirror(source, target, last).copy()
+
+
+@contextmanager
+def appended_folder(folder: StoragePath) -> Iterator[Path]:
+    """Give a local folder to write further files into; those of a store are uploaded at the end.
+
+    Raises:
+        StorageError: the store did not take a file.
+    """
+    if folder.local is not None:
+        folder.local.mkdir(parents=True, exist_ok=True)
+        yield folder.local
+        return
+    with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
+        yield Path(scratch)
+        upload_folder(Path(scratch), folder, "")

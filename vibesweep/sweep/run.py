@@ -38,8 +38,8 @@ from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
+from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import summary_of
-from vibesweep.sweep.search.optuna_study import study_storage
 from vibesweep.sweep.search.searcher import StepSearch
 from vibesweep.sweep.signals import sigterm_is_ctrl_c
 from vibesweep.sweep.tuning import quiet_tune, tune_trials

@@ -1,15 +1,24 @@
-"""The curves of a sweep's trials for TensorBoard: one folder of events for each trial."""
+"""What TensorBoard shows of a sweep: a folder of events for each trial, and one for the best.
+
+Shapes: ``S`` samples.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from vibesweep.config import StepRecord
+from vibesweep.config import Report
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.record import TrialRecord
+
+BEST = "best"
+"""The folder with the best trial's speech, which TensorBoard lists as a run beside the trials."""
+SPEECH, SPEECH_MEL = "speech", "speech/mel"
 
 
 class Curves:
@@ -25,14 +34,15 @@ class Curves:
         folder = self._folder / f"trial_{trial.number:03d}"
         self._writers[trial.id] = SummaryWriter(str(folder))
 
-    def add_report(self, trial: TrialRecord, curve: Sequence[StepRecord], loss_val: float) -> None:
-        """Write the steps of a report and its validation loss."""
+    def add_report(self, trial: TrialRecord, report: Report) -> None:
+        """Write the steps of a report, its validation loss and its speed."""
         writer = self._writers[trial.id]
-        for record in curve:
+        for record in report.curve:
             writer.add_scalar("loss/train", record.loss, record.step)
             writer.add_scalar("lr", record.learning_rate, record.step)
             writer.add_scalar("grad_norm", record.grad_norm, record.step)
-        writer.add_scalar("loss/val", loss_val, trial.step)
+        writer.add_scalar("loss/val", report.loss_val, report.step)
+        writer.add_scalar("steps/s", report.steps_per_s, report.step)
         writer.flush()
 
     def end(self, trial: TrialRecord) -> None:
@@ -41,8 +51,26 @@ class Curves:
         if trial.best_loss_val is not None:
             # writer.add_hparams would open a second file, named by the second: a trial that is
             # shorter than that would lose its first one
-            summaries = hparams(trial.swept, {"loss/val_best": trial.best_loss_val})
-            for summary in summaries:
+            _columns, *start_and_end = hparams(trial.swept, {})
+            # TensorBoard would take the columns of one trial for all; without any it looks at each
+            for summary in start_and_end:
                 writer.file_writer.add_summary(summary)
             writer.add_scalar("loss/val_best", trial.best_loss_val, trial.best_step)
         writer.close()
+
+
+def add_speech(
+    folder: Path, waveform: npt.NDArray[Any], rate_hz: int, picture: npt.NDArray[Any], step: int
+) -> None:
+    """Write what the best trial says.
+
+    Args:
+        folder: the run's folder, on this machine.
+        waveform: the speech [S], of values from -1 to 1.
+        rate_hz: its sample rate.
+        picture: its mel as a picture in grey, uint8; the first row is at the top.
+        step: the step of the trial's checkpoint.
+    """
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_audio(SPEECH, waveform[:, None], step, sample_rate=rate_hz)
+        writer.add_image(SPEECH_MEL, picture, step, dataformats="HW")

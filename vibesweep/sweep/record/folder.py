@@ -52,6 +52,7 @@ class SweepFolder:
         self.space = self.place / "space.py"
         self.errors = self.place / "errors.log"
         self.tensorboard = self.place / "tensorboard"
+        self.artifacts = self.place / "artifacts"
         self.checkpoints = self.place / "checkpoints"
         self.best = self.place / "best"
         self.scratch = self.place / SCRATCH

@@ -154,7 +154,7 @@ class SweepLog(tune.Callback):
             reported_unix_s=time.time(),
         )
         self._replay.apply(event)
-        self._curves.add_report(record, report.curve, report.loss_val)
+        self._curves.add_report(record, report)
         self._append(event)
 
     def _end(self, record: TrialRecord, state: TrialState, reason: str = "") -> None:

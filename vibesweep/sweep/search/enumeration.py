@@ -16,7 +16,7 @@ from optuna.distributions import (
 
 from vibesweep.config import Sweep
 from vibesweep.errors import SpaceError
-from vibesweep.sweep.search.optuna_study import quiet_optuna
+from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.space import suggest
 
 MOST_SETTINGS = 1_000

@@ -17,8 +17,8 @@ from ray.tune.search.optuna import OptunaSearch
 from vibesweep.config import Sweep
 from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.sweep.record.states import TrialState, end_state
+from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.optuna_study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.sampler import make_sampler
 from vibesweep.sweep.search.scheduler import METRIC, TIME
 from vibesweep.sweep.search.space import suggest

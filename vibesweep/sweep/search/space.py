@@ -14,8 +14,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError, VibesweepError
+from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.branches import draw_whole_range
-from vibesweep.sweep.search.optuna_study import quiet_optuna
 from vibesweep.sweep.search.points import PointTrial
 
 Drawn = TrialSettings | CombinationError
