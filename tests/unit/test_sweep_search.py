@@ -18,7 +18,7 @@ from vibesweep.errors import SpaceError
 from vibesweep.sweep.record import TrialState
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import StepSearch
+from vibesweep.sweep.search.searcher import SweepSearch
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8
@@ -44,9 +44,9 @@ def result(
 
 
 @pytest.fixture(params=["memory", "journal"])
-def search(request: pytest.FixtureRequest, tmp_path: Path) -> StepSearch:
+def search(request: pytest.FixtureRequest, tmp_path: Path) -> SweepSearch:
     """Over a study in memory, and over one in a file."""
-    return StepSearch(
+    return SweepSearch(
         SWEEP, study_storage(tmp_path / "study.journal") if request.param == "journal" else None
     )
 
@@ -54,14 +54,14 @@ def search(request: pytest.FixtureRequest, tmp_path: Path) -> StepSearch:
 class TestSearch:
     """A trial's way from its config to its end in Optuna."""
 
-    def test_a_config_holds_all_of_the_settings(self, search: StepSearch) -> None:
+    def test_a_config_holds_all_of_the_settings(self, search: SweepSearch) -> None:
         config = search.suggest("a")
         assert config["number"] == 0
         assert config["settings"]["learning_rate"] == config["swept"]["learning_rate"]
         assert config["settings"]["batch_clips"] == SWEEP.settings.batch_clips
         assert search.suggest("b")["number"] == 1
 
-    def test_a_complete_trial_is_told_its_best_loss(self, search: StepSearch) -> None:
+    def test_a_complete_trial_is_told_its_best_loss(self, search: SweepSearch) -> None:
         search.suggest("a")
         search.on_trial_result("a", result(2, 0.4))
         search.on_trial_result("a", result(4, 0.3))
@@ -71,7 +71,7 @@ class TestSearch:
         assert trial.value == 0.3
         assert trial.intermediate_values == {2: 0.4, 4: 0.3, 8: 0.5}
 
-    def test_a_stopped_trial_is_pruned_with_its_values(self, search: StepSearch) -> None:
+    def test_a_stopped_trial_is_pruned_with_its_values(self, search: SweepSearch) -> None:
         search.suggest("a")
         search.on_trial_result("a", result(2, 0.4))
         search.on_trial_complete("a", result(4, 0.6))
@@ -80,7 +80,7 @@ class TestSearch:
         assert trial.intermediate_values == {2: 0.4, 4: 0.6}
         assert "diverged" not in trial.user_attrs
 
-    def test_a_diverged_trial_is_pruned_and_marked(self, search: StepSearch) -> None:
+    def test_a_diverged_trial_is_pruned_and_marked(self, search: SweepSearch) -> None:
         search.suggest("a")
         search.on_trial_complete("a", result(1, math.inf, TrialState.DIVERGED, "the loss was nan"))
         (trial,) = search.study.trials
@@ -97,7 +97,7 @@ class TestSearch:
         ],
     )
     def test_a_trial_whose_processes_were_lost_says_nothing_about_its_settings(
-        self, search: StepSearch, told: tuple[dict[str, Any] | None, bool]
+        self, search: SweepSearch, told: tuple[dict[str, Any] | None, bool]
     ) -> None:
         search.suggest("a")
         search.on_trial_complete("a", told[0], error=told[1])
@@ -106,7 +106,7 @@ class TestSearch:
         assert trial.user_attrs["outcome"] == TrialState.FAILED
 
     def test_a_trial_that_its_settings_ended_is_pruned_and_put_behind_all_others(
-        self, search: StepSearch
+        self, search: SweepSearch
     ) -> None:
         search.suggest("a")
         failure = result(0, math.nan, TrialState.FAILED, "out of memory") | {"by_settings": True}
@@ -117,7 +117,7 @@ class TestSearch:
         assert trial.constraints == {"failed": 1.0}
 
     def test_closing_ends_what_still_runs_and_no_end_is_told_twice(
-        self, search: StepSearch
+        self, search: SweepSearch
     ) -> None:
         for name in "ab":
             search.suggest(name)
@@ -130,7 +130,7 @@ class TestSearch:
         assert second.state == OptunaState.FAIL
         assert second.user_attrs["outcome"] == TrialState.STOPPED
 
-    def test_the_sampler_goes_on_after_every_kind_of_end(self, search: StepSearch) -> None:
+    def test_the_sampler_goes_on_after_every_kind_of_end(self, search: SweepSearch) -> None:
         ends = [
             result(8, 0.5, TrialState.COMPLETE),
             result(2, 0.9),
@@ -145,7 +145,7 @@ class TestSearch:
 
 
 def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
-    search = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+    search = SweepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
     search.suggest("a")
     search.on_trial_complete("a", result(1, math.inf, TrialState.DIVERGED, "the loss was inf"))
     study = optuna.load_study(
@@ -156,12 +156,12 @@ def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
 
 def test_try_first_comes_first() -> None:
     points = ({"learning_rate": 1e-3}, {"learning_rate": 2e-5})
-    search = StepSearch(Sweep(SWEEP.space, try_first=points))
+    search = SweepSearch(Sweep(SWEEP.space, try_first=points))
     assert [search.suggest(str(number))["swept"] for number in range(2)] == list(points)
 
 
 def test_a_space_of_nothing_trains_the_settings_themselves() -> None:
-    config = StepSearch(Sweep({})).suggest("a")
+    config = SweepSearch(Sweep({})).suggest("a")
     assert config["swept"] == {}
     assert config["settings"]["batch_clips"] == SWEEP.settings.batch_clips
 
@@ -170,7 +170,7 @@ def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
     def space(trial: optuna.Trial) -> dict[str, Any]:
         return {"lora_rank": 0}
 
-    search = StepSearch(Sweep(space))
+    search = SweepSearch(Sweep(space))
     with pytest.raises(SpaceError, match="lora_rank is 0"):
         search.suggest("a")
     assert search.error is not None
@@ -183,7 +183,7 @@ def test_settings_that_do_not_go_together_are_drawn_again() -> None:
         trial.suggest_categorical("optimizer", ["adamw", "schedule_free_adamw"])
         trial.suggest_categorical("schedule", ["cosine", "constant"])
 
-    search = StepSearch(Sweep(space))
+    search = SweepSearch(Sweep(space))
     configs = [search.suggest(str(number)) for number in range(12)]
     refused = [trial for trial in search.study.trials if trial.state == OptunaState.FAIL]
     assert refused
@@ -196,7 +196,7 @@ def test_settings_that_do_not_go_together_are_drawn_again() -> None:
 
 
 def test_settings_that_never_go_together_end_the_search() -> None:
-    search = StepSearch(Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}))
+    search = SweepSearch(Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}))
     with pytest.raises(SpaceError, match="with schedule_free_adamw"):
         search.suggest("a")
     assert search.error is not None
@@ -204,13 +204,13 @@ def test_settings_that_never_go_together_end_the_search() -> None:
 
 def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
     storage = study_storage(tmp_path / "study.journal")
-    before = StepSearch(SWEEP, storage)
+    before = SweepSearch(SWEEP, storage)
     for name in "ab":
         before.suggest(name)
     before.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE))
     before.on_trial_result("b", result(2, 0.4))
     before.save(str(tmp_path / "state.json"))
-    after = StepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+    after = SweepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
     after.restore(str(tmp_path / "state.json"))
     after.on_trial_complete("a", result(8, 0.1, TrialState.COMPLETE))
     after.on_trial_complete("b", result(8, 0.6, TrialState.COMPLETE, best=0.4))

@@ -13,7 +13,8 @@ from vibesweep.config import Sweep
 from vibesweep.sweep.prepare import limit_trials
 from vibesweep.sweep.record import TrialState
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.searcher import StepSearch
+from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.space import suggest
 
 if TYPE_CHECKING:
     from vibesweep.config.sweep import Space
@@ -60,7 +61,7 @@ def loss_of(swept: dict[str, Any]) -> float:
 def test_every_combination_is_tried_once_before_any_is_tried_again(
     space: Space, trials: int, seed: int
 ) -> None:
-    search = StepSearch(Sweep(space, trials=trials, seed=seed))
+    search = SweepSearch(Sweep(space, trials=trials, seed=seed))
     tried = []
     for number in range(trials):
         swept = search.suggest(str(number))["swept"]
@@ -70,13 +71,13 @@ def test_every_combination_is_tried_once_before_any_is_tried_again(
 
 
 def test_trials_that_still_run_are_not_suggested_again() -> None:
-    search = StepSearch(Sweep(GRID, trials=24))
+    search = SweepSearch(Sweep(GRID, trials=24))
     tried = [search.suggest(str(number))["swept"] for number in range(24)]
     assert len({tuple(sorted(swept.items())) for swept in tried}) == 24
 
 
 def test_a_branch_with_an_end_is_tried_once_beside_one_without() -> None:
-    search = StepSearch(Sweep(half_endless, trials=16))
+    search = SweepSearch(Sweep(half_endless, trials=16))
     methods = []
     for number in range(16):
         swept = search.suggest(str(number))["swept"]
@@ -87,7 +88,7 @@ def test_a_branch_with_an_end_is_tried_once_beside_one_without() -> None:
 
 def test_what_was_tried_first_is_not_suggested_again() -> None:
     first = {"learning_rate": 1e-3, "lora_rank": 4, "optimizer": "adamw"}
-    search = StepSearch(Sweep(GRID, trials=24, try_first=(first,)))
+    search = SweepSearch(Sweep(GRID, trials=24, try_first=(first,)))
     assert search.suggest("0")["swept"] == first
     assert first not in [search.suggest(str(number))["swept"] for number in range(1, 24)]
 
@@ -105,7 +106,7 @@ def test_what_was_tried_first_is_not_suggested_again() -> None:
     ],
 )
 def test_a_space_is_counted(space: Space, count: int | None) -> None:
-    assert enumerate_suggestions(Sweep(space)).count == count
+    assert enumerate_suggestions(lambda trial: suggest(Sweep(space), trial)).count == count
 
 
 def test_more_trials_than_settings_are_not_asked_for() -> None:
@@ -129,7 +130,7 @@ def test_a_branch_that_always_fails_is_left_alone() -> None:
         "reason": "out of memory",
         "by_settings": True,
     }
-    search = StepSearch(Sweep(space, trials=60))
+    search = SweepSearch(Sweep(space, trials=60))
     failed = []
     for number in range(60):
         swept = search.suggest(str(number))["swept"]

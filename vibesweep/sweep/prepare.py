@@ -20,11 +20,12 @@ from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep.early import DEMO, Say, is_demo
 from vibesweep.sweep.record.folder import CORPORA, SHARDS
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
+from vibesweep.sweep.search.space import suggest
 
 
 def limit_trials(sweep: Sweep, say: Say) -> Sweep:
     """Ask for no more trials than the space has suggestions: a repeat would teach nothing."""
-    count = enumerate_suggestions(sweep).count
+    count = enumerate_suggestions(lambda trial: suggest(sweep, trial)).count
     if not count or count >= sweep.trials:
         return sweep
     say(f"the space has {count} different settings: {count} trials, not {sweep.trials}")

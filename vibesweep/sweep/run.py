@@ -40,7 +40,7 @@ from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
 from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import summary_of
-from vibesweep.sweep.search.searcher import StepSearch
+from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.signals import sigterm_is_ctrl_c
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
 from vibesweep.sweep.waiting import report_waiting_lanes
@@ -130,7 +130,7 @@ def _run_lanes(
     Raises:
         VibesweepError: no lane could go on, or the space could not suggest a trial.
     """
-    search = StepSearch(sweep, study_storage(staged.folder.journal))
+    search = SweepSearch(sweep, study_storage(staged.folder.journal))
     with (
         running_dispatcher(sweep.trials, record.name) as dispatcher,
         progress.shown(),

@@ -48,7 +48,7 @@ class LaneTrial(tune.Trainable):
         """Take what all trials share, and the first trial's config.
 
         Args:
-            config: the first trial's config (:meth:`StepSearch.suggest`).
+            config: the first trial's config (:meth:`SweepSearch.suggest`).
             dispatcher: the sweep's dispatcher.
             budget: the sweep's budget.
             sweep: the sweep's name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from vibesweep.config import Sweep
 from vibesweep.errors import SpaceError
 from vibesweep.sweep.record.study import quiet_optuna
-from vibesweep.sweep.search.space import suggest
 
 MOST_SETTINGS = 1_000
 """Suggestions walked through at most. Few sweeps have as many trials, and it takes a second."""
@@ -43,11 +41,17 @@ class Suggestions:
         return None if self.endless else len(self.countable)
 
 
-def enumerate_suggestions(sweep: Sweep, most: int = MOST_SETTINGS) -> Suggestions:
-    """Walk through everything that the sweep's space can suggest, branch by branch.
+def enumerate_suggestions(
+    draw: Callable[[optuna.Trial], Any], most: int = MOST_SETTINGS
+) -> Suggestions:
+    """Walk through everything that a space can suggest, branch by branch.
 
     The space is asked as in a sweep, with a sampler that gives each choice in turn. Combinations
     that it refuses are left out.
+
+    Args:
+        draw: asks the space; raises a SpaceError for what it refuses.
+        most: suggestions walked through at most.
     """
     walk = _Walk()
     countable = []
@@ -57,7 +61,7 @@ def enumerate_suggestions(sweep: Sweep, most: int = MOST_SETTINGS) -> Suggestion
         study = optuna.create_study(sampler=walk)
         for _ in range(most):
             trial = study.ask()
-            suggested = _suggested(sweep, trial)
+            suggested = _suggested(draw, trial)
             distributions.update(trial.distributions)
             if walk.met_continuous:
                 endless = True
@@ -68,13 +72,15 @@ def enumerate_suggestions(sweep: Sweep, most: int = MOST_SETTINGS) -> Suggestion
     return Suggestions(tuple(countable), True, distributions)
 
 
-def _suggested(sweep: Sweep, trial: optuna.Trial) -> Mapping[str, Any] | None:
+def _suggested(
+    draw: Callable[[optuna.Trial], Any], trial: optuna.Trial
+) -> Mapping[str, Any] | None:
     """Return what the space suggests, or ``None`` where it suggests what no trial can use."""
     try:
-        swept, _ = suggest(sweep, trial)
+        draw(trial)
     except SpaceError:
         return None
-    return swept
+    return dict(trial.params)
 
 
 class _Walk(optuna.samplers.BaseSampler):

@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 
-from vibesweep.config import Sweep
 from vibesweep.sweep.search.enumeration import Suggestions
 
 FEWEST_RANDOM, MOST_RANDOM = 4, 10
@@ -18,22 +17,23 @@ REDRAWS = 20
 """Draws by TPE that may be repeats, and then as many at random."""
 
 
-def make_sampler(sweep: Sweep, suggestions: Suggestions) -> optuna.samplers.TPESampler:
+def make_sampler(trials: int, seed: int, suggestions: Suggestions) -> optuna.samplers.TPESampler:
     """Return a TPE sampler over all settings together.
 
     It has a model of its own for each branch of a conditional space (group), and takes trials that
     still run into account (constant liar). A third of the trials is drawn at random first.
 
     Args:
-        sweep: whose trials it draws.
-        suggestions: what the sweep's space can suggest.
+        trials: how many it is to draw.
+        seed: of its draws.
+        suggestions: what the space can suggest.
     """
-    third = sweep.trials // 3
+    third = trials // 3
     options: dict[str, Any] = {
         "multivariate": True,
         "group": True,
         "constant_liar": True,
-        "seed": sweep.seed,
+        "seed": seed,
         "n_startup_trials": max(FEWEST_RANDOM, min(MOST_RANDOM, third)),
     }
     if suggestions.countable:

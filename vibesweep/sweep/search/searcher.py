@@ -6,9 +6,10 @@ docs/design/search.md says where it differs from Ray's own searcher.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 from optuna.trial import TrialState as OptunaState
@@ -21,7 +22,10 @@ from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.sampler import make_sampler
 from vibesweep.sweep.search.scheduler import METRIC, TIME
-from vibesweep.sweep.search.space import suggest
+from vibesweep.sweep.search.space import ask_space, suggest
+
+if TYPE_CHECKING:
+    from vibesweep.config.sweep import Space
 
 OPTUNA_STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
@@ -56,25 +60,57 @@ class StepSearch(OptunaSearch):
     complete one has its best validation loss as its value, because the best checkpoint is what is
     kept. Values lie at optimizer steps, not at report numbers.
 
+    A trainable reports ``loss_val`` and ``step``. It may say ``outcome``, how it ended by itself,
+    with a ``reason``, ``by_settings`` and ``best_loss_val``.
+
     Attributes:
         error: why the space could not suggest a trial, once that has happened.
     """
 
-    def __init__(self, sweep: Sweep, storage: optuna.storages.BaseStorage | None = None) -> None:
-        """Search the sweep's space; the study is kept in ``storage``, or in memory."""
-        self._sweep = sweep
+    def __init__(
+        self,
+        space: Space,
+        *,
+        max_steps: int,
+        trials: int,
+        seed: int = 0,
+        try_first: Sequence[Mapping[str, Any]] = (),
+        storage: optuna.storages.BaseStorage | None = None,
+    ) -> None:
+        """Search a space.
+
+        Args:
+            space: as in :class:`vibesweep.Sweep`; any names may be suggested.
+            max_steps: step at which a trial is complete.
+            trials: how many settings are to be tried.
+            seed: of the sampler.
+            try_first: points to try before the sampler chooses any.
+            storage: keeps the study; without it, it is in memory.
+        """
+        self._space_asked = space
+        self._max_steps = max_steps
         self.error: SpaceError | None = None
-        suggestions = enumerate_suggestions(sweep)
+        suggestions = enumerate_suggestions(self.draw)
         with quiet_optuna():
             super().__init__(
                 space=_asked_of_nobody,
                 metric=METRIC,
                 mode="min",
-                points_to_evaluate=[dict(point) for point in sweep.try_first],
-                sampler=make_sampler(sweep, suggestions),
+                points_to_evaluate=[dict(point) for point in try_first],
+                sampler=make_sampler(trials, seed, suggestions),
                 study_name=STUDY_NAME,
                 storage=storage,
             )
+
+    def draw(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Ask the space; return a trial's config.
+
+        Raises:
+            CombinationError: what it suggests does not go together: another trial is drawn.
+            SpaceError: another mistake in the space.
+        """
+        fixed = ask_space(self._space_asked, trial)
+        return {**trial.params, **fixed}
 
     @property
     def study(self) -> optuna.Study:
@@ -82,25 +118,25 @@ class StepSearch(OptunaSearch):
         return cast(optuna.Study, self._ot_study)
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next trial's config: its number, what is swept, and its whole settings.
+        """Return the next trial's config.
 
         Settings that do not go together are FAIL in the study, and others are drawn.
         """
         with quiet_optuna():
             trial = self._ot_trials.get(trial_id) or self.study.ask()
-            for draws_left in reversed(range(MOST_DRAWS)):
+            draws_left = MOST_DRAWS
+            while True:
                 self._ot_trials[trial_id] = trial
                 try:
-                    swept, settings = suggest(self._sweep, trial)
-                    break
+                    return self.draw(trial)
                 except SpaceError as error:
+                    draws_left -= 1
                     if draws_left and isinstance(error, CombinationError):
                         trial = self._another(trial, error)
                         continue
                     self.error = error
                     self._finish(trial_id, TrialState.FAILED, str(error))
                     raise
-        return {"number": trial.number, "swept": swept, "settings": asdict(settings)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Enter a report at its step. Ray Tune does not call this for a trial's last report."""
@@ -116,10 +152,13 @@ class StepSearch(OptunaSearch):
         if trial_id in self._completed_trials:
             return
         last = result or {}
-        state = end_state(last.get("outcome"), lost=error or not last)
+        outcome = last.get("outcome")
+        if outcome is None and last.get(TIME, 0) >= self._max_steps:
+            outcome = TrialState.COMPLETE
+        state = end_state(outcome, lost=error or not last)
         if last and state != TrialState.FAILED:
             self.on_trial_result(trial_id, last)
-        best = last["best_loss_val"] if state == TrialState.COMPLETE else None
+        best = self._best_of(trial_id, last) if state == TrialState.COMPLETE else None
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
 
@@ -146,6 +185,13 @@ class StepSearch(OptunaSearch):
         self._ot_trials = {}
         for tune_id, number in state["trials"].items():
             self._ot_trials[tune_id] = optuna.Trial(self.study, ids[number])
+
+    def _best_of(self, trial_id: str, last: Mapping[str, Any]) -> float:
+        """Return the smallest loss that a trial has reported."""
+        if "best_loss_val" in last:
+            return float(last["best_loss_val"])
+        known = self.study.get_trials(deepcopy=False)[self._ot_trials[trial_id].number]
+        return float(min(known.intermediate_values.values()))
 
     def _another(self, refused: optuna.Trial, error: CombinationError) -> optuna.Trial:
         """Tell Optuna why a trial is refused, and ask for the next."""
@@ -181,3 +227,24 @@ class StepSearch(OptunaSearch):
             if by_settings:
                 trial.set_constraint(state.value, 1.0)
             self.study.tell(trial, best, state=told)
+
+
+class SweepSearch(StepSearch):
+    """Searches a sweep's space for whole settings of a trial."""
+
+    def __init__(self, sweep: Sweep, storage: optuna.storages.BaseStorage | None = None) -> None:
+        """Search the sweep's space; the study is kept in ``storage``, or in memory."""
+        self._sweep = sweep
+        super().__init__(
+            sweep.space,
+            max_steps=sweep.budget.max_steps,
+            trials=sweep.trials,
+            seed=sweep.seed,
+            try_first=sweep.try_first,
+            storage=storage,
+        )
+
+    def draw(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return a trial's number, what is swept, and its whole settings."""
+        swept, settings = suggest(self._sweep, trial)
+        return {"number": trial.number, "swept": swept, "settings": asdict(settings)}

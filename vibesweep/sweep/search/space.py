@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -17,6 +17,9 @@ from vibesweep.errors import CombinationError, SpaceError, VibesweepError
 from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.branches import draw_whole_range
 from vibesweep.sweep.search.points import PointTrial
+
+if TYPE_CHECKING:
+    from vibesweep.config.sweep import Space
 
 Drawn = TrialSettings | CombinationError
 """Settings that a space suggested, or why what it suggested does not go together."""
@@ -108,7 +111,7 @@ def suggest(
         CombinationError: the settings do not go together.
         SpaceError: another mistake, as :func:`check_space` has them.
     """
-    fixed = _ask_space(sweep, trial, where)
+    fixed = ask_space(sweep.space, trial, where)
     swept = dict(trial.params)
     seed = sweep.settings.seed or sweep.seed
     return swept, settings_with(sweep.settings, {"seed": seed, **swept, **fixed}, where)
@@ -151,16 +154,20 @@ def one_line(error: BaseException) -> str:
     return " ".join((reason or str(error)).split())
 
 
-def _ask_space(sweep: Sweep, trial: Any, where: str) -> Mapping[str, Any]:
-    """Have the space suggest, and return what it fixes besides."""
-    if not callable(sweep.space):
-        for name, distribution in sweep.space.items():
+def ask_space(space: Space, trial: Any, where: str = "space") -> Mapping[str, Any]:
+    """Have the space suggest, and return what it fixes besides.
+
+    Raises:
+        SpaceError: its function failed, or it is no space.
+    """
+    if not callable(space):
+        for name, distribution in space.items():
             _suggest_one(trial, name, distribution, where)
         return {}
     try:
-        fixed = sweep.space(trial)
+        fixed = space(trial)
     except Exception as error:
-        raise error_in(_source_of(sweep.space), error) from error
+        raise error_in(_source_of(space), error) from error
     if fixed is None:
         return {}
     if not isinstance(fixed, Mapping):
