@@ -123,25 +123,40 @@ LOADERS: dict[str, tuple[str, Callable[[OriginalModel, Path], None]]] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A trial, which the loaders only read, in each layout that they load."""
+
+    base: Path
+    layouts: dict[str, Path]
+    merged: dict[str, Tensor]
+
+
+@pytest.fixture(scope="module", params=["lora", "heads in full", "dora", "rslora"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("exported")
+    sweep, _ = leave_trial(folder, METHODS[request.param])
+    names = {layout for layout, _ in LOADERS.values()}
+    layouts = {name: export(sweep, folder / name, name) for name in names}
+    return Exported(folder / "base", layouts, read_tensors(export(sweep, folder / "whole")))
+
+
 @pytest.mark.parametrize("loader", LOADERS)
-@pytest.mark.parametrize("way", ["lora", "heads in full", "dora", "rslora"])
-def test_each_loader_finds_all_that_was_trained(tmp_path: Path, way: str, loader: str) -> None:
-    sweep, _ = leave_trial(tmp_path, METHODS[way])
+def test_each_loader_finds_all_that_was_trained(exported: Exported, loader: str) -> None:
     layout, load = LOADERS[loader]
-    out = export(sweep, tmp_path / "out", layout)
-    whole = read_tensors(export(sweep, tmp_path / "whole"))
-    model = OriginalModel(tmp_path / "base")
+    out = exported.layouts[layout]
+    model = OriginalModel(exported.base)
     before = copy.deepcopy(model.tensors())
     load(model, out)
     found = model.tensors()
     for name, tensor in found.items():
-        wanted = whole[name].float()
+        wanted = exported.merged[name].float()
         torch.testing.assert_close(tensor.float(), wanted, rtol=BF16_ROUNDING, atol=1e-5)
     changed = {name for name in found if not torch.equal(found[name], before[name])}
     language_model = {name for name in changed if name.startswith("model.language_model.")}
     assert language_model
     readme = (out / "README.md").read_text()
-    assert str(tmp_path / "base") in readme
+    assert str(exported.base) in readme
 
 
 @pytest.mark.parametrize(("layout", "folder"), [("lora", "lora"), ("comfyui", "")])
