@@ -122,7 +122,15 @@ class TestOneSweep:
         assert record.best is not None
         assert record.best.best_loss_val is not None
         assert record.best.best_loss_val < record.base_loss_val
-        assert {"ray", "torch", "vibesweep"} <= set(record.versions)
+        assert {"python", "ray", "torch", "vibesweep"} <= set(record.versions)
+
+    def test_the_record_says_where_and_when_each_trial_trained(self, record: SweepRecord) -> None:
+        trained = [trial for trial in record.trials if trial.step]
+        assert {trial.lane for trial in trained} == {"one-lane-0", "one-lane-1"}
+        for trial in trained:
+            assert trial.device == "cpu"
+            assert trial.ended_unix_s is not None
+            assert trial.started_unix_s < trial.first_step_unix_s < trial.ended_unix_s
 
     def test_optuna_knows_how_each_trial_ended(
         self, study: optuna.Study, record: SweepRecord

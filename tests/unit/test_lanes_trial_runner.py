@@ -98,12 +98,15 @@ def test_after_a_lost_lane_the_best_checkpoint_stays(
     assert (later.best_loss_val, later.best_step) == (first.loss_val, 1)
 
 
-def test_each_report_carries_the_best_so_far(context: WorkerContext, spec: LaneSpec) -> None:
+def test_a_report_carries_the_best_so_far_and_the_lane(
+    context: WorkerContext, spec: LaneSpec
+) -> None:
     runner = TrialRunner(spec, context, 0)
     reports = [report(runner, "trial", SETTINGS, step) for step in (2, 4, 6)]
     for number, told in enumerate(reports, start=1):
         best = min(reports[:number], key=lambda earlier: earlier.loss_val)
         assert (told.best_loss_val, told.best_step) == (best.loss_val, best.step)
+    assert {(told.lane, told.device) for told in reports} == {("lane", "cpu")}
     another = report(runner, "another", SETTINGS, 2)
     assert (another.best_loss_val, another.best_step) == (another.loss_val, 2)
 

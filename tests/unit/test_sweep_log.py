@@ -41,6 +41,7 @@ COLUMNS = [
     "grad_norm",
     "steps_per_s",
     "reported_unix_s",
+    "lane",
     *TrialSettings.names(),
     "state",
 ]
@@ -58,7 +59,17 @@ def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> d
     """Return the result of a trial's report, as Ray Tune would hand it over."""
     curve = (StepRecord(step, 1.5, 1e-3, 0.5),)
     report = Report(
-        step, loss, 1.5, 3.0, curve, trained_parameters=7, best_loss_val=min(loss, 0.4), best_step=2
+        step,
+        loss,
+        1.5,
+        3.0,
+        curve,
+        first_step_unix_s=100.0 + step,
+        trained_parameters=7,
+        best_loss_val=min(loss, 0.4),
+        best_step=2,
+        lane="lane-0",
+        device="cpu",
     )
     known = {"loss_val": loss, "rung": 1, "report": dataclasses.asdict(report), "reason": ""}
     return {**known, "outcome": outcome, **more}
@@ -128,6 +139,8 @@ def test_the_record_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> N
     assert [found.loss_val for found in record.trials] == [0.5, 0.4, None]
     assert [found.best_loss_val for found in record.trials] == [0.4, 0.4, 0.4]
     assert record.trials[2].reason == "the loss was nan"
+    assert {(found.lane, found.device) for found in record.trials} == {("lane-0", "cpu")}
+    assert [found.first_step_unix_s for found in record.trials] == [102.0] * 3
     assert all(found.ended_unix_s is not None for found in record.trials)
     assert tune.released == ["id0", "id1", "id2"]
     assert not tune.folder.record.is_file()

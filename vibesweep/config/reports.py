@@ -33,8 +33,11 @@ class Report:
         first_step_unix_s: Unix time at which the trial's first optimizer step ended.
         trained_parameters: number of parameters that the trial trains and its checkpoint holds.
         best_loss_val: the smallest validation loss so far, whose weights the checkpoint holds;
-            ``inf`` before there is one. The lane's trial runner decides it, and fills it in.
+            ``inf`` before there is one. The lane's trial runner decides it, and fills it in, as
+            what follows.
         best_step: step of ``best_loss_val``; 0 before there is one.
+        lane: name of the lane that trained these steps.
+        device: what its first worker computes on: ``cpu`` or the GPU's name.
     """
 
     step: int
@@ -48,6 +51,8 @@ class Report:
     trained_parameters: int = 0
     best_loss_val: float = math.inf
     best_step: int = 0
+    lane: str = ""
+    device: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:

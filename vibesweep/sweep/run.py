@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import ray
 from rich.console import Console
 
-from vibesweep import __version__
+import vibesweep
 from vibesweep.cluster.autoscaler import current_cluster
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import check_hosts, this_host
@@ -30,6 +31,7 @@ from vibesweep.sweep.early import (
 )
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.record.claim import claimed
+from vibesweep.sweep.record.commit import commit_of
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
@@ -51,6 +53,7 @@ from vibesweep.training.lanes.spec import LaneSpec
 LEAVE_S = 20.0
 """How long lanes may finish the steps in hand at a sweep's end before they are killed."""
 RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
+PACKAGE = Path(vibesweep.__file__).parent
 
 
 def run_sweep(
@@ -195,6 +198,10 @@ def _read_by_all(sweep: Sweep, model: ModelRef) -> list[StoragePath]:
 
 def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: int) -> SweepRecord:
     versions = {package: version(package) for package in RECORDED_VERSIONS}
+    versions["python"] = platform.python_version()
+    commit = commit_of(PACKAGE)
+    if commit is not None:
+        versions["commit"] = commit
     return SweepRecord(
         name=name,
         model=str(model),
@@ -203,7 +210,7 @@ def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: in
         sweep=sweep_as_json(sweep),
         lanes=lanes,
         # The package may have come with a job, so that it is not installed
-        versions={"vibesweep": __version__, **versions},
+        versions={"vibesweep": vibesweep.__version__, **versions},
         started_unix_s=time.time(),
     )
 

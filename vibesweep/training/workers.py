@@ -33,6 +33,13 @@ class World:
     device: str = "cpu"
     device_share: float = 1.0
 
+    @property
+    def device_name(self) -> str:
+        """``cpu``, or the name of the GPU."""
+        if torch.device(self.device).type != "cuda":
+            return self.device
+        return torch.cuda.get_device_name(self.device)
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any worker."""
         raised = torch.tensor(float(flag), device=self.device)

@@ -64,6 +64,9 @@ class TrialReported:
         steps_per_s: optimizer steps per second since the last report.
         trained_parameters: number of parameters that the trial trains.
         reported_unix_s: Unix time of the report.
+        lane: name of the lane that trained the steps of this report.
+        device: ``cpu`` or the name of the lane's GPU.
+        first_step_unix_s: Unix time at which the trial's first step was done on that lane.
     """
 
     trial: str
@@ -81,6 +84,9 @@ class TrialReported:
     steps_per_s: float
     trained_parameters: int
     reported_unix_s: float
+    lane: str = ""
+    device: str = ""
+    first_step_unix_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,9 @@ class SweepLog(tune.Callback):
             steps_per_s=report.steps_per_s,
             trained_parameters=report.trained_parameters,
             reported_unix_s=time.time(),
+            lane=report.lane,
+            device=report.device,
+            first_step_unix_s=report.first_step_unix_s,
         )
         self._replay.apply(event)
         self._curves.add_report(record, report)

@@ -43,6 +43,9 @@ class TrialRecord:
         steps_per_s: optimizer steps per second over the last report.
         trained_parameters: number of parameters that it trains; 0 before its first report.
         reason: why it diverged or failed.
+        lane: name of the lane that trained it last; empty before its first report.
+        device: what that lane computes on: ``cpu`` or the GPU's name.
+        first_step_unix_s: Unix time at which its first step was done; 0 before that is known.
         started_unix_s: Unix time at which it was given to a lane.
         ended_unix_s: Unix time at which it ended.
     """
@@ -61,6 +64,9 @@ class TrialRecord:
     steps_per_s: float = 0.0
     trained_parameters: int = 0
     reason: str = ""
+    lane: str = ""
+    device: str = ""
+    first_step_unix_s: float = 0.0
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
 
@@ -76,7 +82,8 @@ class SweepRecord:
         shards_signature: signature of their manifest.
         sweep: the :class:`vibesweep.config.Sweep` without its space, which lies beside as a file.
         lanes: how many trials train at the same time.
-        versions: versions of the packages that the result depends on.
+        versions: versions of the packages that the result depends on, of Python and, where
+            vibesweep runs from a git checkout, its commit.
         base_loss_val: validation loss of the untouched base.
         state: where it stands.
         trials: the trials so far, in the order in which they started.

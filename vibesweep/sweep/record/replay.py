@@ -84,6 +84,9 @@ class Replay:
         trial.loss_train = _finite_or_none(event.loss_train)
         trial.best_loss_val = _finite_or_none(event.best_loss_val)
         trial.best_step = event.best_step
+        trial.lane = event.lane
+        trial.device = event.device
+        trial.first_step_unix_s = trial.first_step_unix_s or event.first_step_unix_s
         self.reports.append(event)
 
     def _end_trial(self, event: TrialEnded) -> None:
@@ -105,6 +108,7 @@ class Replay:
             "grad_norm": report.grad_norm,
             "steps_per_s": report.steps_per_s,
             "reported_unix_s": report.reported_unix_s,
+            "lane": report.lane,
             **trial.settings,
             "state": trial.state.value,
         }

@@ -51,7 +51,11 @@ class TrialRunner:
         self._save_if_best(self._run, report, command.trial_id)
         self._save_state_if_due(self._run, command.trial_id)
         report = dataclasses.replace(
-            report, best_loss_val=self._best_loss_val, best_step=self._best_step
+            report,
+            best_loss_val=self._best_loss_val,
+            best_step=self._best_step,
+            lane=self._spec.name,
+            device=self._context.world.device_name,
         )
         return Answer(report=report)
 
