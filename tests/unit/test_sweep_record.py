@@ -32,8 +32,8 @@ from vibesweep.sweep.record.table import (
     format_seconds,
     line_of,
     summary_of,
-    table_of,
 )
+from vibesweep.sweep.record.trials_table import TrialsTable
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},)
@@ -196,7 +196,7 @@ def test_progress_shows_the_loss_of_now_and_the_best_beside_it(record: SweepReco
     rising = _falling_then_rising()
     assert "step   54 loss 0.2230 (best 0.1985 at step 24)" in line_of(rising)
     console = Console(record=True, width=120, file=StringIO())
-    console.print(table_of(replace(record, trials=[rising])))
+    console.print(TrialsTable(replace(record, trials=[rising])))
     text = console.export_text()
     assert "0.2230" in text
     assert "0.1985 @24" in text
@@ -224,12 +224,72 @@ def test_losses_that_waver_and_trials_that_go_on_are_no_overfitting(record: Swee
 
 def test_the_table_shows_the_best_first(record: SweepRecord) -> None:
     console = Console(record=True, width=120, file=StringIO())
-    console.print(table_of(record))
+    console.print(TrialsTable(record))
     text = console.export_text()
     assert "sweep mine" in text
     assert "learning_rate" in text
     firsts = [line.strip(" │").split()[0] for line in text.splitlines() if line.strip(" │")]
     assert [first for first in firsts if first.isdecimal()] == ["1", "2", "0", "3"]
+
+
+def wide_record(record: SweepRecord) -> SweepRecord:
+    """Sweep nine settings over thirty trials, one of them alike for all."""
+    trials = []
+    for number in range(30):
+        swept = {
+            "learning_rate": 1.234e-4 * (number + 1),
+            "optimizer": ("adamw", "schedulefree_adamw")[number % 2],
+            "lora_rank": 2 ** (number % 6),
+            "lora_targets": ("attention", "attention+mlp")[number % 2],
+            "ema_decay": 0.99 + number / 1e4,
+            "warmup_fraction": number / 100,
+            "batch_clips": 4 + number,
+            "schedule": "cosine",
+            "diffusion_weight": 1.0 + number / 7,
+        }
+        made = trial(number, TrialState.COMPLETE, 0.2 + number / 100, best_step=1_000, step=9_000)
+        trials.append(replace(made, swept=swept, trained_parameters=1_000_000 + number))
+    return replace(record, trials=trials)
+
+
+@pytest.mark.parametrize("width", [60, 80, 400])
+def test_the_table_cuts_no_value_however_narrow_the_terminal(
+    record: SweepRecord, width: int
+) -> None:
+    wide = wide_record(record)
+    console = Console(record=True, width=width, file=StringIO())
+    console.print(TrialsTable(wide))
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    shown = set(text.split())
+    for each in wide.trials[:24]:
+        assert f"{each.swept['learning_rate']:.3g}" in shown
+        assert f"{each.best_loss_val:.4f}" in shown
+    assert {*wide.trials[0].swept} - {"schedule"} <= shown
+    assert "all trials: schedule=cosine" in text
+    # The widest terminal has a row for each trial, the others a column
+    has_rows = any(
+        "learning_rate optimizer" in " ".join(line.split()) for line in text.splitlines()
+    )
+    assert has_rows is (width == 400)
+
+
+def test_three_settings_fit_a_usual_terminal_in_rows(record: SweepRecord) -> None:
+    """The shipped search of the README."""
+    trials = []
+    for each in record.trials:
+        optimizer = "adamw" if each.number else "lion"
+        swept = {"learning_rate": 9.12e-4 * (each.number + 1), "optimizer": optimizer}
+        made = replace(each, swept=swept | {"lora_rank": 4 + each.number}, best_step=54)
+        trials.append(replace(made, trained_parameters=147_456 + each.number))
+    console = Console(record=True, width=80, file=StringIO())
+    console.print(TrialsTable(replace(record, trials=trials)))
+    lines = console.export_text().splitlines()
+    (heading,) = (line.split() for line in lines if "lora_rank" in line)
+    assert {"learning_rate", "optimizer", "lora_rank", "step", "loss", "best"} <= set(heading)
+    assert "rung" not in heading
+    assert "0.000912" in " ".join(lines)
 
 
 def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
@@ -322,8 +382,8 @@ def test_the_untouched_base_is_a_row_and_can_win(
     assert record.base_wins is wins
     told = summary_of(record, now_unix_s=0.0)
     assert ("which no trial beats" in told) is wins
-    first = next(iter(table_of(record).columns[0].cells))
-    assert (first == "base") is (base is not None)
+    first = next(iter(TrialsTable(record).rows))
+    assert (first.cells["trial"] == "base") is (base is not None)
 
 
 def test_a_note_is_told_once_and_stands_beneath_the_table(record: SweepRecord) -> None:

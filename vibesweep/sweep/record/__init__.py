@@ -5,8 +5,8 @@ which report is a trial's best by the lane that trains it (training/lanes/trial_
 hears of each event, events.py writes it as a line, replay.py makes the record of such lines,
 record.py is that record and names the best trial, and folder.py owns the files' names;
 staged_folder.py mirrors them into a store. commit.py says which state of vibesweep ran, study.py
-opens Optuna's study, curves.py writes TensorBoard's files, metrics.py tells Prometheus, progress.py
-and show.py print.
+opens Optuna's study, curves.py writes TensorBoard's files, metrics.py tells Prometheus.
+progress.py, show.py, table.py and trials_table.py print.
 """
 
 from vibesweep.sweep.record.folder import SweepFolder, find_sweep, list_sweeps

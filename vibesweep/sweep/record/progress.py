@@ -13,7 +13,8 @@ from rich.text import Text
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.states import TrialState
-from vibesweep.sweep.record.table import line_of, summary_of, table_of
+from vibesweep.sweep.record.table import line_of, summary_of
+from vibesweep.sweep.record.trials_table import TrialsTable
 
 
 class Progress:
@@ -72,4 +73,4 @@ class Progress:
             lines.append(Text(worse, style="yellow"))
         if self._note:
             lines.append(Text(self._note, style="yellow"))
-        live.update(Group(table_of(record), *lines), refresh=True)
+        live.update(Group(TrialsTable(record), *lines), refresh=True)

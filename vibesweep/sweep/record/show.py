@@ -12,7 +12,8 @@ from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import list_sweeps
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.table import format_seconds, summary_of, table_of
+from vibesweep.sweep.record.table import format_seconds, summary_of
+from vibesweep.sweep.record.trials_table import TrialsTable
 
 
 def sweeps_table(work: StorageAddress) -> RenderableType:
@@ -23,7 +24,11 @@ def sweeps_table(work: StorageAddress) -> RenderableType:
     found = list_sweeps(work)
     if not found.records and not found.unreadable:
         return Text(f"no sweeps in {StoragePath.of(work)}")
-    table = Table("sweep", "state", "trials", "best loss", "untouched base", "took", "model")
+    table = Table()
+    for head in ("sweep", "state", "trials", "best loss", "untouched base", "took", "model"):
+        # Names and paths go on in the next line; figures stay whole
+        long = head in ("sweep", "model")
+        table.add_column(head, overflow="fold", no_wrap=not long)
     for record in found.records:
         table.add_row(*_cells(record))
     for name in found.unreadable:
@@ -44,7 +49,7 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     for trial in record.trials:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")
-    return Group(table_of(record), Text("\n".join(lines)))
+    return Group(TrialsTable(record), Text("\n".join(lines)))
 
 
 def _cells(record: SweepRecord) -> list[str]:

@@ -1,4 +1,4 @@
-"""A sweep's record as lines and tables of text."""
+"""A sweep's record as lines of text, and how its figures are written."""
 
 from __future__ import annotations
 
@@ -6,40 +6,11 @@ import math
 from collections import Counter
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
-STYLES = {
-    TrialState.COMPLETE: "green",
-    TrialState.DIVERGED: "red",
-    TrialState.FAILED: "bold red",
-    TrialState.RUNNING: "cyan",
-}
-ROWS_SHOWN = 24
 BROKEN_OFF = (TrialState.DIVERGED, TrialState.FAILED)
 """Ends that a reader is told of beside the best trial, whose checkpoint was written before."""
-
-
-def table_of(record: SweepRecord) -> Table:
-    """Make the table of the trials, best first."""
-    names = swept_names(record)
-    heads = ("trial", "state", "rung", *names, "trains", "step", "loss", "best", "steps/s")
-    title = f"sweep {record.name}"
-    table = Table(*heads, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    best = record.best
-    if record.base_loss_val is not None:
-        style = "bold green" if record.base_wins else ""
-        table.add_row(*_cells_of_base(record.base_loss_val, names), style=style)
-    for trial in ranked(record)[:ROWS_SHOWN]:
-        style = STYLES.get(trial.state, "")
-        if trial is best and not record.base_wins:
-            style = "bold green"
-        cells = _cells(trial, names)
-        table.add_row(*cells, style=style)
-    return table
 
 
 def summary_of(record: SweepRecord, now_unix_s: float) -> str:
@@ -74,7 +45,7 @@ def line_of(trial: TrialRecord) -> str:
     if trial.step:
         parts.append(f"{trial.steps_per_s:.1f} steps/s")
     if trial.trained_parameters:
-        parts.append(f"trains {_millions(trial)}")
+        parts.append(f"trains {format_millions(trial.trained_parameters)}")
     swept = [f"{name}={format_value(value)}" for name, value in trial.swept.items()]
     parts.append(" ".join(swept))
     if trial.reason:
@@ -111,26 +82,6 @@ def _best_first(trial: TrialRecord) -> float:
     return math.inf if best is None else best
 
 
-def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
-    cells = [str(trial.number), trial.state.value, str(trial.rung)]
-    for name in names:
-        value = trial.swept.get(name, "")
-        cells.append(format_value(value))
-    trains = ""
-    if trial.trained_parameters:
-        trains = _millions(trial)
-    rate = f"{trial.steps_per_s:.1f}"
-    losses = [format_loss(trial.loss_val), _best_with_step(trial)]
-    return [*cells, trains, str(trial.step), *losses, rate]
-
-
-def _cells_of_base(loss_val: float, names: list[str]) -> list[str]:
-    """Make the row of the untouched base, which is the trial of no training."""
-    swept = [""] * len(names)
-    loss = format_loss(loss_val)
-    return ["base", "untouched", "", *swept, "", "0", loss, loss, ""]
-
-
 def _counts(record: SweepRecord) -> str:
     total = record.sweep["trials"]
     waiting = total - len(record.trials)
@@ -152,9 +103,9 @@ def _seconds_left(record: SweepRecord, now_unix_s: float) -> float | None:
     return seconds_per_trial * (total - len(ended))
 
 
-def _millions(trial: TrialRecord) -> str:
-    millions = trial.trained_parameters / 1e6
-    return f"{millions:.2f} M"
+def format_millions(parameters: int) -> str:
+    """Write a number of parameters in millions."""
+    return f"{parameters / 1e6:.2f} M"
 
 
 def format_loss(loss: float | None) -> str:
@@ -162,13 +113,6 @@ def format_loss(loss: float | None) -> str:
     if loss is None:
         return "-"
     return f"{loss:.4f}"
-
-
-def _best_with_step(trial: TrialRecord) -> str:
-    best = format_loss(trial.best_loss_val)
-    if trial.best_loss_val is None:
-        return best
-    return f"{best} @{trial.best_step}"
 
 
 def ranked(record: SweepRecord) -> list[TrialRecord]:
