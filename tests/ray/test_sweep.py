@@ -104,7 +104,7 @@ class TestOneSweep:
         assert states.pop(0) == TrialState.DIVERGED
         assert set(states.values()) == {TrialState.COMPLETE, TrialState.PRUNED}
         assert all(
-            trial.step == BUDGET.max_steps
+            trial.step == BUDGET.last_step
             for trial in record.trials
             if trial.state == TrialState.COMPLETE
         )
@@ -204,7 +204,7 @@ class TestOneSweep:
         run = TrialRun(
             WorkerContext.open(ModelRef.parse(record.model), Path(record.shards), World()),
             TrialSettings(**best.settings),
-            BUDGET.max_steps,
+            BUDGET.last_step,
         )
         losses = [run.advance(step).loss_val for step in BUDGET.report_steps]
         torch.set_num_threads(threads)

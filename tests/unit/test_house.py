@@ -63,6 +63,7 @@ INNER_ORDERS = {
         "fit",
         "worker_context",
         "trial_run",
+        "pace",
         "lanes",
     ),
     "sweep": (
@@ -70,6 +71,7 @@ INNER_ORDERS = {
         "search",
         "early",
         "prepare",
+        "forecast",
         "signals",
         "waiting",
         "trial",

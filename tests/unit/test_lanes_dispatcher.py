@@ -11,9 +11,10 @@ import pytest
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
-from vibesweep.training.lanes.messages import Answer, Command, LaneCounts
+from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace
 
 LANE = "lane"
+PACE = Pace(step_s=0.5, validation_s=1.0)
 LOST = Answer(error=TrialError("its process died"), lost=True)
 
 
@@ -30,7 +31,7 @@ async def up(dispatcher: LaneDispatcher, lane: str = LANE, size: int = 1) -> int
     generation = await dispatcher.open_generation(lane, size)
     assert generation is not None
     for rank in range(size):
-        await dispatcher.report_ready(lane, generation, rank, 2.0)
+        await dispatcher.report_ready(lane, generation, rank, 2.0, PACE)
     return generation
 
 
@@ -114,13 +115,14 @@ async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all
     assert generation == 1
     ready = asyncio.create_task(dispatcher.wait_until_ready(1))
     asked = asyncio.create_task(dispatcher.advance(command("a")))
-    await dispatcher.report_ready(LANE, 1, 0, 2.0)
+    await dispatcher.report_ready(LANE, 1, 0, 2.0, PACE)
     assert not await settled(ready)
     assert await dispatcher.busy_lanes() == {}
-    await dispatcher.report_ready(LANE, 1, 1, 2.0)
+    await dispatcher.report_ready(LANE, 1, 1, 2.0, PACE)
     assert await ready
     assert await dispatcher.busy_lanes() == {LANE: True}
     assert await dispatcher.base_loss() == 2.0
+    assert await dispatcher.pace() == PACE
     assert (
         await dispatcher.next_command(LANE, 1, 0)
         == await dispatcher.next_command(LANE, 1, 0)

@@ -55,5 +55,6 @@ def test_a_thousand_draws_of_a_shipped_space_are_built(file: Path, tmp_path: Pat
     base = base_of(sweep, tmp_path)
     same = {name: getattr(sweep.settings, name) for name in AMOUNTS}
     kinds = {dataclasses.replace(settings, **same) for settings in drawn_settings(sweep)}
+    budget = sweep.budget.in_steps(clips=100, speech_s=400.0, settings=sweep.settings)
     for settings in kinds:
-        TrainingLoop(for_trial(base, settings), settings, sweep.budget.max_steps, World())
+        TrainingLoop(for_trial(base, settings), settings, budget.last_step, World())

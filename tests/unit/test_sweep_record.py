@@ -36,7 +36,10 @@ from vibesweep.sweep.record.table import (
 from vibesweep.sweep.record.trials_table import TrialsTable
 
 SWEEP = Sweep(
-    {"learning_rate": FloatDistribution(1e-5, 1e-2)}, trials=4, try_first=({"learning_rate": 1e-3},)
+    {"learning_rate": FloatDistribution(1e-5, 1e-2)},
+    budget=Budget(8, 2),
+    trials=4,
+    try_first=({"learning_rate": 1e-3},),
 )
 
 
@@ -82,7 +85,8 @@ def test_the_record_reads_back(record: SweepRecord, tmp_path: Path) -> None:
     assert folder.read() == record
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
     assert (
-        json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"] == Budget().max_steps
+        json.loads(folder.record.read_bytes())["sweep"]["budget"]["max_steps"]
+        == SWEEP.budget.last_step
     )
 
 

@@ -234,7 +234,7 @@ class TestAsha:
 
     def test_rungs_lie_where_the_budget_says(self, asha: StepAsha) -> None:
         assert sorted(
-            rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.max_steps
+            rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.last_step
         ) == list(SWEEP.budget.rung_steps)
 
     def test_a_trial_at_a_rung_is_held_against_those_before_it(self, asha: StepAsha) -> None:

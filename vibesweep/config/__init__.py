@@ -1,12 +1,13 @@
 """The vocabulary of a sweep: frozen dataclasses that refuse values nobody can use.
 
-corpus.py says how recordings become shards, trial.py what one trial trains with, sweep.py what a
-search tries and for how long, reports.py what a trial reports; checks.py holds shared checks.
+corpus.py says how recordings become shards, trial.py what one trial trains with, budget.py for how
+long, sweep.py what a search tries, reports.py what a trial reports; checks.py holds shared checks.
 """
 
+from vibesweep.config.budget import Budget, epoch_steps
 from vibesweep.config.corpus import SPLIT_BY, CorpusSettings, MelSettings
 from vibesweep.config.reports import Report, StepRecord
-from vibesweep.config.sweep import Budget, Sweep, TrialResources
+from vibesweep.config.sweep import Sweep, TrialResources
 from vibesweep.config.trial import (
     AVERAGED_PARTS,
     LORA_PARTS,
@@ -33,4 +34,5 @@ __all__ = [
     "Sweep",
     "TrialResources",
     "TrialSettings",
+    "epoch_steps",
 ]

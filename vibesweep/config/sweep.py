@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vibesweep.config.budget import Budget
 from vibesweep.config.checks import (
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
@@ -28,50 +29,12 @@ WORKER_RANGES = (
     (AT_LEAST_ONE, ("workers",)),
     (AT_LEAST_ZERO, ("cpus_per_worker", "gpus_per_worker")),
 )
+FITS_THE_CORPUS = Budget(max_epochs=12, grace_epochs=12 / 27, least_steps=108)
+"""Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes")),
     (SEED, ("seed",)),
 )
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a trial may train, in optimizer steps, and where ASHA's rungs lie.
-
-    The rungs are at grace, grace x factor, grace x factor², ... below the maximum.
-    """
-
-    max_steps: int = 90
-    grace_steps: int = 10
-    reduction_factor: int = 3
-
-    def __post_init__(self) -> None:
-        """Refuse budgets that have no rung."""
-        check_types(self)
-        grace, most = self.grace_steps, self.max_steps
-        if not 1 <= grace <= most:
-            found = f"grace_steps is {grace} and max_steps is {most}"
-            fix = "choose 1 <= grace_steps <= max_steps"
-            raise refuse(self, "grace_steps", found, fix)
-        if self.reduction_factor < 2:
-            found = f"reduction_factor is {self.reduction_factor}"
-            raise refuse(self, "reduction_factor", found, "choose 2 or more")
-
-    @property
-    def report_steps(self) -> tuple[int, ...]:
-        """Steps at which a trial is validated: every grace period, each rung, and the end."""
-        periods = range(self.grace_steps, self.max_steps, self.grace_steps)
-        return tuple(sorted({*periods, *self.rung_steps, self.max_steps}))
-
-    @property
-    def rung_steps(self) -> tuple[int, ...]:
-        """Steps at which ASHA decides whether a trial goes on."""
-        rungs = []
-        step = self.grace_steps
-        while step < self.max_steps:
-            rungs.append(step)
-            step *= self.reduction_factor
-        return tuple(rungs)
 
 
 @dataclass(frozen=True)
@@ -137,7 +100,7 @@ class Sweep:
         model: the base to fine-tune: the name of one that comes with vibesweep, a base's folder, or
             ``vibevoice:<folder or hub id>``.
         settings: the settings that the space does not suggest.
-        budget: how long a trial may train, and when ASHA decides.
+        budget: how long a trial may train, and when ASHA decides; it fits the corpus unless given.
         trials: how many settings are tried.
         try_first: settings to try before the sampler chooses any.
         resources: what one trial occupies.
@@ -151,7 +114,7 @@ class Sweep:
     corpus: str = "demo"
     model: str = "mel-tiny"
     settings: TrialSettings = field(default_factory=TrialSettings)
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = FITS_THE_CORPUS
     trials: int = 12
     try_first: tuple[Mapping[str, Any], ...] = ()
     resources: TrialResources = field(default_factory=TrialResources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from vibesweep.cluster.autoscaler import current_cluster
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import check_hosts, this_host
 from vibesweep.cluster.session import running_ray, starts_own_ray
-from vibesweep.config import Sweep, TrialResources
+from vibesweep.config import Sweep, TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
@@ -29,6 +30,7 @@ from vibesweep.sweep.early import (
     check_this_machine,
     is_demo,
 )
+from vibesweep.sweep.forecast import budget_in_steps, duration_line, heard_line, typical_settings
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.commit import commit_of
@@ -100,6 +102,10 @@ def run_sweep(
         if checked.manifest is None:
             check_fit(model, shards, progress.say)
             check_clips(sweep, checked.rehearsal, shards, progress.say)
+        typical = typical_settings(sweep, checked.rehearsal)
+        budget = budget_in_steps(sweep.budget, shards, typical)
+        sweep = dataclasses.replace(sweep, budget=budget)
+        progress.say(heard_line(budget, shards, typical))
         record = _new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
@@ -108,7 +114,7 @@ def run_sweep(
             claimed(folder, space_file),
             staged_folder_for(folder, progress.say) as staged,
         ):
-            specs = _lane_specs(record, sweep, model, lanes, folder, staged)
+            specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
             try:
                 record = _run_lanes(sweep, specs, record, staged, progress)
             finally:
@@ -153,6 +159,10 @@ def _run_lanes(
             lanes.start()
             if ray.get(dispatcher.wait_until_ready.remote(1)):
                 log.base_validated(ray.get(dispatcher.base_loss.remote()))
+                pace = ray.get(dispatcher.pace.remote())
+                takes = duration_line(sweep.budget, sweep.trials, record.lanes, pace)
+                if takes is not None:
+                    progress.say(takes)
                 tune_trials(sweep, dispatcher, search, log, staged.scratch)
             state = SweepState.DONE if log.record.all_ended else SweepState.STOPPED
         except KeyboardInterrupt:
@@ -218,6 +228,7 @@ def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: in
 def _lane_specs(
     record: SweepRecord,
     sweep: Sweep,
+    typical: TrialSettings,
     model: ModelRef,
     lanes: list[TrialResources],
     folder: SweepFolder,
@@ -234,7 +245,8 @@ def _lane_specs(
             checkpoints=folder.checkpoints,
             states=folder.states,
             scratch=staged.scratch,
-            max_steps=sweep.budget.max_steps,
+            max_steps=sweep.budget.last_step,
+            typical=typical,
             resources=resources,
         )
         specs.append(spec)

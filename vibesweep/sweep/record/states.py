@@ -49,7 +49,7 @@ def outcome_of(report: Report, budget: Budget) -> TrialState | None:
     """Decide whether a trial ends by itself with this report, and how; ``None`` if it goes on."""
     if report.diverged:
         return TrialState.DIVERGED
-    if report.early_stopped or report.step >= budget.max_steps:
+    if report.early_stopped or report.step >= budget.last_step:
         return TrialState.COMPLETE
     return None
 

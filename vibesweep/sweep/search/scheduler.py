@@ -29,13 +29,13 @@ class StepAsha(AsyncHyperBandScheduler):
     """
 
     def __init__(self, budget: Budget) -> None:
-        """Lay out the budget's rungs."""
+        """Lay out the rungs of a budget in steps."""
         super().__init__(
             time_attr=TIME,
             metric=METRIC,
             mode="min",
-            max_t=budget.max_steps,
-            grace_period=budget.grace_steps,
+            max_t=budget.last_step,
+            grace_period=budget.report_steps[0],
             reduction_factor=budget.reduction_factor,
             stop_last_trials=False,  # a trial at the maximum is complete, and says so itself
         )

@@ -237,7 +237,7 @@ class SweepSearch(StepSearch):
         self._sweep = sweep
         super().__init__(
             sweep.space,
-            max_steps=sweep.budget.max_steps,
+            max_steps=sweep.budget.last_step,
             trials=sweep.trials,
             seed=sweep.seed,
             try_first=sweep.try_first,

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Sequence
 
 from vibesweep.training.lanes.assignments import Assignments
-from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, RankError
+from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace, RankError
 
 
 class LaneDispatcher:
@@ -34,6 +34,7 @@ class LaneDispatcher:
         self._assignments = Assignments(trials)
         self._lanes = self._assignments.lanes
         self._base_loss: float | None = None
+        self._pace: Pace | None = None
         self._changed = asyncio.Condition()
 
     def __repr__(self) -> str:
@@ -121,7 +122,9 @@ class LaneDispatcher:
             )
             return state.generation == generation and state.opened
 
-    async def report_ready(self, lane: str, generation: int, rank: int, base_loss: float) -> None:
+    async def report_ready(
+        self, lane: str, generation: int, rank: int, base_loss: float, pace: Pace
+    ) -> None:
         """Note that a rank can train.
 
         Args:
@@ -129,9 +132,11 @@ class LaneDispatcher:
             generation: worker group that the rank belongs to; a former one is ignored.
             rank: rank within the lane.
             base_loss: validation loss of the untouched base.
+            pace: how fast the rank is.
         """
         async with self._changed:
             self._base_loss = base_loss
+            self._pace = pace
             state = self._lanes[lane]
             if state.generation == generation:
                 state.mark_ready(rank)
@@ -233,6 +238,10 @@ class LaneDispatcher:
     async def base_loss(self) -> float | None:
         """Return the untouched base's validation loss, once a lane is ready."""
         return self._base_loss
+
+    async def pace(self) -> Pace | None:
+        """Return how fast the lane is that was ready last, once one is."""
+        return self._pace
 
     async def controller_pids(self) -> dict[str, int]:
         """Return the process that keeps each lane up, for the lanes that have asked so far."""

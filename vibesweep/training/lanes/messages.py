@@ -57,6 +57,19 @@ class RankError:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast a lane is.
+
+    Attributes:
+        step_s: seconds of an optimizer step; ``None`` where none was measured.
+        validation_s: seconds of a validation.
+    """
+
+    step_s: float | None
+    validation_s: float
+
+
+@dataclass(frozen=True)
 class LaneCounts:
     """How the lanes of a sweep are doing.
 

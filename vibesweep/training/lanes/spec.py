@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vibesweep.config import TrialResources
+from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 
@@ -24,6 +24,7 @@ class LaneSpec:
         states: folder of one folder a trial, for its full state; the same for all hosts.
         scratch: absolute folder for Ray Train's own files, on the driver's host.
         max_steps: optimizer steps of a trial's whole budget.
+        typical: settings by which the lane's pace is measured.
         resources: what the lane's worker group holds.
     """
 
@@ -35,4 +36,5 @@ class LaneSpec:
     states: StoragePath
     scratch: Path
     max_steps: int
+    typical: TrialSettings = field(default_factory=TrialSettings)
     resources: TrialResources = field(default_factory=TrialResources)

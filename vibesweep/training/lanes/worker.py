@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,12 @@ from ray.train.collective import broadcast_from_rank_zero
 
 from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
-from vibesweep.config import TrialResources
+from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.errors import DiskFullError
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, trial_failure
-from vibesweep.training.lanes.messages import Answer, Command, RankError
+from vibesweep.training.lanes.messages import Answer, Command, Pace, RankError
 from vibesweep.training.lanes.spec import LaneSpec
 
 if TYPE_CHECKING:  # torch loads in the worker alone: the driver imports this module too
@@ -64,12 +65,16 @@ class LaneWorker:
             return None
         assert context is not None
         with self._errors_told(trial_id=None):
+            began_s = time.monotonic()
             base_loss = context.validate(context.base)
+            validation_s = time.monotonic() - began_s
+            pace = Pace(_measured_step_s(context, self._spec.typical), validation_s)
         # What stays warm is never garbage. Without this each collection between two trials looked
         # through all of it, which took longer than making a trial's model.
         gc.freeze()
         report_ready = self._dispatcher.report_ready
-        ray.get(report_ready.remote(self._spec.name, self.generation, self._rank, base_loss))
+        name = self._spec.name
+        ray.get(report_ready.remote(name, self.generation, self._rank, base_loss, pace))
         return context
 
     def run_commands(self, context: WorkerContext) -> None:
@@ -169,6 +174,12 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     device_share = spec.resources.gpus_per_worker or 1.0
     world = World(rank, size, str(get_device()), device_share)
     return WorkerContext.open(spec.model, spec.shards, world, _clips_bytes(spec.resources))
+
+
+def _measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | None:
+    from vibesweep.training.pace import measured_step_s
+
+    return measured_step_s(context, settings)
 
 
 def _clips_bytes(resources: TrialResources) -> float:
