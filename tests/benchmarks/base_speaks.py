@@ -8,7 +8,6 @@ judged in the same way and set the measure: eSpeak's voices are hard for the rec
 
 from __future__ import annotations
 
-import re
 import statistics
 import sys
 import tempfile
@@ -29,9 +28,10 @@ from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, seconds_of
-from vibesweep.corpus.sound.resampling import resample
 from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text import phonemize
+from vibesweep.delivery.quality.measure import Sound
+from vibesweep.delivery.quality.recognition import RATE_HZ, ClosedSet
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speech import sample_latents
@@ -39,48 +39,11 @@ from vibesweep.models.registry import ModelRef
 
 SENTENCES = Path(__file__).with_name("held_out_sentences.txt").read_text().splitlines()
 PROMPT = "This is a sample of my voice, nothing more."
-SPHINX_RATE_HZ = 16_000
-EDGE_SAMPLES = SPHINX_RATE_HZ // 4
-NOISE_LEVEL = 20
-PEAK = 20_000
-"""Levels of 16-bit samples: faint noise under the speech, and the speech's peak."""
 ENGLISH = [voice for voice in BASE_VOICES if voice.language == "en"]
 VOICES = ENGLISH[:: len(BASE_VOICES) // len(SENTENCES)]
 LEAST_SPEED = 2.0
 MOST_STOP_ERROR = 1.0
 LEAST_SHARE = 0.85
-
-
-class ClosedSet:
-    """pocketsphinx with a grammar that allows the sentences and nothing else."""
-
-    def __init__(self, sentences: list[str]) -> None:
-        """Compile the grammar."""
-        from pocketsphinx import Decoder
-
-        self._words = [" ".join(re.findall(r"[a-z']+", sentence.lower())) for sentence in sentences]
-        self._decoder = Decoder(lm=None, logfn="/dev/null", loglevel="FATAL")
-        words = {word for line in self._words for word in line.split()}
-        unknown = {word for word in words if self._decoder.lookup_word(word) is None}
-        assert not unknown, f"not in the recognizer's dictionary: {unknown}"
-        grammar = " | ".join(self._words)
-        self._decoder.add_jsgf_string("closed", f"#JSGF V1.0; grammar g; public <s> = {grammar};")
-        self._decoder.activate_search("closed")
-
-    def choose(self, waveform: Samples, rate_hz: int) -> int | None:
-        """Return the number of the sentence that is heard in a waveform [S], or None."""
-        samples = resample(waveform, rate_hz, SPHINX_RATE_HZ)
-        # eSpeak's pauses are digital silence, which the recognizer's features cannot take.
-        rng = np.random.default_rng(0)
-        heard = rng.normal(0, NOISE_LEVEL, len(samples) + 2 * EDGE_SAMPLES)
-        heard[EDGE_SAMPLES:-EDGE_SAMPLES] += samples / np.abs(samples).max() * PEAK
-        self._decoder.start_utt()
-        self._decoder.process_raw(heard.astype(np.int16).tobytes(), full_utt=True)
-        self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        if hypothesis is None or hypothesis.hypstr not in self._words:
-            return None
-        return self._words.index(hypothesis.hypstr)
 
 
 @dataclass
@@ -134,12 +97,13 @@ def judge(number: int, voice: Voice, model: MelModel, listener: ClosedSet, tally
     tally.stop_errors.append(abs(len(latents) - len(true) / FRAMES_PER_PATCH))
     resynthesized = voiced(model, model.codec.encode(true))
     rate_hz = model.mel.sample_rate_hz
-    heard = {
-        "recording": listener.choose(recording.astype(np.float32), ESPEAK_RATE_HZ),
-        "resynthesized": listener.choose(resynthesized, rate_hz),
-        "spoken": listener.choose(spoken, rate_hz),
+    sounds = {
+        "recording": Sound(recording.astype(np.float32), ESPEAK_RATE_HZ),
+        "resynthesized": Sound(resynthesized, rate_hz),
+        "spoken": Sound(spoken, rate_hz),
     }
-    for kind, choice in heard.items():
+    for kind, sound in sounds.items():
+        choice = listener.choose(sound.at(RATE_HZ))
         tally.identified[kind].append(choice == number)
 
 

@@ -16,6 +16,7 @@ from peft import PeftModel
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
+from vibesweep.delivery.evaluate import base_voice
 from vibesweep.delivery.export import export, speech_change_of
 from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
@@ -224,3 +225,15 @@ def test_a_phoneme_that_the_model_lacks_is_named(speaker: ModelRef, tmp_path: Pa
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"shipped base \(mel-tiny\)"):
         ModelRef.parse(str(tmp_path))
+
+
+def test_the_base_is_heard_in_the_voices_of_what_was_tuned(
+    lora_sweep: SweepFolder, tmp_path: Path
+) -> None:
+    tuned = ModelRef.parse(str(export(lora_sweep, tmp_path / "out")))
+    base = ModelRef.parse(lora_sweep.read().model)
+    voice = base_voice(str(base), tuned, tmp_path)
+    assert voice.model.family.voices(voice.model.address) == tuned.family.voices(tuned.address)
+    lent = load_bundle(Path(voice.model.address), MelModel)
+    for name, value in base.load().state_dict().items():
+        assert torch.equal(lent.model.state_dict()[name], value), name

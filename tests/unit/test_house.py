@@ -309,11 +309,16 @@ OF_EXTRAS = (
     "boto3",
     "espeakng_loader",
     "matplotlib",
+    "onnxruntime",
     "phonemizer",
+    "pocketsphinx",
     "pypinyin",
+    "resemblyzer",
+    "speechmos",
+    "swift_f0",
     "wetext",
 )
-"""Packages of [mel], [inspect], [aws] and [gpu], which nothing imports unless it is asked to."""
+"""Packages of the extras, which nothing imports unless it is asked to."""
 
 
 def test_importing_does_nothing_and_needs_no_extra() -> None:

@@ -2,7 +2,7 @@
 
 application.py has the Typer app and ``main``. The verbs are in sweeps.py (run, submit, attach,
 logs, stop), corpus.py (demo-corpus, preprocess, inspect) and results.py (list, show, export,
-convert, synthesize). Each imports the heavy libraries that it needs when it is called.
+evaluate, convert, synthesize). Each imports the heavy libraries that it needs when it is called.
 """
 
 # The order of these imports is that of the verbs in --help.

@@ -155,6 +155,15 @@ class BundleFamily(ModelFamily):
         )
         return speech_change(base.predict_probe(), tuned.predict_probe(), reason)
 
+    def lend_voices(self, address: str, lender: str, out: Path) -> str:
+        """Write a bundle of the model's weights and the lender's voices."""
+        from vibesweep.models.bundle import save_bundle
+
+        bundle = self._bundle(address)
+        voices = self._bundle(lender).voices
+        save_bundle(bundle.model, voices, out, trained_on=bundle.trained_on)
+        return str(out)
+
     def synthesize(
         self,
         address: str,

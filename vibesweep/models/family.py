@@ -119,6 +119,9 @@ class ModelFamily(ABC):
     needs_scheme: bool = False
     """Whether its models are named with the scheme, because an address alone may be anything."""
 
+    voices_are_recordings: bool = False
+    """Whether it speaks in the voice of any recording, instead of voices that a model knows."""
+
     @abstractmethod
     def owns(self, folder: Path) -> bool:
         """Tell whether a folder holds a model of this family."""
@@ -224,6 +227,22 @@ class ModelFamily(ABC):
         Raises:
             ModelError: it cannot be read.
         """
+
+    def lend_voices(self, address: str, lender: str, out: Path) -> str:
+        """Have a model speak in the voices that another one of its shape knows.
+
+        Args:
+            address: of the model.
+            lender: address of the other one.
+            out: a folder to write, where it takes one.
+
+        Returns:
+            The address of a model with these voices; the model itself, where voices are recordings.
+
+        Raises:
+            ModelError: one of the models cannot be read.
+        """
+        return address
 
     @abstractmethod
     def synthesize(

@@ -34,6 +34,7 @@ class VibeVoiceFamily(ModelFamily):
     name = "vibevoice"
     layouts = ("merged", "peft", "lora", "comfyui", "original")
     needs_scheme = True
+    voices_are_recordings = True
 
     def owns(self, folder: Path) -> bool:
         """Look at the model type that the folder's configuration names."""

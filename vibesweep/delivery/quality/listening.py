@@ -1,0 +1,148 @@
+"""Has models say the same texts with one seed, and scores what is heard."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from vibesweep.corpus.sound.speech_file import write_speech
+from vibesweep.delivery.quality.measure import Passage, Scorer, Sound
+from vibesweep.delivery.quality.quality_file import Row
+from vibesweep.delivery.synthesize import synthesize
+from vibesweep.errors import SpeechError
+from vibesweep.models.family import SpeakingSettings
+from vibesweep.models.registry import ModelRef
+
+RECORDING = "recording"
+SEED = 0
+SILENCE = Sound(np.zeros(2_400, np.float32), 24_000)
+"""What is heard of a model that could not say a text."""
+
+
+class Voice(NamedTuple):
+    """A model that is heard.
+
+    Attributes:
+        name: in tables and files.
+        model: what speaks.
+    """
+
+    name: str
+    model: ModelRef
+
+
+def listen(
+    voices: Sequence[Voice],
+    passages: Sequence[Passage],
+    scorers: Sequence[Scorer],
+    folder: Path,
+    audio: Path,
+    limit_s: float = math.inf,
+) -> tuple[Row, ...]:
+    """Have every voice say the passages, one passage after the other, and score them.
+
+    Args:
+        voices: who speaks.
+        passages: what they say.
+        scorers: who listen.
+        folder: of the JSON file.
+        audio: a folder in it, for the sound files.
+        limit_s: no passage is begun that would take longer than what is left of this, so that all
+            voices have said the same; the first one is always said.
+
+    Returns:
+        The recording's row, then the voices'.
+
+    Raises:
+        ModelError: a model cannot be read.
+    """
+    audio.mkdir(parents=True, exist_ok=True)
+    scores: dict[str, list[Mapping[str, float]]] = defaultdict(list)
+    files: dict[str, list[str]] = defaultdict(list)
+    began = time.monotonic()
+    slowest_s = 0.0
+    for number, passage in enumerate(passages):
+        passage_began = time.monotonic()
+        spent_s = passage_began - began
+        if number and spent_s + slowest_s > limit_s:
+            break
+        sayings = _sayings(voices, passage, audio, number)
+        for name, sound, file in sayings:
+            scored = _scored(sound, passage, scorers)
+            scores[name].append(scored)
+            relative = file.relative_to(folder)
+            files[name].append(str(relative))
+        passage_s = time.monotonic() - passage_began
+        slowest_s = max(slowest_s, passage_s)
+    rows = []
+    for name, by_text in scores.items():
+        audio_files = tuple(files[name])
+        row = Row(name, tuple(by_text), audio_files)
+        rows.append(row)
+    return tuple(rows)
+
+
+def _sayings(
+    voices: Sequence[Voice], passage: Passage, audio: Path, number: int
+) -> Iterator[tuple[str, Sound, Path]]:
+    """Yield the name, the sound and the file of the recording and of each voice."""
+    recording = passage.recording
+    file = _file(audio, RECORDING, number)
+    samples = np.clip(recording.samples, -1, 1)
+    write_speech(file, samples, recording.rate_hz)
+    yield RECORDING, recording, file
+    for voice in voices:
+        file = _file(audio, voice.name, number)
+        sound = _spoken(voice.model, passage, file)
+        yield voice.name, sound, file
+
+
+def _file(audio: Path, name: str, number: int) -> Path:
+    plain = name.replace(" ", "-")
+    return audio / f"{plain}-{number + 1}.wav"
+
+
+def _spoken(model: ModelRef, passage: Passage, file: Path) -> Sound:
+    """Have a model say a passage into a file; where it cannot, that is silence."""
+    settings = SpeakingSettings(seed=SEED)
+    voices = voices_for(model, passage)
+    try:
+        speech = synthesize(
+            model,
+            passage.turns,
+            file,
+            voices=voices,
+            settings=settings,
+        )
+    except SpeechError:
+        write_speech(file, SILENCE.samples, SILENCE.rate_hz)
+        return SILENCE
+    samples, rate_hz = soundfile.read(file, dtype="float32")
+    return Sound(samples, rate_hz, cut=speech.cut)
+
+
+def voices_for(model: ModelRef, passage: Passage) -> Mapping[str, str]:
+    """Return whose voice says each tag's lines, as far as the model has or takes the person's."""
+    family = model.family
+    if family.voices_are_recordings:
+        return passage.prompts
+    known = family.voices(model.address)
+    voices = {}
+    for tag, person in passage.people.items():
+        if person in known:
+            voices[tag] = person
+    return voices
+
+
+def _scored(sound: Sound, passage: Passage, scorers: Sequence[Scorer]) -> Mapping[str, float]:
+    scores: dict[str, float] = {}
+    for scorer in scorers:
+        scores |= scorer.score(sound, passage)
+    return scores

@@ -1,0 +1,77 @@
+"""DNSMOS: how good people would find the speech, guessed by Microsoft's network (P.835, overall).
+
+The network comes with the package speechmos, whose own code needs librosa and 20 s to get ready;
+it is asked directly (Reddy et al. 2022, arXiv 2110.01763).
+
+Shapes: ``S`` samples.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vibesweep.corpus.sound.arrays import Samples
+from vibesweep.delivery.quality.measure import Measure, Passage, Sound
+
+DNSMOS = Measure("dnsmos", "DNSMOS", 5.0, "opinion score from 1 to 5, guessed by a network")
+RATE_HZ = 16_000
+WINDOW_SAMPLES = 144_160
+"""9.01 s, which the network takes at once; shorter speech is repeated, as speechmos does."""
+OVERALL = np.polynomial.Polynomial([0.04602535, 1.11546468, -0.06766283])
+"""speechmos' calibration of the overall score."""
+OVERALL_OUTPUT = 2
+
+
+class NaturalnessScorer:
+    """Asks the network."""
+
+    measures = (DNSMOS,)
+
+    def __init__(self) -> None:
+        """Load the network."""
+        import onnxruntime
+
+        package = importlib.util.find_spec("speechmos")
+        assert package is not None
+        assert package.origin is not None
+        network = Path(package.origin).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
+        self._network = onnxruntime.InferenceSession(network)
+
+    def score(self, spoken: Sound, passage: Passage) -> Mapping[str, float]:
+        """Score the speech alone: the recording plays no part."""
+        del passage
+        samples = spoken.at(RATE_HZ)
+        loudness = np.abs(samples)
+        peak = loudness.max(initial=0)
+        if not peak:
+            return {}
+        windows = _windows(samples / peak)
+        raw = [self._raw(window) for window in windows]
+        scores = [OVERALL(value) for value in raw]
+        return {DNSMOS.name: statistics.fmean(scores)}
+
+    def _raw(self, window: Samples) -> float:
+        batch = window[None]
+        inputs = {"input_1": batch}
+        (outputs,) = self._network.run(None, inputs)
+        (scores,) = outputs
+        return float(scores[OVERALL_OUTPUT])
+
+
+def _windows(samples: Samples) -> list[Samples]:
+    """Cut speech [S] into windows, one second apart."""
+    if len(samples) < WINDOW_SAMPLES:
+        repeated = np.resize(samples, WINDOW_SAMPLES)
+        return [repeated]
+    last = len(samples) - WINDOW_SAMPLES
+    windows = []
+    for start in range(0, last + 1, RATE_HZ):
+        past = start + WINDOW_SAMPLES
+        window = samples[start:past]
+        windows.append(window)
+    return windows

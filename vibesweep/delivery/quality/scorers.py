@@ -1,0 +1,112 @@
+"""Which scorers there are: those whose packages are installed, and those that the user names.
+
+A scorer of the user's is ``package.module:Class=path of its model``: the class is called with the
+path, and what it makes is a :class:`~vibesweep.delivery.quality.measure.Scorer`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple, cast
+
+from vibesweep.delivery.quality.measure import Measure, Scorer
+from vibesweep.delivery.quality.naturalness import NaturalnessScorer
+from vibesweep.delivery.quality.pitch import PitchScorer
+from vibesweep.delivery.quality.recognition import RecognitionScorer
+from vibesweep.delivery.quality.speaker import SpeakerScorer
+from vibesweep.delivery.quality.spectrum import SpectrumScorer
+from vibesweep.errors import ModelError
+
+
+class _OfAPackage(NamedTuple):
+    """A scorer whose weights come with a package.
+
+    Attributes:
+        modules: that must be there.
+        brought_by: what pip installs them by.
+        judges: what it is for, as a clause.
+        make: called with the English texts.
+    """
+
+    modules: tuple[str, ...]
+    brought_by: str
+    judges: str
+    make: Callable[[Sequence[str]], Scorer]
+
+
+EXTRA = '"vibesweep[quality]"'
+OF_PACKAGES = (
+    _OfAPackage(("pocketsphinx",), EXTRA, "what is understood", RecognitionScorer),
+    _OfAPackage(("swift_f0",), EXTRA, "melody", lambda _: PitchScorer()),
+    _OfAPackage(("speechmos", "onnxruntime"), EXTRA, "naturalness", lambda _: NaturalnessScorer()),
+    _OfAPackage(("resemblyzer",), "Resemblyzer", "likeness of voices", lambda _: SpeakerScorer()),
+)
+
+
+class Scorers(NamedTuple):
+    """What listens.
+
+    Attributes:
+        scorers: all that can.
+        missing: what is not judged and what to install, in one line; empty if all is.
+    """
+
+    scorers: tuple[Scorer, ...]
+    missing: str
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All that they measure."""
+        measures: list[Measure] = []
+        for scorer in self.scorers:
+            measures.extend(scorer.measures)
+        return tuple(measures)
+
+
+def make_scorers(texts: Sequence[str], named: Sequence[str] = ()) -> Scorers:
+    """Make the scorers that the machine has packages for.
+
+    Args:
+        texts: English texts that are not to be taken for each other.
+        named: scorers of the user's.
+
+    Raises:
+        ModelError: one of these cannot be made.
+    """
+    scorers: list[Scorer] = [SpectrumScorer()]
+    missing: dict[str, str] = {}
+    for known in OF_PACKAGES:
+        specs = map(importlib.util.find_spec, known.modules)
+        if all(specs):
+            scorer = known.make(texts)
+            scorers.append(scorer)
+        else:
+            missing[known.judges] = known.brought_by
+    for address in named:
+        scorer = _named_scorer(address)
+        scorers.append(scorer)
+    told = _told(missing)
+    return Scorers(tuple(scorers), told)
+
+
+def _told(missing: dict[str, str]) -> str:
+    if not missing:
+        return ""
+    judged = ", ".join(missing)
+    packages = dict.fromkeys(missing.values())
+    brought_by = " ".join(packages)
+    return f"not judged: {judged}; pip install {brought_by} brings what it takes"
+
+
+def _named_scorer(named: str) -> Scorer:
+    address, _, model = named.partition("=")
+    module_name, _, class_name = address.partition(":")
+    try:
+        make = getattr(import_module(module_name), class_name)
+        return cast(Scorer, make(model))
+    except (ImportError, AttributeError, ValueError, TypeError, OSError) as error:
+        found = f"the scorer cannot be made: {error}"
+        fix = "name it as package.module:Class=MODEL, with the path of its model"
+        raise ModelError(found, where=f"--scorer {named}", fix=fix) from error
