@@ -2,33 +2,69 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from vibesweep import __version__
 from vibesweep.errors import VibesweepError
 from vibesweep.storage.os_errors import storage_error
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 
+HELP = (
+    "Find the best fine-tuning of a VibeVoice-like model on your recordings, "
+    "and take the tuned voice away."
+)
+
 app = typer.Typer(
-    help=(
-        "Find the best fine-tuning of a VibeVoice-like model on your recordings, "
-        "and take the tuned voice away."
-    ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 console = Console()
 error_console = Console(stderr=True)
+
+
+@dataclass
+class _Asked:
+    """What the options before the verb ask for."""
+
+    debug: bool = False
+
+
+_asked = _Asked()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        say(f"vibesweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def before_the_verb(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print the traceback of an error too.")
+    ] = False,
+) -> None:
+    """Take the options that all verbs share."""
+    _asked.debug = debug
+
 
 Work = Annotated[
     str,
@@ -42,14 +78,15 @@ Work = Annotated[
 def main() -> None:
     """Run a verb.
 
-    An error that the user can mend is printed as one line, with exit code 2. Ctrl-C gives 130.
+    An error that the user can mend is printed as one line, with exit code 2; --debug gives its
+    traceback and code 1, as of an error of our own. Ctrl-C gives 130.
     """
     _hide_transformers_future_warnings()
     try:
         app(standalone_mode=True)
     except Exception as error:
         told = user_error(error)
-        if told is None:
+        if told is None or _asked.debug:
             raise
         say(f"error: {told}", error_console, style="red")
         sys.exit(USER_ERROR)
@@ -82,6 +119,11 @@ def ctrl_c_says(what: str) -> Iterator[None]:
 def say(line: str, where: Console = console, style: str | None = None) -> None:
     """Print a line as it is: no markup in a path, and no line break in the middle of one."""
     where.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_next(*command: str) -> None:
+    """Name the verb that comes next, as it is typed; a word in capitals is the reader's to fill."""
+    say(f"next:       vibesweep {shlex.join(command)}")
 
 
 def _hide_transformers_future_warnings() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import app, console, ctrl_c_says, error_console, say
+from vibesweep.cli.application import app, console, ctrl_c_says, error_console, say, say_next
 from vibesweep.config.corpus import EDGE_SILENCE_S
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def demo_corpus(
     check_folder_writable(out, "OUT")
     write_demo_corpus(out, recordings=recordings, seed=seed)
     say(f"{recordings} recordings in {out}")
+    say_next("run", "SPACE.py", "--corpus", str(out))
 
 
 @app.command()
@@ -124,6 +125,7 @@ def preprocess(
     with ctrl_c_says(kept), shown(console) as tell:
         manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)
     _say_what_was_made(manifest, out)
+    say_next("run", "SPACE.py", "--corpus", out)
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -192,6 +194,7 @@ def inspect(
     if pictures:
         for path in draw_clips(place, out, pictures):
             say(f"picture: {path}")
+    say_next("run", "SPACE.py", "--corpus", place)
 
 
 def _show_recordings(corpus: str, columns: tuple[str, ...]) -> None:
@@ -200,3 +203,4 @@ def _show_recordings(corpus: str, columns: tuple[str, ...]) -> None:
     summary, rows = preview(corpus, columns)
     say(summary)
     console.print(rows)
+    say_next("run", "SPACE.py", "--corpus", corpus)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import Work, app, console, error_console, say
+from vibesweep.cli.application import Work, app, console, error_console, say, say_next
 from vibesweep.errors import SpeechError
 
 if TYPE_CHECKING:
@@ -33,15 +33,23 @@ def show(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the whole record as JSON.")
     ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the trials as CSV.")] = False,
     work: Work = ".",
 ) -> None:
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
-    from vibesweep.sweep.record.show import sweep_table
+    from vibesweep.sweep.record.show import sweep_table, trials_csv
 
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
     record = find_sweep(sweep, work).read()
+    if as_csv:
+        sys.stdout.write(trials_csv(record))
+        return
     if not as_json:
         console.print(sweep_table(record))
+        if record.best is not None:
+            say_next("export", sweep, "--out", "FOLDER")
         return
     facts = dataclasses.asdict(record)
     facts["best"] = record.best.id if record.best else None
@@ -57,6 +65,9 @@ def export(
         str | None,
         typer.Option(help="For VibeVoice: merged, the default; peft, lora, comfyui or original."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what was exported there before.")
+    ] = False,
     work: Work = ".",
 ) -> None:
     """Write the best trial as a model folder, with its provenance.
@@ -64,12 +75,16 @@ def export(
     The folder can be spoken with, tuned further or handed on.
     """
     from vibesweep.delivery.export import export as export_best
-    from vibesweep.delivery.export import speech_change_of
+    from vibesweep.delivery.export import refuse_exported, speech_change_of
     from vibesweep.sweep.record import find_sweep
 
+    if not force:
+        refuse_exported(out)
     export_best(find_sweep(sweep, work), out, layout)
     say(f"exported to {out}")
     _say_what_changed(speech_change_of(out))
+    if layout is None:
+        say_next("synthesize", str(out), "--text", "TEXT", "--out", "FILE.wav")
 
 
 def _say_what_changed(change: SpeechChange) -> None:
@@ -141,6 +156,7 @@ def convert(
 
     convert_checkpoint(checkpoint, out, tokenizer)
     say(f"converted to {out}")
+    say_next("run", "SPACE.py", "--corpus", "CORPUS", "--model", f"vibevoice:{out}")
 
 
 @app.command()
@@ -150,7 +166,7 @@ def synthesize(
         typer.Argument(
             help=(
                 "An exported folder, a path or URI, a VibeVoice checkpoint's, "
-                "or a shipped base's name."
+                "a shipped base's name, or a sweep's, for its best model."
             )
         ),
     ],
@@ -189,6 +205,7 @@ def synthesize(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Diffusion steps for each latent.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    work: Work = ".",
 ) -> None:
     """Speak a text with a model."""
     words = _words(text, script)
@@ -202,9 +219,20 @@ def synthesize(
     settings = SpeakingSettings(
         diffusion_steps=steps, guidance=guidance, seed=seed, language=language
     )
-    with fetched_model(model) as base:
+    with fetched_model(_model_named(model, work)) as base:
         speech = speak(base, words, out, voices=voice or (), settings=settings, tell=_say_aside)
     _say_what_was_spoken(speech, out)
+
+
+def _model_named(name: str, work: str) -> str:
+    """Return a model's name as it is, and a sweep's best model for the sweep's name."""
+    from vibesweep.models.bundle_folder import find_folder
+    from vibesweep.sweep.record import find_sweep
+
+    if find_folder(name) is not None:
+        return name
+    sweep = find_sweep(name, work)
+    return str(sweep.best) if sweep.holds_sweep() else name
 
 
 def _say_aside(line: str) -> None:

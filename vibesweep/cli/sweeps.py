@@ -17,6 +17,7 @@ from vibesweep.cli.application import (
     ctrl_c_says,
     error_console,
     say,
+    say_next,
     user_error,
     with_hint,
 )
@@ -66,6 +67,7 @@ def run(
 
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
+    say(f"checking {space}")  # the libraries behind it take seconds to load
     sweep, options = _load(space, corpus, model, trials)
     sweep_name = space.stem if name is None else name
     from vibesweep.sweep.jobs.address import job_server
@@ -165,6 +167,7 @@ def _deliver(folder: SweepFolder) -> None:
         say(f"no sample:  {sample}", error_console, style="yellow")
     else:
         say(f"hear it:    {sample}")
+    say_next("synthesize", str(bundle), "--text", "TEXT", "--out", "FILE.wav")
 
 
 def _load(
@@ -218,6 +221,7 @@ def submit(
     server = required_job_server(address)
     sweep_name = space.stem if name is None else name
     _submit(server, space, sweep, options, sweep_name, work)
+    say_next("attach", sweep_name, "--address", server)
 
 
 @app.command()

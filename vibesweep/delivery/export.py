@@ -102,6 +102,17 @@ def _replacing(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def refuse_exported(out: Path) -> None:
+    """Refuse to write over an earlier export.
+
+    Raises:
+        ModelError: there is one.
+    """
+    if (out / PROVENANCE).is_file():
+        fix = "--force replaces it, or name another folder with --out"
+        raise ModelError("an export is there already", where=str(out), fix=fix)
+
+
 def _refuse_foreign(out: Path) -> None:
     """Refuse to write over anything but an earlier export or an empty folder."""
     if not out.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 
 from rich.console import Group, RenderableType
@@ -12,8 +14,23 @@ from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import list_sweeps
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.table import format_seconds, summary_of
+from vibesweep.sweep.record.table import format_seconds, ranked, summary_of, swept_names
 from vibesweep.sweep.record.trials_table import TrialsTable
+
+CSV_COLUMNS = (
+    "number",
+    "state",
+    "reason",
+    "rung",
+    "step",
+    "loss_val",
+    "loss_train",
+    "best_loss_val",
+    "best_step",
+    "steps_per_s",
+    "trained_parameters",
+)
+"""Fields of a trial's record, before what the space suggested."""
 
 
 def sweeps_table(work: StorageAddress) -> RenderableType:
@@ -50,6 +67,19 @@ def sweep_table(record: SweepRecord) -> RenderableType:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")
     return Group(TrialsTable(record), Text("\n".join(lines)))
+
+
+def trials_csv(record: SweepRecord) -> str:
+    """Write the trials as CSV, best first: how each stands, and what the space suggested for it."""
+    names = swept_names(record)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*CSV_COLUMNS, *names])
+    for trial in ranked(record):
+        stands = [getattr(trial, name) for name in CSV_COLUMNS]
+        swept = [trial.swept.get(name) for name in names]
+        table.writerow([*stands, *swept])
+    return text.getvalue()
 
 
 def _cells(record: SweepRecord) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,7 +130,10 @@ def settings_with(
     known = TrialSettings.names()
     unknown = sorted(set(chosen) - set(known))
     if unknown:
+        alike = difflib.get_close_matches(unknown[0], known, n=1)
         fix = f"known are {', '.join(known)}"
+        if alike:
+            fix = f"perhaps {alike[0]} is meant"
         raise SpaceError(f"suggests {', '.join(unknown)}", where=where, fix=fix)
     try:
         return dataclasses.replace(base, **chosen)
