@@ -9,9 +9,8 @@ from vibesweep.sweep.record import SweepFolder
 
 def read_reports(folder: SweepFolder) -> pd.DataFrame:
     """Read a row for each report: from the log where there is one, else from the table."""
-    replay = folder._replay()
-    if replay is not None:
-        return pd.DataFrame(replay.rows())
+    if not folder.record.is_file():
+        return pd.DataFrame(folder.replay().rows())
     if not folder.reports.is_file():  # it has ended without a report
         return pd.DataFrame()
     with folder.reports.fetched() as path:

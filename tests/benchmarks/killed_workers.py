@@ -53,7 +53,7 @@ class KillingTrial(LaneTrial):
 
     def step(self) -> dict[str, Any]:
         """Kill a worker while the lane trains; note how many worker groups the trial has lost."""
-        if self._next_report == 0:
+        if self._reported_step == 0:
             threading.Thread(target=kill_a_worker, args=(self._number,)).start()
         result = super().step()
         if result["done"]:

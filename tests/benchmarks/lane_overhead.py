@@ -100,7 +100,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
         lanes = lane.Lanes(dispatcher, [spec])
         lanes.start()
         assert ray.get(dispatcher.wait_until_ready.remote(1), timeout=READY_S)
-        answer = ray.get(dispatcher.advance.remote(Command("trial", SETTINGS, steps)))
+        answer = ray.get(dispatcher.advance.remote(Command("trial", SETTINGS, (steps,))))
         assert answer.report is not None, answer
         lanes.stop(STOP_S)
     return recorded_steps(Path(os.environ[NOTES]))

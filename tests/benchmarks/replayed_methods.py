@@ -25,6 +25,7 @@ class TunedTrial:
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
+        self.config: dict[str, Any] = {}
         self.status = Trial.RUNNING
 
 

@@ -81,7 +81,7 @@ class Trials:
         ray.get(self.dispatcher.busy_lanes.options(enable_task_events=False).remote())
 
     def ask(self, trial_id: str, settings: TrialSettings, until: int) -> Any:
-        return self.dispatcher.advance.remote(Command(trial_id, settings, until))
+        return self.dispatcher.advance.remote(Command(trial_id, settings, (until,)))
 
     def answer(self, trial_id: str, settings: TrialSettings, until: int) -> Answer:
         answer = ray.get(self.ask(trial_id, settings, until), timeout=COMING_UP_S)

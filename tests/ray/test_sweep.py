@@ -332,7 +332,6 @@ def test_ctrl_c_stops_a_sweep_and_keeps_all_of_it(workplace: Workplace, tmp_path
     (trial,) = optuna.load_study(
         study_name=STUDY_NAME, storage=study_storage(folder.journal)
     ).trials
-    assert trial.state == OptunaState.FAIL
-    assert trial.user_attrs["outcome"] == TrialState.STOPPED
+    assert trial.state == OptunaState.RUNNING, "it goes on when the sweep is resumed"
     assert trial.intermediate_values
     assert len(pd.read_parquet(str(folder.reports))) == len(trial.intermediate_values)

@@ -215,7 +215,7 @@ def test_a_driver_that_is_killed_leaves_what_it_had_reported(bucket: str, tmp_pa
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     record, best, _ = folder.best_checkpoint()
-    assert record.state == SweepState.RUNNING
+    assert record.state == SweepState.INTERRUPTED
     with fetched_folder(folder.place) as copy:
         (trial,) = optuna.load_study(
             study_name=STUDY_NAME, storage=study_storage(copy / "study.journal")

@@ -69,6 +69,7 @@ INNER_ORDERS = {
     "sweep": (
         "record",
         "search",
+        "resume",
         "early",
         "prepare",
         "forecast",

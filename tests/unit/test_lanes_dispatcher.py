@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -19,7 +20,7 @@ LOST = Answer(error=TrialError("its process died"), lost=True)
 
 
 def command(trial_id: str, until: int = 1) -> Command:
-    return Command(trial_id, TrialSettings(), until)
+    return Command(trial_id, TrialSettings(), (until,))
 
 
 def report(step: int) -> Answer:
@@ -46,7 +47,7 @@ async def serve(dispatcher: LaneDispatcher, generation: int, number: int) -> Com
     """Run one command, as the only rank of a lane."""
     taken = await dispatcher.next_command(LANE, generation, number)
     if taken is not None:
-        await dispatcher.record_answer(LANE, generation, number, report(taken.until_step))
+        await dispatcher.record_answer(LANE, generation, number, report(taken.report_steps[-1]))
     return taken
 
 
@@ -225,7 +226,7 @@ async def test_the_first_failure_of_the_sweep_stays() -> None:
     await dispatcher.give_up(LANE, LOST)
     await dispatcher.give_up(LANE, Answer(error=TrialError("something later")))
     await dispatcher.close()
-    assert await asked == LOST
+    assert await asked == dataclasses.replace(LOST, sweep_over=True)
     assert await dispatcher.sweep_failure() == LOST
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import secrets
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
 from vibesweep.errors import SweepError
-from vibesweep.sweep.record.claim import claimed, refuse_taken
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record import owner
+from vibesweep.sweep.record.claim import claimed, refuse_taken, resumable_record
+from vibesweep.sweep.record.events import Event, SweepStarted, TrialReported, TrialStarted, line_of
 from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.owner import Heartbeat, Owner
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import SweepState, TrialState
 
@@ -20,6 +29,13 @@ TAKEN = "there is a sweep named mine already"
 @pytest.fixture
 def folder(tmp_path: Path) -> SweepFolder:
     return SweepFolder(tmp_path / "mine")
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
+    """Return a sweep's folder in a store, where nobody waits for who else may come."""
+    monkeypatch.setattr(owner, "SETTLE_S", 0.0)
+    return SweepFolder(StoragePath.of(f"memory://{secrets.token_hex(4)}/sweeps/mine"))
 
 
 @pytest.fixture
@@ -68,7 +84,8 @@ def test_a_name_that_never_trained_is_free_again(folder: SweepFolder, space: Pat
         (local(folder) / "ray" / "tune").mkdir(parents=True)
     refuse_taken(folder)
     with claimed(folder, None):
-        assert names(folder) == {"owner.lock"}, "nothing of the former sweep is taken over"
+        kept = {"owner.lock", "heartbeat.json"}
+        assert names(folder) == kept, "nothing of the former sweep is taken over"
 
 
 DIES = """
@@ -83,7 +100,7 @@ with claimed(SweepFolder(sys.argv[1]), None):
 def test_a_name_whose_owner_was_killed_is_free(folder: SweepFolder) -> None:
     done = subprocess.run([sys.executable, "-c", DIES, str(folder.place)])
     assert done.returncode == 9
-    assert names(folder) == {"owner.lock"}
+    assert names(folder) == {"owner.lock", "heartbeat.json"}
     refuse_taken(folder)
     with claimed(folder, None):
         pass
@@ -129,15 +146,16 @@ def test_a_file_of_that_name_keeps_it(folder: SweepFolder) -> None:
         refuse_taken(folder)
 
 
+def no_locks(handle: int, how: int) -> None:
+    raise OSError("no locks available")
+
+
 @pytest.mark.parametrize("state", [SweepState.RUNNING, SweepState.FAILED])
 def test_without_locks_the_record_says_whether_it_has_ended(
     folder: SweepFolder, monkeypatch: pytest.MonkeyPatch, state: SweepState
 ) -> None:
     write_record(folder, step=0, state=state)
-    folder.owner.write_bytes(b"process 1 on another host\n")
-
-    def no_locks(handle: int, how: int) -> None:
-        raise OSError("no locks available")
+    folder.owner.write_bytes(b"")
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     if state == SweepState.RUNNING:
@@ -145,3 +163,109 @@ def test_without_locks_the_record_says_whether_it_has_ended(
             refuse_taken(folder)
     else:
         refuse_taken(folder)
+
+
+def beat(folder: SweepFolder, **changes: object) -> None:
+    """Leave a heartbeat of this process, but for the changes."""
+    own = dataclasses.replace(owner._own_heartbeat(), **changes)  # type: ignore[arg-type]
+    folder.heartbeat.write_bytes(json.dumps(dataclasses.asdict(own)).encode())
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "found"), [(owner.SILENT_S / 2, Owner.LIVES), (2 * owner.SILENT_S, Owner.GONE)]
+)
+@pytest.mark.parametrize("in_a_store", [False, True])
+def test_an_owner_on_another_host_lives_as_long_as_its_heart_beats(
+    folder: SweepFolder, away: SweepFolder, in_a_store: bool, silent_s: float, found: Owner
+) -> None:
+    held = away if in_a_store else folder
+    beat(held, processes_of="another host", beat_unix_s=time.time() - silent_s)
+    assert held.ownership.owner() is found
+
+
+def test_a_dead_owner_on_this_host_is_known_at_once_without_locks(away: SweepFolder) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    beat(away)
+    assert away.ownership.owner() is Owner.LIVES
+    beat(away, process=dead.pid)
+    assert away.ownership.owner() is Owner.GONE
+    beat(away, process_started_unix_s=1.0)
+    assert away.ownership.owner() is Owner.GONE, "its number is another process's by now"
+
+
+def test_a_sweep_in_a_store_has_one_owner(away: SweepFolder) -> None:
+    with claimed(away, None):
+        with pytest.raises(SweepError, match="is running"), claimed(away, None):
+            pass
+        assert away.ownership.owner() is Owner.LIVES
+    assert away.ownership.last_beat() is None
+
+
+def test_of_two_that_claim_a_sweep_in_a_store_at_once_the_last_has_it(
+    away: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: beat(away, token="another's"))
+    with pytest.raises(SweepError, match="is running"), claimed(away, None):
+        pass
+    last = away.ownership.last_beat()
+    assert last is not None
+    assert last.token == "another's"
+
+
+def test_a_heart_goes_on_beating(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "BEAT_S", 0.01)
+    beats: list[Heartbeat] = []
+
+    def beats_again() -> bool:
+        last = folder.ownership.last_beat()
+        if last is not None and last not in beats:
+            beats.append(last)
+        return len(beats) > 2
+
+    with claimed(folder, None):
+        assert wait_until(beats_again, 10.0)
+    assert {found.token for found in beats} == {beats[0].token}
+
+
+def test_a_sweep_that_was_stopped_names_the_way_on(folder: SweepFolder) -> None:
+    write_record(folder, step=2, state=SweepState.STOPPED)
+    with pytest.raises(SweepError, match=r"which stopped with 1 of 1 trials ended.*--resume"):
+        refuse_taken(folder)
+
+
+def test_a_sweep_whose_process_died_was_interrupted(folder: SweepFolder) -> None:
+    with claimed(folder, None):
+        trial = TrialStarted("trial_000", 0, {}, {}, 0.0)
+        report = (TrialState.RUNNING, "", 2, 0, 0.5, 0.5, 0.5, 2, None, None, 1.0, 7, 0.0)
+        record = SweepRecord("mine", "base", "shards", "", {"trials": 3}, 1, {})
+        events: list[Event] = [
+            SweepStarted(dataclasses.asdict(record)),
+            trial,
+            TrialReported("trial_000", 0, *report),
+        ]
+        folder.events.write_bytes(b"".join(line_of(event) for event in events))
+        assert folder.read().state == SweepState.RUNNING
+        with pytest.raises(SweepError, match="is running"):
+            resumable_record(folder, more=True)
+    assert folder.read().state == SweepState.INTERRUPTED
+    with pytest.raises(SweepError, match=r"was interrupted with 0 of 3 trials ended.*--resume"):
+        refuse_taken(folder)
+    assert resumable_record(folder, more=False).trials_left == 3
+    with claimed(folder, None, resume=True):
+        assert folder.events.is_file()
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "message"),
+    [
+        (SweepState.DONE, False, "all 1 trials have ended"),
+        (SweepState.STOPPED, False, "its log of events is not there"),
+    ],
+)
+def test_what_cannot_go_on_says_why(
+    folder: SweepFolder, state: SweepState, more: bool, message: str
+) -> None:
+    write_record(folder, step=2, state=state)
+    with pytest.raises(SweepError, match=message):
+        resumable_record(folder, more=more)

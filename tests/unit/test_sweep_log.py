@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from vibesweep.sweep.record import (
     TrialState,
     sweep_as_json,
 )
+from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.events import EVENT_VERSION, TrialReported, events_in, line_of
 from vibesweep.sweep.record.log import ACTOR_LOST, SweepLog
 from vibesweep.sweep.record.staged_folder import staged_folder_for
@@ -51,8 +53,14 @@ def trial(number: int) -> Any:
     """Return a trial as Ray Tune would hand it over."""
     rate = 1e-3 * (number + 1)
     settings = dataclasses.asdict(TrialSettings(learning_rate=rate))
-    config = {"number": number, "swept": {"learning_rate": rate}, "settings": settings}
-    return SimpleNamespace(trial_id=f"id{number}", config=config)
+    config = {
+        "id": f"id{number}",
+        "number": number,
+        "swept": {"learning_rate": rate},
+        "settings": settings,
+        "reported_step": None,
+    }
+    return SimpleNamespace(config=config)
 
 
 def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> dict[str, Any]:
@@ -78,16 +86,20 @@ def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> d
 class FakeTune:
     """Ray Tune's part, played by the test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, resume: bool = False) -> None:
         self.folder = SweepFolder(folder)
         self.released: list[str] = []
         self.seen: list[tuple[int, str]] = []
-        self._staging = staged_folder_for(self.folder, pytest.fail)
-        staged = self._staging.__enter__()
+        self._running = ExitStack()
+        self._running.enter_context(claimed(self.folder, None, resume=resume))
+        staged = self._running.enter_context(
+            staged_folder_for(self.folder, pytest.fail, resume=resume)
+        )
         record = SweepRecord(
             "mine", "mel-tiny", "/shards", "abc", sweep_as_json(SWEEP), 1, {"ray": "2"}
         )
-        self.log = SweepLog(staged, record, [self._watch], self.released.append)
+        former = staged.folder.replay() if resume else None
+        self.log = SweepLog(staged, record, [self._watch], self.released.append, former)
 
     def _watch(self, record: SweepRecord) -> None:
         self.seen.append((len(record.trials), record.state))
@@ -103,17 +115,18 @@ class FakeTune:
 
     def close(self, state: SweepState) -> None:
         self.log.close(state)
-        self._staging.__exit__(None, None, None)
+        self.die()
+
+    def die(self) -> None:
+        """Let go of what the operating system lets go of when a process ends."""
+        self._running.close()
 
 
 @pytest.fixture
-def tune(tmp_path: Path) -> FakeTune:
-    return FakeTune(tmp_path / "mine")
-
-
-@pytest.fixture(autouse=True)
-def folder_of_the_sweep(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
+def tune(tmp_path: Path) -> Iterator[FakeTune]:
+    running = FakeTune(tmp_path / "mine")
+    yield running
+    running.die()
 
 
 def one_of_each(tune: FakeTune) -> None:
@@ -167,7 +180,7 @@ def test_at_the_end_the_log_becomes_record_and_table(tune: FakeTune) -> None:
     pd.testing.assert_frame_equal(table, running)
     pd.testing.assert_frame_equal(read_reports(tune.folder), table)
     names = {path.name for path in Path(str(tune.folder.place)).iterdir()}
-    assert names == {"sweep.json", "trials.parquet", "tensorboard"}
+    assert names == {"events.jsonl", "sweep.json", "trials.parquet", "tensorboard"}
 
 
 def test_a_sweep_that_ends_without_a_report_has_an_empty_table(tune: FakeTune) -> None:
@@ -198,6 +211,51 @@ def test_a_trial_that_fails_says_why(tune: FakeTune) -> None:
     assert (first.state, first.reason) == (TrialState.FAILED, "no room")
     assert (second.state, second.reason) == (TrialState.FAILED, ACTOR_LOST)
     assert "trial 0 (id0): no room\nTraceback ..." in tune.folder.errors.read_bytes().decode()
+
+
+def test_a_sweep_whose_process_died_is_interrupted_and_goes_on(tune: FakeTune) -> None:
+    one_of_each(tune)
+    tune.log.close(SweepState.STOPPED)
+    tune.die()
+    again = FakeTune(Path(str(tune.folder.place)), resume=True)
+    assert not again.folder.record.is_file(), "the log counts again"
+    again.die()
+    record = again.folder.read()
+    assert record.state == SweepState.INTERRUPTED
+    assert record.trials_left == 0
+    assert again.log.record.state == SweepState.RUNNING
+
+
+def test_a_trial_that_was_cut_short_goes_on(tune: FakeTune) -> None:
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    tune.die()
+    with Path(str(tune.folder.events)).open("ab") as file:
+        file.write(b'{"version": 1, "event": "tri')
+    again = FakeTune(Path(str(tune.folder.place)), resume=True)
+    (found,) = again.log.record.trials
+    assert (found.state, found.step) == (TrialState.WAITING, 2)
+    assert again.log.record.trials_left == 3
+    resumed = trial(0)
+    resumed.config["reported_step"] = 2
+    again.log.on_trial_start(0, [], resumed)
+    assert found.state == TrialState.RUNNING
+    again.report(0, 8, 0.3, TrialState.COMPLETE)
+    again.close(SweepState.STOPPED)
+    (ended,) = again.folder.read().trials
+    assert (ended.state, ended.step, ended.loss_val) == (TrialState.COMPLETE, 8, 0.3)
+    assert list(read_reports(again.folder)["step"]) == [2, 8]
+    assert len(list(events_in(again.folder.events.read_bytes()))) == 8
+
+
+def test_a_trial_that_asha_had_stopped_ends_as_pruned(tune: FakeTune) -> None:
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    tune.log.end_pruned({"id0"})
+    tune.log.end_pruned({"id0"})
+    (found,) = tune.folder.read().trials
+    assert found.state == TrialState.PRUNED
+    assert len(tune.folder.events.read_bytes().splitlines()) == 4
 
 
 def test_every_event_is_shown(tune: FakeTune) -> None:

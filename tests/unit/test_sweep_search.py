@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,10 @@ from optuna.trial import TrialState as OptunaState
 from ray.tune.schedulers import TrialScheduler
 
 from vibesweep.config import Budget, Sweep
-from vibesweep.errors import SpaceError
-from vibesweep.sweep.record import TrialState
+from vibesweep.errors import SpaceError, SweepError
+from vibesweep.sweep.record import SweepRecord, TrialState, sweep_as_json
+from vibesweep.sweep.record.events import SweepStarted, TrialEnded, TrialReported, TrialStarted
+from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
@@ -24,6 +27,7 @@ SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8
 )
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
+COMPLETE = TrialState.COMPLETE
 
 
 def result(
@@ -116,19 +120,17 @@ class TestSearch:
         assert trial.user_attrs == {"outcome": TrialState.FAILED, "reason": "out of memory"}
         assert trial.constraints == {"failed": 1.0}
 
-    def test_closing_ends_what_still_runs_and_no_end_is_told_twice(
+    def test_what_was_cut_short_still_runs_and_no_end_is_told_twice(
         self, search: SweepSearch
     ) -> None:
         for name in "ab":
             search.suggest(name)
         search.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE))
         search.on_trial_complete("a", result(8, 0.1, TrialState.COMPLETE))
-        search.close()
-        search.close()
+        search.on_trial_complete("b", result(0, math.nan, TrialState.STOPPED))
         first, second = search.study.trials
         assert first.value == 0.5
-        assert second.state == OptunaState.FAIL
-        assert second.user_attrs["outcome"] == TrialState.STOPPED
+        assert second.state == OptunaState.RUNNING
 
     def test_the_sampler_goes_on_after_every_kind_of_end(self, search: SweepSearch) -> None:
         ends = [
@@ -156,12 +158,12 @@ def test_plain_optuna_reads_the_journal(tmp_path: Path) -> None:
 
 def test_try_first_comes_first() -> None:
     points = ({"learning_rate": 1e-3}, {"learning_rate": 2e-5})
-    search = SweepSearch(Sweep(SWEEP.space, try_first=points))
+    search = SweepSearch(Sweep(SWEEP.space, budget=SWEEP.budget, try_first=points))
     assert [search.suggest(str(number))["swept"] for number in range(2)] == list(points)
 
 
 def test_a_space_of_nothing_trains_the_settings_themselves() -> None:
-    config = SweepSearch(Sweep({})).suggest("a")
+    config = SweepSearch(Sweep({}, budget=SWEEP.budget)).suggest("a")
     assert config["swept"] == {}
     assert config["settings"]["batch_clips"] == SWEEP.settings.batch_clips
 
@@ -170,11 +172,10 @@ def test_a_mistake_that_a_space_makes_late_ends_the_search() -> None:
     def space(trial: optuna.Trial) -> dict[str, Any]:
         return {"lora_rank": 0}
 
-    search = SweepSearch(Sweep(space))
+    search = SweepSearch(Sweep(space, budget=SWEEP.budget))
     with pytest.raises(SpaceError, match="lora_rank is 0"):
         search.suggest("a")
     assert search.error is not None
-    search.close()
     assert search.study.trials[0].state == OptunaState.FAIL
 
 
@@ -183,7 +184,7 @@ def test_settings_that_do_not_go_together_are_drawn_again() -> None:
         trial.suggest_categorical("optimizer", ["adamw", "schedule_free_adamw"])
         trial.suggest_categorical("schedule", ["cosine", "constant"])
 
-    search = SweepSearch(Sweep(space))
+    search = SweepSearch(Sweep(space, budget=SWEEP.budget))
     configs = [search.suggest(str(number)) for number in range(12)]
     refused = [trial for trial in search.study.trials if trial.state == OptunaState.FAIL]
     assert refused
@@ -196,7 +197,9 @@ def test_settings_that_do_not_go_together_are_drawn_again() -> None:
 
 
 def test_settings_that_never_go_together_end_the_search() -> None:
-    search = SweepSearch(Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}))
+    search = SweepSearch(
+        Sweep(lambda trial: {"optimizer": "schedule_free_adamw"}, budget=SWEEP.budget)
+    )
     with pytest.raises(SpaceError, match="with schedule_free_adamw"):
         search.suggest("a")
     assert search.error is not None
@@ -217,6 +220,97 @@ def test_a_search_finds_its_trials_again(tmp_path: Path) -> None:
     assert [trial.value for trial in after.study.trials] == [0.5, 0.4]
 
 
+def a_log(*reports: tuple[int, int, float], **ends: TrialState) -> Replay:
+    """Make what the log of a sweep holds: reports of trial, step and loss; and ends by id."""
+    record = SweepRecord("mine", "base", "shards", "", sweep_as_json(SWEEP), 1, {})
+    replay = Replay(SweepStarted(asdict(record)))
+    settings = asdict(SWEEP.settings)
+    for number in sorted({number for number, _, _ in reports}):
+        swept = {"learning_rate": 1e-3}
+        replay.apply(TrialStarted(f"trial_{number:03d}", number, swept, settings, 0.0))
+    for number, step, loss in reports:
+        report = TrialReported(
+            trial=f"trial_{number:03d}",
+            number=number,
+            state=TrialState.RUNNING,
+            reason="",
+            step=step,
+            rung=0,
+            loss_val=loss,
+            loss_train=0.5,
+            best_loss_val=loss,
+            best_step=step,
+            learning_rate_now=None,
+            grad_norm=None,
+            steps_per_s=1.0,
+            trained_parameters=7,
+            reported_unix_s=0.0,
+        )
+        replay.apply(report)
+    for name, state in ends.items():
+        replay.apply(TrialEnded(name, state, "", 0.0))
+    return replay
+
+
+class TestResume:
+    """A process that dies leaves a study that is one event behind the log, or before it."""
+
+    @pytest.fixture
+    def again(self, tmp_path: Path) -> SweepSearch:
+        before = SweepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+        for name in "abcd":
+            before.suggest(name)
+        before.on_trial_complete("a", result(8, 0.5, TrialState.COMPLETE))
+        before.on_trial_result("b", result(2, 0.4))
+        return SweepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+
+    def test_trials_go_on_in_order_and_no_end_is_told_twice(self, again: SweepSearch) -> None:
+        log = a_log((0, 8, 0.5), (1, 2, 0.4), (1, 4, 0.3), (2, 2, 0.7), trial_000=COMPLETE)
+        again.resume(log)
+        configs = [again.suggest(name) for name in ("x", "y", "z", "new")]
+        assert [config["number"] for config in configs] == [1, 2, 3, 4]
+        assert [config["reported_step"] for config in configs] == [4, 2, None, None]
+        assert configs[0]["id"] == "trial_001"
+        assert [trial.number for trial in again.study.trials] == [0, 1, 2, 3, 4]
+        assert again.study.trials[1].intermediate_values == {2: 0.4, 4: 0.3}
+        again.on_trial_complete("x", result(8, 0.6, TrialState.COMPLETE, best=0.3))
+        assert [trial.value for trial in again.study.trials[:2]] == [0.5, 0.3]
+
+    def test_an_end_that_only_the_log_has_is_told(self, again: SweepSearch) -> None:
+        ends = {"trial_000": COMPLETE, "trial_001": COMPLETE, "trial_002": TrialState.PRUNED}
+        again.resume(a_log((0, 8, 0.5), (1, 8, 0.3), (2, 2, 0.7), **ends))
+        _, second, third, _ = again.study.trials
+        assert (second.state, second.value) == (OptunaState.COMPLETE, 0.3)
+        assert (third.state, third.intermediate_values) == (OptunaState.PRUNED, {2: 0.7})
+
+    def test_what_was_not_suggested_yet_is_what_it_would_have_been(self, tmp_path: Path) -> None:
+        def draw(search: SweepSearch, numbers: range) -> list[dict[str, Any]]:
+            drawn = []
+            for number in numbers:
+                drawn.append(search.suggest(str(number))["swept"])
+                loss = abs(math.log10(drawn[-1]["learning_rate"]) + 3)
+                search.on_trial_complete(str(number), result(8, loss, COMPLETE))
+            return drawn
+
+        expected = draw(SweepSearch(SWEEP), range(16))
+        journal = study_storage(tmp_path / "study.journal")
+        first = draw(SweepSearch(SWEEP, journal), range(9))
+        after = SweepSearch(SWEEP, study_storage(tmp_path / "study.journal"))
+        assert first + draw(after, range(9, 16)) == expected
+        assert len({drawn["learning_rate"] for drawn in expected}) == 16
+
+    def test_points_that_were_not_queued_yet_still_come_first(self, tmp_path: Path) -> None:
+        points = tuple({"learning_rate": rate} for rate in (1e-3, 2e-5, 3e-4))
+        for known in (1, 3):
+            sweep = Sweep(SWEEP.space, budget=SWEEP.budget, try_first=points[:known])
+            search = SweepSearch(sweep, study_storage(tmp_path / "study.journal"))
+        assert [search.suggest(str(number))["swept"] for number in range(3)] == list(points)
+
+    def test_a_study_that_lacks_a_trial_is_a_users_case(self) -> None:
+        with pytest.raises(SweepError, match="study lacks trial 0"):
+            SweepSearch(SWEEP).resume(a_log((0, 2, 0.5)))
+
+
 class TestAsha:
     """With rungs at 2 and 4 steps and a maximum of 8; half of a rung goes on."""
 
@@ -226,7 +320,7 @@ class TestAsha:
 
     @staticmethod
     def tell(asha: StepAsha, name: str, step: int, loss: float) -> str:
-        trial: Any = SimpleNamespace(trial_id=name)
+        trial: Any = SimpleNamespace(trial_id=name, config={})
         controller: Any = None  # ASHA never asks it
         if name not in asha._trial_info:
             asha.on_trial_add(controller, trial)
@@ -255,6 +349,17 @@ class TestAsha:
         assert self.tell(asha, "a", 2, loss) == STOP
         assert self.tell(asha, "b", 2, 0.5) == CONTINUE, "the first that counts"
         assert self.tell(asha, "c", 1, loss) == STOP
-        trial: Any = SimpleNamespace(trial_id="c")
+        trial: Any = SimpleNamespace(trial_id="c", config={})
         asha.on_trial_complete(None, trial, result(2, loss))
         assert self.tell(asha, "d", 2, 0.9) == STOP
+
+    def test_a_sweep_that_is_resumed_has_its_rungs_again(self, asha: StepAsha) -> None:
+        told = [(0, 2, 0.5), (1, 2, 0.3), (0, 4, 0.4), (2, 2, math.inf), (3, 2, 0.9), (1, 3, 0.6)]
+        for number, step, loss in told:
+            self.tell(asha, f"trial_{number:03d}", step, loss)
+        again = StepAsha(SWEEP.budget)
+        stopped = again.replay(a_log(*told).reports)
+        assert stopped == {"trial_002", "trial_003"}
+        for name, step, loss in [("trial_001", 4, 0.6), ("new", 2, 0.45), ("newer", 2, 0.3)]:
+            assert self.tell(again, name, step, loss) == self.tell(asha, name, step, loss)
+        assert again._brackets[0]._rungs == asha._brackets[0]._rungs

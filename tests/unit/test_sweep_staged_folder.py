@@ -48,20 +48,22 @@ def write_and_fail(staged: StagedFolder) -> None:
 
 
 @pytest.mark.parametrize("in_a_store", [False, True])
-@pytest.mark.parametrize("has_ended", [False, True])
-def test_the_log_goes_once_the_record_is_there(
-    tmp_path: Path, away: SweepFolder, in_a_store: bool, has_ended: bool
+def test_a_sweep_that_is_resumed_finds_its_files_without_what_a_dead_process_left(
+    tmp_path: Path, away: SweepFolder, in_a_store: bool
 ) -> None:
     sweep = away if in_a_store else SweepFolder(tmp_path / "mine")
-    with staged_folder_for(sweep, pytest.fail) as staged:
-        staged.folder.events.write_bytes(b"x")
+    sweep.record.write_bytes(b"{}")
+    sweep.events.write_bytes(b"one\ntwo\nthr")
+    sweep.journal.write_bytes(b"asked\n")
+    if not in_a_store:
+        (tmp_path / "mine" / "study.journal.lock").symlink_to("study.journal")
+    with staged_folder_for(sweep, pytest.fail, resume=True) as staged:
+        assert staged.folder.events.read_bytes() == b"one\ntwo\n"
+        assert staged.folder.journal.read_bytes() == b"asked\n"
+        assert not Path(f"{staged.folder.journal}.lock").is_symlink()
+        assert not sweep.record.is_file(), "the log counts again"
         staged.push()
-        assert wait_until(sweep.events.is_file, 10.0)
-        if has_ended:
-            staged.folder.record.write_bytes(b"{}")
-    assert sweep.record.is_file() == has_ended
-    assert sweep.events.is_file() == (not has_ended)
-    assert sweep.holds_sweep()
+        assert wait_until(lambda: sweep.events.read_bytes() == b"one\ntwo\n", 10.0)
 
 
 def test_the_log_is_uploaded_last(away: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,15 +70,17 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
         scratch=folder / "scratch",
         max_steps=STEPS,
     )
-    TrialRunner(spec, context, rank).run(Command("moved", SETTINGS, 1))
+    lost = TrialRunner(spec, context, rank)
+    for step in (1, 2):  # the state is saved when the report after it is asked for
+        lost.run(Command("moved", SETTINGS, (step,)))
     torch.distributed.barrier()
     if rank == 1:
         TrialRun.restore = unreadable  # type: ignore[method-assign, assignment]
     own = TrialRunner(spec, context, rank)
-    errors = [str(own.run(Command(trial, SETTINGS, 2)).error) for trial in ("moved", "other")]
+    errors = [str(own.run(Command(trial, SETTINGS, (2,))).error) for trial in ("moved", "other")]
     if rank == 1:
         vars(trial_run)["configure_model"] = no_bf16_here
-    errors.append(str(own.run(Command("on one device only", SETTINGS, 2)).error))
+    errors.append(str(own.run(Command("on one device only", SETTINGS, (2,))).error))
     return errors
 
 

@@ -40,6 +40,14 @@ Name = Annotated[
     str | None,
     typer.Option(help="Name of the folder sweeps/NAME; the space file's name unless given."),
 ]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the sweep of that name, which was interrupted or stopped; "
+        "with a larger --trials, with one that has ended.",
+    ),
+]
 JobName = Annotated[str, typer.Argument(help="A sweep's name.")]
 JobServer = Annotated[
     str | None,
@@ -61,6 +69,7 @@ def run(
     trials: Trials = None,
     name: Name = None,
     work: Work = ".",
+    resume: Resume = False,
     address: JobServer = None,
 ) -> None:
     """Run the sweep that a space file defines, then export its best trial and speak with it.
@@ -74,20 +83,32 @@ def run(
 
     server = job_server(address)
     if server is None:
-        _run_here(sweep, sweep_name, work, space)
+        if resume:
+            sweep = _as_it_began(sweep, options, sweep_name, work)
+        _run_here(sweep, sweep_name, work, space, resume)
         return
-    _submit(server, space, sweep, options, sweep_name, work)
+    _submit(server, space, sweep, options | {"resume": resume}, sweep_name, work)
     _follow(server, sweep_name)
 
 
-def _run_here(sweep: Sweep, name: str, work: str, space: Path) -> None:
+def _as_it_began(sweep: Sweep, options: dict[str, Any], name: str, work: str) -> Sweep:
+    """Take what the command line said when the sweep began, unless it says otherwise now."""
+    from vibesweep.storage import StoragePath
+    from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
+    from vibesweep.sweep.resume import as_it_began
+
+    check_name(name)
+    return as_it_began(sweep, SweepFolder(StoragePath.of(work) / SWEEPS / name), options)
+
+
+def _run_here(sweep: Sweep, name: str, work: str, space: Path, resume: bool) -> None:
     from vibesweep.storage import StoragePath
     from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
     from vibesweep.sweep.record.states import SweepState
 
     check_name(name)
     folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
-    _search(sweep, folder, work, space)
+    _search(sweep, folder, work, space, resume)
     record = folder.read()
     if record.best is not None:
         _deliver(folder)
@@ -96,22 +117,30 @@ def _run_here(sweep: Sweep, name: str, work: str, space: Path) -> None:
         fix = "what was exported is the best of the trials; train longer, or at other rates"
         say(f"warning: {found}: {fix}", error_console, style="yellow")
     if record.state == SweepState.STOPPED:
-        say(_stopped_line(record, folder), error_console, style="yellow")
+        say(_stopped_line(record, folder, space), error_console, style="yellow")
         raise typer.Exit(INTERRUPTED)
 
 
-def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path) -> None:
+def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path, resume: bool) -> None:
     """Run the sweep; where the disk ends it, tell how to get at what it had found."""
     from vibesweep.sweep.early import check_sweep
 
     name = folder.place.name
-    checked = check_sweep(sweep, name, work, say)
+    checked = check_sweep(sweep, name, work, say, resume=resume, space_file=space)
     from vibesweep.sweep.run import run_sweep  # imports Ray, which most mistakes need not wait for
 
     kept = "no trial had begun; the same command goes on with the clips that are encoded"
     try:
         with ctrl_c_says(kept):
-            run_sweep(sweep, name, work=work, console=console, space_file=space, checked=checked)
+            run_sweep(
+                sweep,
+                name,
+                work=work,
+                console=console,
+                space_file=space,
+                checked=checked,
+                resume=resume,
+            )
     except Exception as error:
         told = user_error(error)
         if not isinstance(told, StorageError):
@@ -135,7 +164,7 @@ def _safe(folder: SweepFolder) -> str:
     return f"the voice is safe: `vibesweep export {folder.place} --out FOLDER` writes it"
 
 
-def _stopped_line(record: SweepRecord, folder: SweepFolder) -> str:
+def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path) -> str:
     """Say what a sweep that was stopped has kept, and how to go on."""
     from vibesweep.sweep.record.states import TrialState
 
@@ -145,7 +174,7 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder) -> str:
     return (
         f"stopped: {ended} of {total} trials have ended, {cut_short} were cut short. "
         f"All that they found is kept in {folder.place}: `vibesweep show {folder.place}` shows it. "
-        "To search on, `run` again with another --name."
+        f"To go on: `vibesweep run {space} --name {record.name} --resume`."
     )
 
 

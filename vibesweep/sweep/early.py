@@ -21,6 +21,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.claim import refuse_taken
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
+from vibesweep.sweep.resume import check_resumable
 from vibesweep.sweep.search.space import Drawn, Rehearsal, check_space
 
 DEMO = "demo"
@@ -46,7 +47,15 @@ class CheckedSweep:
     manifest: Manifest | None
 
 
-def check_sweep(sweep: Sweep, name: str, work: StorageAddress, say: Say) -> CheckedSweep:
+def check_sweep(
+    sweep: Sweep,
+    name: str,
+    work: StorageAddress,
+    say: Say,
+    *,
+    resume: bool = False,
+    space_file: Path | None = None,
+) -> CheckedSweep:
     """Check all of a sweep that needs neither Ray nor weights.
 
     Args:
@@ -54,12 +63,18 @@ def check_sweep(sweep: Sweep, name: str, work: StorageAddress, say: Say) -> Chec
         name: the name that it is to have.
         work: the folder that it works in.
         say: told in a line what is odd, but no error.
+        resume: whether the sweep of that name is to go on.
+        space_file: where the sweep's space is from.
 
     Raises:
-        SweepError: the name is taken.
+        SweepError: the name is taken, or the sweep of that name cannot go on.
         VibesweepError: the corpus, the base or the space is not what the sweep needs.
     """
-    refuse_taken(SweepFolder(StoragePath.of(work) / SWEEPS / name))
+    folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
+    if resume:
+        check_resumable(sweep, folder, space_file)
+    else:
+        refuse_taken(folder)
     model = ModelRef.parse(sweep.model).located()
     rehearsal = check_space(sweep)
     manifest = check_corpus(sweep.corpus)

@@ -40,10 +40,13 @@ from vibesweep.sweep.record.metrics import SweepMetrics
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
+from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
 from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import summary_of
+from vibesweep.sweep.resume import check_same_budget
+from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.signals import sigterm_is_ctrl_c
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
@@ -66,6 +69,7 @@ def run_sweep(
     console: Console | None = None,
     space_file: Path | None = None,
     checked: CheckedSweep | None = None,
+    resume: bool = False,
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
 
@@ -77,9 +81,11 @@ def run_sweep(
         space_file: kept in the folder, so that the sweep can be understood in a year.
         checked: what :func:`vibesweep.sweep.early.check_sweep` has made of the sweep, where the
             caller has checked it before this module, and Ray with it, was imported.
+        resume: whether to go on with the sweep of that name, which was interrupted or stopped.
 
     Raises:
-        SweepError: the name is taken or cannot be a folder's, or no trial could be trained.
+        SweepError: the name is taken or cannot be a folder's, or no trial could be trained; or what
+            is to be resumed cannot be.
         StorageError: the folder cannot be written to, or its disk is full.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
@@ -89,7 +95,9 @@ def run_sweep(
     place = StoragePath.of(work)
     check_folder_writable(place, "--work")
     folder = SweepFolder(place / SWEEPS / name)
-    checked = checked or check_sweep(sweep, name, work, progress.say)
+    checked = checked or check_sweep(
+        sweep, name, work, progress.say, resume=resume, space_file=space_file
+    )
     model = checked.model
     if starts_own_ray():
         plan_lanes(sweep, Cluster([this_host()]))
@@ -98,27 +106,37 @@ def run_sweep(
     with quiet_tune(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
         lanes = plan_lanes(sweep, current_cluster())
         check_hosts(place, _read_by_all(sweep, model))
-        shards = shards_for(sweep, model, place, progress.say, console)
+        if resume:
+            shards = folder.read().shards  # the corpus may have changed meanwhile
+        else:
+            shards = shards_for(sweep, model, place, progress.say, console)
         if checked.manifest is None:
             check_fit(model, shards, progress.say)
             check_clips(sweep, checked.rehearsal, shards, progress.say)
         typical = typical_settings(sweep, checked.rehearsal)
         budget = budget_in_steps(sweep.budget, shards, typical)
         sweep = dataclasses.replace(sweep, budget=budget)
+        if resume:
+            check_same_budget(budget, folder)
         progress.say(heard_line(budget, shards, typical))
         record = _new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
         # After everything that the user may have to mend: the name stays free until then
         with (
-            claimed(folder, space_file),
-            staged_folder_for(folder, progress.say) as staged,
+            claimed(folder, space_file, resume=resume),
+            staged_folder_for(folder, progress.say, resume=resume) as staged,
         ):
+            former = staged.folder.replay() if resume else None
+            if former is not None:
+                record.shards_signature = former.record.shards_signature
             specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
             try:
-                record = _run_lanes(sweep, specs, record, staged, progress)
+                record = _run_lanes(sweep, specs, record, former, staged, progress)
             finally:
                 folder.scratch.remove()
+            if not record.trials_left:
+                folder.states.remove()
     progress.say(summary_of(record, time.time()))
     worse = overfitting_line(record)
     if worse:
@@ -131,17 +149,28 @@ def _run_lanes(
     sweep: Sweep,
     specs: list[LaneSpec],
     record: SweepRecord,
+    former: Replay | None,
     staged: StagedFolder,
     progress: Progress,
 ) -> SweepRecord:
     """Bring the lanes up, run all trials on them, and return the record at the end.
 
+    Args:
+        sweep: what is searched.
+        specs: one for each lane.
+        record: the sweep as it starts.
+        former: what has happened before, where the sweep is resumed.
+        staged: where the driver writes.
+        progress: shows how it goes.
+
     Raises:
         VibesweepError: no lane could go on, or the space could not suggest a trial.
     """
     search = SweepSearch(sweep, study_storage(staged.folder.journal))
+    scheduler = StepAsha(sweep.budget)
+    left = sweep.trials if former is None else former.record.trials_left
     with (
-        running_dispatcher(sweep.trials, record.name) as dispatcher,
+        running_dispatcher(left, record.name) as dispatcher,
         progress.shown(),
         report_waiting_lanes(dispatcher, sweep.resources, progress.note, progress.say),
         SweepMetrics(record.name, dispatcher) as metrics,
@@ -153,7 +182,10 @@ def _run_lanes(
         lanes = Lanes(dispatcher, specs)
         one = record.lanes == 1
         progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
-        log = SweepLog(staged, record, (progress.show, metrics.tell), release)
+        log = SweepLog(staged, record, (progress.show, metrics.tell), release, former)
+        if former is not None:
+            log.end_pruned(scheduler.replay(former.reports))
+            search.resume(former)
         state = SweepState.FAILED
         try:
             lanes.start()
@@ -163,12 +195,12 @@ def _run_lanes(
                 takes = duration_line(sweep.budget, sweep.trials, record.lanes, pace)
                 if takes is not None:
                     progress.say(takes)
-                tune_trials(sweep, dispatcher, search, log, staged.scratch)
-            state = SweepState.DONE if log.record.all_ended else SweepState.STOPPED
+                if log.record.trials_left:  # else only the sweep's own end was missing
+                    tune_trials(sweep, dispatcher, search, scheduler, log, staged.scratch)
+            state = SweepState.STOPPED if log.record.trials_left else SweepState.DONE
         except KeyboardInterrupt:
             state = SweepState.STOPPED
         finally:
-            search.close()
             failure = lanes.sweep_failure()
             try:
                 log.close(SweepState.FAILED if failure else state)

@@ -65,9 +65,9 @@ class LaneTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
+        self._id = new_config["id"]
         self._settings = TrialSettings(**new_config["settings"])
-        self._next_report = 0
-        self._reported_step = 0
+        self._reported_step = new_config["reported_step"] or 0
         self._lanes_lost = 0
         return True
 
@@ -76,26 +76,27 @@ class LaneTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Have a lane train to the next report and return it as Tune's result."""
-        until = self._budget.report_steps[self._next_report]
-        self._next_report += 1
-        answer = self._advance(until)
+        steps = self._budget.report_steps
+        reached = sum(step <= self._reported_step for step in steps)
+        answer = self._advance(steps[: reached + 1])
         if answer.report is None:
             return _failure(answer)
         report = self._without_known_steps(answer.report)
         self._reported_step = report.step
         return _result(report, self._budget)
 
-    def _advance(self, until_step: int) -> Answer:
-        """Ask a lane to train to a step.
+    def _advance(self, report_steps: tuple[int, ...]) -> Answer:
+        """Ask a lane to train to the last of these steps.
 
         If the lane's processes are lost, ask another one, which goes on from the last saved state.
         """
-        command = Command(self.trial_id, self._settings, until_step)
-        advance = self._dispatcher.advance.options(name=f"{self.trial_name} to step {until_step}")
+        command = Command(self._id, self._settings, report_steps)
+        name = f"{self.trial_name} to step {report_steps[-1]}"
+        advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
             self._lanes_lost += 1
-            ray.get(self._dispatcher.release.remote(self.trial_id))
+            ray.get(self._dispatcher.release.remote(self._id))
             answer = ray.get(advance.remote(command))
         return answer
 
@@ -123,16 +124,18 @@ def _result(report: Report, budget: Budget) -> dict[str, Any]:
 def _failure(answer: Answer) -> dict[str, Any]:
     """End as a trial that says why, and whether the error was its own or its processes were lost.
 
-    An exception would make Tune write its own files and try the actor again.
+    An exception would make Tune write its own files and try the actor again. A trial that only ends
+    because no lane is left has not failed: it goes on when the sweep is resumed.
     """
     assert answer.error is not None
+    outcome = TrialState.STOPPED if answer.sweep_over else TrialState.FAILED
     return {
         "step": 0,
         "loss_val": math.nan,
         "best_loss_val": math.inf,
         "rung": 0,
         "report": None,
-        "outcome": TrialState.FAILED,
+        "outcome": outcome,
         "reason": str(answer.error),
         "by_settings": answer.by_settings,
         "traceback": answer.traceback,

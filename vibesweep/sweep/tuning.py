@@ -29,14 +29,20 @@ QUIET = {
 
 
 def tune_trials(
-    sweep: Sweep, dispatcher: Any, search: StepSearch, log: SweepLog, scratch: Path
+    sweep: Sweep,
+    dispatcher: Any,
+    search: StepSearch,
+    scheduler: StepAsha,
+    log: SweepLog,
+    scratch: Path,
 ) -> None:
-    """Run trials until all have ended, no lane can go on, or Ctrl-C.
+    """Run the trials that are left until all have ended, no lane can go on, or Ctrl-C.
 
     Args:
         sweep: says how many trials there are, and their budget.
         dispatcher: gives each trial a lane.
         search: suggests the trials' settings.
+        scheduler: decides at each rung who goes on.
         log: hears of everything that happens.
         scratch: folder for Tune's own files.
     """
@@ -51,9 +57,9 @@ def tune_trials(
     tuner = tune.Tuner(
         tune.with_resources(trainable, beside_the_driver()),
         tune_config=tune.TuneConfig(
-            num_samples=sweep.trials,
+            num_samples=log.record.trials_left,
             search_alg=search,
-            scheduler=StepAsha(sweep.budget),
+            scheduler=scheduler,
             max_concurrent_trials=log.record.lanes,
             reuse_actors=True,
             trial_name_creator=name_of,

@@ -117,7 +117,10 @@ def _command(space_file: str, name: str, work: str, options: Mapping[str, Any]) 
     command = ["exec", "python", "-m", "vibesweep", "run", space_file]
     command += ["--name", name, "--work", work]
     for option, value in options.items():
-        command += [f"--{option}", str(value)]
+        if value is True:
+            command.append(f"--{option}")
+        elif value is not False:
+            command += [f"--{option}", str(value)]
     return shlex.join(command)
 
 

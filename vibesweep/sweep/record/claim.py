@@ -1,34 +1,24 @@
 """Whose a sweep's name is: taken by what has trained, held by what runs, and free otherwise.
 
-While a sweep runs it holds a lock on a file in its folder, which the operating system lets go of
-however the process ends. So a name whose owner died before anything was trained can be taken again.
-In a store, and on a disk that knows no locks, nobody can tell whether the owner lives: there such a
-name is free once its record says that the sweep has ended. No ray is imported here.
+A name whose owner died before anything was trained can be taken again; one under which something
+was trained can be resumed, or extended. Who owns a sweep is known to
+:mod:`vibesweep.sweep.record.owner`. No ray is imported here.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 
 from vibesweep.errors import SweepError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.owner import OwnedError, Owner
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.states import SweepState
+from vibesweep.sweep.record.states import FINISHED, SweepState
 
-
-class _Owner(Enum):
-    """What is known of the process that claimed a name."""
-
-    LIVES = "lives"
-    GONE = "gone"
-    UNKNOWN = "unknown"
+RESUMABLE = (SweepState.INTERRUPTED, SweepState.STOPPED, SweepState.FAILED)
 
 
 def refuse_taken(folder: SweepFolder) -> None:
@@ -42,35 +32,74 @@ def refuse_taken(folder: SweepFolder) -> None:
     if place.is_file():
         raise _taken(place)
     if place.is_dir():
-        _refuse_owned(folder, _owner_of(folder))
+        _refuse_owned(folder, folder.ownership.owner())
         _refuse_trained(folder)
 
 
+def resumable_record(folder: SweepFolder, *, more: bool) -> SweepRecord:
+    """Return the record of a sweep that has begun here and can go on.
+
+    Args:
+        folder: the sweep's folder.
+        more: whether it may have ended, since more trials are asked for than it had.
+
+    Raises:
+        SweepError: there is none, it has ended, or it runs.
+        StorageError: the store cannot be reached.
+    """
+    record = folder.read()
+    if folder.ownership.owner() is Owner.LIVES:
+        raise _owned(folder)
+    if record.state == SweepState.DONE and not more:
+        found = f"all {len(record.trials)} trials have ended"
+        fix = "ask for more with --trials, or start another sweep with --name"
+        raise SweepError(found, where=str(folder.place), fix=fix)
+    if not folder.events.is_file():
+        found = "its log of events is not there, from which a sweep is resumed"
+        fix = "`run` with another --name"
+        raise SweepError(found, where=str(folder.place), fix=fix)
+    return record
+
+
 @contextmanager
-def claimed(folder: SweepFolder, space_file: Path | None) -> Iterator[None]:
+def claimed(
+    folder: SweepFolder, space_file: Path | None, *, resume: bool = False
+) -> Iterator[None]:
     """Hold a sweep's name until the block ends, and keep the space in its folder.
 
-    What an untrained sweep of that name left is removed.
+    Args:
+        folder: the sweep's folder.
+        space_file: the space, as a file.
+        resume: whether what is there is gone on with. Otherwise what an untrained sweep of that
+            name left is removed.
 
     Raises:
         SweepError: another sweep took the name meanwhile.
     """
-    refuse_taken(folder)
     local = folder.place.local
-    if local is None:
-        _begin(folder, space_file)
+    if not resume:
+        refuse_taken(folder)
+        if local is not None:
+            local.mkdir(parents=True, exist_ok=True)
+    with _held(folder):
+        if not resume:
+            _refuse_trained(folder)  # by whoever held it a moment ago
+            _begin(folder, space_file)
         yield
-        return
-    local.mkdir(parents=True, exist_ok=True)
-    with _held(folder, Path(str(folder.owner))):
-        _refuse_trained(folder)  # by whoever held it a moment ago
-        _begin(folder, space_file)
-        yield
+
+
+@contextmanager
+def _held(folder: SweepFolder) -> Iterator[None]:
+    try:
+        with folder.ownership.held():
+            yield
+    except OwnedError:
+        raise _owned(folder) from None
 
 
 def _begin(folder: SweepFolder, space_file: Path | None) -> None:
     for leftover in _contents(folder):
-        if leftover != folder.owner:
+        if leftover not in (folder.owner, folder.heartbeat):
             leftover.remove()
     if space_file is not None:
         folder.space.write_bytes(space_file.read_bytes())
@@ -79,24 +108,25 @@ def _begin(folder: SweepFolder, space_file: Path | None) -> None:
 def _refuse_trained(folder: SweepFolder) -> None:
     names = tuple(place.name for place in _places_of(folder))
     foreign = [place for place in _contents(folder) if not place.name.startswith(names)]
-    if foreign or folder.checkpoints.folders() or folder.best.is_dir():
-        raise _taken(folder.place)
     record = _record_in(folder)
-    if record is not None and any(trial.step for trial in record.trials):
-        raise _taken(folder.place)
+    trained = record is not None and any(trial.step for trial in record.trials)
+    if foreign or trained or folder.checkpoints.folders() or folder.best.is_dir():
+        raise _taken(folder.place, record)
 
 
-def _refuse_owned(folder: SweepFolder, owner: _Owner) -> None:
-    if owner is _Owner.GONE:
-        return
-    if owner is _Owner.UNKNOWN:
+def _refuse_owned(folder: SweepFolder, owner: Owner) -> None:
+    if owner is Owner.UNKNOWN:
         record = _record_in(folder)
         if record is None or record.state == SweepState.RUNNING:
             raise _taken(folder.place)
-        return
-    who = folder.owner.read_bytes().decode(errors="replace").strip()
+    if owner is Owner.LIVES:
+        raise _owned(folder)
+
+
+def _owned(folder: SweepFolder) -> SweepError:
+    who = folder.ownership.last_beat() or "another process"
     found = f"there is a sweep named {folder.place.name} already, which {who} is running"
-    raise SweepError(found, where=str(folder.place), fix="choose another with --name, or stop it")
+    return SweepError(found, where=str(folder.place), fix="choose another with --name, or stop it")
 
 
 def _record_in(folder: SweepFolder) -> SweepRecord | None:
@@ -113,10 +143,20 @@ def _record_in(folder: SweepFolder) -> SweepRecord | None:
         raise _taken(folder.place) from error
 
 
-def _taken(place: StoragePath) -> SweepError:
+def _taken(place: StoragePath, record: SweepRecord | None = None) -> SweepError:
     found = f"there is a sweep named {place.name} already"
     fix = f"choose another with --name, or remove {place}"
+    if record is not None and record.state in RESUMABLE:
+        found = f"{found}, which {_how_it_stands(record)}"
+        fix = f"go on with it by --resume, or {fix}"
     return SweepError(found, where=str(place), fix=fix)
+
+
+def _how_it_stands(record: SweepRecord) -> str:
+    ended = sum(trial.state in FINISHED for trial in record.trials)
+    total = record.sweep["trials"]
+    verb = "was interrupted" if record.state == SweepState.INTERRUPTED else record.state.value
+    return f"{verb} with {ended} of {total} trials ended"
 
 
 def _places_of(folder: SweepFolder) -> list[StoragePath]:
@@ -130,64 +170,3 @@ def _contents(folder: SweepFolder) -> list[StoragePath]:
     files = [folder.place / file.name for file in folder.place.files()]
     found = [*folder.place.folders(), *files]
     return [place for place in found if not place.name.startswith(".")]
-
-
-def _owner_of(folder: SweepFolder) -> _Owner:
-    """Find out whether the process that claimed a folder lives."""
-    if folder.owner.local is None:
-        return _Owner.UNKNOWN
-    try:
-        handle = os.open(folder.owner.local, os.O_RDWR)
-    except FileNotFoundError:
-        return _Owner.GONE  # it left, or died before it had locked anything
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _Owner.LIVES
-    except OSError:
-        return _Owner.UNKNOWN
-    finally:
-        os.close(handle)
-    return _Owner.GONE
-
-
-@contextmanager
-def _held(folder: SweepFolder, file: Path) -> Iterator[None]:
-    """Hold the lock on a folder's file, which says who holds it."""
-    handle = _locked(folder, file)
-    try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {platform.node()}\n".encode())
-        yield
-    finally:
-        file.unlink(missing_ok=True)  # while it is locked: whoever opened it meanwhile looks again
-        os.close(handle)
-
-
-def _locked(folder: SweepFolder, file: Path) -> int:
-    """Open and lock a file, unless the disk knows no locks; return its handle.
-
-    Raises:
-        SweepError: another process holds it.
-    """
-    while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            _refuse_owned(folder, _Owner.LIVES)
-        except OSError:
-            return handle
-        if _is_at(handle, file):
-            return handle
-        os.close(handle)  # its holder has just removed it
-
-
-def _is_at(handle: int, file: Path) -> bool:
-    """Tell whether an open file is still the one of that name."""
-    try:
-        named = file.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(handle), named)

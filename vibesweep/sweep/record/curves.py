@@ -47,6 +47,8 @@ class Curves:
 
     def end(self, trial: TrialRecord) -> None:
         """Write what TensorBoard's HParams page shows of the trial, and close its file."""
+        if trial.id not in self._writers:  # the sweep was resumed, and the trial not yet
+            self.start(trial)
         writer = self._writers.pop(trial.id)
         if trial.best_loss_val is not None:
             # writer.add_hparams would open a second file, named by the second: a trial that is

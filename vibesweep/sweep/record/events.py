@@ -27,6 +27,15 @@ class SweepStarted:
 
 
 @dataclass(frozen=True)
+class SweepResumed:
+    """Another process goes on with the sweep: to so many trials, on so many lanes."""
+
+    trials: int
+    lanes: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
 class BaseValidated:
     """A lane is up, and has validated the untouched base."""
 
@@ -42,6 +51,13 @@ class TrialStarted:
     swept: dict[str, Any]
     settings: dict[str, Any]
     started_unix_s: float
+
+
+@dataclass(frozen=True)
+class TrialResumed:
+    """A trial that was cut short has been given to a lane again."""
+
+    trial: str
 
 
 @dataclass(frozen=True)
@@ -107,12 +123,23 @@ class SweepEnded:
     ended_unix_s: float
 
 
-Event = SweepStarted | BaseValidated | TrialStarted | TrialReported | TrialEnded | SweepEnded
+Event = (
+    SweepStarted
+    | SweepResumed
+    | BaseValidated
+    | TrialStarted
+    | TrialResumed
+    | TrialReported
+    | TrialEnded
+    | SweepEnded
+)
 
 KINDS: dict[str, type[Event]] = {
     "sweep_started": SweepStarted,
+    "sweep_resumed": SweepResumed,
     "base_validated": BaseValidated,
     "trial_started": TrialStarted,
+    "trial_resumed": TrialResumed,
     "trial_reported": TrialReported,
     "trial_ended": TrialEnded,
     "sweep_ended": SweepEnded,

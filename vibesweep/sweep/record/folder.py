@@ -1,8 +1,8 @@
 """What a sweep leaves on disk or in a store: the names of its files, and how they are read.
 
-While a sweep runs, its log of events is its record; when it ends the log is compacted into
-``sweep.json`` and ``trials.parquet``, and removed. Delivery reads sweeps through this file; it
-imports no ray.
+While a sweep runs, its log of events is its record; when it ends, ``sweep.json`` and
+``trials.parquet`` are made of the log, which stays: a sweep is resumed from it. Delivery reads
+sweeps through this file; it imports no ray.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.os_errors import storage_error
+from vibesweep.sweep.record.owner import Owner, Ownership
 from vibesweep.sweep.record.record import (
     SCHEMA_VERSION,
     SweepRecord,
@@ -45,6 +46,8 @@ class SweepFolder:
     def __init__(self, address: StorageAddress) -> None:
         self.place = StoragePath.of(address)
         self.owner = self.place / "owner.lock"
+        self.heartbeat = self.place / "heartbeat.json"
+        self.ownership = Ownership(self.owner, self.heartbeat)
         self.record = self.place / RECORD
         self.events = self.place / EVENTS
         self.reports = self.place / "trials.parquet"
@@ -55,8 +58,8 @@ class SweepFolder:
         self.artifacts = self.place / "artifacts"
         self.checkpoints = self.place / "checkpoints"
         self.best = self.place / "best"
+        self.states = self.place / "states"
         self.scratch = self.place / SCRATCH
-        self.states = self.scratch / "states"
 
     def holds_sweep(self) -> bool:
         """Whether a sweep has begun or ended here.
@@ -67,14 +70,31 @@ class SweepFolder:
         return self.record.is_file() or self.events.is_file()
 
     def read(self) -> SweepRecord:
-        """Read the record, of a sweep that runs or has ended.
+        """Read the record, of a sweep that runs, was interrupted or has ended.
 
         Raises:
             SweepError: there is none, or it was written by another version.
             StorageError: the store cannot be reached.
         """
-        replay = self._replay()
-        return self._read_record() if replay is None else replay.record
+        if self.record.is_file() or not self.events.is_file():
+            return self._read_record()
+        record = self.replay().record
+        if record.state == SweepState.RUNNING and self.ownership.owner() is Owner.GONE:
+            record.state = SweepState.INTERRUPTED
+        return record
+
+    def replay(self) -> Replay:
+        """Replay the log of events.
+
+        Raises:
+            SweepError: it cannot be read.
+        """
+        try:
+            return replayed(self.events.read_bytes())
+        except OSError as error:
+            raise _refused(self.events, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unreadable(self.events, error) from error
 
     def write(self, record: SweepRecord) -> None:
         """Write the record in one move.
@@ -86,9 +106,9 @@ class SweepFolder:
         self.record.write_bytes(text.encode() + b"\n")
 
     def compact(self, replay: Replay) -> None:
-        """Write the table of reports and the record of a sweep that has ended.
+        """Write the table of reports, then the record, of a sweep that has ended.
 
-        The log stays until :meth:`remove_compacted_log`: whoever reads meanwhile reads the log.
+        From now on the record is what counts, and not the log, which takes longer to read.
         """
         if replay.reports:
             import pandas as pd
@@ -97,10 +117,10 @@ class SweepFolder:
                 pd.DataFrame(replay.rows()).to_parquet(draft)
         self.write(replay.record)
 
-    def remove_compacted_log(self) -> None:
-        """Remove the log of events if the record has been written."""
-        if self.record.is_file():
-            self.events.remove()
+    def reopen(self) -> None:
+        """Have the log count again, as a sweep goes on."""
+        self.record.remove()
+        self.reports.remove()
 
     def best_checkpoint(self) -> tuple[SweepRecord, TrialRecord, StoragePath]:
         """Return the record, the best trial and its checkpoint's folder.
@@ -116,21 +136,6 @@ class SweepFolder:
         if record.state == SweepState.RUNNING:
             fix = "let it go on until a trial has been validated"
         raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
-
-    def _replay(self) -> Replay | None:
-        """Replay the log of events, if there is one."""
-        if not self.events.is_file():
-            return None
-        try:
-            content = self.events.read_bytes()
-        except FileNotFoundError:  # the sweep ended a moment ago
-            return None
-        except OSError as error:
-            raise _refused(self.events, error) from error
-        try:
-            return replayed(content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(self.events, error) from error
 
     def _read_record(self) -> SweepRecord:
         if not self.record.is_file():

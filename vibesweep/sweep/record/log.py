@@ -17,9 +17,11 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepResumed,
     SweepStarted,
     TrialEnded,
     TrialReported,
+    TrialResumed,
     TrialStarted,
     line_of,
 )
@@ -44,24 +46,31 @@ class SweepLog(tune.Callback):
         record: SweepRecord,
         watch: Iterable[Callable[[SweepRecord], None]],
         release: Callable[[str], None],
+        former: Replay | None = None,
     ) -> None:
-        """Start the log.
+        """Start the log, or go on with it.
 
         Args:
             staged: where the driver writes.
             record: the sweep as it starts.
             watch: called with the record after each event.
             release: frees a trial's lane once Ray Tune is done with the trial.
+            former: what has happened before, where the sweep is resumed.
         """
         self._staged = staged
         self._folder = staged.folder
         self._watch = tuple(watch)
         self._release = release
         self._curves = Curves(staged.folder.tensorboard)
-        started = SweepStarted(dataclasses.asdict(record))
-        self._replay = Replay(started)
         self._file = Path(str(staged.folder.events)).open("ab")
-        self._append(started)
+        if former is None:
+            started = SweepStarted(dataclasses.asdict(record))
+            self._replay = Replay(started)
+            self._append(started)
+        else:
+            self._replay = former
+            trials: int = record.sweep["trials"]
+            self._enter(SweepResumed(trials, record.lanes, record.versions))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the Tuner that Ray Tune pickles.
@@ -76,28 +85,38 @@ class SweepLog(tune.Callback):
         return self._replay.record
 
     def base_validated(self, loss_val: float) -> None:
-        """Enter the validation loss of the untouched base."""
-        self._enter(BaseValidated(loss_val))
+        """Enter the validation loss of the untouched base, unless it is known."""
+        if self.record.base_loss_val is None:
+            self._enter(BaseValidated(loss_val))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Start the trial's record."""
+        """Start the trial's record, or go on with it."""
         config = trial.config
+        if config["reported_step"] is not None:
+            self._resume(config["id"])
+            return
         started = TrialStarted(
-            trial=trial.trial_id,
+            trial=config["id"],
             number=config["number"],
             swept=config["swept"],
             settings=config["settings"],
             started_unix_s=time.time(),
         )
         self._replay.apply(started)
-        self._curves.start(self._replay.trial(trial.trial_id))
+        self._curves.start(self._replay.trial(started.trial))
         self._append(started)
+
+    def _resume(self, trial_id: str) -> None:
+        resumed = TrialResumed(trial_id)
+        self._replay.apply(resumed)
+        self._curves.start(self._replay.trial(trial_id))
+        self._append(resumed)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Enter a report, and the trial's end where the trial says that it has ended."""
-        record = self._replay.trial(trial.trial_id)
+        record = self._replay.trial(trial.config["id"])
         outcome = result["outcome"]
         reason = result["reason"]
         if result["report"] is not None:
@@ -111,17 +130,24 @@ class SweepLog(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the trial's lane, and end a trial that ASHA stopped."""
-        self._release(trial.trial_id)
-        record = self._replay.trial(trial.trial_id)
+        record = self._replay.trial(trial.config["id"])
+        self._release(record.id)
         if record.state not in ENDED:
             self._end(record, end_state(None))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the lane of a trial whose actor was lost, and end the trial."""
-        self._release(trial.trial_id)
-        record = self._replay.trial(trial.trial_id)
+        record = self._replay.trial(trial.config["id"])
+        self._release(record.id)
         if record.state not in ENDED:
             self._end(record, end_state(None, lost=True), ACTOR_LOST)
+
+    def end_pruned(self, trial_ids: Iterable[str]) -> None:
+        """End trials that ASHA had stopped when the sweep was interrupted."""
+        for trial_id in trial_ids:
+            record = self._replay.trial(trial_id)
+            if record.state not in ENDED:
+                self._end(record, TrialState.PRUNED)
 
     def close(self, state: SweepState) -> None:
         """End the sweep in this state, end what still runs as stopped, and compact the log."""

@@ -149,7 +149,7 @@ def _trials_by_state(record: SweepRecord) -> dict[TrialState, int]:
     A series that went away would look as if it stood still.
     """
     found = Counter(trial.state for trial in record.trials)
-    found[TrialState.WAITING] = record.sweep["trials"] - len(record.trials)
+    found[TrialState.WAITING] += record.sweep["trials"] - len(record.trials)
     states = (TrialState.WAITING, TrialState.RUNNING, *ENDED)
     return {state: found[state] for state in states}
 

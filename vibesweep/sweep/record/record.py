@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from vibesweep.config import Sweep
-from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
+from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,7 @@ class TrialRecord:
     """One trial as it stands.
 
     Attributes:
-        id: the trial's name in Ray Tune, and the name of its checkpoint's folder.
+        id: the trial's name in the sweep, and that of the folders of its checkpoint and curves.
         number: the trial's number in Optuna, from 0.
         swept: what the space suggested, by name.
         settings: all of :class:`vibesweep.config.TrialSettings`.
@@ -131,11 +131,10 @@ class SweepRecord:
         return self.base_loss_val <= best.best_loss_val
 
     @property
-    def all_ended(self) -> bool:
-        """Whether every trial that the sweep asked for has started and ended."""
+    def trials_left(self) -> int:
+        """How many trials have not started, or are to go on."""
         wanted: int = self.sweep["trials"]
-        ended = [trial for trial in self.trials if trial.state in ENDED]
-        return len(ended) == wanted
+        return wanted - sum(trial.state in FINISHED for trial in self.trials)
 
 
 def record_from_json(found: dict[str, Any]) -> SweepRecord:

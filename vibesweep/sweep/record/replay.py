@@ -9,9 +9,11 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepResumed,
     SweepStarted,
     TrialEnded,
     TrialReported,
+    TrialResumed,
     TrialStarted,
     events_in,
 )
@@ -21,6 +23,7 @@ from vibesweep.sweep.record.record import (
     check_types,
     record_from_json,
 )
+from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
 
 
 class Replay:
@@ -41,8 +44,12 @@ class Replay:
         match event:
             case BaseValidated():
                 self.record.base_loss_val = _finite_or_none(event.base_loss_val)
+            case SweepResumed():
+                self._resume_sweep(event)
             case TrialStarted():
                 self._start_trial(event)
+            case TrialResumed():
+                self._trials[event.trial].state = TrialState.RUNNING
             case TrialReported():
                 self._enter_report(event)
             case TrialEnded():
@@ -60,6 +67,19 @@ class Replay:
     def rows(self) -> list[dict[str, Any]]:
         """Return the table of reports, each with its trial's settings and state."""
         return [self._row(report) for report in self.reports]
+
+    def _resume_sweep(self, event: SweepResumed) -> None:
+        record = self.record
+        record.state = SweepState.RUNNING
+        record.ended_unix_s = None
+        record.sweep["trials"] = event.trials
+        record.lanes = event.lanes
+        record.versions = event.versions
+        for trial in record.trials:
+            if trial.state not in FINISHED:
+                trial.state = TrialState.WAITING
+                trial.reason = ""
+                trial.ended_unix_s = None
 
     def _start_trial(self, event: TrialStarted) -> None:
         trial = TrialRecord(

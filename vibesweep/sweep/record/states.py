@@ -11,7 +11,7 @@ class TrialState(StrEnum):
     """Where a trial stands. Files hold these words."""
 
     WAITING = "waiting"
-    """Not suggested yet: such trials are counted, and have no record."""
+    """Not suggested yet, which has no record; or cut short, until a lane resumes it."""
     RUNNING = "running"
     COMPLETE = "complete"
     """Reached the budget's last step, or ran out of patience."""
@@ -21,7 +21,7 @@ class TrialState(StrEnum):
     FAILED = "failed"
     """Refused by the model, raised an error, or lost its processes."""
     STOPPED = "stopped"
-    """Still running when the sweep was stopped."""
+    """Still running when the sweep was stopped; it goes on when the sweep is resumed."""
 
 
 class SweepState(StrEnum):
@@ -33,16 +33,19 @@ class SweepState(StrEnum):
     STOPPED = "stopped"
     """Stopped by the user before that."""
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Its process has died. No file holds this word: the log still says that it runs."""
 
 
-ENDED = (
+FINISHED = (
     TrialState.COMPLETE,
     TrialState.PRUNED,
     TrialState.DIVERGED,
     TrialState.FAILED,
-    TrialState.STOPPED,
 )
 """The states that a trial does not leave again."""
+ENDED = (*FINISHED, TrialState.STOPPED)
+"""The states that a trial does not leave while its sweep runs."""
 
 
 def outcome_of(report: Report, budget: Budget) -> TrialState | None:

@@ -84,8 +84,8 @@ def _best_first(trial: TrialRecord) -> float:
 
 def _counts(record: SweepRecord) -> str:
     total = record.sweep["trials"]
-    waiting = total - len(record.trials)
     states = Counter(trial.state for trial in record.trials)
+    waiting = total - len(record.trials) + states[TrialState.WAITING]
     running = states[TrialState.RUNNING]
     ended = sum(states[state] for state in ENDED)
     lanes = record.lanes

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 
@@ -15,6 +16,14 @@ FEWEST_RANDOM, MOST_RANDOM = 4, 10
 """How many trials the sampler draws at random first; Optuna's default is 10."""
 REDRAWS = 20
 """Draws by TPE that may be repeats, and then as many at random."""
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of one trial's draws.
+
+    Each trial has its own, so that a search that is resumed draws what it would have drawn.
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def make_sampler(trials: int, seed: int, suggestions: Suggestions) -> optuna.samplers.TPESampler:

@@ -10,11 +10,14 @@ docs/design/search.md says where this differs from Ray's own ASHA.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from vibesweep.config import Budget
+from vibesweep.sweep.record.events import TrialReported
 
 METRIC = "loss_val"
 TIME = "step"
@@ -40,15 +43,47 @@ class StepAsha(AsyncHyperBandScheduler):
             stop_last_trials=False,  # a trial at the maximum is complete, and says so itself
         )
 
+    def replay(self, reports: Iterable[TrialReported]) -> set[str]:
+        """Decide again about the reports of a sweep that is resumed, which fills the rungs.
+
+        Returns:
+            The ids of the trials that it stopped.
+        """
+        stopped = set()
+        for report in reports:
+            trial = SimpleNamespace(trial_id=report.trial, config={})
+            if report.trial not in self._trial_info:
+                self.on_trial_add(None, trial)
+            result = {METRIC: report.loss_val, TIME: report.step}
+            if self.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+                stopped.add(report.trial)
+        return stopped
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Take a trial in, by the name that it keeps when the sweep is resumed."""
+        super().on_trial_add(tune_controller, _by_own_id(trial))
+
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after a report whether the trial goes on."""
         if not math.isfinite(result[METRIC]):
             return str(TrialScheduler.STOP)
-        return str(super().on_trial_result(tune_controller, trial, result))
+        return str(super().on_trial_result(tune_controller, _by_own_id(trial), result))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report in its rung, if it is finite."""
         if math.isfinite(result.get(METRIC, math.nan)):
-            super().on_trial_complete(tune_controller, trial, result)
+            super().on_trial_complete(tune_controller, _by_own_id(trial), result)
         else:
-            self._trial_info.pop(trial.trial_id, None)
+            self._trial_info.pop(_by_own_id(trial).trial_id, None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Let a trial go that could not be started."""
+        super().on_trial_remove(tune_controller, _by_own_id(trial))
+
+
+def _by_own_id(trial: Any) -> Any:
+    """Return what Ray's ASHA knows a trial by.
+
+    A sweep's trial has an id in its config, since Ray Tune's own is another in each run of it.
+    """
+    return SimpleNamespace(trial_id=trial.config.get("id", trial.trial_id))

@@ -6,6 +6,7 @@ docs/design/search.md says where it differs from Ray's own searcher.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,11 +17,14 @@ from optuna.trial import TrialState as OptunaState
 from ray.tune.search.optuna import OptunaSearch
 
 from vibesweep.config import Sweep
-from vibesweep.errors import CombinationError, SpaceError
-from vibesweep.sweep.record.states import TrialState, end_state
+from vibesweep.errors import CombinationError, SpaceError, SweepError
+from vibesweep.sweep.record.events import TrialReported
+from vibesweep.sweep.record.record import TrialRecord
+from vibesweep.sweep.record.replay import Replay
+from vibesweep.sweep.record.states import FINISHED, TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.sampler import make_sampler
+from vibesweep.sweep.search.sampler import make_sampler, seed_of
 from vibesweep.sweep.search.scheduler import METRIC, TIME
 from vibesweep.sweep.search.space import ask_space, suggest
 
@@ -32,7 +36,6 @@ OPTUNA_STATES = {
     TrialState.PRUNED: OptunaState.PRUNED,
     TrialState.DIVERGED: OptunaState.PRUNED,
     TrialState.FAILED: OptunaState.FAIL,
-    TrialState.STOPPED: OptunaState.FAIL,
 }
 """What Optuna is told. FAIL says nothing about the settings: TPE leaves such a trial out."""
 
@@ -89,18 +92,22 @@ class StepSearch(OptunaSearch):
         """
         self._space_asked = space
         self._max_steps = max_steps
+        self._trials = trials
+        self._first_seed = seed
         self.error: SpaceError | None = None
-        suggestions = enumerate_suggestions(self.draw)
+        self._suggestions = enumerate_suggestions(self.draw)
         with quiet_optuna():
             super().__init__(
                 space=_asked_of_nobody,
                 metric=METRIC,
                 mode="min",
-                points_to_evaluate=[dict(point) for point in try_first],
-                sampler=make_sampler(trials, seed, suggestions),
+                sampler=make_sampler(trials, seed, self._suggestions),
                 study_name=STUDY_NAME,
                 storage=storage,
             )
+            known = len(self.study.get_trials(deepcopy=False))
+            for point in try_first[known:]:
+                self.study.enqueue_trial(dict(point))
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Ask the space; return a trial's config.
@@ -123,7 +130,7 @@ class StepSearch(OptunaSearch):
         Settings that do not go together are FAIL in the study, and others are drawn.
         """
         with quiet_optuna():
-            trial = self._ot_trials.get(trial_id) or self.study.ask()
+            trial = self._ot_trials.get(trial_id) or self._ask()
             draws_left = MOST_DRAWS
             while True:
                 self._ot_trials[trial_id] = trial
@@ -148,10 +155,13 @@ class StepSearch(OptunaSearch):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how a trial ended; ``result`` is its last report."""
-        if trial_id in self._completed_trials:
-            return
+        """Tell Optuna how a trial ended; ``result`` is its last report.
+
+        A trial that was cut short still runs to Optuna: it goes on when the sweep is resumed.
+        """
         last = result or {}
+        if trial_id in self._completed_trials or last.get("outcome") == TrialState.STOPPED:
+            return
         outcome = last.get("outcome")
         if outcome is None and last.get(TIME, 0) >= self._max_steps:
             outcome = TrialState.COMPLETE
@@ -161,14 +171,6 @@ class StepSearch(OptunaSearch):
         best = self._best_of(trial_id, last) if state == TrialState.COMPLETE else None
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
-
-    def close(self) -> None:
-        """Tell Optuna that the user has stopped whatever still runs.
-
-        Such a trial is FAIL: it says nothing about its settings.
-        """
-        for trial_id in set(self._ot_trials) - self._completed_trials:
-            self._finish(trial_id, TrialState.STOPPED)
 
     def save(self, checkpoint_path: str) -> None:
         """Save only which trial is which: the study itself is durable."""
@@ -193,11 +195,18 @@ class StepSearch(OptunaSearch):
         known = self.study.get_trials(deepcopy=False)[self._ot_trials[trial_id].number]
         return float(min(known.intermediate_values.values()))
 
+    def _ask(self) -> optuna.Trial:
+        """Ask the study for a trial, drawn with the seed of its number."""
+        number = len(self.study.get_trials(deepcopy=False))
+        seed = seed_of(self._first_seed, number)
+        self.study.sampler = make_sampler(self._trials, seed, self._suggestions)
+        return self.study.ask()
+
     def _another(self, refused: optuna.Trial, error: CombinationError) -> optuna.Trial:
         """Tell Optuna why a trial is refused, and ask for the next."""
         refused.set_user_attr("reason", str(error))
         self.study.tell(refused, state=OptunaState.FAIL)
-        return self.study.ask()
+        return self._ask()
 
     def _finish(
         self,
@@ -235,6 +244,8 @@ class SweepSearch(StepSearch):
     def __init__(self, sweep: Sweep, storage: optuna.storages.BaseStorage | None = None) -> None:
         """Search the sweep's space; the study is kept in ``storage``, or in memory."""
         self._sweep = sweep
+        self._cut_short: deque[dict[str, Any]] = deque()
+        self._unstarted: deque[optuna.Trial] = deque()
         super().__init__(
             sweep.space,
             max_steps=sweep.budget.last_step,
@@ -245,6 +256,74 @@ class SweepSearch(StepSearch):
         )
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Return a trial's number, what is swept, and its whole settings."""
+        """Return a trial's id and number, what is swept, and its whole settings.
+
+        ``reported_step`` is the step of its last report, where it was cut short.
+        """
         swept, settings = suggest(self._sweep, trial)
-        return {"number": trial.number, "swept": swept, "settings": asdict(settings)}
+        return {
+            "id": f"trial_{trial.number:03d}",
+            "number": trial.number,
+            "swept": swept,
+            "settings": asdict(settings),
+            "reported_step": None,
+        }
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Return the next trial's config; trials that were cut short come first."""
+        if not self._cut_short:
+            return super().suggest(trial_id)
+        config = self._cut_short.popleft()
+        self._ot_trials[trial_id] = self._ot_trials.pop(config["id"])
+        return config
+
+    def resume(self, replay: Replay) -> None:
+        """Go on where a sweep was interrupted, as its log of events has it.
+
+        The study may lack what came last, or have what the log lacks. Trials that were cut short
+        are suggested first, then those that were suggested and never started.
+        """
+        studied = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
+        for trial in replay.record.trials:
+            if trial.number not in studied:
+                found = f"Optuna's study lacks trial {trial.number}"
+                fix = "put back study.journal as it was, or start another sweep with --name"
+                raise SweepError(found, where=replay.record.name, fix=fix)
+            state = studied.pop(trial.number)
+            if not state.is_finished():
+                reports = [report for report in replay.reports if report.trial == trial.id]
+                self._catch_up(trial, reports)
+        for number, state in studied.items():
+            if state == OptunaState.RUNNING:
+                self._unstarted.append(self._trial_of(number))
+
+    def _ask(self) -> optuna.Trial:
+        return self._unstarted.popleft() if self._unstarted else super()._ask()
+
+    def _catch_up(self, record: TrialRecord, reports: list[TrialReported]) -> None:
+        """Tell the study of a trial what it has not heard, and suggest it again if it goes on."""
+        trial = self._trial_of(record.number)
+        self._ot_trials[record.id] = trial
+        known = self.study.get_trials(deepcopy=False)[record.number].intermediate_values
+        for report in reports:
+            if report.step not in known:
+                trial.report(report.loss_val, report.step)
+        if record.state in FINISHED:
+            best = record.best_loss_val if record.state == TrialState.COMPLETE else None
+            diverged = record.state == TrialState.DIVERGED
+            self._finish(record.id, record.state, record.reason, best, by_settings=diverged)
+            return
+        self._cut_short.append(
+            {
+                "id": record.id,
+                "number": record.number,
+                "swept": record.swept,
+                "settings": record.settings,
+                "reported_step": record.step,
+            }
+        )
+
+    def _trial_of(self, number: int) -> optuna.Trial:
+        """Return the study's trial of this number."""
+        found = self.study.get_trials(deepcopy=False)[number]
+        return optuna.Trial(self.study, found._trial_id)

@@ -45,9 +45,10 @@ class Assignments:
     def end_of(self, trial_id: str) -> Answer | None:
         """Return why the trial cannot go on, if that is so."""
         if self.failure is not None:
-            return self.failure
+            return dataclasses.replace(self.failure, sweep_over=True)
         if self.closed:
-            return Answer(error=TrialError("the sweep was stopped", where=trial_id))
+            stopped = TrialError("the sweep was stopped", where=trial_id)
+            return Answer(error=stopped, sweep_over=True)
         return self._failed_trials.get(trial_id)
 
     def assign(self, trial_id: str) -> LaneState:

@@ -44,7 +44,7 @@ class LaneDispatcher:
     # Called by trials
 
     async def advance(self, command: Command) -> Answer:
-        """Have a lane train a trial to ``command.until_step``.
+        """Have a lane train a trial to the last of ``command.report_steps``.
 
         A trial that has no lane waits for a free one first.
         """

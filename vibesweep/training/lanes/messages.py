@@ -10,17 +10,19 @@ from vibesweep.errors import VibesweepError
 
 @dataclass(frozen=True)
 class Command:
-    """Train this trial to this step.
+    """Train this trial to its next report.
 
     Attributes:
-        trial_id: Tune's id of the trial.
+        trial_id: the trial's id in the sweep.
         settings: what the trial trains with.
-        until_step: optimizer step at which the lane validates and answers.
+        report_steps: optimizer steps at which the trial is validated, up to the one at which the
+            lane answers. The trial has reached the others before, but the state that it resumes
+            from may be older.
     """
 
     trial_id: str
     settings: TrialSettings
-    until_step: int
+    report_steps: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Answer:
         lost: whether a process died under the trial, which may do better on another lane.
         by_settings: whether the trial's settings are why it failed: the model refuses them, or they
             need more memory than there is.
+        sweep_over: whether the trial only ends because the sweep does.
     """
 
     report: Report | None = None
@@ -41,6 +44,7 @@ class Answer:
     traceback: str = ""
     lost: bool = False
     by_settings: bool = False
+    sweep_over: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from vibesweep.training.state.full_state import has_state
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 
-STATE_EVERY_S = 300.0
-"""Seconds between two saves of a trial's full state, which is what a lost lane costs.
-
-The state is saved at a report. A trial that is shorter than this starts over on another lane.
-"""
-STATE_SHARE = 0.05
+STATE_EVERY_S = 5.0
+"""Fewest seconds between two saves of a trial's full state, which is what a lost lane costs."""
+STATE_SHARE = 0.02
 """Largest share of the time that saving may take: a slow save is made less often."""
+STATE_OF_CHECKPOINT = 4.0
+"""How many times longer than its checkpoint a state takes that was never saved here: it holds the
+weights, an optimizer's two moments, and an average."""
 
 
 class TrialRunner:
@@ -37,27 +37,38 @@ class TrialRunner:
         self._run: TrialRun | None = None
         self._best_loss_val = math.inf
         self._best_step = 0
-        self._state_due_s = math.inf
+        self._save_s = 0.0
+        self._state_saved_s = 0.0
         self._has_state = False
 
     def run(self, command: Command) -> Answer:
-        """Train the command's trial to its step; a new trial replaces the last one."""
+        """Train the command's trial to its next report; a new trial replaces the last one."""
         if command.trial_id != self._trial_id:
             refused = self._begin_trial(command)
             if refused is not None:
                 return refused
-        assert self._run is not None
-        report = self._run.advance(command.until_step)
-        self._save_if_best(self._run, report, command.trial_id)
-        self._save_state_if_due(self._run, command.trial_id)
-        report = dataclasses.replace(
+        else:
+            # Now, and not after a report: the sweep has written down what this state has behind it
+            self._save_state_if_due(command.trial_id)
+        return Answer(report=self._advance(command))
+
+    def _advance(self, command: Command) -> Report:
+        """Train to each report that is still to come, and return the last."""
+        run = self._run
+        assert run is not None
+        *earlier, last = command.report_steps
+        for step in (*(step for step in earlier if step > run.step), last):
+            report = run.advance(step)
+            self._save_if_best(run, report, command.trial_id)
+            if report.diverged or report.early_stopped:
+                break
+        return dataclasses.replace(
             report,
             best_loss_val=self._best_loss_val,
             best_step=self._best_step,
             lane=self._spec.name,
             device=self._context.world.device_name,
         )
-        return Answer(report=report)
 
     def _save_if_best(self, run: TrialRun, report: Report, trial_id: str) -> None:
         """Write the trial's checkpoint after a report with a new best validation loss."""
@@ -67,18 +78,23 @@ class TrialRunner:
         self._best_loss_val = report.loss_val
         self._best_step = report.step
         if self._rank == 0:
+            began_s = time.monotonic()
             run.save(self._spec.checkpoints / trial_id)
+            if not self._save_s:
+                self._save_s = STATE_OF_CHECKPOINT * (time.monotonic() - began_s)
 
-    def _save_state_if_due(self, run: TrialRun, trial_id: str) -> None:
+    def _save_state_if_due(self, trial_id: str) -> None:
         """Save the full state on every worker when the first worker's clock says so."""
-        due_here = self._rank == 0 and time.monotonic() >= self._state_due_s
+        due_s = self._state_saved_s + max(STATE_EVERY_S, self._save_s / STATE_SHARE)
+        due_here = self._rank == 0 and time.monotonic() >= due_s
         if not self._context.world.any(due_here):
             return
+        assert self._run is not None
         began_s = time.monotonic()
-        run.save_state(self._state_of(trial_id))
-        ended_s = time.monotonic()
+        self._run.save_state(self._state_of(trial_id))
+        self._state_saved_s = time.monotonic()
+        self._save_s = self._state_saved_s - began_s
         self._has_state = True
-        self._state_due_s = ended_s + max(STATE_EVERY_S, (ended_s - began_s) / STATE_SHARE)
 
     def _begin_trial(self, command: Command) -> Answer | None:
         """Make a trial's run, or say why it cannot be made, on every worker alike."""
@@ -96,7 +112,7 @@ class TrialRunner:
         # The checkpoint knows the best report: it is written before the state, which may be older
         checkpoint = self._spec.checkpoints / command.trial_id
         self._best_loss_val, self._best_step = saved_best(checkpoint)
-        self._state_due_s = time.monotonic() + STATE_EVERY_S
+        self._state_saved_s = time.monotonic()
         return None
 
     def _drop_finished_trial(self) -> None:

@@ -1,0 +1,94 @@
+"""Going on with a sweep: what must be as it was, and what may have changed.
+
+The record says what was searched. A sweep that is resumed is given its space anew, since a space is
+code; its corpus is the shards that it began with. No ray is imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from vibesweep.config import Budget, Sweep
+from vibesweep.errors import SweepError
+from vibesweep.sweep.record.claim import resumable_record
+from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
+
+MAY_CHANGE = ("trials", "lanes", "resources", "budget")
+"""What a sweep may have another of when it goes on, but for the budget, which is looked at once it
+is one in steps."""
+KEPT = ("corpus", "model", "trials")
+"""What the command line may have changed of a space file's sweep, and need not say again."""
+
+
+def as_it_began(sweep: Sweep, folder: SweepFolder, given: Collection[str]) -> Sweep:
+    """Return a space file's sweep with what the command line said when the sweep began.
+
+    Args:
+        sweep: the space file's, with the options that are given now.
+        folder: the folder of the sweep that is to go on.
+        given: names of these options.
+
+    Raises:
+        SweepError: there is no sweep that can go on.
+    """
+    began = resumable_record(folder, more=True).sweep
+    kept = {}
+    for name in KEPT:
+        if name not in given:
+            kept[name] = began[name]
+    return dataclasses.replace(sweep, **kept)
+
+
+def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) -> None:
+    """Refuse to go on with a sweep that runs, has ended, or searched something else.
+
+    Raises:
+        SweepError: it cannot go on; the message says why.
+    """
+    begun = len(folder.read().trials)
+    more = sweep.trials > begun
+    record = resumable_record(folder, more=more)
+    if sweep.trials < begun:
+        found = f"trials is {sweep.trials}, and {begun} have begun"
+        raise _another(found, folder)
+    _check_same_sweep(sweep, record, folder)
+    if space_file is not None and folder.space.is_file():
+        _check_same_space(folder, space_file)
+
+
+def check_same_budget(budget: Budget, folder: SweepFolder) -> None:
+    """Refuse to go on with another budget, in steps, than the sweep began with.
+
+    Raises:
+        SweepError: it is another.
+    """
+    began = folder.read().sweep["budget"]
+    now = dataclasses.asdict(budget)
+    if now != began:
+        raise _another(f"budget is {now}, and was {began} when the sweep began", folder)
+
+
+def _check_same_sweep(sweep: Sweep, record: SweepRecord, folder: SweepFolder) -> None:
+    now = sweep_as_json(sweep)
+    for name, began in record.sweep.items():
+        same = now[name] == began
+        if not same and name not in MAY_CHANGE:
+            found = f"{name} is {now[name]!r}, and was {began!r} when the sweep began"
+            raise _another(found, folder)
+
+
+def _check_same_space(folder: SweepFolder, space_file: Path) -> None:
+    began = folder.space.read_bytes()
+    if space_file.read_bytes() == began:
+        return
+    found = "the space has changed since the sweep began"
+    fix = f"take it as it was, {folder.space}, or start another sweep with --name"
+    raise SweepError(found, where=str(space_file), fix=fix)
+
+
+def _another(found: str, folder: SweepFolder) -> SweepError:
+    fix = "leave it as it was, or start another sweep with --name"
+    return SweepError(found, where=str(folder.place), fix=fix)
