@@ -17,9 +17,10 @@ from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.losses import LossNormalizer
-from vibesweep.training.compute import autocast, configure_model
+from vibesweep.training.compute import configure_model
 from vibesweep.training.data.batches import EXTRA_TOKENS
 from vibesweep.training.memory import HEADROOM, free_bytes, memory_key
+from vibesweep.training.precision import autocast
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 

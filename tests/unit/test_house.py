@@ -57,6 +57,7 @@ INNER_ORDERS = {
         "optim",
         "state",
         "compute",
+        "precision",
         "memory",
         "loop",
         "validation",

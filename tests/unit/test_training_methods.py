@@ -19,7 +19,7 @@ from tests import tiny
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import adapted_layers, for_trial, merged, trained_parameters
-from vibesweep.training import compute
+from vibesweep.training import compute, precision
 from vibesweep.training.optim.averaging import ExponentialAverage
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.state.checkpoint import load_checkpoint
@@ -146,7 +146,7 @@ def test_bf16_trains_near_float32_and_is_refused_where_a_device_lacks_it(
     rounded = start(context, 3, precision="bf16").advance(3)
     assert curve(rounded) != curve(exact)
     assert curve(rounded) == pytest.approx(curve(exact), rel=0.03)
-    monkeypatch.setattr(compute, "_has_bf16", lambda kind: False)
+    monkeypatch.setattr(precision, "_has_bf16", lambda kind: False)
     with pytest.raises(ModelError, match="cpu does not compute in bf16"):
         start(context, precision="bf16")
 

@@ -102,8 +102,8 @@ class TrialSettings:
         ema_decay: share of itself that the average of the trained weights keeps per step; the
             average is what is validated and saved. ``None`` averages nothing.
         ema_parts: which trained weights are averaged: ``all`` or ``heads``.
-        precision: ``float32`` or ``bf16``: autocast in training. Weights, losses and validation
-            stay in float32.
+        precision: ``float32`` or ``bf16``: autocast in training. Trained weights and losses stay in
+            float32; frozen ones, on a GPU, in the type of the checkpoint.
         gradient_checkpointing: compute the backbone's layers again in the backward pass instead of
             keeping their activations.
         compile: have torch compile the layers.

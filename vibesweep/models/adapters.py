@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
@@ -38,14 +39,18 @@ def for_trial(base: SpeechModel, settings: TrialSettings) -> nn.Module:
     """Make a trial's own model; the base itself is left as it is.
 
     With ``lora`` the model shares with the base all weights that it does not train, so that it
-    needs memory for little more than its adapters. ``full`` and ``freeze`` copy the whole base.
+    needs memory for little more than its adapters. ``full`` and ``freeze`` copy the whole base. A
+    base that is kept in bf16 is copied in float32 for these and for a trial in float32.
 
     Raises:
         ModelError: the settings do not fit the model.
     """
     if settings.method == "lora":
-        return _with_lora(base, settings)
+        computes_in_bf16 = settings.precision == "bf16"
+        shared = base if computes_in_bf16 else _in_float32(base)
+        return _with_lora(shared, settings)
     model = copy.deepcopy(base)
+    _widen(model)
     model.requires_grad_(True)
     if settings.method == "freeze":
         model.freeze_lowest(settings.freeze_layers)
@@ -145,8 +150,42 @@ def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
         model = cast(PeftModel, get_peft_model(unadapted, config))
     # peft's modules_to_save would keep the frozen weights of these parts beside their copies
     for part in full_parts:
-        plain_model(model).get_submodule(part).requires_grad_(True)
+        trained = plain_model(model).get_submodule(part)
+        _widen(trained)
+        trained.requires_grad_(True)
+    if settings.precision == "bf16":
+        _leave_inputs_alone(model)
     return model
+
+
+def narrow(model: nn.Module) -> None:
+    """Keep all parameters in bf16. Buffers stay as they are: tables are looked up in float32."""
+    for part in model.parameters():
+        part.data = part.data.to(torch.bfloat16)
+
+
+def _widen(model: nn.Module) -> None:
+    """Give float32 to parameters that are kept in bf16."""
+    for part in model.parameters():
+        if part.dtype == torch.bfloat16:
+            part.data = part.data.float()
+
+
+def _in_float32(base: SpeechModel) -> SpeechModel:
+    """Return the base, or a copy in float32 where it is kept in bf16."""
+    if all(part.dtype != torch.bfloat16 for part in base.parameters()):
+        return base
+    model = copy.deepcopy(base)
+    _widen(model)
+    return model
+
+
+def _leave_inputs_alone(model: nn.Module) -> None:
+    """Keep peft from casting each adapter's input to float32, which autocast would cast back."""
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            layer: Any = module  # nn.Module's attributes are typed as tensors and modules
+            layer.cast_input_dtype_enabled = False
 
 
 def _copy_sharing_weights(base: SpeechModel, copied_parts: Iterable[str]) -> SpeechModel:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from vibesweep.errors import ModelError
@@ -64,6 +65,9 @@ class SpeechModel(nn.Module, ABC):
 
     stop_weights: tuple[float, float] = STOP_CLASS_WEIGHTS
     """Weights of each patch's "go on", and of a clip's end, in :attr:`Losses.stop`."""
+
+    stored_dtype: torch.dtype = torch.float32
+    """Type that the weights were read in: a frozen weight needs no more digits than it has."""
 
     prompt_tokens: int = 0
     """Tokens of a voice prompt that are counted in a clip's length, for each person in it."""

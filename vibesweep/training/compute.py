@@ -95,28 +95,6 @@ def without_compilation(settings: TrialSettings) -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()
 
 
-def autocast(settings: TrialSettings, device: str) -> AbstractContextManager[Any]:
-    """Return the context of a training forward pass; it may be entered again and again.
-
-    Raises:
-        ModelError: the device lacks the precision.
-    """
-    if settings.precision == "float32":
-        return nullcontext()
-    kind = torch.device(device).type
-    if not _has_bf16(kind):
-        raise ModelError(
-            f"{device} does not compute in bf16", where="precision", fix="choose 'float32'"
-        )
-    return torch.autocast(kind, dtype=torch.bfloat16)
-
-
-def _has_bf16(kind: str) -> bool:
-    if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return kind == "cpu"
-
-
 def wrap_distributed(model: nn.Module, world: World) -> nn.Module:
     """Wrap the model so that gradients are averaged over the workers, where there are several."""
     if world.size == 1:

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from vibesweep.config import StepRecord, TrialSettings
 from vibesweep.models.losses import Losses, LossNormalizer
-from vibesweep.training.compute import autocast, gradient_sync, wrap_distributed
+from vibesweep.training.compute import gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.optim.optimizers import build_optimizer
 from vibesweep.training.optim.schedules import build_schedule
 from vibesweep.training.parameters import trained_by_name
+from vibesweep.training.precision import autocast
 from vibesweep.training.workers import World
 
 

@@ -16,7 +16,6 @@ from vibesweep.models.clips import EncodedClip
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.speech_model import Collator, SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.training.compute import autocast
 from vibesweep.training.data.arrays import Ints
 from vibesweep.training.data.feed import Feed, MemoryFeed
 from vibesweep.training.data.index import Index, read_index, read_wanted_clips, voice_groups
@@ -28,6 +27,7 @@ from vibesweep.training.memory import (
     measure_memory,
     memory_key,
 )
+from vibesweep.training.precision import autocast, on_device, validation_autocast
 from vibesweep.training.validation import (
     ValidationBatch,
     noise_repeats,
@@ -103,7 +103,7 @@ class WorkerContext:
             collator, validation_clips, world.device, repeats, base.stop_weights
         )
         return cls(
-            base=base.to(world.device),
+            base=on_device(base, world.device),
             feed=feed,
             voice_clips=voice_clips,
             collator=collator,
@@ -139,7 +139,8 @@ class WorkerContext:
 
         The loss has weights that no trial sets and does not depend on the number of workers.
         """
-        return validation_loss(model, self.validation_batches, self.world)
+        with validation_autocast(self.base, self.world.device):
+            return validation_loss(model, self.validation_batches, self.world)
 
 
 def _feed_and_voices(

@@ -113,7 +113,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         layout = TextLayout.load(checkpoint.folder, checkpoint.config)
         with init_empty_weights(include_buffers=False):
             model = cls(checkpoint.config)
-        weights = _stored(model, checkpoint)
+        weights, model.stored_dtype = _stored(model, checkpoint)
         model.load_state_dict(weights, strict=False, assign=True)
         scale, bias = checkpoint.scale_and_bias or (1.0, 0.0)
         model._set_scale_and_bias(scale, bias)
@@ -268,12 +268,17 @@ class VibeVoiceModel(Qwen2SpeechModel):
         return {}
 
 
-def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Read a checkpoint's values of a model's parameters, in float32."""
+def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> tuple[dict[str, Tensor], torch.dtype]:
+    """Read a checkpoint's values of a model's parameters, in float32.
+
+    Returns:
+        The values by name, and the type that holds all of them as they are stored.
+    """
     own = {}
     for name, part in model.named_parameters():
         own[transformers_name(name)] = (name, part.shape)
     found = {}
+    dtypes = set()
     for stored_name, tensor in checkpoint.read(own):
         name, shape = own[stored_name]
         if tensor.shape != shape:
@@ -281,5 +286,7 @@ def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> dict[str, Tensor]:
             wrong = f"{stored_name} is {is_shape}, and {tuple(shape)} by the configuration"
             fix = "download or copy the checkpoint again"
             raise ModelError(wrong, where=str(checkpoint.folder), fix=fix)
+        dtypes.add(tensor.dtype)
         found[name] = tensor.float()
-    return found
+    is_bf16 = dtypes == {torch.bfloat16}
+    return found, torch.bfloat16 if is_bf16 else torch.float32
