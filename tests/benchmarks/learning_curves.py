@@ -64,12 +64,14 @@ class Column:
         """Return each row's distance from a value; another choice is as far as a whole range."""
         match self.distribution:
             case CategoricalDistribution(choices=choices):
-                return (self.places != choices.index(value)).astype(float)
+                other: np.ndarray = self.places != choices.index(value)
+                return other.astype(float)
             case FloatDistribution(low=low, high=high, log=log):
                 pass
             case IntDistribution(low=low, high=high, log=log):
                 pass
-        return self.places - _places(np.array([float(value)]), low, high, log=log)
+        apart: np.ndarray = self.places - _places(np.array([float(value)]), low, high, log=log)
+        return apart
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ray.tune.search.optuna import OptunaSearch
 from tests.benchmarks.learning_curves import CurveTable
 from tests.benchmarks.replay import Replay, ReplayedTrial
 from vibesweep.config import Budget
+from vibesweep.config.sweep import FITS_THE_CORPUS
 from vibesweep.sweep.record.states import TrialState
 from vibesweep.sweep.search.scheduler import METRIC, TIME, StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
@@ -35,7 +36,7 @@ class TuneMethod:
     def __init__(self, table: CurveTable, search: Searcher, scheduler: TrialScheduler) -> None:
         self._evaluations = table.evaluations
         self._search = search
-        self._scheduler = scheduler
+        self._scheduler: Any = scheduler
         self._count = 0
 
     def next(self, replay: Replay) -> ReplayedTrial | None:
@@ -80,10 +81,13 @@ class TuneMethod:
 
 
 def vibesweep_defaults(table: CurveTable, seed: int) -> TuneMethod:
-    """Return what a sweep uses, with rungs at a ninth and a third of a trial."""
+    """Return what a sweep uses, with rungs at the shares of a trial that a sweep has unasked."""
+    usual = FITS_THE_CORPUS
+    assert usual.grace_epochs is not None
+    assert usual.max_epochs is not None
     most = table.evaluations
-    grace = max(round(most / 9), 1)
-    budget = Budget(most, grace)
+    grace = math.ceil(most * usual.grace_epochs / usual.max_epochs)
+    budget = Budget(most, grace, usual.reduction_factor)
     search = StepSearch(table.space, max_steps=most, trials=table.rows, seed=seed)
     return TuneMethod(table, search, StepAsha(budget))
 
