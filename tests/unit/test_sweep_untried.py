@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vibesweep.config import Sweep
+from vibesweep.config import Budget, Sweep
 from vibesweep.sweep.prepare import limit_trials
 from vibesweep.sweep.record import TrialState
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
@@ -19,6 +19,7 @@ from vibesweep.sweep.search.space import suggest
 if TYPE_CHECKING:
     from vibesweep.config.sweep import Space
 
+BUDGET = Budget(8, 2)
 GRID: Space = {
     "learning_rate": CategoricalDistribution([1e-4, 3e-4, 1e-3]),
     "lora_rank": CategoricalDistribution([4, 8, 16, 32]),
@@ -61,7 +62,7 @@ def loss_of(swept: dict[str, Any]) -> float:
 def test_every_combination_is_tried_once_before_any_is_tried_again(
     space: Space, trials: int, seed: int
 ) -> None:
-    search = SweepSearch(Sweep(space, trials=trials, seed=seed))
+    search = SweepSearch(Sweep(space, budget=BUDGET, trials=trials, seed=seed))
     tried = []
     for number in range(trials):
         swept = search.suggest(str(number))["swept"]
@@ -71,13 +72,13 @@ def test_every_combination_is_tried_once_before_any_is_tried_again(
 
 
 def test_trials_that_still_run_are_not_suggested_again() -> None:
-    search = SweepSearch(Sweep(GRID, trials=24))
+    search = SweepSearch(Sweep(GRID, budget=BUDGET, trials=24))
     tried = [search.suggest(str(number))["swept"] for number in range(24)]
     assert len({tuple(sorted(swept.items())) for swept in tried}) == 24
 
 
 def test_a_branch_with_an_end_is_tried_once_beside_one_without() -> None:
-    search = SweepSearch(Sweep(half_endless, trials=16))
+    search = SweepSearch(Sweep(half_endless, budget=BUDGET, trials=16))
     methods = []
     for number in range(16):
         swept = search.suggest(str(number))["swept"]
@@ -88,7 +89,7 @@ def test_a_branch_with_an_end_is_tried_once_beside_one_without() -> None:
 
 def test_what_was_tried_first_is_not_suggested_again() -> None:
     first = {"learning_rate": 1e-3, "lora_rank": 4, "optimizer": "adamw"}
-    search = SweepSearch(Sweep(GRID, trials=24, try_first=(first,)))
+    search = SweepSearch(Sweep(GRID, budget=BUDGET, trials=24, try_first=(first,)))
     assert search.suggest("0")["swept"] == first
     assert first not in [search.suggest(str(number))["swept"] for number in range(1, 24)]
 
@@ -130,7 +131,7 @@ def test_a_branch_that_always_fails_is_left_alone() -> None:
         "reason": "out of memory",
         "by_settings": True,
     }
-    search = SweepSearch(Sweep(space, trials=60))
+    search = SweepSearch(Sweep(space, budget=BUDGET, trials=60))
     failed = []
     for number in range(60):
         swept = search.suggest(str(number))["swept"]
