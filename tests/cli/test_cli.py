@@ -19,6 +19,7 @@ from tests.disks import small_disk
 from tests.unit.test_delivery import write_sweep
 from vibesweep.config import TrialSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.sweep.signals import STOPPING
 
 LORA = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
 
@@ -228,10 +229,11 @@ def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(staged: Path) -> None
     rest, _ = process.communicate(timeout=240)
     assert process.returncode == 130, rest
     assert "Traceback" not in rest
-    assert "best model: " in rest
+    assert STOPPING in rest
     last = rest.splitlines()[-1]
     assert "of 500 trials have ended" in last
     assert "vibesweep show" in last
+    assert "vibesweep run small.py --name long --resume" in last
     vibesweep("export", "long", "--out", "kept", cwd=staged)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 
@@ -14,7 +15,7 @@ from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
-from vibesweep.sweep.signals import ctrl_c_given_back, sigterm_is_ctrl_c
+from vibesweep.sweep.signals import STOPPING, ctrl_c_stops, sigterm_is_ctrl_c
 
 
 @pytest.fixture
@@ -101,21 +102,36 @@ def test_sigterm_goes_to_whoever_has_taken_ctrl_c_over(blocked: bool) -> None:
     """Also where SIGINT is blocked, as it is in the jobs of Ray."""
     heard: list[int] = []
 
-    def tune_would(number: int, frame: FrameType | None) -> None:
+    def take_over(number: int, frame: FrameType | None) -> None:
         heard.append(number)
 
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT} if blocked else set())
-    with ctrl_c_given_back(), sigterm_is_ctrl_c():
-        signal.signal(signal.SIGINT, tune_would)
+    before = signal.signal(signal.SIGINT, take_over)
+    with sigterm_is_ctrl_c():
         signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, before)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     assert heard == [signal.SIGINT]
-    assert signal.getsignal(signal.SIGINT) is not tune_would
 
 
 def test_sigterm_is_heard_where_ctrl_c_is_ignored() -> None:
     """As in a job that a shell runs in the background."""
-    with ctrl_c_given_back(), sigterm_is_ctrl_c():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with sigterm_is_ctrl_c(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_ctrl_c_stops_and_the_second_does_not_wait() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    said: list[str] = []
+    stopped = threading.Event()
+    with ctrl_c_stops(said.append, stopped.set) as stopping:
+        signal.raise_signal(signal.SIGINT)
+        assert said == [STOPPING]
+        assert stopped.wait(10.0)
+        assert not stopping.now
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+        assert stopping.now
+    assert signal.getsignal(signal.SIGINT) is before

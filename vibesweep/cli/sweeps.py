@@ -110,15 +110,15 @@ def _run_here(sweep: Sweep, name: str, work: str, space: Path, resume: bool) -> 
     folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
     _search(sweep, folder, work, space, resume)
     record = folder.read()
+    if record.state == SweepState.STOPPED:
+        say(_stopped_line(record, folder, space, work), error_console, style="yellow")
+        raise typer.Exit(INTERRUPTED)
     if record.best is not None:
         _deliver(folder)
     if record.base_wins:
         found = "no trial is better than the untouched base"
         fix = "what was exported is the best of the trials; train longer, or at other rates"
         say(f"warning: {found}: {fix}", error_console, style="yellow")
-    if record.state == SweepState.STOPPED:
-        say(_stopped_line(record, folder, space), error_console, style="yellow")
-        raise typer.Exit(INTERRUPTED)
 
 
 def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path, resume: bool) -> None:
@@ -164,17 +164,21 @@ def _safe(folder: SweepFolder) -> str:
     return f"the voice is safe: `vibesweep export {folder.place} --out FOLDER` writes it"
 
 
-def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path) -> str:
+def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path, work: str) -> str:
     """Say what a sweep that was stopped has kept, and how to go on."""
     from vibesweep.sweep.record.states import TrialState
 
     cut_short = sum(trial.state == TrialState.STOPPED for trial in record.trials)
     ended = len(record.trials) - cut_short
     total = record.sweep["trials"]
+    kept = f"`vibesweep show {folder.place}` shows it"
+    if record.best is not None:
+        kept += f", `vibesweep export {folder.place} --out FOLDER` writes the best so far"
+    place = "" if work == "." else f" --work {work}"
     return (
         f"stopped: {ended} of {total} trials have ended, {cut_short} were cut short. "
-        f"All that they found is kept in {folder.place}: `vibesweep show {folder.place}` shows it. "
-        f"To go on: `vibesweep run {space} --name {record.name} --resume`."
+        f"All that they found is kept: {kept}. "
+        f"To go on: `vibesweep run {space} --name {record.name}{place} --resume`."
     )
 
 

@@ -7,6 +7,7 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -48,7 +49,7 @@ from vibesweep.sweep.record.table import summary_of
 from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
-from vibesweep.sweep.signals import sigterm_is_ctrl_c
+from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
 from vibesweep.sweep.waiting import report_waiting_lanes
 from vibesweep.training.lanes.lane import Lanes, running_dispatcher
@@ -56,7 +57,9 @@ from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
 
 LEAVE_S = 20.0
-"""How long lanes may finish the steps in hand at a sweep's end before they are killed."""
+"""How long lanes may take to end at a sweep's end before they are killed."""
+STOP_S = 5.0
+"""The same where the user waits: what a trial did since its last state is done again."""
 RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
 PACKAGE = Path(vibesweep.__file__).parent
 
@@ -179,6 +182,9 @@ def _run_lanes(
         def release(trial_id: str) -> None:
             ray.get(dispatcher.release.remote(trial_id, ended=True))
 
+        def close() -> None:
+            ray.get(dispatcher.close.remote())
+
         lanes = Lanes(dispatcher, specs)
         one = record.lanes == 1
         progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
@@ -187,29 +193,40 @@ def _run_lanes(
             log.end_pruned(scheduler.replay(former.reports))
             search.resume(former)
         state = SweepState.FAILED
+        leave_s = LEAVE_S
         try:
-            lanes.start()
-            if ray.get(dispatcher.wait_until_ready.remote(1)):
-                log.base_validated(ray.get(dispatcher.base_loss.remote()))
-                pace = ray.get(dispatcher.pace.remote())
-                takes = duration_line(sweep.budget, sweep.trials, record.lanes, pace)
-                if takes is not None:
-                    progress.say(takes)
-                if log.record.trials_left:  # else only the sweep's own end was missing
-                    tune_trials(sweep, dispatcher, search, scheduler, log, staged.scratch)
+            with ctrl_c_stops(progress.say, close) as stopping:
+                lanes.start()
+                if ray.get(dispatcher.wait_until_ready.remote(1)):
+                    _tell_what_a_lane_measured(sweep, dispatcher, log, progress)
+                    if log.record.trials_left:  # else only the sweep's own end was missing
+                        tune_trials(sweep, dispatcher, search, scheduler, log, staged.scratch)
             state = SweepState.STOPPED if log.record.trials_left else SweepState.DONE
         except KeyboardInterrupt:
             state = SweepState.STOPPED
         finally:
+            if state == SweepState.STOPPED:
+                leave_s = 0.0 if stopping.now else STOP_S
             failure = lanes.sweep_failure()
             try:
                 log.close(SweepState.FAILED if failure else state)
             finally:  # the disk may be full
-                lanes.stop(LEAVE_S)
+                lanes.stop(leave_s)
     _raise_failure(failure, staged)
     if search.error is not None:
         raise search.error
     return log.record
+
+
+def _tell_what_a_lane_measured(
+    sweep: Sweep, dispatcher: Any, log: SweepLog, progress: Progress
+) -> None:
+    """Enter the untouched base's loss, and say how long the sweep will take."""
+    log.base_validated(ray.get(dispatcher.base_loss.remote()))
+    pace = ray.get(dispatcher.pace.remote())
+    takes = duration_line(sweep.budget, sweep.trials, log.record.lanes, pace)
+    if takes is not None:
+        progress.say(takes)
 
 
 def _raise_failure(failure: Answer | None, staged: StagedFolder) -> None:

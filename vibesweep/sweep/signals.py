@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+STOPPING = "stopping: keeping what is there; again to stop now"
 
 
 @contextmanager
@@ -26,19 +28,43 @@ def sigterm_is_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def ctrl_c_given_back() -> Iterator[None]:
-    """Put the handler of Ctrl-C back when the block ends.
+class Stopping:
+    """Whether the user has asked a sweep to stop, once or twice.
 
-    Ray Tune replaces it and puts it back only after a Ctrl-C: the caller's next one would have no
-    effect.
+    Attributes:
+        now: whether it is not to wait for the steps in hand.
     """
-    before = signal.getsignal(signal.SIGINT)
+
+    def __init__(self, say: Callable[[str], None], stop: Callable[[], None]) -> None:
+        """Say on the first Ctrl-C that it was heard, and call ``stop`` in a thread."""
+        self.now = False
+        self._asked = False
+        self._say = say
+        self._stop = stop
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle Ctrl-C; the second one raises KeyboardInterrupt."""
+        if self._asked:
+            self.now = True
+            raise KeyboardInterrupt
+        self._asked = True
+        self._say(STOPPING)
+        # What the main thread was doing is unknown, so nothing of Ray is called in it
+        threading.Thread(target=self._stop, name="stopping", daemon=True).start()
+
+
+@contextmanager
+def ctrl_c_stops(say: Callable[[str], None], stop: Callable[[], None]) -> Iterator[Stopping]:
+    """Have Ctrl-C call ``stop`` for as long as the block lasts."""
+    stopping = Stopping(say, stop)
+    if not _is_main_thread():
+        yield stopping
+        return
+    before = signal.signal(signal.SIGINT, stopping.hear)
     try:
-        yield
+        yield stopping
     finally:
-        if _is_main_thread():
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:

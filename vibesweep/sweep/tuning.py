@@ -16,7 +16,6 @@ from vibesweep.config import Sweep
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
-from vibesweep.sweep.signals import ctrl_c_given_back
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 
 QUIET = {
@@ -24,8 +23,9 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_GLOBAL_CHECKPOINT_S": "60",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-"""Environment variables that keep Ray Tune's own tables and files away."""
+"""Environment variables that keep Ray Tune's tables and files away, and its hands off Ctrl-C."""
 
 
 def tune_trials(
@@ -36,7 +36,7 @@ def tune_trials(
     log: SweepLog,
     scratch: Path,
 ) -> None:
-    """Run the trials that are left until all have ended, no lane can go on, or Ctrl-C.
+    """Run the trials that are left until all have ended or the dispatcher is closed.
 
     Args:
         sweep: says how many trials there are, and their budget.
@@ -68,16 +68,15 @@ def tune_trials(
             name="tune",
             storage_path=str(scratch),
             callbacks=[log],
-            stop=_NoLaneLeft(dispatcher),
+            stop=_WhenClosed(dispatcher),
             verbose=0,
         ),
     )
-    with ctrl_c_given_back():
-        tuner.fit()
+    tuner.fit()
 
 
-class _NoLaneLeft(tune.Stopper):
-    """Stops Tune when no lane can go on: each trial to come would only fail for the same reason."""
+class _WhenClosed(tune.Stopper):
+    """Stops Tune when no lane can go on, or the user has stopped the sweep."""
 
     def __init__(self, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
@@ -86,7 +85,7 @@ class _NoLaneLeft(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return ray.get(self._dispatcher.sweep_failure.remote()) is not None
+        return bool(ray.get(self._dispatcher.is_closed.remote()))
 
 
 @contextmanager

@@ -231,6 +231,10 @@ class LaneDispatcher:
             self._assignments.closed = True
             self._changed.notify_all()
 
+    async def is_closed(self) -> bool:
+        """Return whether no trial gets a lane any more."""
+        return self._assignments.closed
+
     async def sweep_failure(self) -> Answer | None:
         """Return why no lane can go on, if that is so."""
         return self._assignments.failure
