@@ -41,7 +41,7 @@ KINDS = ("recording", "resynthesis", "base", "noise")
 
 
 def noise_like(sound: Sound, seed: int) -> Sound:
-    """Make white noise of the same length and level."""
+    """Make white noise as long and as loud as a sound."""
     rng = np.random.default_rng(seed)
     power = float(np.sqrt(np.mean(sound.samples**2)))
     samples: Samples = rng.normal(0, power, len(sound.samples)).astype(np.float32)
@@ -72,15 +72,15 @@ def spoken(model: MelModel, passage: Passage, seed: int) -> Sound:
     return voiced(model, sampled.latents, sampled.cut)
 
 
-def sounds_of(model: MelModel, passage: Passage, seed: int) -> dict[str, Sound]:
-    """Return the four kinds of one passage."""
+def sounds_of(model: MelModel, passage: Passage, other: Passage, seed: int) -> dict[str, Sound]:
+    """Return the four kinds of one passage; the noise is as long as another one."""
     recording = passage.recording
     resynthesis = voiced(model, model.codec.encode(mel_of(recording, model)))
     return {
         "recording": recording,
         "resynthesis": resynthesis,
         "base": spoken(model, passage, seed),
-        "noise": noise_like(recording, seed),
+        "noise": noise_like(other.recording, seed),
     }
 
 
@@ -92,7 +92,8 @@ def values_of(model: MelModel, passages: Sequence[Passage], scorers: Sequence[Sc
     """Score all kinds of all passages."""
     values: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in KINDS}
     for number, passage in enumerate(passages):
-        for kind, sound in sounds_of(model, passage, number).items():
+        other = passages[number - 1]
+        for kind, sound in sounds_of(model, passage, other, number).items():
             for scorer in scorers:
                 for name, value in scorer.score(sound, passage).items():
                     values[kind][name].append(value)

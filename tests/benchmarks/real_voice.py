@@ -34,7 +34,7 @@ from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.corpus.sound.arrays import Floats, Samples
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.turns import read_turns
-from vibesweep.delivery.evaluate import base_voice
+from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.quality.measure import Passage, Sound
 from vibesweep.delivery.quality.passages import choose_passages
 from vibesweep.delivery.quality.recognition import IDENTIFIED, WORD_ERROR, RecognitionScorer

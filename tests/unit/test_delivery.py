@@ -16,8 +16,8 @@ from peft import PeftModel
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
-from vibesweep.delivery.evaluate import base_voice
 from vibesweep.delivery.export import export, speech_change_of
+from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
@@ -188,7 +188,8 @@ def test_in_a_sample_each_person_keeps_the_own_voice_beside_an_unknown_first_spe
     write_manifest(tmp_path / "shards", tiny.manifest(*files))
     settings = sweep_as_json(Sweep(space={}, trials=1))
     sweep = SweepFolder(tmp_path / "sweep")
-    sweep.write(SweepRecord("sweep", "mel", str(tmp_path / "shards"), "", settings, 1, {}))
+    shards = str(tmp_path / "shards")
+    sweep.write(SweepRecord("sweep", speaker.address, shards, "", settings, 1, {}))
     sample = speak_sample(sweep, tmp_path / "bundle").read_bytes()
     text = " ".join(f"[SPEAKER_{tag}] A cab." for tag in people)
     spoken = {}

@@ -25,6 +25,7 @@ from vibesweep.errors import StorageError, VibesweepError
 
 if TYPE_CHECKING:
     from vibesweep.config import Sweep
+    from vibesweep.delivery.judge import Judged
     from vibesweep.sweep.record import SweepRecord
     from vibesweep.sweep.record.folder import SweepFolder
 
@@ -185,6 +186,7 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path, work: s
 def _deliver(folder: SweepFolder) -> None:
     """Export the best trial and speak with it; where that fails, tell that nothing is lost."""
     from vibesweep.delivery.best import deliver_best
+    from vibesweep.sweep.record.states import SweepState
 
     try:
         with ctrl_c_says(_safe(folder)):
@@ -194,13 +196,41 @@ def _deliver(folder: SweepFolder) -> None:
         if told is None:
             raise
         raise with_hint(told, _safe(folder)) from error
-    say(f"best model: {bundle}")
+    judged = None
+    if folder.read().state == SweepState.DONE:
+        judged = _judge(folder)
+    is_best = judged is None or judged.speaks
+    say(f"best model: {bundle}" if is_best else f"smallest loss: {bundle}")
     if isinstance(sample, VibesweepError):
         # The sweep and its best model are there all the same
         say(f"no sample:  {sample}", error_console, style="yellow")
     else:
         say(f"hear it:    {sample}")
+    if judged is not None:
+        _say_what_was_heard(judged)
     say_next("synthesize", str(bundle), "--text", "TEXT", "--out", "FILE.wav")
+
+
+def _judge(folder: SweepFolder) -> Judged | None:
+    """Judge the voices by ear; where that is not possible, say why."""
+    from vibesweep.delivery.judge import judge
+
+    try:
+        with ctrl_c_says(_safe(folder)):
+            return judge(folder)
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        say(f"not judged by ear: {told}", error_console, style="yellow")
+        return None
+
+
+def _say_what_was_heard(judged: Judged) -> None:
+    quality = judged.quality
+    if quality.missing:
+        say(quality.missing)
+    say(f"by ear: {quality.verdict}", style=None if judged.speaks else "yellow")
 
 
 def _load(

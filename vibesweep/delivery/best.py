@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vibesweep.delivery.dashboards import show_sample
 from vibesweep.delivery.export import PROVENANCE, export
-from vibesweep.delivery.sample import SAMPLE, speak_sample
+from vibesweep.delivery.sample import BASE_SAMPLE, SAMPLE, SAMPLE_TEXT, speak_sample
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
@@ -35,7 +35,8 @@ def deliver_best(sweep: SweepFolder) -> tuple[StoragePath, StoragePath | Vibeswe
         upload_folder(model, sweep.best, PROVENANCE)
         sample = _sample(sweep, model)
         if isinstance(sample, StoragePath):
-            sample.upload(model / SAMPLE)
+            for name in (SAMPLE, SAMPLE_TEXT, BASE_SAMPLE):
+                (sweep.best / name).upload(model / name)
     return sweep.best, sample
 
 

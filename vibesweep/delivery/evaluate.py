@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from vibesweep import __version__
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
 from vibesweep.delivery.export import PROVENANCE
-from vibesweep.delivery.quality.listening import SEED, Voice, listen
+from vibesweep.delivery.quality.listening import BASE, SEED, Voice, base_voice, listen
 from vibesweep.delivery.quality.measure import Passage
 from vibesweep.delivery.quality.passages import Passages, choose_passages
 from vibesweep.delivery.quality.quality_file import (
@@ -27,7 +27,7 @@ from vibesweep.delivery.quality.quality_file import (
     write_quality,
 )
 from vibesweep.delivery.quality.scorers import Scorers, make_scorers
-from vibesweep.delivery.quality.verdict import BASE, verdict
+from vibesweep.delivery.quality.verdict import verdict
 from vibesweep.delivery.synthesize import Tell, fetched_model
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
@@ -143,18 +143,6 @@ def quality_of(
         seed=SEED,
         key=key,
     )
-
-
-def base_voice(base: str, tuned: ModelRef, scratch: Path) -> Voice:
-    """Return the untouched base with the voices of a model that was tuned from it."""
-    model = ModelRef.parse(base)
-    address = model.family.lend_voices(
-        model.address,
-        tuned.address,
-        scratch / BASE,
-    )
-    lent = ModelRef(model.family_name, address)
-    return Voice(BASE, lent)
 
 
 def _model_name(name: str, work: StorageAddress) -> str:

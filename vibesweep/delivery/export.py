@@ -42,26 +42,39 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
         ShardsError: the shards are gone, or others than the sweep's.
         StorageError: ``out`` cannot be written to.
     """
-    record, best, checkpoint = sweep.best_checkpoint()
+    record, best, _ = sweep.best_checkpoint()
     _refuse_foreign(out)
     check_folder_writable(out, "--out")
     model = ModelRef.parse(record.model)
     chosen = _layout_of(model.family, layout)
     with _replacing(out) as draft:
-        with fetched_checkpoint(checkpoint) as (weights, settings):
-            trial = TunedTrial(
-                base=model.address,
-                weights=weights,
-                settings=settings,
-                shards=record.shards,
-                shards_signature=record.shards_signature,
-            )
+        with tuned_trial(sweep, record, best) as trial:
             model.family.export(trial, draft, chosen)
             change = model.family.speech_change(trial, draft, chosen)
         facts = _provenance(record, best) | {SPEECH_CHANGE: asdict(change)}
         provenance = json.dumps(facts, indent=1)
         (draft / PROVENANCE).write_text(provenance + "\n", encoding="utf-8")
     return out
+
+
+@contextmanager
+def tuned_trial(
+    sweep: SweepFolder, record: SweepRecord, trial: TrialRecord
+) -> Iterator[TunedTrial]:
+    """Give what a trial's export starts from, its checkpoint fetched for the block.
+
+    Raises:
+        ModelError: the checkpoint cannot be read.
+    """
+    checkpoint = sweep.checkpoints / trial.id
+    with fetched_checkpoint(checkpoint) as (weights, settings):
+        yield TunedTrial(
+            base=ModelRef.parse(record.model).address,
+            weights=weights,
+            settings=settings,
+            shards=record.shards,
+            shards_signature=record.shards_signature,
+        )
 
 
 def speech_change_of(exported: Path) -> SpeechChange:

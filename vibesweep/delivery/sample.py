@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from operator import itemgetter
 from pathlib import Path
 
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
+from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record.folder import SweepFolder
 
-SAMPLE = "sample.wav"
+SAMPLE, SAMPLE_TEXT, BASE_SAMPLE = "sample.wav", "sample.txt", "base_sample.wav"
+"""What is heard of the tuned model, what it says, and how its untouched base says it."""
 TURN_COLUMNS = tuple(f"turns.list.element.{name}" for name in ("tag", "speaker", "text"))
 
 
@@ -19,7 +22,8 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     """Speak the shortest held-out clip's text into the bundle's folder.
 
     The clip's people speak it, as far as the bundle knows their voices; another's lines are spoken
-    by a voice of the bundle that is nobody's in the clip.
+    by a voice of the bundle that is nobody's in the clip. The text and the untouched base's speech,
+    in the same voices, lie beside it.
 
     Returns:
         The path of the wav file.
@@ -37,4 +41,9 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
             voices[turn["tag"]] = turn["speaker"]
     out = bundle / SAMPLE
     synthesize(model, turns, out, voices=voices)
+    lines = [f"[{turn.tag}] {turn.text}\n" for turn in turns]
+    (bundle / SAMPLE_TEXT).write_text("".join(lines), encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
+        base = base_voice(record.model, model, Path(scratch))
+        synthesize(base.model, turns, bundle / BASE_SAMPLE, voices=voices)
     return out

@@ -20,7 +20,8 @@ from vibesweep.errors import SpeechError
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
 
-RECORDING = "recording"
+RECORDING, BASE = "recording", "base"
+"""Names of the two voices that every sweep is judged beside."""
 SEED = 0
 SILENCE = Sound(np.zeros(2_400, np.float32), 24_000)
 """What is heard of a model that could not say a text."""
@@ -36,6 +37,18 @@ class Voice(NamedTuple):
 
     name: str
     model: ModelRef
+
+
+def base_voice(base: str, tuned: ModelRef, scratch: Path) -> Voice:
+    """Return the untouched base with the voices of a model that was tuned from it."""
+    model = ModelRef.parse(base)
+    address = model.family.lend_voices(
+        model.address,
+        tuned.address,
+        scratch / BASE,
+    )
+    lent = ModelRef(model.family_name, address)
+    return Voice(BASE, lent)
 
 
 def listen(

@@ -120,7 +120,7 @@ def sources_in_shards(shards: StoragePath) -> list[Source]:
     sources = []
     for row in table.to_pylist():
         is_whole = row["id"] == row["recording"]
-        if is_whole:
+        if is_whole and row["source"]:
             source = _source_of(row)
             sources.append(source)
     return sources

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vibesweep.delivery.quality.listening import RECORDING
+from vibesweep.delivery.quality.listening import BASE, RECORDING
 from vibesweep.delivery.quality.measure import Measure
 from vibesweep.delivery.quality.quality_file import Row
 from vibesweep.delivery.quality.recognition import IDENTIFIED
 from vibesweep.delivery.quality.spectrum import DURATION_RATIO, MCD, RAN_ON
 
-BASE = "base"
 LEAST_UNDERSTOOD = 0.5
 """Share of the sentences understood from the recordings that a voice must be understood in."""
 LEAST_OF_RECORDINGS = 0.5

@@ -1,0 +1,136 @@
+"""At a sweep's end: its best trials and the untouched base are heard, and it is said in words."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from vibesweep.delivery.evaluate import quality_of
+from vibesweep.delivery.export import tuned_trial
+from vibesweep.delivery.quality.listening import Voice, base_voice, listen
+from vibesweep.delivery.quality.passages import choose_passages
+from vibesweep.delivery.quality.quality_file import QUALITY_FILE, Quality, Row, write_quality
+from vibesweep.delivery.quality.scorers import make_scorers
+from vibesweep.delivery.quality.verdict import faults_of, verdict
+from vibesweep.delivery.synthesize import fetched_model
+from vibesweep.models.registry import ModelRef
+from vibesweep.storage.folders import upload_folder
+from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.record import SweepRecord, TrialRecord
+from vibesweep.sweep.record.table import format_loss, ranked
+
+HEARD_TRIALS = 3
+TEXTS = 6
+LIMIT_S = 40.0
+"""Most seconds that texts after the first may take: the first command is to end in 5 minutes."""
+MOST_BYTES = 500_000_000
+"""Where a model is larger than this, no runner-up is written only to be heard."""
+SOUNDS = "quality"
+
+
+class Judged(NamedTuple):
+    """What was heard.
+
+    Attributes:
+        quality: the figures, as they lie in the sweep's folder.
+        speaks: whether nothing is known against the voice of the smallest loss.
+    """
+
+    quality: Quality
+    speaks: bool
+
+
+def judge(sweep: SweepFolder) -> Judged:
+    """Hear the trials of the smallest losses and the untouched base, and keep the figures.
+
+    Args:
+        sweep: a sweep whose best trial has been exported.
+
+    Raises:
+        CorpusError: no held-out recording can be compared with.
+        VibesweepError: a model, the shards or the store cannot be used.
+    """
+    record = sweep.read()
+    trials = [trial for trial in ranked(record) if trial.best_loss_val is not None]
+    best = trials[0]
+    with (
+        fetched_model(str(sweep.best)) as model,
+        tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch,
+        _kept(sweep) as folder,
+    ):
+        language = model.family.language(model.address)
+        chosen = choose_passages(record.shards, language, TEXTS)
+        listeners = make_scorers(chosen.english)
+        own = Voice(_name(best), model)
+        base = base_voice(record.model, model, Path(scratch))
+        voices = [base, own]
+        if _bytes_of(Path(model.address)) <= MOST_BYTES:
+            for trial in trials[1:HEARD_TRIALS]:
+                runner_up = _voice_of(sweep, record, trial, Path(scratch))
+                voices.append(runner_up)
+        rows = listen(
+            voices,
+            chosen.passages,
+            listeners.scorers,
+            folder,
+            folder / SOUNDS,
+            LIMIT_S,
+        )
+        recording, _, row, *_ = rows
+        speaks = faults_of(row, recording).speaks
+        words = verdict(rows, own.name, listeners.measures)
+        if not _any_speaks(rows):
+            words = _refusal(words, best)
+        quality = quality_of(rows, chosen.passages, listeners, words)
+    write_quality(quality, sweep.place / QUALITY_FILE)
+    return Judged(quality, speaks)
+
+
+def _any_speaks(rows: tuple[Row, ...]) -> bool:
+    recording, _, *trials = rows
+    return any(faults_of(row, recording).speaks for row in trials)
+
+
+def _refusal(words: str, best: TrialRecord) -> str:
+    """Say that there is no voice yet, and what may bring one."""
+    loss = format_loss(best.best_loss_val)
+    return (
+        f"no trial speaks yet, at the smallest loss of {loss}: {words};"
+        " more steps, more recordings, or a base nearer to these voices may help"
+    )
+
+
+@contextmanager
+def _kept(sweep: SweepFolder) -> Iterator[Path]:
+    """Give a folder of this machine whose sounds end in the sweep's own."""
+    if sweep.place.local is not None:
+        yield sweep.place.local
+        return
+    with tempfile.TemporaryDirectory(prefix="vibesweep-") as name:
+        folder = Path(name)
+        yield folder
+        first = sorted(folder.rglob("*.wav"))[0]
+        upload_folder(folder / SOUNDS, sweep.place / SOUNDS, first.name)
+
+
+def _voice_of(sweep: SweepFolder, record: SweepRecord, trial: TrialRecord, scratch: Path) -> Voice:
+    """Write a runner-up, only to be heard."""
+    model = ModelRef.parse(record.model)
+    family = model.family
+    folder = scratch / trial.id
+    folder.mkdir()
+    with tuned_trial(sweep, record, trial) as tuned:
+        family.export(tuned, folder, family.layouts[0])
+    return Voice(_name(trial), ModelRef(model.family_name, str(folder)))
+
+
+def _name(trial: TrialRecord) -> str:
+    return f"trial {trial.number}"
+
+
+def _bytes_of(folder: Path) -> int:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return sum(sizes)
