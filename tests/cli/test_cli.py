@@ -88,6 +88,7 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
         "artifacts",
         "checkpoints",
         "best",
+        "report.html",
     }
     seconds, rms = loudness(sweep / "best" / "sample.wav")
     assert seconds > 0.5
@@ -96,9 +97,13 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
     assert not [path for path in sweep.rglob("*") if path.suffix in pickles]
 
 
-def test_list_and_show_tell_of_it(staged: Path) -> None:
+def test_list_show_and_report_tell_of_it(staged: Path) -> None:
     assert "small" in vibesweep("list", cwd=staged)
     assert "learning_rate" in vibesweep("show", "small", cwd=staged)
+    report = staged / "sweeps" / "small" / "report.html"
+    report.unlink()
+    assert str(report) in vibesweep("report", "small", cwd=staged)
+    assert "What the lanes did" in report.read_text(encoding="utf-8")
     record = json.loads(vibesweep("show", "small", "--json", cwd=staged))
     assert record["state"] == "done"
     assert len(record["trials"]) == 3

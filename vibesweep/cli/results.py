@@ -58,6 +58,15 @@ def show(
 
 
 @app.command()
+def report(sweep: SweepName, work: Work = ".") -> None:
+    """Write a sweep's report: one HTML file that opens offline. The sweep may still run."""
+    from vibesweep.delivery.report.write import write_report
+    from vibesweep.sweep.record import find_sweep
+
+    say(f"report:     {write_report(find_sweep(sweep, work))}")
+
+
+@app.command()
 def export(
     sweep: SweepName,
     out: Annotated[Path, typer.Option(help="The folder to write.")],

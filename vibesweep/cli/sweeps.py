@@ -73,7 +73,7 @@ def run(
     resume: Resume = False,
     address: JobServer = None,
 ) -> None:
-    """Run the sweep that a space file defines, then export its best trial and speak with it.
+    """Run the sweep that a space file defines, export its best trial, speak, and write a report.
 
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
@@ -116,6 +116,9 @@ def _run_here(sweep: Sweep, name: str, work: str, space: Path, resume: bool) -> 
         raise typer.Exit(INTERRUPTED)
     if record.best is not None:
         _deliver(folder)
+    _report(folder)
+    if record.best is not None:
+        say_next("synthesize", str(folder.best), "--text", "TEXT", "--out", "FILE.wav")
     if record.base_wins:
         found = "no trial is better than the untouched base"
         fix = "what was exported is the best of the trials; train longer, or at other rates"
@@ -208,7 +211,23 @@ def _deliver(folder: SweepFolder) -> None:
         say(f"hear it:    {sample}")
     if judged is not None:
         _say_what_was_heard(judged)
-    say_next("synthesize", str(bundle), "--text", "TEXT", "--out", "FILE.wav")
+
+
+def _report(folder: SweepFolder) -> None:
+    """Write the report; where that fails, the sweep and its voice are there all the same."""
+    from vibesweep.delivery.report.write import write_report
+
+    again = f"`vibesweep report {folder.place}` writes the report"
+    try:
+        with ctrl_c_says(again):
+            page = write_report(folder)
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        say(f"no report:  {with_hint(told, again)}", error_console, style="yellow")
+    else:
+        say(f"report:     {page}")
 
 
 def _judge(folder: SweepFolder) -> Judged | None:

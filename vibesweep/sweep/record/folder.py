@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.storage import StorageAddress, StoragePath
@@ -25,6 +25,9 @@ from vibesweep.sweep.record.record import (
 )
 from vibesweep.sweep.record.replay import Replay, replayed
 from vibesweep.sweep.record.states import SweepState
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
 """The folders inside the folder that a sweep works in."""
@@ -59,6 +62,8 @@ class SweepFolder:
         self.checkpoints = self.place / "checkpoints"
         self.best = self.place / "best"
         self.states = self.place / "states"
+        self.quality = self.place / "quality.json"
+        self.report = self.place / "report.html"
         self.scratch = self.place / SCRATCH
 
     def holds_sweep(self) -> bool:
@@ -78,10 +83,7 @@ class SweepFolder:
         """
         if self.record.is_file() or not self.events.is_file():
             return self._read_record()
-        record = self.replay().record
-        if record.state == SweepState.RUNNING and self.ownership.owner() is Owner.GONE:
-            record.state = SweepState.INTERRUPTED
-        return record
+        return self._standing(self.replay())
 
     def replay(self) -> Replay:
         """Replay the log of events.
@@ -95,6 +97,24 @@ class SweepFolder:
             raise _refused(self.events, error) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _unreadable(self.events, error) from error
+
+    def read_with_reports(self) -> tuple[SweepRecord, pd.DataFrame]:
+        """Read the record, and a row for each report of each trial, at the same moment.
+
+        Raises:
+            SweepError: there is none, or it was written by another version.
+            StorageError: the store cannot be reached.
+        """
+        import pandas as pd
+
+        if not self.record.is_file() and self.events.is_file():
+            replay = self.replay()
+            return self._standing(replay), pd.DataFrame(replay.rows())
+        record = self._read_record()
+        if not self.reports.is_file():  # it has ended without a report
+            return record, pd.DataFrame()
+        with self.reports.fetched() as path:
+            return record, pd.read_parquet(path)
 
     def write(self, record: SweepRecord) -> None:
         """Write the record in one move.
@@ -136,6 +156,13 @@ class SweepFolder:
         if record.state == SweepState.RUNNING:
             fix = "let it go on until a trial has been validated"
         raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
+
+    def _standing(self, replay: Replay) -> SweepRecord:
+        """Return the record that a log tells of; its sweep may have died without a word."""
+        record = replay.record
+        if record.state == SweepState.RUNNING and self.ownership.owner() is Owner.GONE:
+            record.state = SweepState.INTERRUPTED
+        return record
 
     def _read_record(self) -> SweepRecord:
         if not self.record.is_file():

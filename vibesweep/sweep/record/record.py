@@ -89,6 +89,7 @@ class SweepRecord:
         trials: the trials so far, in the order in which they started.
         started_unix_s: Unix time at which the sweep started.
         ended_unix_s: Unix time at which it ended.
+        resumed: whether another process went on with it, so that for a time it did not run.
         schema_version: version of this record's layout.
     """
 
@@ -104,6 +105,7 @@ class SweepRecord:
     trials: list[TrialRecord] = field(default_factory=list)
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
+    resumed: bool = False
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -71,6 +71,7 @@ class Replay:
     def _resume_sweep(self, event: SweepResumed) -> None:
         record = self.record
         record.state = SweepState.RUNNING
+        record.resumed = True
         record.ended_unix_s = None
         record.sweep["trials"] = event.trials
         record.lanes = event.lanes

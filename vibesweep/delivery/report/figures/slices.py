@@ -1,0 +1,151 @@
+"""Slices: the best loss of each trial over one setting at a time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from vibesweep.delivery.report.facts import Facts
+from vibesweep.delivery.report.figures.drawing import (
+    STATE_COLOURS,
+    STATE_SYMBOLS,
+    Drawing,
+    add_base_line,
+    blank_figure,
+    drawn_of,
+    loss_range,
+    some_of,
+)
+from vibesweep.delivery.report.tables import Table
+from vibesweep.sweep.record import TrialRecord, TrialState
+from vibesweep.sweep.record.table import format_loss, format_value, swept_names
+
+MOST_POINTS = 400
+HEIGHT_PX = 280
+PARTS = 4
+"""Parts of equal size into which a table cuts the values of a number."""
+
+
+def draw_slices(facts: Facts) -> list[Drawing]:
+    """Draw a slice for each setting that was searched."""
+    drawings = []
+    for name in swept_names(facts.record):
+        trials = [trial for trial in facts.validated if name in trial.swept]
+        if trials:
+            drawings.append(
+                _slice(
+                    facts,
+                    name,
+                    trials,
+                )
+            )
+    return drawings
+
+
+def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
+    shown = some_of(trials, MOST_POINTS)
+    numeric = all(_is_number(trial.swept[name]) for trial in trials)
+    figure = blank_figure(
+        name,
+        "best loss",
+        HEIGHT_PX,
+    )
+    for state in TrialState:
+        group = [trial for trial in shown if trial.state == state]
+        if group:
+            figure.add_trace(
+                _points(
+                    name,
+                    state,
+                    group,
+                    numeric,
+                )
+            )
+    base = facts.record.base_loss_val
+    add_base_line(figure, base)
+    losses = [trial.best_loss_val for trial in shown if trial.best_loss_val is not None]
+    figure.update_yaxes(range=loss_range(losses, base))
+    if getattr(
+        facts.distributions.get(name),
+        "log",
+        False,
+    ):
+        figure.update_xaxes(type="log", exponentformat="power")
+    elif not numeric:
+        figure.update_xaxes(type="category")
+    told = f"Best loss of each trial over {name}." + drawn_of(len(shown), len(trials))
+    return Drawing(
+        name,
+        figure,
+        told,
+        _table(
+            name,
+            trials,
+            numeric,
+        ),
+    )
+
+
+def _points(
+    name: str, state: TrialState, trials: Sequence[TrialRecord], numeric: bool
+) -> go.Scatter:
+    values = [trial.swept[name] for trial in trials]
+    texts = [
+        f"trial {trial.number}, {state}<br>{name} {format_value(trial.swept[name])}"
+        f"<br>best loss {format_loss(trial.best_loss_val)}"
+        for trial in trials
+    ]
+    return go.Scatter(
+        x=values if numeric else [format_value(value) for value in values],
+        y=[trial.best_loss_val for trial in trials],
+        name=state.value,
+        text=texts,
+        hoverinfo="text",
+        mode="markers",
+        marker={
+            "color": STATE_COLOURS[state],
+            "symbol": STATE_SYMBOLS[state],
+            "size": 8,
+        },
+        opacity=0.85,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _table(name: str, trials: Sequence[TrialRecord], numeric: bool) -> Table:
+    """Tabulate the losses by the setting's values, or by ranges of them where there are many."""
+    values = {trial.swept[name] for trial in trials}
+    groups: dict[str, list[TrialRecord]] = {}
+    if numeric and len(values) > PARTS:
+        ordered = sorted(trials, key=lambda trial: trial.swept[name])
+        for part in range(PARTS):
+            cut = ordered[part * len(ordered) // PARTS : (part + 1) * len(ordered) // PARTS]
+            low, high = (format_value(trial.swept[name]) for trial in (cut[0], cut[-1]))
+            groups[f"{low} to {high}"] = cut
+    else:
+        ordered_values = sorted(values) if numeric else sorted(values, key=str)
+        for value in ordered_values:
+            groups[format_value(value)] = [t for t in trials if t.swept[name] == value]
+    rows = []
+    for label, group in groups.items():
+        losses = [trial.best_loss_val for trial in group if trial.best_loss_val is not None]
+        median = format_loss(statistics.median(losses))
+        rows.append(
+            [
+                label,
+                str(len(group)),
+                format_loss(min(losses)),
+                median,
+            ]
+        )
+    return Table(
+        f"Best losses by {name}",
+        (name, "trials", "smallest", "median"),
+        rows,
+    )

@@ -1,0 +1,65 @@
+"""Which settings decide how good a trial is: Optuna's PED-ANOVA."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
+
+from vibesweep.delivery.report.facts import Facts
+from vibesweep.sweep.record.study import quiet_optuna
+
+LEAST_TRIALS = 10
+"""With fewer, the best of them say nothing about where good trials lie."""
+MOST_TRIALS = 2_000
+"""Evenly from more than these: the shares stay the same, and Optuna takes a second."""
+GOOD_SHARE = 0.25
+"""The trials that count as good; Optuna's own tenth would be one or two of a dozen."""
+
+
+def importances_of(facts: Facts) -> Mapping[str, float]:
+    """Return the share that each setting has in whether a trial is among the good ones.
+
+    All trials are compared at the first rung, to which all of them came. Settings that only some
+    trials have are left out; so is everything where fewer than two are left, or too few trials.
+    """
+    losses = losses_at_first_report(facts)
+    trials = [trial for trial in facts.record.trials if trial.number in losses]
+    trials = trials[:: math.ceil(len(trials) / MOST_TRIALS) or 1]
+    shared = set(facts.distributions).intersection(*(trial.swept for trial in trials))
+    if len(trials) < LEAST_TRIALS or len(shared) < 2:
+        return {}
+    distributions = {
+        name: distribution for name, distribution in facts.distributions.items() if name in shared
+    }
+    compared = [
+        create_trial(
+            params={name: trial.swept[name] for name in distributions},
+            distributions=distributions,
+            value=losses[trial.number],
+        )
+        for trial in trials
+    ]
+    with quiet_optuna():
+        study = optuna.create_study()
+        study.add_trials(compared)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
+        return get_param_importances(study, evaluator=evaluator)
+
+
+def losses_at_first_report(facts: Facts) -> dict[int, float]:
+    """Return each trial's validation loss at the first rung, where it is finite."""
+    first = facts.budget.report_steps[0]
+    reports = facts.reports
+    if reports.empty:
+        return {}
+    at_first = reports[reports["step"] == first]
+    pairs = zip(
+        at_first["number"],
+        at_first["loss_val"],
+        strict=True,
+    )
+    return {int(number): float(loss) for number, loss in pairs if math.isfinite(loss)}

@@ -1,0 +1,130 @@
+"""Tables of a report, as text: what page.html sets in rows and cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vibesweep.delivery.quality.quality_file import Quality
+from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
+from vibesweep.sweep.record.table import format_loss, format_seconds, format_value, swept_names
+
+TRIALS_SHOWN = 50
+NUMBERS_SHOWN = 12
+BROKEN = (TrialState.DIVERGED, TrialState.FAILED)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        caption: what it shows, and what of it was left out.
+        heads: the columns' heads.
+        rows: cells, as many in each row as there are heads; the first one is the row's head.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> Table:
+    """Tabulate the best trials with their settings."""
+    names = swept_names(record)
+    shown = best_first[:TRIALS_SHOWN]
+    rows = []
+    if record.base_loss_val is not None:
+        base_loss = format_loss(record.base_loss_val)
+        rows.append(
+            [
+                "base",
+                "untouched",
+                *[""] * len(names),
+                "0",
+                base_loss,
+                "0",
+                "",
+            ]
+        )
+    for trial in shown:
+        swept = [format_value(trial.swept.get(name, "")) for name in names]
+        best = [format_loss(trial.best_loss_val), str(trial.best_step)]
+        ends = [
+            str(trial.step),
+            *best,
+            _took(trial),
+        ]
+        rows.append(
+            [
+                str(trial.number),
+                trial.state.value,
+                *swept,
+                *ends,
+            ]
+        )
+    caption = f"All {len(shown)} trials with a validation loss, best first"
+    if len(best_first) > len(shown):
+        caption = (
+            f"The best {len(shown)} of {len(best_first)} trials with a validation loss; "
+            "every report of every trial is in trials.parquet, in the sweep's folder"
+        )
+    heads = ("trial", "state", *names, "steps", "best loss", "at step", "took")
+    return Table(
+        caption,
+        heads,
+        rows,
+    )
+
+
+def table_of_broken(record: SweepRecord) -> Table | None:
+    """Tabulate why trials diverged or failed; ``None`` if none did."""
+    broken = [trial for trial in record.trials if trial.state in BROKEN]
+    reasons = Counter((trial.state, trial.reason) for trial in broken)
+    rows = []
+    for (state, reason), count in reasons.most_common():
+        numbers = [
+            str(trial.number) for trial in broken if (trial.state, trial.reason) == (state, reason)
+        ]
+        rows.append(
+            [
+                reason,
+                state.value,
+                str(count),
+                _listed(numbers),
+            ]
+        )
+    if not rows:
+        return None
+    heads = ("reason", "state", "how many", "trials")
+    return Table(
+        "Trials that broke off, by reason",
+        heads,
+        rows,
+    )
+
+
+def table_of_voices(quality: Quality) -> Table:
+    """Tabulate what was measured in each voice."""
+    measures = quality.measures
+    rows = []
+    for voice in quality.rows:
+        values = [voice.mean(measure.name) for measure in measures]
+        cells = ["-" if value is None else f"{value:.3g}" for value in values]
+        rows.append([voice.name, *cells])
+    caption = "What was measured in the voices, on average over the texts"
+    heads = ["voice", *(measure.title for measure in measures)]
+    return Table(caption, heads, rows)
+
+
+def _listed(numbers: Sequence[str]) -> str:
+    shown = ", ".join(numbers[:NUMBERS_SHOWN])
+    more = len(numbers) - NUMBERS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _took(trial: TrialRecord) -> str:
+    if trial.ended_unix_s is None:
+        return ""
+    return format_seconds(trial.ended_unix_s - trial.started_unix_s)
