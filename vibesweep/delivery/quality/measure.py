@@ -78,12 +78,14 @@ class Measure:
         title: in tables.
         ideal: the best value there is; the farther from it, the worse.
         meaning: in a few words.
+        ranks: whether it was found to rank voices, so that it counts in a verdict.
     """
 
     name: str
     title: str
     ideal: float
     meaning: str
+    ranks: bool = True
 
     def distance(self, value: float) -> float:
         """Return how far a value is from the best."""

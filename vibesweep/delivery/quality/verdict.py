@@ -69,6 +69,8 @@ def wins(row: Row, other: Row, measures: Sequence[Measure]) -> tuple[int, int]:
     better = 0
     worse = 0
     for measure in measures:
+        if not measure.ranks:
+            continue
         ours = _distance(row, measure)
         theirs = _distance(other, measure)
         if math.isclose(ours, theirs, rel_tol=TIE):
