@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def worker(rank: int, folder: Path) -> None:
 def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
     """List a runner's errors for a trial whose state one worker cannot read, and for another."""
     runner.STATE_EVERY_S = 0.0
+    runner.STATE_SHARE = math.inf
     kept = StoragePath.of(folder)
     spec = LaneSpec(
         name="lane",

@@ -10,6 +10,7 @@ from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.synthesize import synthesize
+from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record.folder import SweepFolder
 
@@ -45,5 +46,6 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     (bundle / SAMPLE_TEXT).write_text("".join(lines), encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
         base = base_voice(record.model, model, Path(scratch))
-        synthesize(base.model, turns, bundle / BASE_SAMPLE, voices=voices)
+        settings = SpeakingSettings(language=base.language)
+        synthesize(base.model, turns, bundle / BASE_SAMPLE, voices=voices, settings=settings)
     return out

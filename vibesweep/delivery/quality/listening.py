@@ -33,14 +33,16 @@ class Voice(NamedTuple):
     Attributes:
         name: in tables and files.
         model: what speaks.
+        language: in which it reads the texts; None is its own.
     """
 
     name: str
     model: ModelRef
+    language: str | None = None
 
 
 def base_voice(base: str, tuned: ModelRef, scratch: Path) -> Voice:
-    """Return the untouched base with the voices of a model that was tuned from it."""
+    """Return the untouched base with the voices and language of a model that was tuned from it."""
     model = ModelRef.parse(base)
     address = model.family.lend_voices(
         model.address,
@@ -48,7 +50,8 @@ def base_voice(base: str, tuned: ModelRef, scratch: Path) -> Voice:
         scratch / BASE,
     )
     lent = ModelRef(model.family_name, address)
-    return Voice(BASE, lent)
+    language = tuned.family.language(tuned.address)
+    return Voice(BASE, lent, language or None)
 
 
 def listen(
@@ -113,7 +116,7 @@ def _sayings(
     yield RECORDING, recording, file
     for voice in voices:
         file = _file(audio, voice.name, number)
-        sound = _spoken(voice.model, passage, file)
+        sound = _spoken(voice, passage, file)
         yield voice.name, sound, file
 
 
@@ -122,9 +125,10 @@ def _file(audio: Path, name: str, number: int) -> Path:
     return audio / f"{plain}-{number + 1}.wav"
 
 
-def _spoken(model: ModelRef, passage: Passage, file: Path) -> Sound:
+def _spoken(voice: Voice, passage: Passage, file: Path) -> Sound:
     """Have a model say a passage into a file; where it cannot, that is silence."""
-    settings = SpeakingSettings(seed=SEED)
+    settings = SpeakingSettings(seed=SEED, language=voice.language)
+    model = voice.model
     voices = voices_for(model, passage)
     try:
         speech = synthesize(
