@@ -1,12 +1,8 @@
-"""The product as a user types it, one process a command."""
+"""The product as a user types it."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +11,13 @@ import soundfile
 import torch
 from peft import PeftModel
 
+from tests.checkpoint import write_checkpoint
+from tests.cli.command import Vibesweep, vibesweep
 from tests.disks import small_disk
 from tests.unit.test_delivery import write_sweep
 from vibesweep.config import TrialSettings
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.models.registry import ModelRef
-from vibesweep.sweep.signals import STOPPING
 
 LORA = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
 
@@ -39,23 +37,6 @@ sweep = Sweep(space=space, settings=TrialSettings(batch_clips=4), trials=3, lane
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
 
 
-def vibesweep(*arguments: str | Path, cwd: Path, rc: int = 0, ray_address: str = "local") -> str:
-    """Type a command and return what it printed.
-
-    Its exit code is checked, and that there is no traceback and no FutureWarning.
-    """
-    command = [sys.executable, "-m", "vibesweep", *map(str, arguments)]
-    environment = os.environ | {"RAY_ADDRESS": ray_address, "COLUMNS": "160"}
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=420, env=environment
-    )
-    ends = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert done.returncode == rc, f"{command} gave {done.returncode}\n{ends}"
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "FutureWarning" not in done.stdout + done.stderr
-    return done.stdout if rc == 0 else done.stderr
-
-
 def loudness(wav: Path) -> tuple[float, float]:
     """Return seconds and RMS of a mono 24 kHz file."""
     samples, rate_hz = soundfile.read(wav)
@@ -65,12 +46,12 @@ def loudness(wav: Path) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(on_cluster: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run a small sweep on a small demo corpus in a folder, as a user does."""
     folder = tmp_path_factory.mktemp("staged")
     vibesweep("demo-corpus", "talks", "--recordings", "12", cwd=folder)
     (folder / "small.py").write_text(SPACE)
-    printed = vibesweep("run", "small.py", "--corpus", "talks", cwd=folder)
+    printed = on_cluster("run", "small.py", "--corpus", "talks", cwd=folder)
     assert "3 of 3 ended" in printed
     assert "untouched base" in printed
     return folder
@@ -81,6 +62,7 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
     here = {path.name for path in sweep.iterdir()}
     assert here == {
         "sweep.json",
+        "events.jsonl",
         "trials.parquet",
         "study.journal",
         "space.py",
@@ -136,17 +118,17 @@ def test_the_adapter_of_an_exported_lora_trial_loads_in_plain_peft(tmp_path: Pat
 
 
 def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(
-    tmp_path: Path,
+    tmp_path: Path, on_cluster: Vibesweep
 ) -> None:
-    vibesweep("demo-corpus", "talks", "--recordings", "6", cwd=tmp_path)
+    write_demo_corpus(tmp_path / "talks", recordings=6)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
     command = ("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003")
-    printed = vibesweep(*command, cwd=tmp_path)
+    printed = on_cluster(*command, cwd=tmp_path)
     assert "3 training and 2 validation clips" in printed
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    again = vibesweep(*command, cwd=tmp_path)
+    again = on_cluster(*command, cwd=tmp_path)
     assert printed.endswith(again), "a slow machine's first run prints its progress too"
     assert "1 rejected" in again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
@@ -158,34 +140,34 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
-def test_preprocessing_for_a_checkpoint_has_its_encoders_hear_the_corpus(tmp_path: Path) -> None:
-    from tests.checkpoint import write_checkpoint
-
-    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+def test_preprocessing_for_a_checkpoint_has_its_encoders_hear_the_corpus(
+    tmp_path: Path, in_process: Vibesweep
+) -> None:
+    write_demo_corpus(tmp_path / "talks", recordings=4)
     write_checkpoint(tmp_path / "checkpoint")
-    printed = vibesweep(
-        "preprocess", "talks", "out", "--model", "vibevoice:checkpoint", cwd=tmp_path
-    )
-    assert "3 training and 1 validation clips" in printed
-    described = vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
-    assert "64 acoustic and 128 semantic numbers every 3200 samples" in described
     command = ("preprocess", "talks", "out", "--model")
-    assert "no such folder" in vibesweep(*command, "vibevoice:gone", cwd=tmp_path, rc=2)
-    assert "no model" in vibesweep(*command, "mel-huge", cwd=tmp_path, rc=2)
+    printed = in_process(*command, "vibevoice:checkpoint", cwd=tmp_path)
+    assert "3 training and 1 validation clips" in printed
+    described = in_process("inspect", "out", "--pictures", "0", cwd=tmp_path)
+    assert "64 acoustic and 128 semantic numbers every 3200 samples" in described
+    assert "no such folder" in in_process(*command, "vibevoice:gone", cwd=tmp_path, rc=2)
+    assert "no model" in in_process(*command, "mel-huge", cwd=tmp_path, rc=2)
 
 
-def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path) -> None:
-    vibesweep("demo-corpus", "talks", "--recordings", "4", cwd=tmp_path)
+def test_a_corpus_of_another_layout_and_language_is_preprocessed(
+    tmp_path: Path, in_process: Vibesweep
+) -> None:
+    write_demo_corpus(tmp_path / "talks", recordings=4)
     text = "Speaker 0: Guten Morgen.\nSpeaker 1: Wie geht es dir heute, mein Freund?"
     rows = [{"text": text, "audio": f"talks/audio/demo_{i:04d}.flac"} for i in range(4)]
     lines = [json.dumps(row) + "\n" for row in rows]
     (tmp_path / "talks.jsonl").write_text("".join(lines))
     options = ("--language", "de", "--split-by", "speaker", "--val-ids", "SPEAKER_0")
-    said = vibesweep("preprocess", "talks.jsonl", "out", *options, cwd=tmp_path, rc=2)
+    said = in_process("preprocess", "talks.jsonl", "out", *options, cwd=tmp_path, rc=2)
     assert "nothing is left for training" in said, "both people are in all clips"
     command = ("preprocess", "talks.jsonl", "out", "--language", "de")
-    assert "4 x" not in vibesweep(*command, cwd=tmp_path)
-    assert "de" in vibesweep("inspect", "out", "--pictures", "0", cwd=tmp_path)
+    assert "4 x" not in in_process(*command, cwd=tmp_path)
+    assert "de" in in_process("inspect", "out", "--pictures", "0", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -198,10 +180,10 @@ def test_a_corpus_of_another_layout_and_language_is_preprocessed(tmp_path: Path)
     ],
 )
 def test_bad_options_of_preprocess_are_one_line(
-    tmp_path: Path, options: tuple[str, ...], found: str
+    tmp_path: Path, in_process: Vibesweep, options: tuple[str, ...], found: str
 ) -> None:
-    vibesweep("demo-corpus", "talks", "--recordings", "2", cwd=tmp_path)
-    said = vibesweep("preprocess", "talks", "out", *options, cwd=tmp_path, rc=2)
+    write_demo_corpus(tmp_path / "talks", recordings=2)
+    said = in_process("preprocess", "talks", "out", *options, cwd=tmp_path, rc=2)
     assert said.count("\n") == 1
     assert found in said
 
@@ -214,38 +196,12 @@ def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
     assert rms > 0.01
 
 
-def test_ctrl_c_keeps_what_was_found_and_says_how_to_go_on(staged: Path) -> None:
-    command = [sys.executable, "-m", "vibesweep", "run", "small.py", "--corpus", "talks"]
-    command += ["--trials", "500", "--name", "long"]
-    environment = os.environ | {"RAY_ADDRESS": "local", "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command,
-        cwd=staged,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "steps/s" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=240)
-    assert process.returncode == 130, rest
-    assert "Traceback" not in rest
-    assert STOPPING in rest
-    last = rest.splitlines()[-1]
-    assert "of 500 trials have ended" in last
-    assert "vibesweep show" in last
-    assert "vibesweep run small.py --name long --resume" in last
-    vibesweep("export", "long", "--out", "kept", cwd=staged)
-
-
-def test_a_sweep_on_a_disk_that_fills_up_ends_in_one_line(staged: Path) -> None:
+def test_a_sweep_on_a_disk_that_fills_up_ends_in_one_line(
+    staged: Path, on_cluster: Vibesweep
+) -> None:
     with small_disk(staged / "disk", kilobytes=3_000):
         command = ("run", "small.py", "--corpus", "talks", "--work", "disk", "--trials", "8")
-        said = vibesweep(*command, cwd=staged, rc=2)
+        said = on_cluster(*command, cwd=staged, rc=2)
     assert said.count("\n") == 1
     assert "the disk is full" in said
 
@@ -269,9 +225,11 @@ def test_a_name_that_is_taken_is_one_line(staged: Path) -> None:
         ),
     ],
 )
-def test_an_error_in_a_space_file_is_one_line(tmp_path: Path, text: str, found: str) -> None:
+def test_an_error_in_a_space_file_is_one_line(
+    tmp_path: Path, in_process: Vibesweep, text: str, found: str
+) -> None:
     (tmp_path / "broken.py").write_text(text)
-    said = vibesweep("run", "broken.py", cwd=tmp_path, rc=2)
+    said = in_process("run", "broken.py", cwd=tmp_path, rc=2)
     assert said.count("\n") == 1
     assert found in said
 
@@ -285,11 +243,13 @@ def test_a_corpus_without_metadata_is_one_line(tmp_path: Path) -> None:
         assert "no metadata.csv" in said
 
 
-def test_recordings_that_are_all_unreadable_are_one_line(tmp_path: Path) -> None:
-    vibesweep("demo-corpus", "talks", "--recordings", "2", cwd=tmp_path)
+def test_recordings_that_are_all_unreadable_are_one_line(
+    tmp_path: Path, on_cluster: Vibesweep
+) -> None:
+    write_demo_corpus(tmp_path / "talks", recordings=2)
     for clip in (tmp_path / "talks" / "audio").iterdir():
         clip.write_bytes(b"not audio at all")
-    said = vibesweep("preprocess", "talks", "out", cwd=tmp_path, rc=2)
+    said = on_cluster("preprocess", "talks", "out", cwd=tmp_path, rc=2)
     assert said.count("\n") == 1
     assert "unreadable_audio 2" in said
 
@@ -303,11 +263,13 @@ def test_help_names_the_verbs(tmp_path: Path) -> None:
     not SHARED_SPEECH.is_dir(),
     reason="needs ../shared/data/speech, which is not part of the project",
 )
-def test_real_speech_is_tuned_to_below_the_untouched_base(tmp_path: Path) -> None:
+def test_real_speech_is_tuned_to_below_the_untouched_base(
+    tmp_path: Path, on_cluster: Vibesweep
+) -> None:
     space = SPACE.replace("trials=3", "trials=6")
     space = space.replace("max_steps=6, grace_steps=2", "max_steps=12, grace_steps=4")
     (tmp_path / "real.py").write_text(space)
-    vibesweep("run", "real.py", "--corpus", SHARED_SPEECH, cwd=tmp_path)
+    on_cluster("run", "real.py", "--corpus", SHARED_SPEECH, cwd=tmp_path)
     record = json.loads(vibesweep("show", "real", "--json", cwd=tmp_path))
     assert len(record["trials"]) == 6
     losses = [trial["best_loss_val"] for trial in record["trials"]]

@@ -1,14 +1,14 @@
 """Corpora as people bring them, from public reports: each is taken for what it is.
 
 The kinds are those of public bug reports; all texts and sounds are made here. The commands are
-typed as a user types them; they share one cluster.
+typed in this process, on the tests' cluster.
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from tests.cli.test_cli import vibesweep as vibesweep_typed
+from tests.cli.command import Vibesweep
 from tests.readings import sounds_alone
 from vibesweep.corpus.shards.manifest import read_clips, read_manifest, read_table
 from vibesweep.corpus.text.espeak import pronounce
@@ -34,19 +34,6 @@ TEXTS = (
 )
 
 Samples = npt.NDArray[np.float64]
-Vibesweep = Callable[..., str]
-
-pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-@pytest.fixture(scope="module")
-def vibesweep(ray_cluster: str) -> Vibesweep:
-    """Type a command that finds the tests' cluster, as one finds a cluster that is up."""
-
-    def typed(*arguments: str | Path, cwd: Path, rc: int = 0) -> str:
-        return vibesweep_typed(*arguments, cwd=cwd, rc=rc, ray_address=ray_cluster)
-
-    return typed
 
 
 def speechlike(seed: int, seconds: float = SECONDS) -> Samples:
@@ -89,7 +76,7 @@ def spoken(shards: Path) -> dict[str, str]:
 
 
 def test_tags_of_sounds_and_footnotes_are_left_out_and_told(
-    tmp_path: Path, vibesweep: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     texts = [
         "Well, there it is. [chuckles] I had no idea.",
@@ -105,7 +92,7 @@ def test_tags_of_sounds_and_footnotes_are_left_out_and_told(
         {"audio": f"audio/{name}", "text": text} for name, text in zip(names, texts, strict=True)
     ]
     write_jsonl(tmp_path / "talks.jsonl", rows)
-    printed = vibesweep("preprocess", "talks.jsonl", "out", cwd=tmp_path)
+    printed = in_process("preprocess", "talks.jsonl", "out", cwd=tmp_path)
     turns = turns_of(tmp_path / "out")
     assert len({turn["speaker"] for turn in turns}) == 1
     said = " ".join(turn["text"] for turn in turns)
@@ -126,7 +113,7 @@ def test_tags_of_sounds_and_footnotes_are_left_out_and_told(
     ids=["text-then-speaker", "speaker-then-text", "xtts-header", "ids-with-ending"],
 )
 def test_the_columns_of_a_table_are_what_they_hold(
-    tmp_path: Path, vibesweep: Vibesweep, header: str, row: str
+    tmp_path: Path, in_process: Vibesweep, header: str, row: str
 ) -> None:
     ids = [f"line_{number:02d}" for number in range(len(TEXTS))]
     write_sounds(tmp_path / "wavs", [f"{name}.wav" for name in ids])
@@ -135,7 +122,7 @@ def test_the_columns_of_a_table_are_what_they_hold(
     for name, text, person in zip(ids, TEXTS, people, strict=True):
         lines.append(row.format(id=name, text=text, person=person))
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
-    printed = vibesweep("preprocess", ".", "out", cwd=tmp_path)
+    printed = in_process("preprocess", ".", "out", cwd=tmp_path)
     found = spoken(tmp_path / "out")
     assert set(found) == set(TEXTS)
     if "{person}" in row:
@@ -145,7 +132,7 @@ def test_the_columns_of_a_table_are_what_they_hold(
         assert len(set(found.values())) == 1
 
 
-def test_file_names_in_another_normal_form_are_found(tmp_path: Path, vibesweep: Vibesweep) -> None:
+def test_file_names_in_another_normal_form_are_found(tmp_path: Path, in_process: Vibesweep) -> None:
     names = ["Brücke_eins", "forêt_deux", "mañana_tres", "plain_four"]
     decomposed = [unicodedata.normalize("NFD", name) for name in names]
     write_sounds(tmp_path / "audio", [f"{name}.flac" for name in decomposed])
@@ -155,13 +142,13 @@ def test_file_names_in_another_normal_form_are_found(tmp_path: Path, vibesweep: 
         (tmp_path / "text" / f"{on_disk}.txt").write_text(text)
         lines.append(f"{name},audio/{name}.flac,text/{name}.txt")
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
-    printed = vibesweep("preprocess", ".", "out", cwd=tmp_path)
+    printed = in_process("preprocess", ".", "out", cwd=tmp_path)
     assert "0 rejected" in printed
     assert set(spoken(tmp_path / "out")) == set(TEXTS[: len(names)])
 
 
 def test_back_slashes_of_a_table_from_windows_are_slashes(
-    tmp_path: Path, vibesweep: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     names = [f"clip{number}" for number in range(4)]
     write_sounds(tmp_path / "audio", [f"{name}.flac" for name in names])
@@ -172,13 +159,13 @@ def test_back_slashes_of_a_table_from_windows_are_slashes(
         lines.append(rf"{name},audio\{name}.flac,text\{name}.txt")
     table = "\r\n".join(lines) + "\r\n"
     (tmp_path / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + table.encode())
-    printed = vibesweep("preprocess", ".", "out", cwd=tmp_path)
+    printed = in_process("preprocess", ".", "out", cwd=tmp_path)
     assert "0 rejected" in printed
     assert set(spoken(tmp_path / "out")) == set(TEXTS[: len(names)])
 
 
 def test_paths_from_the_working_folder_and_a_language_that_was_not_named(
-    tmp_path: Path, vibesweep: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     texts = ["مرحبا بكم في بيتنا.", "الجو جميل اليوم.", "سافر أخي إلى البحر.", "أغلقت الباب مساء."]
     names = [f"a{number}.wav" for number in range(len(texts))]
@@ -189,15 +176,15 @@ def test_paths_from_the_working_folder_and_a_language_that_was_not_named(
     ]
     write_jsonl(tmp_path / "data" / "train.jsonl", rows)
     command = ("preprocess", "data/train.jsonl", "out")
-    said = vibesweep(*command, cwd=tmp_path, rc=2)
+    said = in_process(*command, cwd=tmp_path, rc=2)
     assert "--language ar" in said
-    printed = vibesweep(*command, "--language", "ar", cwd=tmp_path)
+    printed = in_process(*command, "--language", "ar", cwd=tmp_path)
     assert "0 rejected" in printed
     assert set(spoken(tmp_path / "out")) == set(texts)
 
 
 def test_an_offset_changes_no_mel_and_a_dead_microphone_is_silent(
-    tmp_path: Path, vibesweep: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     wavs = tmp_path / "wavs"
     wavs.mkdir()
@@ -212,7 +199,7 @@ def test_an_offset_changes_no_mel_and_a_dead_microphone_is_silent(
     lines.append(f"dead|{TEXTS[2]}")
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
     options = ("--max-reject-fraction", "0.9")
-    printed = vibesweep("preprocess", ".", "out", *options, cwd=tmp_path)
+    printed = in_process("preprocess", ".", "out", *options, cwd=tmp_path)
     assert "1 x silent_audio" in printed
     mels = {clip.id: clip.columns[MEL] for clip in read_clips(tmp_path / "out")}
     for seed in range(2):
@@ -232,14 +219,14 @@ FIGURES = {
 }
 
 
-def test_figures_are_read_as_they_are_spoken(tmp_path: Path, vibesweep: Vibesweep) -> None:
+def test_figures_are_read_as_they_are_spoken(tmp_path: Path, in_process: Vibesweep) -> None:
     lines, names = [], []
     for number, (figures, words) in enumerate(FIGURES.items()):
         lines += [f"{number}_figures|{figures}", f"{number}_words|{words}"]
         names += [f"{number}_figures.wav", f"{number}_words.wav"]
     write_sounds(tmp_path / "wavs", names, seconds=6.0)
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
-    vibesweep("preprocess", ".", "out", cwd=tmp_path)
+    in_process("preprocess", ".", "out", cwd=tmp_path)
     phonemes = phonemes_of(tmp_path / "out")
     for number, figures in enumerate(FIGURES):
         found = sounds_alone(phonemes[f"{number}_figures"])
@@ -266,11 +253,11 @@ def phonemes_of(shards: Path) -> dict[str, str]:
     ],
 )
 def test_espeak_sees_words_whole(
-    tmp_path: Path, vibesweep: Vibesweep, language: str, text: str
+    tmp_path: Path, in_process: Vibesweep, language: str, text: str
 ) -> None:
     write_sounds(tmp_path / "wavs", ["one.wav", "two.wav"])
     (tmp_path / "metadata.csv").write_text(f"one|{text}\ntwo|{text}\n")
-    vibesweep("preprocess", ".", "out", "--language", language, cwd=tmp_path)
+    in_process("preprocess", ".", "out", "--language", language, cwd=tmp_path)
     found = phonemes_of(tmp_path / "out")["one"]
     (by_itself,) = pronounce([text.rstrip(".")], language)
     assert sounds_alone(found) == sounds_alone("".join(by_itself))
@@ -298,17 +285,17 @@ sweep = Sweep(space=space, settings=TrialSettings(batch_clips=2), trials=2, lane
 """
 
 
-def test_a_voice_speaks_the_language_it_was_tuned_in(tmp_path: Path, vibesweep: Vibesweep) -> None:
+def test_a_voice_speaks_the_language_it_was_tuned_in(tmp_path: Path, in_process: Vibesweep) -> None:
     names = [f"g{number}" for number in range(len(GREEK))]
     write_sounds(tmp_path / "talks" / "wavs", [f"{name}.wav" for name in names])
     lines = [f"{name}|{text}" for name, text in zip(names, GREEK, strict=True)]
     (tmp_path / "talks" / "metadata.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "space.py").write_text(SPACE)
-    vibesweep("preprocess", "talks", "out", "--language", "el", cwd=tmp_path)
-    printed = vibesweep("run", "space.py", "--corpus", "out", "--name", "greek", cwd=tmp_path)
+    in_process("preprocess", "talks", "out", "--language", "el", cwd=tmp_path)
+    printed = in_process("run", "space.py", "--corpus", "out", "--name", "greek", cwd=tmp_path)
     assert "no sample" not in printed
     best = tmp_path / "sweeps" / "greek" / "best"
     assert (best / "sample.wav").is_file()
     command = ("synthesize", best, "--text", "Καλή σας νύχτα.", "--out", "night.wav")
-    vibesweep(*command, cwd=tmp_path)
+    in_process(*command, cwd=tmp_path)
     assert (tmp_path / "night.wav").is_file()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.checkpoint import write_checkpoint
+from tests.cli.command import Vibesweep
 from vibesweep.corpus.demo import write_demo_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -41,28 +39,15 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def vibesweep(staged: Path, *words: str) -> str:
-    """Type a command, which must succeed, and return what it printed."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "vibesweep", *words],
-        cwd=staged,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["vibevoice_lora", "vibevoice_full"])
-def test_a_preset_runs_on_two_ddp_workers_and_speaks(preset: str, staged: Path) -> None:
+def test_a_preset_runs_on_two_ddp_workers_and_speaks(
+    preset: str, staged: Path, on_cluster: Vibesweep
+) -> None:
     space = staged / f"{preset}.py"
     space.write_text(SPACE.format(preset=str(ROOT / "search_spaces" / f"{preset}.py")))
-    vibesweep(staged, "run", space.name, "--corpus", "talks", "--model", "vibevoice:checkpoint")
+    options = ("--corpus", "talks", "--model", "vibevoice:checkpoint")
+    on_cluster("run", space.name, *options, cwd=staged)
     record = json.loads((staged / "sweeps" / preset / "sweep.json").read_text())
     assert record["state"] == "done"
     failures = [trial["reason"] for trial in record["trials"] if trial["state"] == "failed"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.cli.test_cli import loudness, vibesweep
+from tests.cli.command import Vibesweep, vibesweep
+from tests.cli.test_cli import loudness
 from tests.trained_trial import LORA, leave_trial
 from tests.unit.test_delivery import write_sweep
 from vibesweep.config import TrialSettings
@@ -24,10 +25,11 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_exported_converted_and_spoken(staged: Path) -> None:
+def test_exported_converted_and_spoken(staged: Path, in_process: Vibesweep) -> None:
     for layout in ("merged", "peft", "lora", "comfyui", "original"):
         options = ("--out", layout, "--layout", layout)
-        said = vibesweep("export", "sweep", *options, cwd=staged)
+        typed = vibesweep if layout == "merged" else in_process
+        said = typed("export", "sweep", *options, cwd=staged)
         assert f"exported to {layout}" in said
         assert re.search(r"changes the\s+speech: \d+ %", said)
     assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
@@ -59,20 +61,24 @@ def test_exported_converted_and_spoken(staged: Path) -> None:
         ),
     ],
 )
-def test_mistakes_are_one_line(staged: Path, arguments: tuple[str, ...], found: str) -> None:
-    said = vibesweep(*arguments, cwd=staged, rc=2)
+def test_mistakes_are_one_line(
+    staged: Path, in_process: Vibesweep, arguments: tuple[str, ...], found: str
+) -> None:
+    said = in_process(*arguments, cwd=staged, rc=2)
     assert found in said
     assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
     assert not (staged / "x").exists()
 
 
 @pytest.mark.parametrize("options", [(), ("--text", "Hi.", "--script", "script.txt")])
-def test_the_text_is_given_by_exactly_one_option(staged: Path, options: tuple[str, ...]) -> None:
+def test_the_text_is_given_by_exactly_one_option(
+    staged: Path, in_process: Vibesweep, options: tuple[str, ...]
+) -> None:
     command = ("synthesize", "base", *options, "--out", "x.wav")
-    assert "Give one of them" in vibesweep(*command, cwd=staged, rc=2)
+    assert "Give one of them" in in_process(*command, cwd=staged, rc=2)
 
 
-def test_a_mel_sweep_has_no_layouts(tmp_path: Path) -> None:
+def test_a_mel_sweep_has_no_layouts(tmp_path: Path, in_process: Vibesweep) -> None:
     write_sweep(tmp_path, TrialSettings(batch_clips=4))
     command = ("export", "sweep", "--out", "x", "--layout", "merged")
-    assert "leave --layout out" in vibesweep(*command, cwd=tmp_path, rc=2)
+    assert "leave --layout out" in in_process(*command, cwd=tmp_path, rc=2)

@@ -192,10 +192,15 @@ preprocess(sys.argv[1], sys.argv[2], vibevoice_encoder(Path(sys.argv[3])), tell=
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(
-    corpus: Path, checkpoint: Path, encoder: VibeVoiceEncoder, made: Made, tmp_path: Path
+    ray_cluster: str,
+    corpus: Path,
+    checkpoint: Path,
+    encoder: VibeVoiceEncoder,
+    made: Made,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "shards"
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    environment = os.environ | {"RAY_ADDRESS": ray_cluster}
     command = [sys.executable, "-c", KILLED, str(corpus), str(out), str(checkpoint)]
     killed = subprocess.run(command, capture_output=True, timeout=300, env=environment)
     assert killed.returncode == -9

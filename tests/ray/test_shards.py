@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -219,13 +221,10 @@ preprocess(sys.argv[1], sys.argv[2], MEL_ENCODER, tell=kill)
 
 
 def test_a_killed_run_leaves_nothing_to_be_taken_for_whole_and_the_next_goes_on(
-    tmp_path: Path,
+    ray_cluster: str, tmp_path: Path
 ) -> None:
-    import subprocess
-    import sys
-
     folder, out = write_demo_corpus(tmp_path / "corpus", recordings=8), tmp_path / "shards"
-    environment = os.environ | {"RAY_ADDRESS": "local"}
+    environment = os.environ | {"RAY_ADDRESS": ray_cluster}
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(out)],
         capture_output=True,
