@@ -70,6 +70,8 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
         "artifacts",
         "checkpoints",
         "best",
+        "quality",
+        "quality.json",
         "report.html",
     }
     seconds, rms = loudness(sweep / "best" / "sample.wav")
