@@ -24,7 +24,7 @@ from vibesweep.sweep.record.table import format_loss, ranked
 
 HEARD_TRIALS = 3
 TEXTS = 6
-LIMIT_S = 40.0
+LIMIT_S = 80.0
 """Most seconds that texts after the first may take: the first command is to end in 5 minutes."""
 MOST_BYTES = 500_000_000
 """Where a model is larger than this, no runner-up is written only to be heard."""
