@@ -126,6 +126,12 @@ def say_next(*command: str) -> None:
     say(f"next:       vibesweep {shlex.join(command)}")
 
 
+def names_in(listed: str) -> tuple[str, ...]:
+    """Split names at their commas; spaces around them and empty ones are dropped."""
+    stripped = [name.strip() for name in listed.split(",")]
+    return tuple(name for name in stripped if name)
+
+
 def _hide_transformers_future_warnings() -> None:
     """Hide what transformers says to developers, unless -W or PYTHONWARNINGS asks for warnings."""
     if not sys.warnoptions:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import app, console, ctrl_c_says, error_console, say, say_next
+from vibesweep.cli.application import (
+    app,
+    console,
+    ctrl_c_says,
+    error_console,
+    names_in,
+    say,
+    say_next,
+)
 from vibesweep.config.corpus import EDGE_SILENCE_S
 
 if TYPE_CHECKING:
@@ -109,10 +117,10 @@ def preprocess(
         max_edge_silence_s=max_edge_silence,
         split_by=split_by,
         val_fraction=val_fraction,
-        val_ids=_names(val_ids),
+        val_ids=names_in(val_ids),
         seed=seed,
         max_reject_fraction=max_reject_fraction,
-        columns=_names(columns),
+        columns=names_in(columns),
     )
     from vibesweep.corpus.preprocess.progress import shown
     from vibesweep.corpus.preprocess.run import preprocess as make_shards
@@ -126,12 +134,6 @@ def preprocess(
         manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)
     _say_what_was_made(manifest, out)
     say_next("run", "SPACE.py", "--corpus", out)
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    """Split names at their commas; spaces around them and empty ones are dropped."""
-    stripped = [name.strip() for name in listed.split(",")]
-    return tuple(name for name in stripped if name)
 
 
 def _say_what_was_made(manifest: Manifest, out: str) -> None:
@@ -183,7 +185,7 @@ def inspect(
     from vibesweep.storage import StoragePath
 
     if not (StoragePath.of(place) / MANIFEST_FILE).is_file():
-        _show_recordings(place, _names(columns))
+        _show_recordings(place, names_in(columns))
         return
     from vibesweep.corpus.shards.inspection import describe, draw_clips
     from vibesweep.storage.early import check_folder_writable

@@ -16,6 +16,7 @@ from vibesweep.cli.application import (
     console,
     ctrl_c_says,
     error_console,
+    names_in,
     say,
     say_next,
     user_error,
@@ -49,6 +50,9 @@ Resume = Annotated[
         "with a larger --trials, with one that has ended.",
     ),
 ]
+Track = Annotated[
+    str, typer.Option(help="Tell these of each trial too: mlflow, wandb, with a comma between.")
+]
 JobName = Annotated[str, typer.Argument(help="A sweep's name.")]
 JobServer = Annotated[
     str | None,
@@ -71,6 +75,7 @@ def run(
     name: Name = None,
     work: Work = ".",
     resume: Resume = False,
+    track: Track = "",
     address: JobServer = None,
 ) -> None:
     """Run the sweep that a space file defines, export its best trial, speak, and write a report.
@@ -86,9 +91,10 @@ def run(
     if server is None:
         if resume:
             sweep = _as_it_began(sweep, options, sweep_name, work)
-        _run_here(sweep, sweep_name, work, space, resume)
+        _run_here(sweep, sweep_name, work, space, resume, names_in(track))
         return
-    _submit(server, space, sweep, options | {"resume": resume}, sweep_name, work)
+    given = options | {"resume": resume} | _tracking(track)
+    _submit(server, space, sweep, given, sweep_name, work)
     _follow(server, sweep_name)
 
 
@@ -102,14 +108,16 @@ def _as_it_began(sweep: Sweep, options: dict[str, Any], name: str, work: str) ->
     return as_it_began(sweep, SweepFolder(StoragePath.of(work) / SWEEPS / name), options)
 
 
-def _run_here(sweep: Sweep, name: str, work: str, space: Path, resume: bool) -> None:
+def _run_here(
+    sweep: Sweep, name: str, work: str, space: Path, resume: bool, track: tuple[str, ...]
+) -> None:
     from vibesweep.storage import StoragePath
     from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
     from vibesweep.sweep.record.states import SweepState
 
     check_name(name)
     folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
-    _search(sweep, folder, work, space, resume)
+    _search(sweep, folder, work, space, resume, track)
     record = folder.read()
     if record.state == SweepState.STOPPED:
         say(_stopped_line(record, folder, space, work), error_console, style="yellow")
@@ -125,7 +133,14 @@ def _run_here(sweep: Sweep, name: str, work: str, space: Path, resume: bool) -> 
         say(f"warning: {found}: {fix}", error_console, style="yellow")
 
 
-def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path, resume: bool) -> None:
+def _search(
+    sweep: Sweep,
+    folder: SweepFolder,
+    work: str,
+    space: Path,
+    resume: bool,
+    track: tuple[str, ...],
+) -> None:
     """Run the sweep; where the disk ends it, tell how to get at what it had found."""
     from vibesweep.sweep.early import check_sweep
 
@@ -144,6 +159,7 @@ def _search(sweep: Sweep, folder: SweepFolder, work: str, space: Path, resume: b
                 space_file=space,
                 checked=checked,
                 resume=resume,
+                track=track,
             )
     except Exception as error:
         told = user_error(error)
@@ -294,6 +310,7 @@ def submit(
     trials: Trials = None,
     name: Name = None,
     work: Work = ".",
+    track: Track = "",
     address: JobServer = None,
 ) -> None:
     """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
@@ -302,8 +319,13 @@ def submit(
 
     server = required_job_server(address)
     sweep_name = space.stem if name is None else name
-    _submit(server, space, sweep, options, sweep_name, work)
+    _submit(server, space, sweep, options | _tracking(track), sweep_name, work)
     say_next("attach", sweep_name, "--address", server)
+
+
+def _tracking(track: str) -> dict[str, Any]:
+    """Return the option as a job takes it; its host's environment says where the trackers are."""
+    return {"track": track} if track else {}
 
 
 @app.command()

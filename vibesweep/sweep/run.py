@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
+from vibesweep.sweep.trackers import Tracker, open_trackers
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
 from vibesweep.sweep.waiting import report_waiting_lanes
 from vibesweep.training.lanes.lane import Lanes, running_dispatcher
@@ -73,6 +75,7 @@ def run_sweep(
     space_file: Path | None = None,
     checked: CheckedSweep | None = None,
     resume: bool = False,
+    track: Sequence[str] = (),
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
 
@@ -85,10 +88,11 @@ def run_sweep(
         checked: what :func:`vibesweep.sweep.early.check_sweep` has made of the sweep, where the
             caller has checked it before this module, and Ray with it, was imported.
         resume: whether to go on with the sweep of that name, which was interrupted or stopped.
+        track: trackers that are told of the trials, ``mlflow`` or ``wandb``.
 
     Raises:
         SweepError: the name is taken or cannot be a folder's, or no trial could be trained; or what
-            is to be resumed cannot be.
+            is to be resumed cannot be, or a tracker cannot be used.
         StorageError: the folder cannot be written to, or its disk is full.
         VibesweepError: the corpus, the base or the resources are not what the sweep needs.
     """
@@ -102,6 +106,7 @@ def run_sweep(
         sweep, name, work, progress.say, resume=resume, space_file=space_file
     )
     model = checked.model
+    trackers = open_trackers(track, name, progress.say)
     if starts_own_ray():
         plan_lanes(sweep, Cluster([this_host()]))
         check_this_machine(checked, progress.say)
@@ -135,7 +140,7 @@ def run_sweep(
                 record.shards_signature = former.record.shards_signature
             specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
             try:
-                record = _run_lanes(sweep, specs, record, former, staged, progress)
+                record = _run_lanes(sweep, specs, record, former, trackers, staged, progress)
             finally:
                 folder.scratch.remove()
             if not record.trials_left:
@@ -153,6 +158,7 @@ def _run_lanes(
     specs: list[LaneSpec],
     record: SweepRecord,
     former: Replay | None,
+    trackers: Sequence[Tracker],
     staged: StagedFolder,
     progress: Progress,
 ) -> SweepRecord:
@@ -163,6 +169,7 @@ def _run_lanes(
         specs: one for each lane.
         record: the sweep as it starts.
         former: what has happened before, where the sweep is resumed.
+        trackers: are told of the trials.
         staged: where the driver writes.
         progress: shows how it goes.
 
@@ -200,7 +207,9 @@ def _run_lanes(
                 if ray.get(dispatcher.wait_until_ready.remote(1)):
                     _tell_what_a_lane_measured(sweep, dispatcher, log, progress)
                     if log.record.trials_left:  # else only the sweep's own end was missing
-                        tune_trials(sweep, dispatcher, search, scheduler, log, staged.scratch)
+                        tune_trials(
+                            sweep, dispatcher, search, scheduler, log, trackers, staged.scratch
+                        )
             state = SweepState.STOPPED if log.record.trials_left else SweepState.DONE
         except KeyboardInterrupt:
             state = SweepState.STOPPED

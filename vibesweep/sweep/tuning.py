@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vibesweep.config import Sweep
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
+from vibesweep.sweep.trackers import Tracker
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 
 QUIET = {
@@ -34,6 +35,7 @@ def tune_trials(
     search: StepSearch,
     scheduler: StepAsha,
     log: SweepLog,
+    trackers: Sequence[Tracker],
     scratch: Path,
 ) -> None:
     """Run the trials that are left until all have ended or the dispatcher is closed.
@@ -44,6 +46,7 @@ def tune_trials(
         search: suggests the trials' settings.
         scheduler: decides at each rung who goes on.
         log: hears of everything that happens.
+        trackers: hear of it after the log.
         scratch: folder for Tune's own files.
     """
     name = log.record.name
@@ -67,7 +70,7 @@ def tune_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
-            callbacks=[log],
+            callbacks=[log, *trackers],
             stop=_WhenClosed(dispatcher),
             verbose=0,
         ),
