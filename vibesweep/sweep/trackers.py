@@ -20,6 +20,9 @@ PROJECT = "vibesweep"
 NOT_TRACKED = frozenset(("report", "done", "config", "pid", "timestamp", "traceback"))
 """What Ray Tune's results hold beside figures of the trial."""
 
+UPLOAD_TIMEOUT_S = 60
+"""Ray would wait half an hour for uploads at a sweep's end."""
+
 
 def _mlflow(sweep: str) -> Any:
     import mlflow
@@ -40,7 +43,13 @@ def _wandb(sweep: str) -> Any:
     folder = os.path.abspath(os.environ.get("WANDB_DIR", "."))
     project = os.environ.get("WANDB_PROJECT", PROJECT)
     mode = os.environ.get("WANDB_MODE")
-    return WandbLoggerCallback(project=project, group=sweep, dir=folder, mode=mode)
+    return WandbLoggerCallback(
+        project=project,
+        group=sweep,
+        dir=folder,
+        mode=mode,
+        upload_timeout=UPLOAD_TIMEOUT_S,
+    )
 
 
 TRACKERS: dict[str, Callable[[str], Any]] = {"mlflow": _mlflow, "wandb": _wandb}
