@@ -235,20 +235,18 @@ class TestOneWorker:
         assert before not in live_worker_pids()
 
 
-class Alone(LaneTrial):
-    """A trial without Tune, which alone would give it its id."""
-
-    trial_id = "survivor"
-
-
 def test_a_trial_whose_lane_is_lost_goes_on(
     base: Path, shards: Path, context: WorkerContext, tmp_path: Path
 ) -> None:
     budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
     with lane_over(tmp_path / "one", base, shards) as trials:
         assert trials.ready()
-        trial = tune.with_parameters(Alone, dispatcher=trials.dispatcher, budget=budget)(
-            {"settings": dataclasses.asdict(SETTINGS)}
+        trial = tune.with_parameters(LaneTrial, dispatcher=trials.dispatcher, budget=budget)(
+            {
+                "id": "survivor",
+                "settings": dataclasses.asdict(SETTINGS),
+                "reported_step": None,
+            }
         )
         told = [trial.step()]
         (worker,) = live_worker_pids()
