@@ -56,7 +56,7 @@ def space(trial: optuna.Trial) -> dict[str, float]:
 sweep = Sweep(space=space, settings=TrialSettings(method="lora", batch_clips=2), trials=3, lanes=1,
               budget=Budget(max_steps=4, grace_steps=2, reduction_factor=2))
 """
-LEFT = ["sweep.json", "trials.parquet", "study.journal", "space.py"]
+LEFT = ["sweep.json", "events.jsonl", "trials.parquet", "study.journal", "space.py"]
 
 
 @dataclass(frozen=True)

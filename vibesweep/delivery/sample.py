@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
@@ -13,6 +15,7 @@ from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.record import SweepRecord
 
 SAMPLE, SAMPLE_TEXT, BASE_SAMPLE = "sample.wav", "sample.txt", "base_sample.wav"
 """What is heard of the tuned model, what it says, and how its untouched base says it."""
@@ -29,23 +32,45 @@ def speak_sample(sweep: SweepFolder, bundle: Path) -> Path:
     Returns:
         The path of the wav file.
     """
-    columns = ["duration_s", *TURN_COLUMNS]
     record = sweep.read()
-    clips = read_table(record.shards, "val", columns)
-    shortest = min(clips.to_pylist(), key=itemgetter("duration_s"))
-    turns = [Turn(turn["tag"], turn["text"]) for turn in shortest["turns"]]
+    clip = _shortest_clip(record)
+    turns = [Turn(turn["tag"], turn["text"]) for turn in clip["turns"]]
     model = ModelRef.parse(str(bundle))
-    known = model.family.voices(model.address)
-    voices = {}
-    for turn in shortest["turns"]:
-        if turn["speaker"] in known:
-            voices[turn["tag"]] = turn["speaker"]
+    voices = _known_voices(model, clip)
     out = bundle / SAMPLE
     synthesize(model, turns, out, voices=voices)
-    lines = [f"[{turn.tag}] {turn.text}\n" for turn in turns]
-    (bundle / SAMPLE_TEXT).write_text("".join(lines), encoding="utf-8")
+    _write_text(turns, bundle / SAMPLE_TEXT)
     with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
         base = base_voice(record.model, model, Path(scratch))
         settings = SpeakingSettings(language=base.language)
-        synthesize(base.model, turns, bundle / BASE_SAMPLE, voices=voices, settings=settings)
+        base_out = bundle / BASE_SAMPLE
+        synthesize(base.model, turns, base_out, voices=voices, settings=settings)
     return out
+
+
+def _shortest_clip(record: SweepRecord) -> dict[str, Any]:
+    """Return the length and the turns of the shortest held-out clip."""
+    columns = ["duration_s", *TURN_COLUMNS]
+    table = read_table(record.shards, "val", columns)
+    clips = table.to_pylist()
+    return min(clips, key=itemgetter("duration_s"))
+
+
+def _known_voices(model: ModelRef, clip: dict[str, Any]) -> dict[str, str]:
+    """Say which of the model's voices speaks each tag's lines, where it knows the person."""
+    known = model.family.voices(model.address)
+    voices = {}
+    for turn in clip["turns"]:
+        person = turn["speaker"]
+        if person in known:
+            voices[turn["tag"]] = person
+    return voices
+
+
+def _write_text(turns: Sequence[Turn], file: Path) -> None:
+    lines = []
+    for turn in turns:
+        line = f"[{turn.tag}] {turn.text}\n"
+        lines.append(line)
+    text = "".join(lines)
+    file.write_text(text, encoding="utf-8")

@@ -50,8 +50,9 @@ def base_voice(base: str, tuned: ModelRef, scratch: Path) -> Voice:
         scratch / BASE,
     )
     lent = ModelRef(model.family_name, address)
-    language = tuned.family.language(tuned.address)
-    return Voice(BASE, lent, language or None)
+    own = model.family.language(model.address)
+    tuned_in = tuned.family.language(tuned.address)
+    return Voice(BASE, lent, None if tuned_in == own else tuned_in)
 
 
 def listen(
