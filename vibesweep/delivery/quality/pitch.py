@@ -24,6 +24,7 @@ VOICING = Measure(
 )
 LOWEST_HZ, HIGHEST_HZ = 50.0, 600.0
 """Voices of people; above are children's cries, below creaks."""
+DETECTOR_RATE_HZ = 16_000
 VOICED_FROM = 0.5
 """swift-f0's own threshold on its confidence."""
 
@@ -80,9 +81,11 @@ class PitchScorer:
 
     def pitch(self, sound: Sound, frames: int) -> Pitch:
         """Measure the melody, at the times of so many mel frames."""
+        # At its own rate: for others swift-f0 wants a package that it does not bring
+        samples = sound.at(DETECTOR_RATE_HZ)
         found = self._detector.detect(
-            sound.samples,
-            sound.rate_hz,
+            samples,
+            DETECTOR_RATE_HZ,
             LOWEST_HZ,
             HIGHEST_HZ,
         )
