@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from peft import PeftModel
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
+from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.delivery.export import export, speech_change_of
 from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.sample import speak_sample
@@ -167,6 +168,26 @@ def test_a_speech_that_reaches_its_limit_is_said_to_be_cut(
         save_bundle(model, {"Ann": torch.zeros(5, tiny.SHAPE.latent_size)}, tmp_path / "bundle")
         bundle = ModelRef.parse(str(tmp_path / "bundle"))
         assert synthesize(bundle, "A cab.", tmp_path / "x.wav", settings=BRIEF).cut == wanted
+
+
+def test_speaking_takes_one_thread_and_gives_the_others_back(
+    speaker: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def counted(*values: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return griffin_lim(*values)
+
+    monkeypatch.setattr(speech, "griffin_lim", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        synthesize(speaker, "A cab.", tmp_path / "x.wav", settings=BRIEF)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    assert (threads, after) == ([1], 2)
 
 
 def test_in_a_sample_each_person_keeps_the_own_voice_beside_an_unknown_first_speaker(
