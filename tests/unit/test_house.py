@@ -33,6 +33,7 @@ FOLDERS = (
     "training",
     "sweep",
     "delivery",
+    "doctor",
     "cli",
     "__main__",
 )

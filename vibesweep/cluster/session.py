@@ -75,6 +75,33 @@ def starts_own_ray() -> bool:
     return not ray.is_initialized() and _address() == "local"
 
 
+def cluster_for_commands() -> str:
+    """Return the address of the cluster that a command would join; ``local`` for one of its own.
+
+    Raises:
+        ClusterError: a cluster is asked for that does not answer.
+    """
+    return _address()
+
+
+def forgotten_cluster() -> str | None:
+    """Return the cluster that the last ``ray start`` of this host wrote down, if it is gone."""
+    written_down: str | None = find_bootstrap_address(None)
+    return None if written_down in find_gcs_addresses() else written_down
+
+
+def host_address() -> str:
+    """Return the IP address at which Ray's processes of this host meet."""
+    address: str = ray.util.get_node_ip_address()
+    return address
+
+
+def ray_folder() -> str:
+    """Return the folder in which a Ray that is started here makes its own."""
+    folder: str = get_default_system_temp_dir()
+    return folder
+
+
 def check_ray_folder() -> None:
     """Check that a Ray that is started here can make its sockets and logs.
 
@@ -82,7 +109,7 @@ def check_ray_folder() -> None:
         ClusterError: the paths of its sockets would be longer than the system takes.
         StorageError: its folder cannot be written to.
     """
-    temporary = get_default_system_temp_dir()
+    temporary = ray_folder()
     option = next((name for name in TEMPORARY if os.environ.get(name) == temporary), "")
     # As ray._private.node names it
     session = f"session_2026-01-31_23-59-59_999999_{os.getpid()}"

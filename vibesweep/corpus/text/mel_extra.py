@@ -31,7 +31,7 @@ def require_packages(purpose: str, *modules: str) -> None:
     Raises:
         CorpusError: at least one is not installed.
     """
-    missing = [PACKAGES[name] for name in modules or PACKAGES if not _is_installed(name)]
+    missing = [PACKAGES[name] for name in modules or PACKAGES if not is_installed(name)]
     if missing:
         raise CorpusError(
             f"{purpose} need {', '.join(missing)}, which this Python does not have",
@@ -39,5 +39,6 @@ def require_packages(purpose: str, *modules: str) -> None:
         )
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Tell whether a module could be imported, without importing it."""
     return importlib.util.find_spec(module) is not None
