@@ -31,6 +31,7 @@ from vibesweep.sweep.record.show import sweep_table, sweeps_table
 from vibesweep.sweep.record.table import (
     format_seconds,
     line_of,
+    ranked,
     summary_of,
 )
 from vibesweep.sweep.record.trials_table import TrialsTable
@@ -116,6 +117,21 @@ def test_the_best_checkpoint_was_written_before_its_trial_diverged(
     _, best, checkpoint = SweepFolder(tmp_path).best_checkpoint()
     assert best.number == 1
     assert checkpoint.local == tmp_path / "checkpoints" / "id1"
+
+
+def test_another_trials_checkpoint_may_be_asked_for(record: SweepRecord, tmp_path: Path) -> None:
+    SweepFolder(tmp_path).write(record)
+    assert SweepFolder(tmp_path).best_checkpoint(2)[1].number == 2
+    for number in (3, 9):  # without a loss, and none at all
+        with pytest.raises(SweepError, match=r"of a trial \d\. Choose among 0, 1, 2"):
+            SweepFolder(tmp_path).best_checkpoint(number)
+
+
+def test_a_trial_that_was_chosen_by_ear_is_the_best(record: SweepRecord) -> None:
+    record.chosen = 2
+    assert record.best is record.trials[2]
+    assert [trial.number for trial in ranked(record)] == [2, 1, 0, 3]
+    assert "best 0.4000 (trial 2, chosen by ear)" in summary_of(record, now_unix_s=0.0)
 
 
 def test_no_checkpoint_yet(record: SweepRecord, tmp_path: Path) -> None:

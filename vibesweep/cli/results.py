@@ -74,12 +74,15 @@ def export(
         str | None,
         typer.Option(help="For VibeVoice: merged, the default; peft, lora, comfyui or original."),
     ] = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Number of another trial to write than the best.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace what was exported there before.")
     ] = False,
     work: Work = ".",
 ) -> None:
-    """Write the best trial as a model folder, with its provenance.
+    """Write the best trial, or the one named, as a model folder, with its provenance.
 
     The folder can be spoken with, tuned further or handed on.
     """
@@ -89,7 +92,7 @@ def export(
 
     if not force:
         refuse_exported(out)
-    export_best(find_sweep(sweep, work), out, layout)
+    export_best(find_sweep(sweep, work), out, layout, trial)
     say(f"exported to {out}")
     _say_what_changed(speech_change_of(out))
     if layout is None:

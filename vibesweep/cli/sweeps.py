@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,20 +206,17 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path, work: s
 
 def _deliver(folder: SweepFolder) -> None:
     """Export the best trial and speak with it; where that fails, tell that nothing is lost."""
-    from vibesweep.delivery.best import deliver_best
+    from vibesweep.delivery.best import deliver_best, hand_over
     from vibesweep.sweep.record.states import SweepState
 
-    try:
-        with ctrl_c_says(_safe(folder)):
-            bundle, sample = deliver_best(folder)
-    except Exception as error:
-        told = user_error(error)
-        if told is None:
-            raise
-        raise with_hint(told, _safe(folder)) from error
+    with _told_that_it_is_safe(folder):
+        bundle, sample = deliver_best(folder)
     judged = None
     if folder.read().state == SweepState.DONE:
         judged = _judge(folder)
+    if judged is not None and judged.preferred is not None:
+        with _told_that_it_is_safe(folder):
+            bundle, sample = hand_over(folder, judged.preferred)
     is_best = judged is None or judged.speaks
     say(f"best model: {bundle}" if is_best else f"smallest loss: {bundle}")
     if isinstance(sample, VibesweepError):
@@ -227,6 +226,19 @@ def _deliver(folder: SweepFolder) -> None:
         say(f"hear it:    {sample}")
     if judged is not None:
         _say_what_was_heard(judged)
+
+
+@contextmanager
+def _told_that_it_is_safe(folder: SweepFolder) -> Iterator[None]:
+    """Add to a user's error, and to Ctrl-C, how to get at the voice that was found."""
+    try:
+        with ctrl_c_says(_safe(folder)):
+            yield
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        raise with_hint(told, _safe(folder)) from error
 
 
 def _report(folder: SweepFolder) -> None:
@@ -266,6 +278,8 @@ def _say_what_was_heard(judged: Judged) -> None:
     if quality.missing:
         say(quality.missing)
     say(f"by ear: {quality.verdict}", style=None if judged.speaks else "yellow")
+    if judged.remark:
+        say(judged.remark)
 
 
 def _load(

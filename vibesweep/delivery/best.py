@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.record import TrialRecord
 
 
 def deliver_best(sweep: SweepFolder) -> tuple[StoragePath, StoragePath | VibesweepError]:
@@ -38,6 +40,23 @@ def deliver_best(sweep: SweepFolder) -> tuple[StoragePath, StoragePath | Vibeswe
             for name in (SAMPLE, SAMPLE_TEXT, BASE_SAMPLE):
                 (sweep.best / name).upload(model / name)
     return sweep.best, sample
+
+
+def hand_over(
+    sweep: SweepFolder, trial: TrialRecord
+) -> tuple[StoragePath, StoragePath | VibesweepError]:
+    """Make a trial the sweep's best, because it sounds better than those of smaller losses.
+
+    Returns:
+        As :func:`deliver_best`, which has delivered another trial before.
+
+    Raises:
+        VibesweepError: as :func:`deliver_best`.
+    """
+    record = sweep.read()
+    chosen = dataclasses.replace(record, chosen=trial.number)
+    sweep.write(chosen)
+    return deliver_best(sweep)
 
 
 def _sample(sweep: SweepFolder, model: Path) -> StoragePath | VibesweepError:

@@ -24,7 +24,9 @@ PROVENANCE = "provenance.json"
 SPEECH_CHANGE = "speech_change"
 
 
-def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
+def export(
+    sweep: SweepFolder, out: Path, layout: str | None = None, number: int | None = None
+) -> Path:
     """Write the best trial of a sweep as its model's family lays it out.
 
     ``provenance.json`` is always there, with how far the speech is from the base's. An earlier
@@ -34,15 +36,16 @@ def export(sweep: SweepFolder, out: Path, layout: str | None = None) -> Path:
         sweep: the sweep's folder.
         out: the folder to write.
         layout: one of the family's layouts; None for its first.
+        number: of another trial to write in place of the best.
 
     Raises:
-        SweepError: no trial has a checkpoint.
+        SweepError: no trial has a checkpoint, or not the one that is asked for.
         ModelError: the base or the checkpoint cannot be read, the layout does not fit them, or
             ``out`` holds something else.
         ShardsError: the shards are gone, or others than the sweep's.
         StorageError: ``out`` cannot be written to.
     """
-    record, best, _ = sweep.best_checkpoint()
+    record, best, _ = sweep.best_checkpoint(number)
     _refuse_foreign(out)
     check_folder_writable(out, "--out")
     model = ModelRef.parse(record.model)

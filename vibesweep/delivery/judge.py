@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from vibesweep.delivery.evaluate import quality_of
 from vibesweep.delivery.export import tuned_trial
+from vibesweep.delivery.quality.choice import preferred_of, ranked_by_ear
 from vibesweep.delivery.quality.listening import Voice, base_voice, listen
+from vibesweep.delivery.quality.measure import Measure
 from vibesweep.delivery.quality.passages import choose_passages
 from vibesweep.delivery.quality.quality_file import QUALITY_FILE, Quality, Row, write_quality
 from vibesweep.delivery.quality.scorers import make_scorers
-from vibesweep.delivery.quality.verdict import faults_of, verdict
+from vibesweep.delivery.quality.verdict import faults_of, verdict, wins
 from vibesweep.delivery.synthesize import fetched_model
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage.folders import upload_folder
@@ -29,6 +31,8 @@ LIMIT_S = 80.0
 MOST_BYTES = 500_000_000
 """Where a model is larger than this, no runner-up is written only to be heard."""
 SOUNDS = "quality"
+TRIAL = "trial "
+"""What a trial's number follows in the name of its voice."""
 
 
 class Judged(NamedTuple):
@@ -36,11 +40,16 @@ class Judged(NamedTuple):
 
     Attributes:
         quality: the figures, as they lie in the sweep's folder.
-        speaks: whether nothing is known against the voice of the smallest loss.
+        speaks: whether nothing is known against the voice that is to be handed over.
+        preferred: the trial to be handed over in place of the one of the smallest loss, because it
+            is clearly better by ear; mostly None.
+        remark: which other trial may sound better, in one line; mostly empty.
     """
 
     quality: Quality
     speaks: bool
+    preferred: TrialRecord | None = None
+    remark: str = ""
 
 
 def judge(sweep: SweepFolder) -> Judged:
@@ -79,19 +88,45 @@ def judge(sweep: SweepFolder) -> Judged:
             folder / SOUNDS,
             LIMIT_S,
         )
-        recording, _, row, *_ = rows
-        speaks = faults_of(row, recording).speaks
-        words = verdict(rows, own.name, listeners.measures)
-        if not _any_speaks(rows):
+        recording, _, *heard = rows
+        first = preferred_of(heard, recording, listeners.measures)
+        speaks = faults_of(first, recording).speaks
+        words = verdict(rows, first.name, listeners.measures)
+        if not any(faults_of(row, recording).speaks for row in heard):
             words = _refusal(words, best)
+        elif first is not heard[0]:
+            words = f"{words}. It is preferred to {own.name}, whose loss is smaller"
         quality = quality_of(rows, chosen.passages, listeners, words)
+        remark = _remark(sweep, first, heard, recording, listeners.measures)
     write_quality(quality, sweep.place / QUALITY_FILE)
-    return Judged(quality, speaks)
+    preferred = None if first is heard[0] else _trial_named(first.name, trials)
+    return Judged(quality, speaks, preferred, remark)
 
 
-def _any_speaks(rows: tuple[Row, ...]) -> bool:
-    recording, _, *trials = rows
-    return any(faults_of(row, recording).speaks for row in trials)
+def _remark(
+    sweep: SweepFolder,
+    first: Row,
+    heard: Sequence[Row],
+    recording: Row,
+    measures: Sequence[Measure],
+) -> str:
+    """Name the trial that won on most measures, where that was not enough to hand it over."""
+    favourite = ranked_by_ear(heard, recording, measures)[0]
+    better, worse = wins(favourite, first, measures)
+    if better <= worse or not faults_of(favourite, recording).speaks:
+        return ""
+    number = favourite.name.removeprefix(TRIAL)
+    texts = len(favourite.by_text)
+    return (
+        f"{favourite.name} may sound better than {first.name}: better by {better} measures, worse"
+        f" by {worse}, on {texts} texts, which may be chance;"
+        f" `vibesweep export {sweep.place} --trial {number} --out FOLDER` writes it"
+    )
+
+
+def _trial_named(name: str, trials: Sequence[TrialRecord]) -> TrialRecord:
+    (found,) = [trial for trial in trials if _name(trial) == name]
+    return found
 
 
 def _refusal(words: str, best: TrialRecord) -> str:
@@ -128,7 +163,7 @@ def _voice_of(sweep: SweepFolder, record: SweepRecord, trial: TrialRecord, scrat
 
 
 def _name(trial: TrialRecord) -> str:
-    return f"trial {trial.number}"
+    return f"{TRIAL}{trial.number}"
 
 
 def _bytes_of(folder: Path) -> int:

@@ -23,7 +23,7 @@ DNSMOS = Measure(
 )
 RATE_HZ = 16_000
 WINDOW_SAMPLES = 144_160
-"""9.01 s, which the network takes at once; shorter speech is repeated, as speechmos does."""
+"""9.01 s, which the network takes at once."""
 OVERALL = np.polynomial.Polynomial([0.04602535, 1.11546468, -0.06766283])
 """speechmos' calibration of the overall score."""
 OVERALL_OUTPUT = 2
@@ -66,13 +66,19 @@ class NaturalnessScorer:
 
 
 def _windows(samples: Samples) -> list[Samples]:
-    """Cut speech [S] into windows, one second apart."""
-    if len(samples) < WINDOW_SAMPLES:
-        repeated = np.resize(samples, WINDOW_SAMPLES)
-        return [repeated]
-    last = len(samples) - WINDOW_SAMPLES
+    """Cut speech [S] into windows as speechmos does.
+
+    They are one second apart; speech that is shorter than one is said twice as often until it is
+    not.
+    """
+    while len(samples) < WINDOW_SAMPLES:
+        samples = np.concatenate([samples, samples])
+    whole_s = len(samples) // RATE_HZ
+    window_s = WINDOW_SAMPLES / RATE_HZ
+    count = int(whole_s - window_s) + 1
     windows = []
-    for start in range(0, last + 1, RATE_HZ):
+    for number in range(count):
+        start = number * RATE_HZ
         past = start + WINDOW_SAMPLES
         window = samples[start:past]
         windows.append(window)

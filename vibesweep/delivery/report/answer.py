@@ -71,6 +71,11 @@ def headline_of(record: SweepRecord) -> str:
             f"No trial is better than the untouched base, whose validation loss is {base:.4f}. "
             f"Trial {best.number} comes next, with {format_loss(best.best_loss_val)}."
         )
+    if best.number == record.chosen:
+        return (
+            f"Trial {best.number} was chosen by ear, over trials of a smaller loss: {found}; "
+            f"the untouched base's is {base:.4f}."
+        )
     lower = 100 * (1 - best.best_loss_val / base)
     return (
         f"Trial {best.number} is the best: {found}, {lower:.0f} % below the untouched base's "
@@ -125,7 +130,7 @@ def _range(distribution: BaseDistribution | None) -> str:
 def _certainty(facts: Facts, validated: Sequence[TrialRecord]) -> Iterator[str]:
     best = validated[0]
     yield _trained(best, facts.budget.last_step)
-    if len(validated) > 1:
+    if len(validated) > 1 and best.number != facts.record.chosen:
         yield _lead(validated)
     yield from _at_edges(facts, best)
     worse = overfitting_line(facts.record)

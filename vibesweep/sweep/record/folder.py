@@ -142,20 +142,37 @@ class SweepFolder:
         self.record.remove()
         self.reports.remove()
 
-    def best_checkpoint(self) -> tuple[SweepRecord, TrialRecord, StoragePath]:
+    def best_checkpoint(
+        self, number: int | None = None
+    ) -> tuple[SweepRecord, TrialRecord, StoragePath]:
         """Return the record, the best trial and its checkpoint's folder.
 
+        Args:
+            number: of another trial to return in place of the best.
+
         Raises:
-            SweepError: no trial has a checkpoint yet.
+            SweepError: no trial has a checkpoint yet, or not the one that is asked for.
         """
         record = self.read()
-        best = record.best
+        best = record.best if number is None else self._trained(record, number)
         if best is not None:
             return record, best, self.checkpoints / best.id
         fix = "look at the trials' reasons"
         if record.state == SweepState.RUNNING:
             fix = "let it go on until a trial has been validated"
         raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
+
+    def _trained(self, record: SweepRecord, number: int) -> TrialRecord:
+        trained = {}
+        for trial in record.trials:
+            if trial.best_loss_val is not None:
+                trained[trial.number] = trial
+        if number in trained:
+            return trained[number]
+        known = ", ".join(map(str, sorted(trained)))
+        found = f"there is no checkpoint of a trial {number}"
+        fix = f"choose among {known}" if known else "look at the trials' reasons"
+        raise SweepError(found, where=str(self.place), fix=fix)
 
     def _standing(self, replay: Replay) -> SweepRecord:
         """Return the record that a log tells of; its sweep may have died without a word."""

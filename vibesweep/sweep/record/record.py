@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 JSON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
+    "int | None": (int, NoneType),
     "float": (int, float),
     "float | None": (int, float, NoneType),
     "dict[str, Any]": (dict,),
@@ -90,6 +91,7 @@ class SweepRecord:
         started_unix_s: Unix time at which the sweep started.
         ended_unix_s: Unix time at which it ended.
         resumed: whether another process went on with it, so that for a time it did not run.
+        chosen: number of the trial that was chosen by ear over those of smaller losses.
         schema_version: version of this record's layout.
     """
 
@@ -106,11 +108,14 @@ class SweepRecord:
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
     resumed: bool = False
+    chosen: int | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
     def best(self) -> TrialRecord | None:
         """The trial with the smallest validation loss, however it ended; running ones included.
+
+        One that was chosen by ear comes before it.
 
         A trial's best loss is reported once its checkpoint is written, so what happened to the
         trial later does not touch it.
@@ -119,6 +124,8 @@ class SweepRecord:
         smallest = math.inf
         for trial in self.trials:
             loss = trial.best_loss_val
+            if trial.number == self.chosen:
+                return trial
             if loss is not None and loss < smallest:
                 best = trial
                 smallest = loss

@@ -20,7 +20,8 @@ def summary_of(record: SweepRecord, now_unix_s: float) -> str:
     if best is not None:
         loss = format_loss(best.best_loss_val)
         ended = f", {best.state}" if best.state in BROKEN_OFF else ""
-        parts.append(f"best {loss} (trial {best.number}{ended})")
+        by_ear = ", chosen by ear" if best.number == record.chosen else ""
+        parts.append(f"best {loss} (trial {best.number}{ended}{by_ear})")
     base = record.base_loss_val
     if base is not None:
         wins = ", which no trial beats" if record.base_wins else ""
@@ -117,4 +118,9 @@ def format_loss(loss: float | None) -> str:
 
 def ranked(record: SweepRecord) -> list[TrialRecord]:
     """Return the trials, best first; those without a loss come last."""
-    return sorted(record.trials, key=_best_first)
+    best = record.best
+
+    def place(trial: TrialRecord) -> tuple[bool, float]:
+        return trial is not best, _best_first(trial)
+
+    return sorted(record.trials, key=place)
