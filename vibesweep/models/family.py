@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibesweep.corpus.shards.manifest import check_signature
+from vibesweep.models.recipe import Recipe
 
 if TYPE_CHECKING:
     from vibesweep.config import TrialSettings
@@ -161,6 +162,10 @@ class ModelFamily(ABC):
             ModelError: there is no such model, or it cannot be read.
         """
         return DEFAULT_LANGUAGE
+
+    def recipe(self, clips: int) -> Recipe:
+        """Say where a search may start, for a corpus of about so many clips."""
+        return Recipe()
 
     @abstractmethod
     def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:

@@ -13,6 +13,8 @@ from vibesweep.errors import ShardsError
 from vibesweep.models.bundle_family import BundleFamily
 from vibesweep.models.bundle_folder import bundle_folder, read_description
 from vibesweep.models.family import DEFAULT_LANGUAGE, SpeakingSettings, Speech
+from vibesweep.models.mel.recipe import mel_recipe
+from vibesweep.models.recipe import Recipe
 
 if TYPE_CHECKING:
     from vibesweep.corpus.clip_encoder import ClipEncoder
@@ -47,6 +49,10 @@ class MelFamily(BundleFamily):
         description = read_description(folder)
         check_language(language)
         return MelEncoder(MelSettings(**description["mel"]), language)
+
+    def recipe(self, clips: int) -> Recipe:
+        """Search rate, optimizer and method, by the base's own ranges."""
+        return mel_recipe(clips)
 
     def check_columns(
         self, description: Mapping[str, Any], manifest: Manifest, where: str

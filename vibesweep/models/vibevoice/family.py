@@ -19,6 +19,8 @@ from vibesweep.models.family import (
     SpeechChange,
     TunedTrial,
 )
+from vibesweep.models.recipe import Recipe
+from vibesweep.models.vibevoice.recipe import RECIPE
 
 if TYPE_CHECKING:
     from vibesweep.corpus.clip_encoder import ClipEncoder
@@ -62,6 +64,10 @@ class VibeVoiceFamily(ModelFamily):
         from vibesweep.models.vibevoice.encoder import VibeVoiceEncoder
 
         return VibeVoiceEncoder.of(self.locate(address), language)
+
+    def recipe(self, clips: int) -> Recipe:
+        """Search the rate of LoRA first of all."""
+        return RECIPE
 
     def check_shards(self, address: str, manifest: Manifest, where: str) -> str | None:
         """Refuse shards of other encoders, with too many speakers, or longer than the context."""
