@@ -22,6 +22,8 @@ from vibesweep.sweep.early import check_fit
 
 Spoil = Callable[[Path], object]
 
+DEEP = '{"a":' * 5_000 + "1" + "}" * 5_000
+
 NORM = "model.language_model.norm.weight"
 EMBEDDINGS = "model.language_model.embed_tokens.weight"
 
@@ -38,6 +40,14 @@ def set_in_config(**changes: Any) -> Spoil:
     def spoil(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+    return spoil
+
+
+def set_in_text_config(**changes: Any) -> Spoil:
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        set_in_config(text_config=config["text_config"] | changes)(folder)
 
     return spoil
 
@@ -97,6 +107,14 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
     "no tokenizer": (remove("tokenizer.json"), "the tokenizer's special ids differ"),
     "a spoiled tokenizer": (overwrite("tokenizer.json", "{"), "its tokenizer cannot be read"),
     "no template": (remove("chat_template.jinja"), "it has no chat template"),
+    "a deep configuration": (overwrite("config.json", DEEP), "nested too deeply"),
+    "a deep tokenizer": (overwrite("tokenizer.json", DEEP), "its tokenizer cannot be read"),
+    "an absurd size": (set_in_text_config(hidden_size=2**40), "hidden_size is"),
+    "a size below one": (set_in_text_config(hidden_size=-5), "no model can be made by its"),
+    "a huge size": (set_in_text_config(hidden_size=2**20), "is of shape"),
+    "endless layers": (set_in_text_config(num_hidden_layers=10**6), "num_hidden_layers is"),
+    "a word for a size": (set_in_text_config(hidden_size="x"), "hidden_size"),
+    "a list for a part": (set_in_config(audio_config=[1]), "audio_config"),
 }
 
 
@@ -149,6 +167,24 @@ def test_keys_of_other_transformers_versions_do_not_change_the_encoders_fingerpr
     assert Checkpoint.open(str(other)).fingerprint == fingerprint
     set_in_config(audio_config={**audio, "rms_norm_eps": 1e-4})(other)
     assert Checkpoint.open(str(other)).fingerprint != fingerprint
+
+
+def test_code_that_a_checkpoint_names_is_not_run(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(good, folder)
+    mark = tmp_path / "pwned"
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass T: pass\n")
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer |= {"auto_map": {"AutoTokenizer": ["evil.T", None]}, "tokenizer_class": "T"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    auto_map = {"AutoConfig": "evil.T", "AutoModel": "evil.T"}
+    # A name with a slash is a kernel of the hub, whose code transformers would run
+    set_in_config(auto_map=auto_map, attn_implementation="attacker/kernel")(folder)
+    set_in_text_config(auto_map=auto_map, attn_implementation="attacker/kernel")(folder)
+    check_for_training(str(folder), good.parent / "shards")
+    check_for_preprocessing(str(folder))
+    ModelRef("vibevoice", str(folder)).family.load(str(folder))
+    assert not mark.exists()
 
 
 OUTSIDE = ("../victim.safetensors", "/tmp/victim.safetensors", "a/b.safetensors", "..", "", 5)

@@ -14,8 +14,10 @@ import typer
 from rich.console import Console
 
 from vibesweep import __version__
+from vibesweep.cli.plain_console import PlainConsole
 from vibesweep.errors import VibesweepError
 from vibesweep.storage.os_errors import storage_error
+from vibesweep.storage.secrets import without_secrets
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
@@ -30,8 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-console = Console()
-error_console = Console(stderr=True)
+console = PlainConsole(markup=False)
+error_console = PlainConsole(markup=False, stderr=True)
 
 
 @dataclass
@@ -88,7 +90,7 @@ def main() -> None:
         told = user_error(error)
         if told is None or _asked.debug:
             raise
-        say(f"error: {told}", error_console, style="red")
+        say(without_secrets(f"error: {told}"), error_console, style="red")
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         say("stopped", error_console, style="yellow")

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vibesweep.config.checks import Range, Ranges, check_ranges, check_types
 from vibesweep.errors import CorpusError
 
 SPLIT_BY = ("recording", "speaker")
 EDGE_SILENCE_S = 1.0
 """Longer silence at an end of a clip is no pause for breath."""
+
+
+MEL_RANGES: Ranges = (
+    (Range(lambda value: 4_000 <= value <= 768_000, "4000 to 768000"), ("sample_rate_hz",)),
+    (Range(lambda value: 16 <= value <= 1 << 16, "16 to 65536"), ("n_fft", "hop_samples")),
+    (Range(lambda value: 1 <= value <= 1_024, "1 to 1024"), ("n_mels",)),
+    (Range(lambda value: -100 <= value <= 0, "-100 to 0"), ("level_dbfs",)),
+)
+"""Telephones have 8 kHz, the fastest converters 768 kHz."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,15 @@ class MelSettings:
     hop_samples: int = 320
     n_mels: int = 80
     level_dbfs: float = -25.0
+
+    def __post_init__(self) -> None:
+        """Refuse values with which no log-mel can be made; a bundle may bring them.
+
+        Raises:
+            SpaceError: there is one.
+        """
+        check_types(self)
+        check_ranges(self, MEL_RANGES)
 
 
 @dataclass(frozen=True)

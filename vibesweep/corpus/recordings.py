@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vibesweep.corpus.rejects import Reject
+from vibesweep.storage.json_text import parse_json
 
 DEFAULT_TAG = "SPEAKER_A"
 MAX_SPEAKERS = 4  # in one clip: VibeVoice's own limit
@@ -77,7 +78,7 @@ class Recording:
     @classmethod
     def from_json(cls, text: str) -> Recording:
         """Read a recording from such JSON."""
-        fields: dict[str, Any] = json.loads(text)
+        fields: dict[str, Any] = parse_json(text)
         segments = [Segment(**segment) for segment in fields.pop("segments")]
         speakers = [(tag, person) for tag, person in fields.pop("speakers")]
         extra = [(column, value) for column, value in fields.pop("extra")]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vibesweep import __version__
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
@@ -29,9 +29,11 @@ from vibesweep.delivery.quality.quality_file import (
 from vibesweep.delivery.quality.scorers import Scorers, make_scorers
 from vibesweep.delivery.quality.verdict import verdict
 from vibesweep.delivery.synthesize import Tell, fetched_model
+from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.folder import find_sweep
 
 TEXTS = 8
@@ -111,7 +113,7 @@ def evaluate(
 
 
 @contextmanager
-def _heard(own: Voice, origin: dict[str, Any]) -> Iterator[list[Voice]]:
+def _heard(own: Voice, origin: dict[str, str]) -> Iterator[list[Voice]]:
     """Give the voices to listen to: a tuned one's base comes first."""
     if not origin:
         yield [own]
@@ -153,17 +155,25 @@ def _model_name(name: str, work: StorageAddress) -> str:
     return name
 
 
-def _origin_of(model: ModelRef) -> dict[str, Any]:
-    """Return the record of the sweep that a model comes from; nothing for any other model."""
+def _origin_of(model: ModelRef) -> dict[str, str]:
+    """Return base and shards of the sweep that a model comes from; nothing for any other model.
+
+    Raises:
+        ModelError: its provenance cannot be read.
+    """
     file = Path(model.address) / PROVENANCE
     if not file.is_file():
         return {}
-    provenance = json.loads(file.read_text(encoding="utf-8"))
-    sweep: dict[str, Any] = provenance["sweep"]
-    return sweep
+    try:
+        provenance = parse_json(file.read_bytes())
+        sweep = provenance["sweep"]
+        return {name: str(sweep[name]) for name in ("model", "shards")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fix = "export the model again, or remove the file: no base is compared with then"
+        raise ModelError(f"it cannot be read: {error!r}", where=str(file), fix=fix) from error
 
 
-def _trained_on(origin: dict[str, Any]) -> frozenset[str]:
+def _trained_on(origin: dict[str, str]) -> frozenset[str]:
     """Return the addresses of the recordings that a model was trained on, if the shards tell."""
     if not origin:
         return frozenset()

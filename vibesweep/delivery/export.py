@@ -15,6 +15,7 @@ from vibesweep.errors import ModelError
 from vibesweep.models.family import ModelFamily, SpeechChange, TunedTrial
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import disk_errors
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
@@ -82,7 +83,7 @@ def tuned_trial(
 
 def speech_change_of(exported: Path) -> SpeechChange:
     """Return how far an export's speech is from its base's, as was found when it was written."""
-    provenance = json.loads((exported / PROVENANCE).read_text(encoding="utf-8"))
+    provenance = parse_json((exported / PROVENANCE).read_text(encoding="utf-8"))
     return SpeechChange(**provenance[SPEECH_CHANGE])
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vibesweep.errors import ModelError
 from vibesweep.models.bundle_folder import (
     CONFIG,
     FORMAT_VERSION,
@@ -23,6 +24,7 @@ from vibesweep.models.bundle_folder import (
     read_description,
     unreadable,
 )
+from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.models.tensor_files import save_tensors
 from vibesweep.models.trained_on import TRAINED_ON, TrainedOn
@@ -82,6 +84,7 @@ def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
     """
     description = read_description(folder)
     trained_on = TrainedOn.from_description(description, folder)
+    _check_shapes(empty_network(network, description, folder), folder)
     model = network.from_description(description, folder)
     trained_on.check_format(model.data_format(), folder)
     try:
@@ -89,11 +92,46 @@ def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
         model.load_state_dict(weights)
         prompts = _read_float32(folder / VOICES)
         voices = {name: prompts[name] for name in description["voices"]}
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+    except UNUSABLE as error:
         raise unreadable(folder, error) from error
     model.requires_grad_(False)
     model.eval()
     return Bundle(model, voices, folder, trained_on)
+
+
+def empty_network(
+    network: type[BundleModel], description: dict[str, Any], folder: Path
+) -> BundleModel:
+    """Make the network that a bundle describes on the meta device, where it takes no memory.
+
+    Raises:
+        ModelError: no network can be made by it.
+    """
+    try:
+        with torch.device("meta"):
+            return network.from_description(description, folder)
+    except UNUSABLE as error:
+        raise unreadable(folder, error) from error
+
+
+def _check_shapes(empty: BundleModel, folder: Path) -> None:
+    """Hold the weights against the description before memory is taken for them.
+
+    So a description costs no more memory than the weights that lie beside it.
+    """
+    described = {name: list(value.shape) for name, value in empty.state_dict().items()}
+    stored: dict[str, list[int]] = {}
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            for name in file.keys():
+                stored[name] = file.get_slice(name).get_shape()
+    except (OSError, SafetensorError) as error:
+        raise unreadable(folder, error) from error
+    for name in sorted(described.keys() | stored.keys()):
+        by_config, by_weights = described.get(name), stored.get(name)
+        if by_config != by_weights:
+            found = f"its {CONFIG} has {name} as {by_config}, its {WEIGHTS} as {by_weights}"
+            raise ModelError(found, where=str(folder), fix="export or copy it again")
 
 
 def save_bundle(

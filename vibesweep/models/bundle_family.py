@@ -102,19 +102,16 @@ class BundleFamily(ModelFamily):
 
     def skeleton(self, address: str) -> BundleModel:
         """Make the network that the bundle describes, on the meta device."""
-        import torch
+        from vibesweep.models.bundle import empty_network
 
         folder = bundle_folder(address)
         description = read_description(folder)
-        network = self.network()
-        with torch.device("meta"):
-            return network.from_description(description, folder)
+        return empty_network(self.network(), description, folder)
 
     def voices(self, address: str) -> tuple[str, ...]:
         """Name the bundle's voices."""
         folder = bundle_folder(address)
-        description = read_description(folder)
-        return tuple(description["voices"])
+        return tuple(read_description(folder)["voices"])
 
     def export(self, trial: TunedTrial, out: Path, layout: str) -> None:
         """Write a bundle with merged weights, the people's voices, and the LoRA adapter alone."""

@@ -8,11 +8,11 @@ it is a pickle, and no torch is needed to read the description.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from vibesweep.errors import ModelError
+from vibesweep.models.descriptions import parse_description
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -56,7 +56,7 @@ def family_in(folder: Path) -> str | None:
     try:
         description = _read_json(folder / CONFIG)
         family = description.get("family")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         return None
     return family if isinstance(family, str) else None
 
@@ -70,7 +70,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = _read_json(folder / CONFIG)
         version = description["format_version"]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise unreadable(folder, error) from error
     if version != FORMAT_VERSION:
         found = f"it is of format version {version}"
@@ -88,6 +88,4 @@ def unreadable(folder: Path, error: Exception) -> ModelError:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    content = file.read_text(encoding="utf-8")
-    description: dict[str, Any] = json.loads(content)
-    return description
+    return parse_description(file.read_bytes())

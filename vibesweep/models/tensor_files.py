@@ -16,6 +16,9 @@ from vibesweep.storage.os_errors import is_writing_error, os_error_in
 
 COMPANION_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
+HUB_BLOBS = "blobs"
+"""The folder of the hub's cache to which the links in its folders of snapshots lead."""
+
 SAFETENSORS_METADATA = {"format": "pt"}
 """What transformers and peft look for in the files that they read."""
 
@@ -107,8 +110,22 @@ def _replacement(name: str, tensor: Tensor, change: Change | None) -> Tensor | N
 
 
 def copy_companions(source: Path, target: Path) -> None:
-    """Copy the files beside the weights: configuration, tokenizer and chat template."""
+    """Copy the files beside the weights: configuration, tokenizer and chat template.
+
+    Raises:
+        ModelError: one is a link that leads out of the folder.
+    """
     for path in sorted(source.iterdir()):
         is_index = path.name.endswith(".index.json")
         if path.is_file() and path.suffix in COMPANION_SUFFIXES and not is_index:
+            _refuse_link_outside(path, source)
             shutil.copyfile(path, target / path.name)
+
+
+def _refuse_link_outside(path: Path, folder: Path) -> None:
+    """Refuse a link to a file elsewhere, which may be private and would be handed on."""
+    real = path.resolve()
+    allowed = [folder.resolve(), *(parent / HUB_BLOBS for parent in folder.resolve().parents[:2])]
+    if not any(real.is_relative_to(place) for place in allowed):
+        found = f"it is a link to {real}, outside of its folder"
+        raise ModelError(found, where=str(path), fix="put a copy in its place if it belongs there")

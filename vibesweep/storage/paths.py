@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vibesweep.errors import StorageError
 from vibesweep.storage import listing
 from vibesweep.storage.addresses import is_uri, join_path, path_of_file_uri, split_address
 from vibesweep.storage.filesystems import local_filesystem, remote_filesystem, store_errors
 from vibesweep.storage.listing import Stat
 from vibesweep.storage.os_errors import disk_errors
+from vibesweep.storage.secrets import has_secret, without_options
 from vibesweep.storage.writing import COPY_BYTES, draft_name, upload_file, written_whole
 
 
@@ -41,7 +43,7 @@ class StoragePath:
         A relative path starts from the working folder.
 
         Raises:
-            StorageError: a ``file://`` address that names a host.
+            StorageError: a ``file://`` address that names a host, or one with a password in it.
         """
         if isinstance(address, StoragePath):
             return address
@@ -50,6 +52,12 @@ class StoragePath:
             text = path_of_file_uri(text)
         if not is_uri(text):
             return cls(os.path.abspath(text))
+        if has_secret(text):
+            raise StorageError(
+                "the address has a password or a key in it, and addresses are written into records",
+                where=without_options(text),
+                fix="take it out, and set it in the environment, as in AWS_SECRET_ACCESS_KEY",
+            )
         parts = split_address(text)
         return cls(parts.with_path(parts.path.rstrip("/")))
 

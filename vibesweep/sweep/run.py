@@ -24,6 +24,7 @@ from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.secrets import without_secrets
 from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
@@ -243,7 +244,7 @@ def _raise_failure(failure: Answer | None, staged: StagedFolder) -> None:
     if failure is None or failure.error is None:
         return
     traceback = failure.traceback or str(failure.error)
-    staged.folder.errors.write_bytes(traceback.encode())
+    staged.folder.errors.write_bytes(without_secrets(traceback).encode())
     raise failure.error
 
 

@@ -17,7 +17,7 @@ from vibesweep.corpus.ingest.rows import (
     numbered_lines,
     parse_address,
     parse_id,
-    parse_json,
+    parse_row,
     parse_seconds,
     parse_speakers,
     read_rows,
@@ -67,7 +67,7 @@ def read_jsonl(table: StoragePath, text: str) -> Metadata:
 
 def _parse_line(content: str) -> Parsed:
     try:
-        row = parse_json(content)
+        row = parse_row(content)
     except ValueError as error:
         return RecordingError("bad_row", f"it is not JSON: {error}")
     if not isinstance(row, dict):

@@ -57,7 +57,9 @@ def _convert(path: Path, copy: Path, where: str, refused: RecordingError) -> Non
     # RF64 from 4 GB on; libsndfile takes ffmpeg's W64 of floats for whole numbers
     form = ["-c:a", "pcm_f32le", "-rf64", "auto", "-f", "wav"]
     writing = ["-map", "0:a:0", *form, str(copy)]
-    done = subprocess.run([program, *reading, *writing], capture_output=True, check=False)
+    # No shell, and the one name from outside has file: before it
+    command = [program, *reading, *writing]
+    done = subprocess.run(command, capture_output=True, check=False)  # nosec B603
     if done.returncode:
         said = done.stderr.decode(errors="replace").replace(source, path.name)
         reason = " ".join(said.split())[-REASON_CHARACTERS:]

@@ -14,6 +14,7 @@ from vibesweep.corpus.rejects import RecordingError, Reject
 from vibesweep.corpus.text.tag_forms import tag_of
 from vibesweep.errors import CorpusError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 Row = TypeVar("Row")
 
@@ -77,19 +78,16 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.removesuffix("\r")
 
 
-def parse_json(text: str) -> Any:
-    """Parse a JSON text.
+def parse_row(text: str) -> Any:
+    """Parse the JSON text of a row.
 
     Raises:
         ValueError: it is not JSON, nested too deeply to be read, or has half a surrogate pair,
             which cannot be written to any file.
     """
-    try:
-        value = json.loads(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    value = parse_json(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
     return value
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from vibesweep.corpus.ingest.rows import parse_json
+from vibesweep.corpus.ingest.rows import parse_row
 from vibesweep.corpus.recordings import Segment
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.text.tag_forms import tag_of
@@ -25,7 +25,7 @@ def read_segments(file: StoragePath) -> Mapping[str, Any]:
     if not file.is_file():
         return {}
     try:
-        entries = parse_json(file.read_bytes().decode("utf-8-sig"))
+        entries = parse_row(file.read_bytes().decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise CorpusError(
             f"it is not JSON ({error})",

@@ -21,9 +21,10 @@ from vibesweep.corpus.preprocess.parts import is_part, read_part
 from vibesweep.corpus.preprocess.plan import ClipEntry, ShardPlan
 from vibesweep.corpus.rejects import RecordingWarning
 from vibesweep.corpus.shards.counting import counts_of
-from vibesweep.corpus.shards.schema import open_parquet, row_schema, write_parquet
+from vibesweep.corpus.shards.schema import row_schema, write_parquet
 from vibesweep.corpus.shards.statistics import Moments
 from vibesweep.storage import StoragePath
+from vibesweep.storage.parquet import open_parquet
 
 ROW_GROUP_BYTES = 4_000_000
 """Bytes of the family's arrays in a row group."""

@@ -26,6 +26,7 @@ from vibesweep.corpus.shards.schema import Columns, row_schema
 from vibesweep.corpus.text.turns import ReadText, read_turns
 from vibesweep.errors import ResourceError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 TRIED_KEY = b"vibesweep.part"
 TEXT_SHOWN = 80  # characters of a turn in a reject
@@ -147,7 +148,7 @@ def read_part(place: StoragePath) -> pa.Table:
 def read_tried(place: StoragePath) -> Tried:
     """Read what became of the recordings of a part."""
     metadata = read_part(place).schema.metadata
-    found = json.loads(metadata[TRIED_KEY])
+    found = parse_json(metadata[TRIED_KEY])
     rejects = {key: Reject(**reject) for key, reject in found["rejects"].items()}
     return Tried(tuple(found["used"]), rejects)
 

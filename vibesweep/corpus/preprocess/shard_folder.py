@@ -25,10 +25,11 @@ from vibesweep.corpus.shards.manifest import (
     read_manifest,
     write_manifest,
 )
-from vibesweep.corpus.shards.schema import FINDING_SCHEMA, REJECTS_SCHEMA, open_parquet
+from vibesweep.corpus.shards.schema import FINDING_SCHEMA, REJECTS_SCHEMA
 from vibesweep.errors import ShardsError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.parquet import open_parquet
 
 PARTS = "parts"
 LABEL_LENGTH = 12

@@ -188,7 +188,8 @@ def _caught(work: Callable[[], Any]) -> Row:
 def _outcome(row: Row) -> Any:
     """Unwrap an outcome, or raise the error."""
     if row["error"]:
-        raise pickle.loads(row["error"])  # from our own task through Ray's memory, not from a file
+        # From our own task through Ray's memory, not from a file
+        raise pickle.loads(row["error"])  # nosec B301
     return row["outcome"]
 
 

@@ -24,8 +24,9 @@ from vibesweep.corpus.shards.manifest import (
     read_table,
 )
 from vibesweep.corpus.shards.ranks import rank
-from vibesweep.corpus.shards.schema import Clip, open_parquet
+from vibesweep.corpus.shards.schema import Clip
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.parquet import open_parquet
 
 SPEAKERS_SHOWN = 20
 HISTOGRAM_BINS = 8
@@ -188,10 +189,18 @@ def _draw(clip: Clip, column: str, width: int, out: Path) -> Path:
         style = "-" if turn.timed else ":"
         start_s = turn.start_s
         axes.axvline(start_s, color="white", linewidth=0.8, linestyle=style)
-        axes.text(start_s, width, _drawable(turn.tag), fontsize=7, verticalalignment="bottom")
+        axes.text(
+            start_s,
+            width,
+            _drawable(turn.tag),
+            fontsize=7,
+            verticalalignment="bottom",
+            parse_math=False,
+        )
     rate_hz = len(values) / clip.duration_s
     label = f"{clip.id}, s ({clip.split}; {rate_hz:.3g} columns a second)"
-    axes.set(xlabel=label, ylabel=column)
+    axes.set_xlabel(label, parse_math=False)
+    axes.set_ylabel(column)
     path = out / f"{_as_file_name(clip.id)}.png"
     figure.savefig(path, dpi=100)
     return path

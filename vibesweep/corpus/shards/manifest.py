@@ -14,17 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from vibesweep.config.checks import check_types
 from vibesweep.corpus.shards.schema import (
     Clip,
     Columns,
     clips_of,
-    open_parquet,
     row_schema,
     training_columns,
 )
-from vibesweep.errors import ShardsError
+from vibesweep.errors import ShardsError, SpaceError
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.names import is_plain_name
+from vibesweep.storage.parquet import open_parquet
 
 SCHEMA_VERSION = 5
 MANIFEST_FILE = "manifest.json"
@@ -113,11 +115,11 @@ def read_manifest(folder: StorageAddress) -> Manifest:
         raise ShardsError(f"no {MANIFEST_FILE}", where=str(path.parent), fix=fix)
     try:
         content = path.read_bytes()
-        found = json.loads(content)
+        found = parse_json(content)
         version = found["schema_version"]
         if version == SCHEMA_VERSION:
             return _from_json(found)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, SpaceError) as error:
         fix = "make the shards anew"
         raise ShardsError(f"it cannot be read ({error!r})", where=str(path), fix=fix) from error
     wrong = f"schema version {version}, not {SCHEMA_VERSION}"
@@ -214,11 +216,14 @@ def _from_json(found: dict[str, Any]) -> Manifest:
     name, width = found["encoder"]["picture"]
     encoder = found["encoder"] | {"picture": (name, width)}
     objects = {"shards": tuple(shards), "encoder": EncoderRecord(**encoder)}
-    return Manifest(**(found | objects))
+    manifest = Manifest(**(found | objects))
+    for part in (manifest, manifest.encoder, *manifest.shards):
+        check_types(part)
+    return manifest
 
 
-def _check_name(file_name: str) -> None:
-    parts = file_name.split("/")
+def _check_name(file_name: object) -> None:
+    parts = str(file_name).split("/")
     is_inside = all(is_plain_name(part) for part in parts)
     if not is_inside:
         raise ValueError(f"it names a file outside of its folder: {file_name}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import pyarrow.parquet as pq
-
 from vibesweep.corpus.rejects import WARNINGS
 from vibesweep.corpus.shards.manifest import WARNINGS_FILE, Manifest, read_manifest
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.parquet import open_parquet
 
 FEWEST_VALIDATION_CLIPS = 5
 """With fewer, two equal trials agree on every clip by chance more than once in twenty: 0.5 to the
@@ -50,8 +49,7 @@ def _remarks_on_people(manifest: Manifest, shards: StoragePath) -> Iterator[str]
     reasons = [reason for reason in OF_PEOPLE if manifest.warnings.get(reason)]
     if not reasons:
         return
-    with (shards / WARNINGS_FILE).fetched() as path:
-        found = pq.read_table(path).to_pylist()
+    found = open_parquet(shards / WARNINGS_FILE).read().to_pylist()
     for reason in reasons:
         details = [row["detail"] for row in found if row["reason"] == reason]
         yield f"{WARNINGS[reason]}: {_listed(details, '; ')}; {NAME_THEM}"

@@ -190,14 +190,6 @@ def write_parquet(
                 writer.write_table(group, row_group_size=rows)
 
 
-def open_parquet(place: StoragePath) -> pq.ParquetFile:
-    """Open a Parquet file for reading, mapped into memory where it is local."""
-    if place.local is not None:
-        return pq.ParquetFile(place.local, memory_map=True)
-    stream = place.filesystem.open_input_file(place.path)
-    return pq.ParquetFile(stream, pre_buffer=True)
-
-
 def training_columns(file: pq.ParquetFile) -> list[str]:
     """Name a file's columns without those that training does not read."""
     return [name for name in file.schema_arrow.names if name not in ORIGIN_COLUMNS]

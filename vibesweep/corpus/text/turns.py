@@ -16,6 +16,7 @@ from vibesweep.corpus.text.speaker_tags import Found, people_of, tags_in, tags_o
 from vibesweep.corpus.text.tag_forms import Form
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 READING_VERSION = 2
 """Of the rules by which texts become turns: with another one, clips are encoded anew."""
@@ -72,7 +73,7 @@ def added_up_left_out(details: Iterable[str]) -> dict[str, int]:
     """Add up the details of warnings of the reason ``left_out_tags``."""
     total: Counter[str] = Counter()
     for detail in details:
-        total.update(json.loads(detail))
+        total.update(parse_json(detail))
     return dict(total)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vibesweep.config import CorpusSettings
 from vibesweep.config.corpus import EDGE_SILENCE_S
 from vibesweep.corpus.ingest import decode, probe, read_metadata
 from vibesweep.corpus.preprocess.recurring_tags import with_recurring_tags
@@ -30,6 +31,8 @@ from vibesweep.storage import StorageAddress, StoragePath
 
 SHORTEST_S, LONGEST_S = 1.2, 8.0
 """Length of the recordings that are chosen: long enough to be understood, short enough to wait."""
+MOST_S = CorpusSettings().max_duration_s
+"""A longer recording is not decoded: it would be cut into clips, and no model says it at once."""
 MOST_TEXTS = 40
 """Sentences among which the recognizer has to find the one that is said."""
 SHARD_COLUMNS = (
@@ -174,7 +177,7 @@ def _decoded(sources: Sequence[Source], everything: Sequence[Source], count: int
     others: list[tuple[float, Source]] = []
     for source in sources:
         seconds = _seconds(source)
-        if seconds is None:
+        if seconds is None or seconds > MOST_S:
             continue
         fits = SHORTEST_S <= seconds <= LONGEST_S
         (handy if fits else others).append((seconds, source))

@@ -14,6 +14,7 @@ from typing import Any
 from vibesweep.delivery.quality.measure import Measure
 from vibesweep.errors import ModelError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 QUALITY_FILE = "quality.json"
 VERSION = 1
@@ -103,7 +104,7 @@ def read_quality(file: StoragePath) -> Quality | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_bytes())
+        found = parse_json(file.read_bytes())
         if found.pop("version") != VERSION:
             raise ValueError("it is of another version")
         return _from_json(found)

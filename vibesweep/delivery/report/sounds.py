@@ -128,17 +128,13 @@ def _clip(path: StoragePath, who: str) -> Clip:
     """Read a sound file and make it fit for the page."""
     settings = MelSettings()
     rate_hz = settings.sample_rate_hz
-    with path.fetched() as local:
-        found, found_hz = soundfile.read(
-            local,
-            dtype="float32",
-            always_2d=True,
-        )
+    with path.fetched() as local, soundfile.SoundFile(local) as file:
+        found_hz = file.samplerate
+        seconds = file.frames / found_hz
+        cut = seconds > LONGEST_S
+        # No more than is shown: a file of a few kilobytes may hold days of silence
+        found = file.read(round(LONGEST_S * found_hz), dtype="float32", always_2d=True)
     waveform = found.mean(axis=1)
-    seconds = len(waveform) / found_hz
-    cut = seconds > LONGEST_S
-    if cut:
-        waveform = waveform[: round(LONGEST_S * found_hz)]
     if found_hz != rate_hz:
         waveform = resample(
             waveform,

@@ -33,7 +33,7 @@ from transformers.models.vibevoice.modeling_vibevoice import (
 from vibesweep.config import MelSettings
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, patch_rate_hz
 from vibesweep.corpus.text.phoneme_table import PhonemeTable
-from vibesweep.errors import ModelError
+from vibesweep.errors import ModelError, SpaceError
 from vibesweep.models.bundle import BundleModel
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.diffusion import diffusion_loss, objective_named
@@ -185,7 +185,7 @@ class MelModel(Qwen2SpeechModel, BundleModel):
             table = PhonemeTable.from_json(description["phonemes"])
             shape = MelShape(**description["shape"])
             mel = MelSettings(**description["mel"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, SpaceError) as error:
             found = f"the model's description does not fit: {error}"
             raise ModelError(found, where=str(where), fix="export it again") from error
         return cls(shape, table, mel)

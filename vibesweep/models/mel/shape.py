@@ -4,6 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vibesweep.config.checks import (
+    AT_LEAST_ONE,
+    AT_LEAST_ZERO,
+    FROM_ZERO_TO_ONE,
+    Ranges,
+    check_ranges,
+    check_types,
+)
+
+SIZES = (
+    "hidden_size",
+    "layers",
+    "heads",
+    "kv_heads",
+    "ffn_size",
+    "head_layers",
+    "latent_size",
+    "max_positions",
+    "noise_repeats",
+    "prompt_patches",
+)
+RANGES: Ranges = (
+    (AT_LEAST_ONE, SIZES),
+    (FROM_ZERO_TO_ONE, ("prompt_drop", "condition_drop")),
+    (AT_LEAST_ZERO, ("input_noise",)),
+)
+
 
 @dataclass(frozen=True)
 class MelShape:
@@ -41,3 +68,12 @@ class MelShape:
     prompt_drop: float = 0.1
     condition_drop: float = 0.1
     input_noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and odds that no network has.
+
+        Raises:
+            SpaceError: there is one.
+        """
+        check_types(self)
+        check_ranges(self, RANGES)

@@ -88,10 +88,10 @@ class VibeVoiceFamily(ModelFamily):
         """Make the network of the checkpoint's configuration, on the meta device."""
         import torch
 
-        from vibesweep.models.vibevoice.checkpoint import folder_of, load_config
+        from vibesweep.models.vibevoice.checkpoint import Checkpoint
         from vibesweep.models.vibevoice.model import VibeVoiceModel
 
-        config = load_config(folder_of(address))
+        config = Checkpoint.open(address).config
         with torch.device("meta"):
             return VibeVoiceModel(config)
 

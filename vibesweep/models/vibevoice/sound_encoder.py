@@ -25,6 +25,7 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
 
 from vibesweep.corpus.clip_encoder import EncodedSound, Samples, SoundEncoder
 from vibesweep.errors import ModelError, ResourceError
+from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
 from vibesweep.models.vibevoice.checkpoint.locate import reason_of
 from vibesweep.models.vibevoice.features import SILENCE_S, Features
@@ -147,7 +148,7 @@ def feature_extractor(folder: Path) -> Any:
     """
     try:
         return VibeVoiceAcousticTokenizerFeatureExtractor.from_pretrained(folder)
-    except (OSError, ValueError, TypeError) as error:
+    except UNUSABLE as error:
         found = f"its feature extractor cannot be read: {reason_of(error)}"
         fix = (
             "download the checkpoint again, with its processor_config.json"

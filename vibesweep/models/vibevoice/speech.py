@@ -20,7 +20,6 @@ import psutil
 import torch
 from transformers import (
     LogitsProcessorList,
-    VibeVoiceConfig,
     VibeVoiceForConditionalGeneration,
     VibeVoiceProcessor,
 )
@@ -33,6 +32,8 @@ from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.speech_file import writing_speech
 from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
+from vibesweep.models.library_errors import UNUSABLE
+from vibesweep.models.vibevoice.checkpoint.locate import load_config
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -51,6 +52,8 @@ ELSEWHERE = (
     "speak it with `vibesweep synthesize` on a machine with more memory,"
     " or once others have left this one's"
 )
+LONGEST_VOICE_S = 300.0
+"""So much of a recording is heard as a voice; the model's own are a minute at most."""
 REASON_CHARACTERS = 300
 
 
@@ -132,10 +135,18 @@ def _load(folder: Path) -> tuple[Any, Any]:
         _check_memory(folder)
     with _in_memory(folder):
         try:
-            processor = VibeVoiceProcessor.from_pretrained(folder)
+            processor = VibeVoiceProcessor.from_pretrained(folder, trust_remote_code=False)
             dtype = torch.bfloat16 if on_gpu else torch.float32
-            model: Any = _Speaker.from_pretrained(folder, dtype=dtype)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model: Any = _Speaker.from_pretrained(
+                folder,
+                config=load_config(folder),
+                dtype=dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except UNUSABLE as error:
             reason = " ".join(str(error).split())[:REASON_CHARACTERS]
             found = f"the model cannot be read: {reason}"
             raise ModelError(found, where=str(folder), fix="export or copy it again") from error
@@ -144,7 +155,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
 def _check_memory(folder: Path) -> None:
     """Refuse a model for whose size the system would kill this process."""
-    config = VibeVoiceConfig.from_pretrained(folder)
+    config = load_config(folder)
     with torch.device("meta"):
         shell: Any = VibeVoiceForConditionalGeneration(config)
     needed = sum(part.numel() for part in shell.parameters()) * torch.float32.itemsize
@@ -174,7 +185,7 @@ def _read_voice(voice: str, rate_hz: int) -> Samples:
         fix = "name a recording: VibeVoice takes each voice from one, and exports hold none"
         raise SpeechError("there is no such file", where=voice, fix=fix)
     try:
-        return decode(path, rate_hz).samples
+        return decode(path, rate_hz, end_s=LONGEST_VOICE_S).samples
     except RecordingError as error:
         found = f"the voice cannot be used: {error}"
         fix = "give a clear recording of one person"

@@ -18,6 +18,7 @@ from typing import Any, cast
 from transformers import AutoTokenizer
 
 from vibesweep.errors import ModelError
+from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.vibevoice.checkpoint.locate import reason_of
 
 MOST_SPEAKERS = 4
@@ -76,8 +77,8 @@ class TextLayout:
                 fit the configuration.
         """
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except UNUSABLE as error:
             raise ModelError(
                 f"its tokenizer cannot be read: {reason_of(error)}",
                 where=str(folder),

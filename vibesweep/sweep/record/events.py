@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.states import SweepState, TrialState
 
 EVENT_VERSION = 1
@@ -187,7 +188,7 @@ def events_in(content: bytes) -> Iterator[Event]:
 
 
 def _event_of(line: bytes) -> Event:
-    values = json.loads(line)
+    values = parse_json(line)
     version = values.pop("version")
     if version != EVENT_VERSION:
         raise ValueError(f"an event has version {version}, not {EVENT_VERSION}")

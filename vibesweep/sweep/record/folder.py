@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.sweep.record.owner import Owner, Ownership
 from vibesweep.sweep.record.record import (
@@ -111,10 +112,11 @@ class SweepFolder:
             replay = self.replay()
             return self._standing(replay), pd.DataFrame(replay.rows())
         record = self._read_record()
+        from vibesweep.storage.parquet import open_parquet
+
         if not self.reports.is_file():  # it has ended without a report
             return record, pd.DataFrame()
-        with self.reports.fetched() as path:
-            return record, pd.read_parquet(path)
+        return record, open_parquet(self.reports).read().to_pandas()
 
     def write(self, record: SweepRecord) -> None:
         """Write the record in one move.
@@ -186,7 +188,7 @@ class SweepFolder:
             fix = "`vibesweep list` names the sweeps"
             raise SweepError(f"no sweep here: no {RECORD}", where=str(self.place), fix=fix)
         try:
-            found = json.loads(self.record.read_bytes())
+            found = parse_json(self.record.read_bytes())
             version = found["schema_version"]
             if version == SCHEMA_VERSION:
                 return record_from_json(found)

@@ -12,6 +12,7 @@ from ray import tune
 
 from vibesweep.config import Report
 from vibesweep.storage.os_errors import disk_errors
+from vibesweep.storage.secrets import without_secrets
 from vibesweep.sweep.record.curves import Curves
 from vibesweep.sweep.record.events import (
     BaseValidated,
@@ -118,9 +119,9 @@ class SweepLog(tune.Callback):
         """Enter a report, and the trial's end where the trial says that it has ended."""
         record = self._replay.trial(trial.config["id"])
         outcome = result["outcome"]
-        reason = result["reason"]
+        reason = without_secrets(result["reason"])
         if result["report"] is not None:
-            self._enter_report(record, result)
+            self._enter_report(record, result, reason)
         if outcome is None:
             return
         state = end_state(outcome)
@@ -159,14 +160,14 @@ class SweepLog(tune.Callback):
         self._folder.compact(self._replay)
         self._staged.push()
 
-    def _enter_report(self, record: TrialRecord, result: dict[str, Any]) -> None:
+    def _enter_report(self, record: TrialRecord, result: dict[str, Any], reason: str) -> None:
         report = Report.from_dict(result["report"])
         last_step = report.curve[-1] if report.curve else None
         event = TrialReported(
             trial=record.id,
             number=record.number,
             state=TrialState(result["outcome"] or TrialState.RUNNING),
-            reason=result["reason"],
+            reason=reason,
             step=report.step,
             rung=result["rung"],
             loss_val=report.loss_val,
@@ -206,5 +207,6 @@ class SweepLog(tune.Callback):
             show(self.record)
 
     def _note_error(self, record: TrialRecord, reason: str, traceback: str) -> None:
+        note = without_secrets(f"trial {record.number} ({record.id}): {reason}\n{traceback}\n")
         with Path(str(self._folder.errors)).open("a", encoding="utf-8") as file:
-            file.write(f"trial {record.number} ({record.id}): {reason}\n{traceback}\n")
+            file.write(note)

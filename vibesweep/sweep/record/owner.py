@@ -27,6 +27,7 @@ import psutil
 
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 BEAT_S = 10.0
 """How often an owner says that it lives."""
@@ -90,7 +91,7 @@ class Ownership:
     def last_beat(self) -> Heartbeat | None:
         """Return what the owner last said of itself; ``None`` where there is nothing to read."""
         try:
-            found = json.loads(self._heartbeat.read_bytes())
+            found = parse_json(self._heartbeat.read_bytes())
             return Heartbeat(**found)
         except (OSError, ValueError, TypeError):
             return None

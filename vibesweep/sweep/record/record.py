@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from vibesweep.config import Sweep
+from vibesweep.storage.names import is_plain_name
 from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
 
 SCHEMA_VERSION = 1
@@ -175,12 +176,15 @@ def check_types(record: SweepRecord | TrialRecord) -> None:
 
     Raises:
         TypeError: there is one.
+        ValueError: a trial's id leads out of the sweep's folder.
     """
     for attribute in dataclasses.fields(record):
         value = getattr(record, attribute.name)
         kinds = JSON_TYPES.get(str(attribute.type))
         if kinds is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
             raise TypeError(f"{attribute.name} is {value!r}, not {attribute.type}")
+    if isinstance(record, TrialRecord) and not is_plain_name(record.id):
+        raise ValueError(f"a trial's id, the name of its folders, is {record.id!r}")
 
 
 def sweep_as_json(sweep: Sweep) -> dict[str, Any]:

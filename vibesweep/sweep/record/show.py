@@ -33,6 +33,9 @@ CSV_COLUMNS = (
 """Fields of a trial's record, before what the space suggested."""
 
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
+
+
 def sweeps_table(work: StorageAddress) -> RenderableType:
     """Show every sweep that worked in a folder: state, trials, best loss, how long it took.
 
@@ -74,12 +77,20 @@ def trials_csv(record: SweepRecord) -> str:
     names = swept_names(record)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*CSV_COLUMNS, *names])
+    table.writerow([*CSV_COLUMNS, *map(_no_formula, names)])
     for trial in ranked(record):
         stands = [getattr(trial, name) for name in CSV_COLUMNS]
         swept = [trial.swept.get(name) for name in names]
-        table.writerow([*stands, *swept])
+        table.writerow([_no_formula(value) for value in (*stands, *swept)])
     return text.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula and run."""
+    if not isinstance(value, str):
+        return value
+    plain = value.replace("\r", " ")  # which csv writes without quotes, and cannot read
+    return f"'{plain}" if plain.lstrip(" ").startswith(FORMULA_SIGNS) else plain
 
 
 def _cells(record: SweepRecord) -> list[str]:

@@ -18,6 +18,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from vibesweep.config import Sweep
 from vibesweep.errors import CombinationError, SpaceError, SweepError
+from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.events import TrialReported
 from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.replay import Replay
@@ -180,7 +181,7 @@ class StepSearch(OptunaSearch):
 
     def restore(self, checkpoint_path: str) -> None:
         """Find the trials again in the durable study."""
-        state = json.loads(Path(checkpoint_path).read_text())
+        state = parse_json(Path(checkpoint_path).read_text())
         known = self.study.get_trials(deepcopy=False)
         ids = {trial.number: trial._trial_id for trial in known}
         self._completed_trials = set(state["completed"])

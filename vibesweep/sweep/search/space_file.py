@@ -44,7 +44,7 @@ def _execute(source: str, path: Path) -> dict[str, Any]:
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     try:
         code = compile(source, name, "exec")
-        exec(code, module.__dict__)
+        exec(code, module.__dict__)  # nosec B102
     except SyntaxError as error:
         found = f"SyntaxError: {error.msg}"
         raise SpaceError(found, where=f"{path}:{error.lineno}", fix="mend that line") from error

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.corpus.shards.schema import Clip, clips_of, open_parquet, training_columns
+from vibesweep.corpus.shards.schema import Clip, clips_of, training_columns
 from vibesweep.errors import ShardsError
 from vibesweep.models.losses import STOP_CLASS_WEIGHTS, LossNormalizer
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
+from vibesweep.storage.parquet import open_parquet
 from vibesweep.training.data.arrays import Floats, Ints
 
 People = tuple[tuple[str, ...], ...]

@@ -108,7 +108,7 @@ class StreamFeed:
             numbers = block["step"].to_pylist()
             for number, pickled in zip(numbers, block["clips"], strict=True):
                 # Pickled by our own task and passed through Ray's memory: no file is unpickled
-                yield number, pickle.loads(pickled.as_buffer())
+                yield number, pickle.loads(pickled.as_buffer())  # nosec B301
 
 
 @dataclass(frozen=True)

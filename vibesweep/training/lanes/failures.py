@@ -10,6 +10,7 @@ from ray import train
 
 from vibesweep.errors import SweepError, TrialError, VibesweepError
 from vibesweep.storage.os_errors import storage_error
+from vibesweep.storage.secrets import without_secrets
 from vibesweep.training.lanes.endings import is_for_a_peer, is_out_of_memory
 from vibesweep.training.lanes.messages import Answer
 
@@ -94,7 +95,8 @@ def _known(error: BaseException) -> VibesweepError | None:
 
 
 def _traceback_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    lines = traceback.format_exception(error)
+    return without_secrets("".join(lines))
 
 
 def _died(error: BaseException) -> bool:
@@ -106,7 +108,7 @@ def _one_line(error: BaseException) -> str:
     if _died(error):
         return "its process died (killed, or out of memory)"
     kind = type(error).__name__
-    words = str(error).split()
+    words = without_secrets(str(error)).split()
     text = " ".join(words)[:MESSAGE_CHARACTERS]
     return f"{kind}: {text}" if text else kind
 

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from vibesweep.models.tensor_files import save_tensors
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
+from vibesweep.storage.names import is_plain_name
 
 TENSORS_KEY = "tensors"
 
@@ -60,7 +62,9 @@ def read_facts(folder: StoragePath, json_name: str) -> dict[str, Any]:
         OSError, ValueError: the JSON file is missing or broken.
     """
     content = (folder / json_name).read_bytes()
-    facts: dict[str, Any] = json.loads(content)
+    facts = parse_json(content)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{json_name} holds no object")
     return facts
 
 
@@ -69,10 +73,13 @@ def fetched_tensors(folder: StoragePath, json_name: str) -> Iterator[tuple[Path,
     """Yield the safetensors file, on this machine while the block lasts, and the facts.
 
     Raises:
-        OSError, KeyError, ValueError: a file is missing or broken.
+        OSError, KeyError, ValueError: a file is missing or broken, or the JSON file names
+            tensors that are not beside it.
     """
     facts = read_facts(folder, json_name)
-    tensors_name = str(facts.pop(TENSORS_KEY))
+    tensors_name = facts.pop(TENSORS_KEY)
+    if not is_plain_name(tensors_name):
+        raise ValueError(f"it names tensors outside of its folder: {tensors_name!r}")
     with (folder / tensors_name).fetched() as path:
         yield path, facts
 

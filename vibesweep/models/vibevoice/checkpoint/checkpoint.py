@@ -21,11 +21,13 @@ from torch import Tensor
 from transformers import VibeVoiceForConditionalGeneration
 
 from vibesweep.errors import ModelError
+from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.vibevoice.checkpoint.locate import (
     CONFIG,
     COPY_AGAIN,
     folder_of,
     load_config,
+    reason_of,
     tensor_files,
 )
 
@@ -153,7 +155,7 @@ class Checkpoint:
 
     def _check_tensors(self) -> None:
         """Check every tensor's presence and shape; only the headers of the files are read."""
-        expected = _expected_shapes(self.config)
+        expected = self._expected_shapes()
         optional = {SCALE, BIAS}
         if self.config.tie_word_embeddings:
             optional.add("lm_head.weight")
@@ -175,6 +177,16 @@ class Checkpoint:
                     fix=COPY_AGAIN,
                 )
 
+    def _expected_shapes(self) -> dict[str, list[int]]:
+        """Return the shape of each tensor of the model, by name; no weights are allocated."""
+        try:
+            with torch.device("meta"):
+                model = VibeVoiceForConditionalGeneration(self.config)
+        except UNUSABLE as error:
+            found = f"no model can be made by its {CONFIG}: {reason_of(error)}"
+            raise ModelError(found, where=str(self.folder), fix=COPY_AGAIN) from error
+        return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
     def _stored_shapes(self) -> Iterator[tuple[str, list[int]]]:
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as stored:
@@ -185,13 +197,6 @@ class Checkpoint:
 def transformers_name(name: str) -> str:
     """Return the checkpoint's name of a parameter of :class:`VibeVoiceModel`."""
     return name if name.startswith("lm_head.") else _TRAINED_PREFIX + name
-
-
-def _expected_shapes(config: Any) -> dict[str, list[int]]:
-    """Return the shape of each tensor of the model, by name; no weights are allocated."""
-    with torch.device("meta"):
-        model = VibeVoiceForConditionalGeneration(config)
-    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def _tensor_edges(file: Path, name: str) -> bytes:

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from vibesweep.errors import ModelError
+from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.tensor_files import rewrite
 from vibesweep.models.vibevoice.checkpoint.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.checkpoint.locate import (
@@ -33,6 +34,7 @@ from vibesweep.models.vibevoice.checkpoint.locate import (
 from vibesweep.models.vibevoice.checkpoint.original_config import is_original, transformers_config
 from vibesweep.models.vibevoice.checkpoint.original_names import to_transformers
 from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import disk_errors
 
 MAX_SPEECH_SHARE = 40_500 / 65_536
@@ -134,7 +136,7 @@ def _read_preprocessor(folder: Path) -> dict[str, Any]:
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
-    preprocessor: dict[str, Any] = json.loads(path.read_text())
+    preprocessor: dict[str, Any] = parse_json(path.read_text())
     return preprocessor
 
 
@@ -147,8 +149,8 @@ def _own_tokenizer(folder: Path, preprocessor: dict[str, Any]) -> str:
 
 def _load_tokenizer(source: str) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except UNUSABLE as error:
         raise ModelError(
             f"the tokenizer cannot be read: {reason_of(error)}",
             where=source,
@@ -159,7 +161,7 @@ def _load_tokenizer(source: str) -> Any:
 def _write_configs(folder: Path, original: dict[str, Any], out: Path) -> None:
     try:
         config: Any = VibeVoiceConfig(**transformers_config(original))
-    except (ValueError, TypeError, KeyError) as error:
+    except UNUSABLE as error:
         raise ModelError(
             f"its {CONFIG} lacks or misstates {error}", where=str(folder), fix=DOWNLOAD_AGAIN
         ) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers import VibeVoiceConfig
 
 from vibesweep.errors import ModelError
+from vibesweep.models.descriptions import parse_description
+from vibesweep.models.library_errors import UNUSABLE
+from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.names import is_plain_name
 
 CONFIG = "config.json"
@@ -70,10 +72,10 @@ def read_config_json(folder: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not JSON.
+        ValueError: it is not a JSON object, or has a number that no model can have.
     """
-    text = (folder / CONFIG).read_text()
-    return cast(dict[str, Any], json.loads(text))
+    content = (folder / CONFIG).read_bytes()
+    return parse_description(content)
 
 
 def load_config(folder: Path) -> VibeVoiceConfig:
@@ -83,13 +85,19 @@ def load_config(folder: Path) -> VibeVoiceConfig:
         ModelError: the folder holds no VibeVoice checkpoint, one in the original layout, or a
             configuration that transformers cannot read.
     """
-    if not is_checkpoint(folder):
+    try:
+        found = read_config_json(folder)
+    except FileNotFoundError:
+        found = {}
+    except (OSError, ValueError) as error:
+        raise _unreadable_config(folder, error) from error
+    if found.get("model_type") != "vibevoice":
         raise ModelError(
             f"no VibeVoice checkpoint: no {CONFIG} with the model_type vibevoice",
             where=str(folder),
             fix="name a folder or hub id that has one",
         )
-    if "acoustic_tokenizer_config" in read_config_json(folder):
+    if "acoustic_tokenizer_config" in found:
         command = f"vibesweep convert {folder} NEW_FOLDER"
         raise ModelError(
             "it has the original repository's layout",
@@ -97,11 +105,17 @@ def load_config(folder: Path) -> VibeVoiceConfig:
             fix=f"write it in transformers' layout with `{command}`, and name that",
         )
     try:
-        return VibeVoiceConfig.from_pretrained(folder)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"its {CONFIG} cannot be read: {reason_of(error)}", where=str(folder), fix=COPY_AGAIN
-        ) from error
+        config = VibeVoiceConfig.from_pretrained(folder)
+    except UNUSABLE as error:
+        raise _unreadable_config(folder, error) from error
+    # A name with a slash is a kernel of the hub: transformers would download its code and run it
+    config._attn_implementation = None
+    return config
+
+
+def _unreadable_config(folder: Path, error: Exception) -> ModelError:
+    found = f"its {CONFIG} cannot be read: {reason_of(error)}"
+    return ModelError(found, where=str(folder), fix=COPY_AGAIN)
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
@@ -137,7 +151,7 @@ def weight_files(folder: Path) -> list[Path]:
     if not index.is_file():
         return [folder / WEIGHTS]
     try:
-        file_of_tensor = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        file_of_tensor = parse_json(index.read_text(encoding="utf-8"))["weight_map"]
         names = list(file_of_tensor.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"the index of its weights cannot be read: {reason_of(error)}"

@@ -13,7 +13,6 @@ No model is built: tensors come from the base's files and from the trial's check
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +38,7 @@ from vibesweep.models.vibevoice.export.adapter_files import (
 from vibesweep.models.vibevoice.export.cards import peft_card
 from vibesweep.models.vibevoice.export.community import write_comfyui, write_lora
 from vibesweep.models.vibevoice.export.trained import TrainedTensors
+from vibesweep.storage.json_text import parse_json
 
 FULL_WEIGHTS = "trained.safetensors"
 TRANSFORMERS_ONLY = ("generation_config.json", "processor_config.json")
@@ -128,6 +128,6 @@ def _feature_extractor(folder: Path) -> Mapping[str, Any]:
     for name in ("processor_config.json", "preprocessor_config.json"):
         path = folder / name
         if path.is_file():
-            settings: dict[str, Any] = json.loads(path.read_text())
+            settings: dict[str, Any] = parse_json(path.read_text())
             return cast(dict[str, Any], settings.get("feature_extractor", settings))
     return {}
