@@ -19,6 +19,25 @@ def space(trial):
 
 sweep = Sweep(space, corpus="shards", model="base", {change})
 """
+MISSPELT = """
+def half(trial):
+    space(trial)
+    return {"lora_rang": 8} if trial.suggest_categorical("lora_rslora", [False, True]) else {}
+
+sweep = Sweep(half, corpus="shards", model="base")
+"""
+HEADS = [
+    "trials",
+    "budget",
+    "trains",
+    "reach",
+    "steps",
+    "a step",
+    "time",
+    "saving",
+    "disk",
+    "memory",
+]
 RUN = """
 import sys
 from vibesweep.cli import main
@@ -60,6 +79,19 @@ def test_an_empty_validation_split_is_one_line(place: Path, tmp_path: Path) -> N
     (tmp_path / "space.py").write_text(SPACE.format(change=""))
     said = refused(place, tmp_path, "--corpus", str(place / "unheld"))
     assert "the val split is empty" in said
+
+
+def test_a_plan_names_every_error_and_what_the_rest_will_take(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.py").write_text(SPACE.format(change="") + MISSPELT)
+    command = [sys.executable, "-m", "vibesweep", "plan", str(tmp_path / "space.py")]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 2
+    space, problem, *plan = done.stdout.splitlines()
+    assert "settings drawn" in space
+    assert f"{tmp_path / 'space.py'}: suggests lora_rang. Perhaps lora_rank is meant." in problem
+    assert "learning_rate=" in problem
+    heads = [line.partition(":")[0] for line in plan]
+    assert heads == HEADS
 
 
 def refused(place: Path, work: Path, *options: str) -> str:

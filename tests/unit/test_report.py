@@ -21,7 +21,7 @@ from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.delivery.quality.measure import Measure
 from vibesweep.delivery.quality.quality_file import Quality, Row, write_quality
 from vibesweep.delivery.report.answer import answer_of, headline_of, place_in
-from vibesweep.delivery.report.costs import GRID_VALUES, costs_of, grid_trials
+from vibesweep.delivery.report.costs import costs_of, grid_trials
 from vibesweep.delivery.report.facts import Facts, read_facts
 from vibesweep.delivery.report.figures import curves, timeline
 from vibesweep.delivery.report.figures.curves import draw_curves
@@ -37,6 +37,7 @@ from vibesweep.delivery.report.write import write_report
 from vibesweep.errors import ShardsError, SweepError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialRecord, TrialState
+from vibesweep.sweep.record.grid import GRID_VALUES
 
 MOST_BYTES = 5_000_000
 EVIL = "</script><script>alert('evil')</script><img src=x onerror=alert(1)>"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests import tiny
 from vibesweep.config import Budget, Sweep, TrialSettings
-from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.sweep.expected import plan_of_pace
 from vibesweep.sweep.forecast import (
-    budget_in_steps,
     duration_line,
     heard_line,
-    seconds_of_trials,
+    training_clips,
     typical_settings,
 )
 from vibesweep.sweep.search.space import check_space
@@ -24,39 +21,31 @@ BUDGET = Budget(27, 3, 3)
 PACE = Pace(step_s=2.0, validation_s=1.0)
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_shards(tmp_path_factory.mktemp("forecast") / "shards")
-
-
-def test_the_line_says_how_often_each_clip_is_heard(shards: Path) -> None:
-    clips = read_manifest(shards).clips["train"]
+def test_the_line_says_how_often_each_clip_is_heard(tmp_path: Path) -> None:
+    clips, speech_s = training_clips(str(tiny.write_shards(tmp_path / "shards")))
     settings = TrialSettings(batch_clips=clips)
-    budget = budget_in_steps(Budget(max_epochs=12, grace_epochs=2), str(shards), settings)
+    budget = Budget(max_epochs=12, grace_epochs=2).in_steps(clips, speech_s, settings)
     assert budget == Budget(12, 2)
-    line = heard_line(budget, str(shards), settings)
+    line = heard_line(budget, clips, speech_s, settings)
     assert "12 steps and hears each clip 12 times" in line
     assert line.endswith("one trial in 3 goes on at step 2, 6")
 
 
-def test_a_budget_without_a_rung_names_none(shards: Path) -> None:
-    assert "goes on" not in heard_line(Budget(5, 5), str(shards), TrialSettings())
-
-
-def test_the_sum_follows_the_trials_from_rung_to_rung() -> None:
-    """Nine trials to step 3, three to 9, one to the end: 27 + 18 + 18 steps, 9 + 6 + 6 reports."""
-    assert seconds_of_trials(BUDGET, 9, PACE) == pytest.approx(2.0 * 63 + 1.0 * 21)
+def test_a_budget_without_a_rung_names_none() -> None:
+    assert "goes on" not in heard_line(Budget(5, 5), 24, 48.0, TrialSettings())
 
 
 def test_a_sweep_takes_at_least_one_whole_trial() -> None:
-    line = duration_line(BUDGET, 1, 4, PACE)
+    line = duration_line(plan_of_pace(Sweep({}, budget=BUDGET, trials=1), 4, PACE))
     assert line is not None
     assert "2 s a step, 1 s a validation" in line
-    assert line.endswith("a whole trial takes about 63 s, and 1 trial on 4 lanes about 63 s")
+    assert line.endswith("a whole trial takes about 64 s, and 1 trial on 4 lanes about 64 s")
 
 
 def test_nothing_is_said_of_a_step_that_was_not_measured() -> None:
-    assert duration_line(BUDGET, 9, 2, Pace(None, 1.0)) is None
+    plan = plan_of_pace(Sweep({}, budget=BUDGET, trials=9), 2, Pace(None, 1.0))
+    assert plan.wall_s is None
+    assert duration_line(plan) is None
 
 
 def test_the_first_named_trial_sets_the_batch() -> None:

@@ -123,6 +123,11 @@ def say(line: str, where: Console = console, style: str | None = None) -> None:
     where.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_aside(line: str) -> None:
+    """Print a line beside a verb's result, which may go into a pipe."""
+    say(line, error_console)
+
+
 def say_next(*command: str) -> None:
     """Name the verb that comes next, as it is typed; a word in capitals is the reader's to fill."""
     say(f"next:       vibesweep {shlex.join(command)}")

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibesweep.cli.application import Work, app, console, error_console, say, say_next
+from vibesweep.cli.application import (
+    Work,
+    app,
+    console,
+    error_console,
+    say,
+    say_aside,
+    say_next,
+)
 from vibesweep.errors import SpeechError
 
 if TYPE_CHECKING:
@@ -138,7 +146,7 @@ def evaluate(
     from vibesweep.delivery.evaluate import evaluate as judge
     from vibesweep.delivery.quality.table import quality_table
 
-    found = judge(model, corpus, _say_aside, work=work, out=out, texts=texts, scorers=scorer or ())
+    found = judge(model, corpus, say_aside, work=work, out=out, texts=texts, scorers=scorer or ())
     console.print(quality_table(found.quality))
     say(found.quality.verdict)
     say(f"figures and sounds: {found.folder}")
@@ -232,7 +240,7 @@ def synthesize(
         diffusion_steps=steps, guidance=guidance, seed=seed, language=language
     )
     with fetched_model(_model_named(model, work)) as base:
-        speech = speak(base, words, out, voices=voice or (), settings=settings, tell=_say_aside)
+        speech = speak(base, words, out, voices=voice or (), settings=settings, tell=say_aside)
     _say_what_was_spoken(speech, out)
 
 
@@ -245,10 +253,6 @@ def _model_named(name: str, work: str) -> str:
         return name
     sweep = find_sweep(name, work)
     return str(sweep.best) if sweep.holds_sweep() else name
-
-
-def _say_aside(line: str) -> None:
-    say(line, error_console)
 
 
 def _say_what_was_spoken(speech: Speech, out: Path) -> None:

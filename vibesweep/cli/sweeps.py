@@ -288,10 +288,13 @@ def _load(
     """Load the space file's sweep, changed by the options; return it and the options given."""
     from vibesweep.sweep.search.space_file import load_space
 
-    options = {"corpus": corpus, "model": model, "trials": trials}
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    sweep = load_space(space)
-    return dataclasses.replace(sweep, **given), given
+    given = given_options(corpus=corpus, model=model, trials=trials)
+    return dataclasses.replace(load_space(space), **given), given
+
+
+def given_options(**options: Any) -> dict[str, Any]:
+    """Return the options that are given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _submit(

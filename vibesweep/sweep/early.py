@@ -81,7 +81,7 @@ def check_sweep(
     if manifest is not None:
         check_fit(model, sweep.corpus, say)
         check_clips(sweep, rehearsal, sweep.corpus, say)
-    refuse_unusable(rehearsal, _by_resources(sweep), say)
+    refuse_unusable(rehearsal, refusal_by_resources(sweep), say)
     refuse_unusable(rehearsal, _by_model(model, rehearsal), say)
     _say_how_many_are_drawn_again(rehearsal, say)
     untried = len(sweep.try_first) - sweep.trials
@@ -212,7 +212,9 @@ def _share(count: int, total: int) -> str:
     return f"{percent} %" if percent else "under 1 %"
 
 
-def _by_resources(sweep: Sweep) -> Refusal:
+def refusal_by_resources(sweep: Sweep) -> Refusal:
+    """Return what says why a sweep's resources can do nothing with settings, or None."""
+
     def refusal(settings: TrialSettings) -> VibesweepError | None:
         if settings.optimizer != NEEDS_CUDA or sweep.resources.gpus_per_worker:
             return None

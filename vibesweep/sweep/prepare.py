@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from vibesweep.config import Sweep
+from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.ingest.metadata import METADATA_FILE
 from vibesweep.corpus.preprocess.progress import shown
 from vibesweep.corpus.preprocess.run import preprocess_beside
@@ -54,12 +55,8 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         corpus = StoragePath.of(sweep.corpus)
     if (corpus / MANIFEST_FILE).is_file():
         return str(corpus)
-    language = model.family.language(model.address)
-    encoder = model.family.clip_encoder(model.address, language)
-    # Corpora may share a name, and encoders a corpus: both tell their shards apart
-    origin = f"{corpus} {encoder.name}"
-    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
-    out = work / SHARDS / f"{corpus.name}-{digest}"
+    encoder = _encoder_of(model)
+    out = work / SHARDS / _shards_name(corpus, encoder)
     with shown(console) as tell:
         folder, manifest = preprocess_beside(
             corpus,
@@ -71,6 +68,30 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         )
     say(_made_line(manifest, folder))
     return str(folder)
+
+
+def shards_place(corpus: str, model: ModelRef, work: StoragePath) -> StoragePath | None:
+    """Return the newest shards that sweeps have made of a corpus for a model, if there are any."""
+    place = work / CORPORA / DEMO if is_demo(corpus) else StoragePath.of(corpus)
+    name = _shards_name(place, _encoder_of(model))
+    made = {}
+    for folder in (work / SHARDS).folders():
+        manifest = (folder / MANIFEST_FILE).stat()
+        if manifest is not None and folder.name.startswith(name):
+            made[manifest.mtime_ns] = folder
+    return made[max(made)] if made else None
+
+
+def _encoder_of(model: ModelRef) -> ClipEncoder:
+    language = model.family.language(model.address)
+    return model.family.clip_encoder(model.address, language)
+
+
+def _shards_name(corpus: StoragePath, encoder: ClipEncoder) -> str:
+    """Name shards: corpora may share a name, and encoders a corpus, and both tell them apart."""
+    origin = f"{corpus} {encoder.name}"
+    digest = hashlib.sha256(origin.encode()).hexdigest()[:8]
+    return f"{corpus.name}-{digest}"
 
 
 def _made_line(manifest: Manifest, out: StoragePath) -> str:

@@ -33,7 +33,13 @@ from vibesweep.sweep.early import (
     check_this_machine,
     is_demo,
 )
-from vibesweep.sweep.forecast import budget_in_steps, duration_line, heard_line, typical_settings
+from vibesweep.sweep.expected import plan_of_pace
+from vibesweep.sweep.forecast import (
+    duration_line,
+    heard_line,
+    training_clips,
+    typical_settings,
+)
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.commit import commit_of
@@ -123,11 +129,12 @@ def run_sweep(
             check_fit(model, shards, progress.say)
             check_clips(sweep, checked.rehearsal, shards, progress.say)
         typical = typical_settings(sweep, checked.rehearsal)
-        budget = budget_in_steps(sweep.budget, shards, typical)
+        clips, speech_s = training_clips(shards)
+        budget = sweep.budget.in_steps(clips, speech_s, typical)
         sweep = dataclasses.replace(sweep, budget=budget)
         if resume:
             check_same_budget(budget, folder)
-        progress.say(heard_line(budget, shards, typical))
+        progress.say(heard_line(budget, clips, speech_s, typical))
         record = _new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
@@ -231,10 +238,12 @@ def _run_lanes(
 def _tell_what_a_lane_measured(
     sweep: Sweep, dispatcher: Any, log: SweepLog, progress: Progress
 ) -> None:
-    """Enter the untouched base's loss, and say how long the sweep will take."""
+    """Enter the untouched base's loss and the sweep's plan, and say how long it will take."""
     log.base_validated(ray.get(dispatcher.base_loss.remote()))
     pace = ray.get(dispatcher.pace.remote())
-    takes = duration_line(sweep.budget, sweep.trials, log.record.lanes, pace)
+    plan = plan_of_pace(sweep, log.record.lanes, pace)
+    log.planned(plan)
+    takes = duration_line(plan)
     if takes is not None:
         progress.say(takes)
 

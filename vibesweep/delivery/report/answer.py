@@ -14,11 +14,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from vibesweep.delivery.report.costs import Costs, format_hours
+from vibesweep.delivery.report.costs import Costs
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.tables import Table
 from vibesweep.sweep.record import SweepRecord, SweepState, TrialRecord, TrialState
 from vibesweep.sweep.record.overfitting import WORSE_SHARE, overfitting_line
+from vibesweep.sweep.record.plan import format_hours
 from vibesweep.sweep.record.table import format_loss, format_seconds, format_value
 
 EDGE_SHARE = 0.05

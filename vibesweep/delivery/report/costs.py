@@ -10,21 +10,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 
 from vibesweep.config import TrialResources
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.spans import Span
 from vibesweep.delivery.report.tables import Table
 from vibesweep.sweep.record import TrialRecord, TrialState
+from vibesweep.sweep.record.grid import GRID_VALUES, grid_values
+from vibesweep.sweep.record.plan import format_hours
 
-GRID_VALUES = 5
-"""Values that a full grid is taken to have of a setting that is no choice among a few."""
 ENDED_ITSELF = (TrialState.COMPLETE, TrialState.DIVERGED, TrialState.FAILED)
 """Trials that would have cost the same in any search."""
 
@@ -97,22 +92,7 @@ def grid_trials(
     names = {frozenset(trial.swept) for trial in trials}
     if names != {frozenset(distributions)}:
         return None
-    return math.prod(_values(distribution) for distribution in distributions.values())
-
-
-def _values(distribution: BaseDistribution) -> int:
-    if isinstance(distribution, CategoricalDistribution):
-        return len(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    if distribution.step is None or distribution.log:
-        return GRID_VALUES
-    span = distribution.high - distribution.low
-    return min(GRID_VALUES, math.floor(span / distribution.step) + 1)
-
-
-def format_hours(hours: float) -> str:
-    """Write hours in two digits, or whole from a hundred on."""
-    return f"{hours:.0f}" if hours >= 100 else f"{hours:.2g}"
+    return math.prod(map(grid_values, distributions.values()))
 
 
 def cost_table(costs: Costs, max_steps: int) -> Table:

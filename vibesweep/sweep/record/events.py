@@ -44,6 +44,16 @@ class BaseValidated:
 
 
 @dataclass(frozen=True)
+class SweepPlanned:
+    """A lane has measured its pace, and ``plan`` is what the sweep is expected to take.
+
+    The fields are those of :class:`vibesweep.sweep.record.plan.SweepPlan`.
+    """
+
+    plan: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialStarted:
     """A trial has been given to a lane. The fields are those of :class:`TrialRecord`."""
 
@@ -128,6 +138,7 @@ Event = (
     SweepStarted
     | SweepResumed
     | BaseValidated
+    | SweepPlanned
     | TrialStarted
     | TrialResumed
     | TrialReported
@@ -139,6 +150,7 @@ KINDS: dict[str, type[Event]] = {
     "sweep_started": SweepStarted,
     "sweep_resumed": SweepResumed,
     "base_validated": BaseValidated,
+    "sweep_planned": SweepPlanned,
     "trial_started": TrialStarted,
     "trial_resumed": TrialResumed,
     "trial_reported": TrialReported,

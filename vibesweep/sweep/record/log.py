@@ -18,6 +18,7 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepPlanned,
     SweepResumed,
     SweepStarted,
     TrialEnded,
@@ -26,6 +27,7 @@ from vibesweep.sweep.record.events import (
     TrialStarted,
     line_of,
 )
+from vibesweep.sweep.record.plan import SweepPlan
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder
@@ -89,6 +91,11 @@ class SweepLog(tune.Callback):
         """Enter the validation loss of the untouched base, unless it is known."""
         if self.record.base_loss_val is None:
             self._enter(BaseValidated(loss_val))
+
+    def planned(self, plan: SweepPlan) -> None:
+        """Enter what the sweep is expected to take, unless it is known."""
+        if not self.record.plan:
+            self._enter(SweepPlanned(dataclasses.asdict(plan)))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Start the trial's record, or go on with it."""

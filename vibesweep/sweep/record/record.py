@@ -87,6 +87,8 @@ class SweepRecord:
         versions: versions of the packages that the result depends on, of Python and, where
             vibesweep runs from a git checkout, its commit.
         base_loss_val: validation loss of the untouched base.
+        plan: what it is expected to take (:class:`vibesweep.sweep.record.plan.SweepPlan`); empty
+            before a lane has measured its pace.
         state: where it stands.
         trials: the trials so far, in the order in which they started.
         started_unix_s: Unix time at which the sweep started.
@@ -104,6 +106,7 @@ class SweepRecord:
     lanes: int
     versions: dict[str, str]
     base_loss_val: float | None = None
+    plan: dict[str, Any] = field(default_factory=dict)
     state: SweepState = SweepState.RUNNING
     trials: list[TrialRecord] = field(default_factory=list)
     started_unix_s: float = 0.0

@@ -9,6 +9,7 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepPlanned,
     SweepResumed,
     SweepStarted,
     TrialEnded,
@@ -44,6 +45,8 @@ class Replay:
         match event:
             case BaseValidated():
                 self.record.base_loss_val = _finite_or_none(event.base_loss_val)
+            case SweepPlanned():
+                self.record.plan = event.plan
             case SweepResumed():
                 self._resume_sweep(event)
             case TrialStarted():

@@ -13,6 +13,7 @@ from rich.text import Text
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import list_sweeps
 from vibesweep.sweep.record.overfitting import overfitting_line
+from vibesweep.sweep.record.plan import comparison
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.table import format_seconds, ranked, summary_of, swept_names
 from vibesweep.sweep.record.trials_table import TrialsTable
@@ -69,7 +70,11 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     for trial in record.trials:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")
-    return Group(TrialsTable(record), Text("\n".join(lines)))
+    found: list[RenderableType] = [TrialsTable(record), Text("\n".join(lines))]
+    compared = comparison(record)
+    if compared is not None:
+        found.append(compared)
+    return Group(*found)
 
 
 def trials_csv(record: SweepRecord) -> str:

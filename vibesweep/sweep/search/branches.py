@@ -20,12 +20,15 @@ MOST_DRAWS_AT_BOUNDS = 500
 """No space of a sweep has so many choices; half a second is not spent on one that has."""
 
 
-def draw_whole_range(seed: int, draw: Draw[Drawn]) -> tuple[list[Drawn], list[Drawn]]:
+def draw_whole_range(
+    seed: int, draw: Draw[Drawn], draws: int = RANDOM_DRAWS
+) -> tuple[list[Drawn], list[Drawn]]:
     """Draw settings at random, then with each choice and each end of a range that these missed.
 
     Args:
         seed: of the sampler.
         draw: makes something of an Optuna trial by asking the space.
+        draws: how often it does so at random.
 
     Returns:
         What was made at random, and what was made at choices and ends.
@@ -34,7 +37,7 @@ def draw_whole_range(seed: int, draw: Draw[Drawn]) -> tuple[list[Drawn], list[Dr
     study = optuna.create_study(sampler=sampler)
     trials = []
     at_random = []
-    for _ in range(RANDOM_DRAWS):
+    for _ in range(draws):
         trial = study.ask()
         at_random.append(draw(trial))
         trials.append(trial)

@@ -13,14 +13,25 @@ from vibesweep.sweep.search.space import check_space, error_in, one_line
 
 
 def load_space(path: Path) -> Sweep:
-    """Run a space file and return the sweep that it defines.
+    """Run a space file, and return the sweep that it defines once its space has been drawn from.
+
+    Raises:
+        SpaceError: the file is not there, fails, or defines no ``sweep``; or its space suggests
+            what no trial can use.
+    """
+    sweep = read_space(path)
+    check_space(sweep, where=str(path))
+    return sweep
+
+
+def read_space(path: Path) -> Sweep:
+    """Run a space file and return the sweep that it defines, whatever its space suggests.
 
     Its functions stay usable in other processes: the file is not registered as a module, so
     cloudpickle sends them by value.
 
     Raises:
-        SpaceError: the file is not there, fails, or defines no ``sweep``; or its space suggests
-            what no trial can use.
+        SpaceError: the file is not there, fails, or defines no ``sweep``.
     """
     try:
         source = path.read_text(encoding="utf-8")
@@ -31,7 +42,6 @@ def load_space(path: Path) -> Sweep:
     if not isinstance(sweep, Sweep):
         found = "defines no `sweep`" if sweep is None else f"`sweep` is a {type(sweep).__name__}"
         raise SpaceError(found, where=str(path), fix="end the file with sweep = Sweep(...)")
-    check_space(sweep, where=str(path))
     return sweep
 
 

@@ -1,0 +1,165 @@
+"""How far a sweep's trials come: its scheduler over made-up losses, on a simulated clock.
+
+A sweep makes its own plan here once a lane has measured its pace, so no torch is imported.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import time
+from dataclasses import dataclass
+from itertools import islice
+from statistics import fmean
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from ray.tune.schedulers import TrialScheduler
+
+from vibesweep.config import Budget, Sweep
+from vibesweep.sweep.record.plan import SweepPlan
+from vibesweep.sweep.search.scheduler import METRIC, TIME, StepAsha
+from vibesweep.training.lanes.messages import Pace
+
+TRIAL_S = 0.5
+"""Seconds from trial to trial on a warm lane: .2 to 1.1 were measured (docs/design/lanes.md)."""
+FIRST_BEST_OF = 10
+"""A point of try_first is taken to be as good as the best of so many that are drawn."""
+MOST_SIMULATED = 2_000
+"""Trials over all simulations: half a second."""
+MOST_SIMULATIONS = 60
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a sweep is expected to train: means over simulations.
+
+    Attributes:
+        reaching: trials that come to each rung, and then to the end.
+        steps: optimizer steps of all trials.
+        lane_s: seconds in which lanes train, all lanes together.
+        wall_s: seconds from the first trial's start to the last one's end.
+    """
+
+    reaching: tuple[float, ...]
+    steps: float
+    lane_s: float
+    wall_s: float
+
+
+class _Arrival(NamedTuple):
+    """A trial comes to one of its marks: the rungs, and the end."""
+
+    unix_s: float
+    trial: int
+    mark: int
+
+
+def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True) -> SweepPlan:
+    """Work out trials, steps and time of a sweep whose budget is in steps.
+
+    Args:
+        sweep: what is searched.
+        lanes: how many there are.
+        pace: of a lane.
+        measured: whether that was measured, or reckoned.
+    """
+    budget = sweep.budget
+    resources = sweep.resources
+    good = min(len(sweep.try_first), sweep.trials)
+    expected = expect(budget, sweep.trials, lanes, pace, TRIAL_S, good=good)
+    known = pace.step_s is not None
+    whole_s = TRIAL_S + seconds_to(budget.last_step, budget, pace)
+    return SweepPlan(
+        trials=sweep.trials,
+        lanes=lanes,
+        unit="GPU" if resources.gpus_per_worker else "CPU",
+        devices=resources.workers * (resources.gpus_per_worker or resources.cpus_per_worker),
+        marks=(*budget.rung_steps, budget.last_step),
+        reaching=expected.reaching,
+        steps=expected.steps,
+        step_s=pace.step_s,
+        validation_s=pace.validation_s,
+        measured=measured,
+        wall_s=expected.wall_s if known else None,
+        whole_trial_s=whole_s if known else None,
+        made_unix_s=time.time(),
+    )
+
+
+def expect(
+    budget: Budget, trials: int, lanes: int, pace: Pace, trial_s: float = 0.0, good: int = 0
+) -> Expected:
+    """Simulate a sweep whose trials keep their order of loss from rung to rung.
+
+    Args:
+        budget: in steps.
+        trials: how many there are.
+        lanes: trials that train at the same time.
+        pace: of a lane; where no step was measured, one takes a second.
+        trial_s: seconds that a lane takes from trial to trial.
+        good: how many of the first are likely to be good.
+    """
+    count = max(1, min(MOST_SIMULATIONS, MOST_SIMULATED // trials))
+    draws = random.Random(0)
+    runs = []
+    for _ in range(count):
+        losses = [draws.random() for _ in range(trials)]
+        for number in range(good):
+            losses[number] = min(draws.random() for _ in range(FIRST_BEST_OF))
+        runs.append(_simulate(budget, losses, lanes, pace, trial_s))
+    columns = zip(*(run.reaching for run in runs), strict=True)
+    return Expected(
+        reaching=tuple(fmean(column) for column in columns),
+        steps=fmean(run.steps for run in runs),
+        lane_s=fmean(run.lane_s for run in runs),
+        wall_s=fmean(run.wall_s for run in runs),
+    )
+
+
+def seconds_to(step: int, budget: Budget, pace: Pace) -> float:
+    """Return how long one trial takes to a step, with its validations up to there."""
+    reports = [reported for reported in budget.report_steps if reported <= step]
+    training_s = step * (1.0 if pace.step_s is None else pace.step_s)
+    validating_s = len(reports) * pace.validation_s
+    return training_s + validating_s
+
+
+def _simulate(
+    budget: Budget, losses: list[float], lanes: int, pace: Pace, trial_s: float
+) -> Expected:
+    """Run one sweep: a lane that is free takes the next trial."""
+    marks = (*budget.rung_steps, budget.last_step)
+    taken_s = [trial_s + seconds_to(mark, budget, pace) for mark in marks]
+    scheduler = StepAsha(budget)
+    waiting = iter(range(len(losses)))
+    reached = [0] * len(marks)
+    steps = 0
+    lane_s = 0.0
+    now_s = 0.0
+    coming = [_Arrival(taken_s[0], trial, 0) for trial in islice(waiting, lanes)]
+    while coming:
+        now_s, trial, mark = heapq.heappop(coming)
+        step = marks[mark]
+        reached[mark] += 1
+        if step < budget.last_step and _goes_on(scheduler, trial, step, losses):
+            more_s = taken_s[mark + 1] - taken_s[mark]
+            again = _Arrival(now_s + more_s, trial, mark + 1)
+            heapq.heappush(coming, again)
+            continue
+        steps += step
+        lane_s += taken_s[mark]
+        for another in islice(waiting, 1):
+            first = _Arrival(now_s + taken_s[0], another, 0)
+            heapq.heappush(coming, first)
+    reaching = tuple(map(float, reached))
+    return Expected(reaching, steps, lane_s, now_s)
+
+
+def _goes_on(scheduler: StepAsha, number: int, step: int, losses: list[float]) -> bool:
+    """Ask the scheduler, as Ray Tune would."""
+    trial: Any = SimpleNamespace(trial_id=str(number), config={})
+    if trial.trial_id not in scheduler._trial_info:
+        scheduler.on_trial_add(None, trial)
+    result = {METRIC: losses[number], TIME: step}
+    return scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
