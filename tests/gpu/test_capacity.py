@@ -17,8 +17,8 @@ from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.losses import LossNormalizer
+from vibesweep.models.packing import RowLimits
 from vibesweep.training.compute import configure_model
-from vibesweep.training.data.batches import EXTRA_TOKENS
 from vibesweep.training.memory import HEADROOM, free_bytes, memory_key
 from vibesweep.training.precision import autocast
 from vibesweep.training.trial_run import TrialRun
@@ -104,14 +104,14 @@ def peak_of(
 
     They are computed beside the gradient that a micro-batch of one clip has left.
     """
-    width = max(clip.length for clip in clips) + EXTRA_TOKENS
-    for count in (1, tokens // width):
-        batch = list(islice(cycle(clips), count))
+    for limit in (1, tokens):
+        endless = list(islice(cycle(clips), tokens // min(clip.length for clip in clips)))
+        batch = next(context.collator.rows(endless, 0, 0, RowLimits(limit))).to(DEVICE)
         before = torch.cuda.memory_allocated(DEVICE)
         torch.cuda.reset_peak_memory_stats(DEVICE)
         with autocast(settings, DEVICE):
-            losses = model(context.collator.training(batch, 0, 0).to(DEVICE))
-        normalizer = LossNormalizer.of([clip.patches for clip in batch])
+            losses = model(batch)
+        normalizer = LossNormalizer(float(len(batch.targets)), 1.0)
         torch.autograd.backward(normalizer.weighted_loss(losses, 1.0, 0.2))
         del losses
     model.zero_grad(set_to_none=True)

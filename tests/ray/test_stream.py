@@ -33,7 +33,6 @@ from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
-TOKENS = 200
 CLIPS = 250
 STORE_BYTES = 80_000_000  # Ray refuses less than 75 MB
 STORE_EPOCHS = 3
@@ -76,10 +75,9 @@ def assert_same(streamed: list[Step], kept: list[Step]) -> None:
         assert (step.number, step.epoch) == (other.number, other.epoch)
         assert (step.normalizer, step.loss_scale) == (other.normalizer, other.loss_scale)
         assert np.array_equal(step.clips, other.clips)
-        for part, same in zip(step.micro_batches, other.micro_batches, strict=True):
-            for clip, twin in zip(part, same, strict=True):
-                assert torch.equal(clip.latents, twin.latents)
-                assert dataclasses.replace(clip, latents=twin.latents) == twin
+        for clip, twin in zip(step.own_clips, other.own_clips, strict=True):
+            assert torch.equal(clip.latents, twin.latents)
+            assert dataclasses.replace(clip, latents=twin.latents) == twin
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -99,12 +97,12 @@ class TestStream:
         past = plan.epoch_steps + 5
         counted = []
         for rank in range(size):
-            streamed = list(stream(shards, base, index, rank, size).steps(plan, 0, past, TOKENS))
-            kept = list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past, TOKENS))
+            streamed = list(stream(shards, base, index, rank, size).steps(plan, 0, past))
+            kept = list(MemoryFeed(index, clips, rank, size).steps(plan, 0, past))
             assert_same(streamed, kept)
             first_epoch = [step for step in streamed if step.loss_scale and step.epoch == 0]
             for step in first_epoch:
-                counted += [clip.id for part in step.micro_batches for clip in part]
+                counted += [clip.id for clip in step.own_clips]
         assert sorted(counted) == sorted(index.ids), "each clip once an epoch, over all workers"
 
     @pytest.mark.parametrize("first", [1, 20, 70])
@@ -118,8 +116,8 @@ class TestStream:
         first: int,
     ) -> None:
         past = 2 * plan.epoch_steps + 3
-        streamed = list(stream(shards, base, index).steps(plan, first, past, TOKENS))
-        assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past, TOKENS)))
+        streamed = list(stream(shards, base, index).steps(plan, first, past))
+        assert_same(streamed, list(MemoryFeed(index, clips).steps(plan, first, past)))
 
     def test_it_flows_while_others_hold_every_cpu(
         self, shards: Path, base: MelModel, index: Index, plan: StepPlan
@@ -127,16 +125,16 @@ class TestStream:
         holder: Any = ray.remote(num_cpus=2)(Holder).remote()
         ray.get(holder.here.remote())
         assert ray.available_resources().get("CPU", 0) == 0
-        assert len(list(stream(shards, base, index).steps(plan, 0, 4, TOKENS))) == 4
+        assert len(list(stream(shards, base, index).steps(plan, 0, 4))) == 4
         ray.kill(holder)
 
     def test_a_feed_that_is_closed_early_ends_its_tasks(
         self, shards: Path, base: MelModel, index: Index, plan: StepPlan
     ) -> None:
-        steps = stream(shards, base, index).steps(plan, 0, 100_000, TOKENS)
+        steps = stream(shards, base, index).steps(plan, 0, 100_000)
         next(steps)
         steps.close()
-        assert len(list(stream(shards, base, index).steps(plan, 0, 4, TOKENS))) == 4
+        assert len(list(stream(shards, base, index).steps(plan, 0, 4))) == 4
 
     def test_a_trial_learns_the_same_from_a_stream_as_from_memory(
         self, shards: Path, tmp_path: Path
@@ -208,10 +206,9 @@ def stream_through_a_small_store(shards: Path) -> dict[str, object]:
     rss_before = process.memory_info().rss
     seen: list[str] = []
     streamed_bytes = most_held = 0
-    for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps, TOKENS):
-        for part in step.micro_batches:
-            seen += [clip.id for clip in part]
-            streamed_bytes += sum(clip.latents.nbytes for clip in part)
+    for step in stream(shards, base, index).steps(plan, 0, STORE_EPOCHS * plan.epoch_steps):
+        seen += [clip.id for clip in step.own_clips]
+        streamed_bytes += sum(clip.latents.nbytes for clip in step.own_clips)
         if step.number % 20 == 0:
             held, _ = _held_and_spilled()
             most_held = max(most_held, held)

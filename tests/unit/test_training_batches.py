@@ -6,21 +6,15 @@ It is the same whoever reads it and wherever it is begun.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import corpora
-from vibesweep.training.data.arrays import Floats, Ints
-from vibesweep.training.data.batches import deal, pack
+from vibesweep.training.data.arrays import Floats
+from vibesweep.training.data.batches import deal
 from vibesweep.training.data.index import Index
 from vibesweep.training.data.step_plan import WINDOW_GROUPS, StepPlan
-
-SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
-MOST_PADDING = 0.15
-MICRO_BATCH_TOKENS = 4_096
 
 
 def spoken(clips: int, seed: int = 0) -> Floats:
@@ -130,49 +124,6 @@ def test_window_numbers_are_those_of_the_windows_that_hold_the_steps() -> None:
         assert found == [begins for begins, ends in spans if ends > first and begins < past]
 
 
-def padding(index: Index, parts: Sequence[Ints]) -> float:
-    padded = sum(int(index.lengths[part].max()) * len(part) for part in parts)
-    return padded / sum(int(index.lengths[part].sum()) for part in parts) - 1
-
-
-def real_speech() -> Index:
-    """Index the clips of the shared data, by the samples that their files declare."""
-    import soundfile
-
-    if not SPEECH.is_dir():
-        pytest.skip(f"{SPEECH} is not there")
-    infos = [soundfile.info(path) for path in sorted((SPEECH / "audio").glob("*.flac"))]
-    return corpora.index_of(np.array([info.frames / info.samplerate for info in infos]))
-
-
-CORPORA: dict[str, Callable[[], Index]] = {
-    "real speech": real_speech,
-    "1 to 60 s, 300 clips": lambda: corpora.index_of(spoken(300)),
-    "1 to 60 s, 3,000 clips": lambda: LARGE,
-}
-
-
-@pytest.mark.parametrize(
-    "batch",
-    [{"batch_clips": 8}, {"batch_clips": 16}, {"batch_clips": 32}, {"batch_seconds": 120.0}],
-)
-@pytest.mark.parametrize("corpus", CORPORA)
-def test_padding_stays_under_15_percent(corpus: str, batch: dict[str, float]) -> None:
-    index = CORPORA[corpus]()
-    plan = StepPlan(index, 0, **batch)  # type: ignore[arg-type]
-    steps = [np.array(step) for epoch in (0, 1) for step in epoch_of(plan, epoch)]
-    for workers in (1, 2):
-        shares = []
-        micro_batches = []
-        for step, rank in itertools.product(steps, range(workers)):
-            own_clips, loss_scale = deal(step, index.lengths, rank, workers)
-            if loss_scale:
-                shares.append(own_clips)
-                micro_batches += pack(own_clips, index.lengths, MICRO_BATCH_TOKENS)
-        assert padding(index, shares) < MOST_PADDING
-        assert padding(index, micro_batches) <= padding(index, shares)
-
-
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_workers_share_a_step_out_evenly_and_without_loss(workers: int) -> None:
     for step in map(np.array, epoch_of(PLANS["windows"], 0)[:40]):
@@ -191,12 +142,3 @@ def test_a_worker_without_a_clip_borrows_the_shortest_and_counts_nothing() -> No
     found = [(own_clips.tolist(), loss_scale) for own_clips, loss_scale in parts]
     assert sorted(found[:2]) == [([4], 1.0), ([9], 1.0)]
     assert found[2:] == [([shortest], 0.0)] * 2
-
-
-def test_micro_batches_keep_to_their_tokens() -> None:
-    step = np.arange(40)
-    parts = pack(step, SMALL.lengths, 2_000)
-    assert sorted(np.concatenate(parts).tolist()) == step.tolist()
-    assert all(int(SMALL.lengths[part].max()) * len(part) <= 2_000 for part in parts)
-    assert len(parts) < 20
-    assert [len(part) for part in pack(step, SMALL.lengths, 1)] == [1] * 40

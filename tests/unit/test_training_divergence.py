@@ -41,7 +41,7 @@ class Base(nn.Module):
 
 def step_with(diffusion: float, stop: float) -> StepBatches:
     normalizer = LossNormalizer(patches=1.0, stop_mass=1.0)
-    return StepBatches([torch.tensor([diffusion, stop])], 1, normalizer)
+    return StepBatches([torch.tensor([diffusion, stop])], normalizer)
 
 
 def settings_of(weights: tuple[float, float]) -> TrialSettings:

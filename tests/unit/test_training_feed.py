@@ -16,7 +16,6 @@ from vibesweep.training.data.feed import MemoryFeed, Step, endless_steps
 from vibesweep.training.data.index import Index, read_index
 from vibesweep.training.data.step_plan import StepPlan
 
-TOKENS = 120
 Split = tuple[Index, list[EncodedClip]]
 
 
@@ -28,24 +27,17 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return read_index(shards, base), clips
 
 
-def clips_of(step: Step) -> list[EncodedClip]:
-    return [clip for micro_batch in step.micro_batches for clip in micro_batch]
-
-
 def test_a_step_is_the_plan_s_and_its_normalizer_is_that_of_all_its_clips(split: Split) -> None:
     index, clips = split
     plan = StepPlan(index, 0, 5)
-    steps = MemoryFeed(index, clips).steps(plan, 0, 20, TOKENS)
+    steps = MemoryFeed(index, clips).steps(plan, 0, 20)
     for step, planned in zip(steps, islice(plan.steps(0), 20), strict=True):
         number, epoch, numbers = planned
         assert (step.number, step.epoch) == (number, epoch)
         assert step.clips.tolist() == numbers.tolist()
         ids = [index.ids[clip] for clip in numbers]
-        assert sorted(clip.id for clip in clips_of(step)) == sorted(ids)
+        assert sorted(clip.id for clip in step.own_clips) == sorted(ids)
         assert step.normalizer == LossNormalizer.of([clips[clip].patches for clip in numbers])
-        for micro_batch in step.micro_batches:
-            padded = max(clip.length for clip in micro_batch) * len(micro_batch)
-            assert padded <= TOKENS or len(micro_batch) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -53,13 +45,13 @@ def test_every_clip_comes_once_an_epoch_over_the_workers(split: Split, size: int
     index, clips = split
     plan = StepPlan(index, 3, 5)
     feeds = [MemoryFeed(index, clips, rank, size) for rank in range(size)]
-    steps_by_rank = [list(feed.steps(plan, 0, plan.epoch_steps, TOKENS)) for feed in feeds]
+    steps_by_rank = [list(feed.steps(plan, 0, plan.epoch_steps)) for feed in feeds]
     counted = []
     for at_once in zip(*steps_by_rank, strict=True):
         assert all(np.array_equal(step.clips, at_once[0].clips) for step in at_once)
         for step in at_once:
-            assert step.micro_batches[0], "no worker is ever without a clip"
-            counted += [clip.id for clip in clips_of(step) if step.loss_scale]
+            assert step.own_clips, "no worker is ever without a clip"
+            counted += [clip.id for clip in step.own_clips if step.loss_scale]
     assert sorted(counted) == sorted(index.ids)
     scales = {step.loss_scale for steps in steps_by_rank for step in steps}
     assert scales == ({0.0, 1.0} if size == 7 else {1.0})
@@ -68,8 +60,8 @@ def test_every_clip_comes_once_an_epoch_over_the_workers(split: Split, size: int
 def test_a_feed_may_begin_at_any_step_and_ends_where_it_is_told(split: Split) -> None:
     index, clips = split
     plan, feed = StepPlan(index, 0, 5), MemoryFeed(index, clips)
-    whole = list(feed.steps(plan, 0, 25, TOKENS))
-    rest = list(feed.steps(plan, 13, 25, TOKENS))
+    whole = list(feed.steps(plan, 0, 25))
+    rest = list(feed.steps(plan, 13, 25))
     assert [step.number for step in whole] == list(range(25))
     assert_same(rest, whole[13:])
 
@@ -78,8 +70,8 @@ def test_a_feed_may_begin_at_any_step_and_ends_where_it_is_told(split: Split) ->
 def test_steps_go_on_beyond_the_budget(split: Split, first: int) -> None:
     index, clips = split
     plan, feed = StepPlan(index, 0, 5), MemoryFeed(index, clips)
-    whole = list(feed.steps(plan, 0, 25, TOKENS))
-    endless = endless_steps(feed, plan, first, 10, TOKENS)
+    whole = list(feed.steps(plan, 0, 25))
+    endless = endless_steps(feed, plan, first, 10)
     assert_same(list(islice(endless, 25 - first)), whole[first:])
 
 
@@ -87,5 +79,5 @@ def assert_same(found: list[Step], expected: list[Step]) -> None:
     for step, other in zip(found, expected, strict=True):
         assert step.number == other.number
         assert np.array_equal(step.clips, other.clips)
-        for clip, twin in zip(clips_of(step), clips_of(other), strict=True):
+        for clip, twin in zip(step.own_clips, other.own_clips, strict=True):
             assert torch.equal(clip.latents, twin.latents)

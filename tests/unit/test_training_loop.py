@@ -36,7 +36,7 @@ def steps_of(*steps: list[Tensor]) -> list[StepBatches]:
     made = []
     for batches in steps:
         patches = [1] * sum(len(batch) for batch in batches)
-        made.append(StepBatches(batches, len(batches), LossNormalizer.of(patches)))
+        made.append(StepBatches(batches, LossNormalizer.of(patches)))
     return made
 
 

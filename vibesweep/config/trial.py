@@ -96,8 +96,8 @@ class TrialSettings:
             the other schedules ignore it.
         batch_clips: clips per optimizer step, over all workers and micro-batches.
         batch_seconds: seconds of speech per optimizer step, instead of ``batch_clips``.
-        micro_batch_tokens: tokens, padding included, that a worker computes at once; ``None`` takes
-            what fits its device.
+        micro_batch_tokens: tokens that a worker computes at once; ``None`` takes what fits its
+            device.
         grad_clip_norm: largest L2 norm of the whole gradient.
         ema_decay: share of itself that the average of the trained weights keeps per step; the
             average is what is validated and saved. ``None`` averages nothing.

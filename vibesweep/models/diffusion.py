@@ -200,8 +200,9 @@ def diffusion_loss(
     conditions: Tensor,
     noise: Tensor,
     levels: Tensor,
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean squared error of each prediction, summed over the noised latents.
+    """Return the mean squared error of each prediction, weighted and summed.
 
     Args:
         head: the diffusion head.
@@ -211,6 +212,7 @@ def diffusion_loss(
             latent's own position has already seen it.
         noise: standard normal [N, D].
         levels: noise levels in (0, 1) [N].
+        weights: what each noised latent counts in the sum [N]; without them each counts one.
 
     Returns:
         A scalar.
@@ -220,4 +222,6 @@ def diffusion_loss(
     prediction = head(noisy, times, conditions)
     errors = (prediction - target).float()
     mean_squared_errors = errors.square().mean(-1)
+    if weights is not None:
+        mean_squared_errors = mean_squared_errors * weights
     return mean_squared_errors.sum()

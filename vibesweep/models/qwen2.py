@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vibesweep.errors import ModelError
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.diffusion import Objective
+from vibesweep.models.packing import NO_MASK
 from vibesweep.models.speech_change import PROBE_STEPS
 from vibesweep.models.speech_model import SpeechModel
 
@@ -28,7 +29,28 @@ class Qwen2SpeechModel(SpeechModel):
 
     @abstractmethod
     def states(self, batch: Any) -> Tensor:
-        """Run the backbone over a batch: states, flat [B*L, H]."""
+        """Run the backbone over a row: states [N, H]."""
+
+    def run_backbone(self, embedded: Tensor, positions: Tensor, starts: Tensor) -> Tensor:
+        """Run the backbone over a row of clips that do not see each other.
+
+        Args:
+            embedded: embeddings [1, N, H].
+            positions: each token's place in its clip [1, N].
+            starts: where each clip starts, and where the last one ends [C + 1].
+
+        Returns:
+            States [N, H].
+        """
+        output = self._backbone(
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask=NO_MASK,
+            starts=starts,
+            use_cache=False,
+        )
+        states: Tensor = output.last_hidden_state
+        return states.squeeze(0)
 
     @abstractmethod
     def probe(self) -> EncodedClip:

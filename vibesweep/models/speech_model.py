@@ -6,7 +6,7 @@ Shapes: ``P`` patches, ``D`` latent size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vibesweep.errors import ModelError
 from vibesweep.models.clips import PLAIN, Augmentation, EncodedClip
 from vibesweep.models.losses import STOP_CLASS_WEIGHTS, Losses
+from vibesweep.models.packing import RowLimits, RowSize, fill_rows
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.schema import Clip
@@ -24,7 +25,10 @@ Encode = Callable[["Clip"], EncodedClip]
 
 
 class Collator(ABC):
-    """Turns encoded clips into batches; every random draw of a batch is made here, clip by clip."""
+    """Turns encoded clips into batches; every random draw of a batch is made here, clip by clip.
+
+    A batch has a method ``to(device)``, and says how many ``tokens`` it has.
+    """
 
     @abstractmethod
     def training(
@@ -35,6 +39,23 @@ class Collator(ABC):
         augmentation: Augmentation = PLAIN,
     ) -> Any:
         """Make a batch whose prompts, noise, times and variations depend on (seed, epoch, clip)."""
+
+    def rows(
+        self,
+        clips: Sequence[EncodedClip],
+        seed: int,
+        epoch: int,
+        limits: RowLimits,
+        augmentation: Augmentation = PLAIN,
+    ) -> Iterator[Any]:
+        """Cut clips into batches that keep to the limits, and make each as :meth:`training` does.
+
+        Unless a family says otherwise, a clip takes of a row what its length says.
+        """
+        sizes = [RowSize(clip.length, clip.patches) for clip in clips]
+        for places in fill_rows(sizes, limits):
+            part = [clips[place] for place in places]
+            yield self.training(part, seed, epoch, augmentation)
 
     @abstractmethod
     def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> Any:

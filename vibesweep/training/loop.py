@@ -8,7 +8,7 @@ lane every worker runs this loop, and the losses are the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -33,15 +33,12 @@ class StepBatches:
     """One optimizer step as the network of a worker computes it.
 
     Attributes:
-        batches: this worker's micro-batches, on its device; they may be made one by one as they are
-            asked for.
-        count: number of micro-batches, at least 1.
+        batches: this worker's micro-batches, on its device; at least one.
         normalizer: normalizer of the whole step, over all workers.
         loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 for a borrowed clip.
     """
 
-    batches: Iterable[Any]
-    count: int
+    batches: Sequence[Any]
     normalizer: LossNormalizer
     loss_scale: float = 1.0
 
@@ -118,7 +115,7 @@ class TrainingLoop:
         world = self._world
         step_losses = torch.zeros(len(StepLosses._fields), device=world.device)
         for number, batch in enumerate(step.batches, 1):
-            with gradient_sync(self._network, last=number == step.count):
+            with gradient_sync(self._network, last=number == len(step.batches)):
                 with self._autocast:
                     sums = self._network(batch)
                 losses = self._losses(sums, step)

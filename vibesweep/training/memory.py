@@ -19,7 +19,6 @@ from vibesweep.config import TrialSettings
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.losses import LossNormalizer
 from vibesweep.models.speech_model import Collator
-from vibesweep.training.data.batches import EXTRA_TOKENS
 
 CPU_TOKENS = 4_096
 """Takes about 1 GB with the shipped base; a core gains nothing from more."""
@@ -152,14 +151,12 @@ def available_bytes(
 def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], list[EncodedClip]]:
     """Make a small batch of the longest clips that fit the smaller probe, and a large one of them.
 
-    Long clips take the most memory for each token that is counted. A batch of several is as wide as
-    its widest drawn prompt makes it, so one clip repeated would have one draw only: it measured 0.6
-    to 0.95 of what was counted for it.
+    Long clips take the most memory for each token.
     """
-    ordered = sorted(clips, key=_tokens, reverse=True)
-    fitting = [clip for clip in ordered if _tokens(clip) <= SMALL_PROBE_TOKENS]
+    ordered = sorted(clips, key=_length, reverse=True)
+    fitting = [clip for clip in ordered if clip.length <= SMALL_PROBE_TOKENS]
     longest = fitting or ordered[-1:]
-    clip_tokens = _tokens(longest[0])
+    clip_tokens = longest[0].length
     few = max(SMALL_PROBE_TOKENS // clip_tokens, 1)
     many = max(LARGE_PROBE_TOKENS // clip_tokens, 2)
     small_batch = list(islice(cycle(longest), few))
@@ -167,9 +164,8 @@ def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], lis
     return small_batch, large_batch
 
 
-def _tokens(clip: EncodedClip) -> int:
-    """Count a clip's tokens as :func:`vibesweep.training.data.batches.pack` does."""
-    return clip.length + EXTRA_TOKENS
+def _length(clip: EncodedClip) -> int:
+    return clip.length
 
 
 def _peak(
@@ -179,7 +175,7 @@ def _peak(
     device: str,
     autocast: AbstractContextManager[Any],
 ) -> tuple[int, int]:
-    """Return a batch's tokens, longest clip first, and the most bytes that its passes took."""
+    """Return a batch's tokens, and the most bytes that its passes took."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     batch = collator.training(clips, 0, 0).to(device)
@@ -188,5 +184,4 @@ def _peak(
         with autocast:
             losses = model(batch)
         torch.autograd.backward(normalizer.weighted_loss(losses, 1.0, 1.0))
-    tokens = len(clips) * _tokens(clips[0])
-    return tokens, torch.cuda.max_memory_allocated(device) - before
+    return batch.tokens, torch.cuda.max_memory_allocated(device) - before

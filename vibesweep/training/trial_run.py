@@ -14,6 +14,7 @@ from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.clips import Augmentation
+from vibesweep.models.packing import RowLimits
 from vibesweep.storage import StorageAddress
 from vibesweep.training.compute import configure_model, without_compilation
 from vibesweep.training.data.feed import Step, Steps, endless_steps
@@ -39,7 +40,7 @@ class TrialRun:
     Attributes:
         settings: what the trial trains with.
         model: the trial's own model.
-        micro_batch_tokens: most tokens of a micro-batch, padding included.
+        micro_batch_tokens: most tokens of a micro-batch.
     """
 
     def __init__(self, context: WorkerContext, settings: TrialSettings, max_steps: int) -> None:
@@ -173,19 +174,17 @@ class TrialRun:
         """Read the plan's steps from this one on, without end."""
         feed = self._context.feed
         plan = StepPlan.of(feed.index, self.settings)
-        return endless_steps(feed, plan, first_step, self._max_steps, self.micro_batch_tokens)
+        return endless_steps(feed, plan, first_step, self._max_steps)
 
     def _collate(self, step: Step) -> StepBatches:
-        """Make a step's batches, one at a time as they are asked for."""
+        """Make a step's batches."""
         context = self._context
-        seed = self.settings.seed
         augmentation = self._augmentation
         added = context.collator.added_patches(augmentation) * len(step.clips)
         normalizer = step.normalizer.with_more_patches(added, context.base.stop_weights)
-        batches = (
-            context.collator.training(clips, seed, step.epoch, augmentation).to(
-                context.world.device
-            )
-            for clips in step.micro_batches
+        limits = RowLimits(self.micro_batch_tokens)
+        rows = context.collator.rows(
+            step.own_clips, self.settings.seed, step.epoch, limits, augmentation
         )
-        return StepBatches(batches, len(step.micro_batches), normalizer, step.loss_scale)
+        batches = [row.to(context.world.device) for row in rows]
+        return StepBatches(batches, normalizer, step.loss_scale)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,13 +20,14 @@ from vibesweep.models.losses import (
     Losses,
     LossNormalizer,
 )
+from vibesweep.models.packing import RowLimits, RowSize, fill_rows
 from vibesweep.models.speech_model import Collator
-from vibesweep.training.data.batches import pack
 from vibesweep.training.workers import World
 
 VALIDATION_TOKENS = 4_096
-"""Most tokens of a validation batch, padding included; a longer clip is a batch of its own. Without
-gradients and in float32 this takes under 4 GB with VibeVoice's 7B."""
+"""Most tokens of a validation batch, but for prompts that a family counts in no clip's length; a
+longer clip is a batch of its own. Without gradients and in float32 this takes under 4 GB with
+VibeVoice's 7B."""
 VALIDATION_DRAWS = 8_192
 """Noised latents in a validation; tests/benchmarks/validation_noise.py measures what this leaves to
 chance."""
@@ -66,11 +66,10 @@ def validation_batches(
         stop_weights: class weights of the model family's stop loss.
         draw: which of many possible noises; trials are compared on one and the same.
     """
-    lengths = np.array([clip.length for clip in clips])
+    sizes = [RowSize(clip.length) for clip in clips]
     batches = []
-    every_clip = np.arange(len(clips))
-    for numbers in pack(every_clip, lengths, VALIDATION_TOKENS):
-        part = [clips[number] for number in numbers]
+    for places in fill_rows(sizes, RowLimits(VALIDATION_TOKENS)):
+        part = [clips[place] for place in places]
         batch = collator.validation(part, repeats, draw).to(device)
         patches = [clip.patches for clip in part]
         normalizer = LossNormalizer.of(patches, stop_weights)

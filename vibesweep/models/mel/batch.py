@@ -1,11 +1,11 @@
 """Clips to batches for the family ``mel``: the sequence of a clip, its voice prompts, its noise.
 
-Shapes: ``B`` clips, ``L`` tokens, ``P`` latents of the batch (prompts and speech), ``S`` patches to
-be spoken, ``R`` noise repeats, ``D`` latent size. A flat index is row * L + column.
+Shapes: ``C`` clips, ``N`` tokens of all of them, ``P`` latents of the row (prompts and speech),
+``S`` patches to be spoken, ``R`` noise repeats, ``D`` latent size. An index is a place in the row.
 
 All noise is drawn here, clip by clip, from (seed, epoch, clip). So the model's ``forward`` is a
-plain function of its batch, and a step's gradient does not depend on how the clips were cut into
-micro-batches or dealt out to workers.
+plain function of its batch, and a step's gradient does not depend on how the clips were put into
+rows or dealt out to workers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from torch import Tensor
 
 from vibesweep.corpus.text.phoneme_table import (
     BOS,
-    PAD,
     PATCH,
     SPEAKER_0,
     SPEECH,
@@ -34,6 +33,7 @@ from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.mel.encoder import MEL, PHONEMES
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
+from vibesweep.models.packing import RowSize, clip_starts, positions_of
 from vibesweep.models.prompts import PromptBank, stretches
 
 if TYPE_CHECKING:
@@ -41,22 +41,28 @@ if TYPE_CHECKING:
 
 
 class MelBatch(NamedTuple):
-    """What the network reads.
+    """What the network reads: clips side by side in a row.
 
     Attributes:
-        ids: token ids [B, L], padded on the right.
-        inputs: latents at the PATCH tokens, row by row [P, D]; in training those to be spoken carry
-            a little noise, and masks.
-        input_indices: flat indices of the inputs [P].
-        spoken_indices: flat indices of the latents to be spoken [S]; never the first of a row.
-        last_indices: flat index of each clip's last latent [B].
-        targets: the clean latents to be spoken, row by row [S, D].
+        ids: token ids [1, N].
+        positions: each token's place in its clip [1, N].
+        starts: where each clip starts, and where the last one ends [C + 1], int32.
+        inputs: latents at the PATCH tokens [P, D]; in training those to be spoken carry a little
+            noise, and masks.
+        input_indices: indices of the inputs [P].
+        spoken_indices: indices of the latents to be spoken [S]; never the first of a clip.
+        last_indices: index of each clip's last latent [C].
+        targets: the clean latents to be spoken [S, D].
         noise: standard normal [S*R, D].
         levels: the objective's levels in (0, 1) [S*R].
         keep: 0 where a condition is dropped, else 1 [S*R].
+        patch_weights: what each latent to be spoken counts in the losses [S].
+        clip_weights: what each clip's end counts in them [C].
     """
 
     ids: Tensor
+    positions: Tensor
+    starts: Tensor
     inputs: Tensor
     input_indices: Tensor
     spoken_indices: Tensor
@@ -65,6 +71,13 @@ class MelBatch(NamedTuple):
     noise: Tensor
     levels: Tensor
     keep: Tensor
+    patch_weights: Tensor
+    clip_weights: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, ``N``."""
+        return self.ids.numel()
 
     def to(self, device: str) -> MelBatch:
         """Copy to a device."""
@@ -187,33 +200,37 @@ class MelCollator(ClipwiseCollator[_DrawnClip, MelBatch]):
         keep = torch.ones(count)
         return _drawn(clip, prompts, clip.latents, noise, levels, keep)
 
+    def _size(self, clip: _DrawnClip) -> RowSize:
+        return RowSize(len(clip.ids), len(clip.targets))
+
     def _join(self, clips: list[_DrawnClip]) -> MelBatch:
-        """Pad on the right and work out the indices.
+        """Put clips side by side, and work out the indices.
 
         This is done on the CPU: a mask would make a GPU wait for its count in every step.
         """
-        width = max(len(clip.ids) for clip in clips)
-        ids = torch.full((len(clips), width), PAD)
+        lengths = [len(clip.ids) for clip in clips]
+        starts = clip_starts(lengths)
+        ids = torch.tensor([symbol for clip in clips for symbol in clip.ids])
         spoken = []
-        last = []
-        for row, clip in enumerate(clips):
-            length = len(clip.ids)
-            ids[row, :length] = torch.tensor(clip.ids)
-            end = row * width + length
+        for clip, end in zip(clips, starts[1:].tolist(), strict=True):
             start = end - len(clip.targets)
             spoken.append(torch.arange(start, end))
-            last.append(end - 1)
-        is_input = ids.flatten() == PATCH
+        is_input = ids == PATCH
+        spoken_indices = torch.cat(spoken)
         return MelBatch(
-            ids=ids,
+            ids=ids.unsqueeze(0),
+            positions=positions_of(lengths),
+            starts=starts,
             inputs=torch.cat([clip.inputs for clip in clips]),
             input_indices=is_input.nonzero().flatten(),
-            spoken_indices=torch.cat(spoken),
-            last_indices=torch.tensor(last),
+            spoken_indices=spoken_indices,
+            last_indices=starts[1:].long() - 1,
             targets=torch.cat([clip.targets for clip in clips]),
             noise=torch.cat([clip.noise for clip in clips]),
             levels=torch.cat([clip.levels for clip in clips]),
             keep=torch.cat([clip.keep for clip in clips]),
+            patch_weights=torch.ones(len(spoken_indices)),
+            clip_weights=torch.ones(len(clips)),
         )
 
 

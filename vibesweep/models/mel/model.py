@@ -1,8 +1,7 @@
 """The network of the family ``mel``: VibeVoice's architecture on PCA-projected log-mel patches.
 
-Shapes: ``B`` clips, ``L`` tokens, ``P`` latents of the batch (prompts and speech), ``S`` patches to
-be spoken, ``R`` noise repeats, ``D`` latent size, ``H`` hidden size. A flat index is
-row * L + column.
+Shapes: ``C`` clips, ``N`` tokens of a row, ``P`` latents of the row (prompts and speech), ``S``
+patches to be spoken, ``R`` noise repeats, ``D`` latent size, ``H`` hidden size.
 
 One sequence a clip::
 
@@ -41,6 +40,7 @@ from vibesweep.models.losses import STOP_CLASS_WEIGHTS, Losses
 from vibesweep.models.mel.batch import MelBatch, MelCollator, encode_clip
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
+from vibesweep.models.packing import CLIPWISE
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
 from vibesweep.models.speech_change import PROBE_PATCHES, probe_noise
@@ -82,12 +82,12 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         """Embed token ids, with the latents at their places.
 
         Args:
-            ids: token ids [B, L].
+            ids: token ids [1, N].
             latents: latents [P, D], which the connector embeds.
-            indices: their flat indices [P].
+            indices: their places in the row [P].
 
         Returns:
-            Embeddings [B, L, H].
+            Embeddings [1, N, H].
         """
         embedded = cast(Tensor, self.backbone.embed_tokens(ids))
         connected = self.connector(latents).to(embedded.dtype)
@@ -95,40 +95,36 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         return flat.view_as(embedded)
 
     def states(self, batch: MelBatch) -> Tensor:
-        """Run the backbone: states, flat [B*L, H].
-
-        Padding is on the right of a causal model, so no mask is needed.
-        """
+        """Run the backbone over a row: states [N, H]."""
         embedded = self.embed(batch.ids, batch.inputs, batch.input_indices)
-        output = self.backbone(inputs_embeds=embedded, use_cache=False)
-        states: Tensor = output.last_hidden_state
-        return states.flatten(0, 1)
+        return self.run_backbone(embedded, batch.positions, batch.starts)
 
     def forward(self, batch: MelBatch) -> Losses:
-        """Sum both losses over the batch; a function of the batch alone but for LoRA's dropout."""
+        """Sum both losses over the row; a function of the row alone but for LoRA's dropout."""
         states = self.states(batch)
         before = states[batch.spoken_indices - 1]
         repeats = len(batch.noise) // len(batch.targets)
         repeated = before.repeat_interleave(repeats, 0)
         conditions = repeated * batch.keep[:, None]
         latents = batch.targets.repeat_interleave(repeats, 0)
+        weights = batch.patch_weights.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(
-            self.head, self.objective, latents, conditions, batch.noise, batch.levels
+            self.head, self.objective, latents, conditions, batch.noise, batch.levels, weights
         )
-        stop = self._stop_loss(before, states[batch.last_indices])
+        stop = self._stop_loss(batch, before, states[batch.last_indices])
         return Losses(diffusion / repeats, stop)
 
-    def _stop_loss(self, before: Tensor, last: Tensor) -> Tensor:
+    def _stop_loss(self, batch: MelBatch, before: Tensor, last: Tensor) -> Tensor:
         """Sum the class-weighted cross-entropy.
 
-        "Go on" is right before each patch [S, H], "stop" at each clip's last one [B, H].
+        "Go on" is right before each patch [S, H], "stop" at each clip's last one [C, H].
         """
         go_on_weight, stop_weight = STOP_CLASS_WEIGHTS
         before_logits = self.stop(before).float()
         last_logits = self.stop(last).float()
-        go_on = before_logits.log_softmax(-1)[:, 0].sum()
-        stop = last_logits.log_softmax(-1)[:, 1].sum()
-        total: Tensor = go_on_weight * go_on + stop_weight * stop
+        go_on = before_logits.log_softmax(-1)[:, 0] * batch.patch_weights
+        stop = last_logits.log_softmax(-1)[:, 1] * batch.clip_weights
+        total: Tensor = go_on_weight * go_on.sum() + stop_weight * stop.sum()
         return -total
 
     def encode(self, clip: Clip) -> EncodedClip:
@@ -201,7 +197,7 @@ def _backbone_config(shape: MelShape, vocabulary: int) -> Qwen2Config:
         intermediate_size=shape.ffn_size,
         max_position_embeddings=shape.max_positions,
     )
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = CLIPWISE
     return config
 
 

@@ -1,8 +1,8 @@
 """Clips to batches for the family ``vibevoice``: a clip's sequence, its voice prompts, its noise.
 
-Shapes: ``B`` clips, ``L`` tokens, ``P`` latents of the batch (prompts and speech), ``S`` latents to
-be spoken, ``R`` noise repeats, ``D`` latent size, ``F`` semantic size. A flat index is
-row * L + column.
+Shapes: ``C`` clips, ``N`` tokens of all of them, ``P`` latents of the row (prompts and speech),
+``S`` latents to be spoken, ``R`` noise repeats, ``D`` latent size, ``F`` semantic size. An index is
+a place in the row.
 
 One sequence a clip, ▒ and ▓ a latent each::
 
@@ -22,6 +22,7 @@ from vibesweep.models.clips import Augmentation, EncodedClip, latents_in
 from vibesweep.models.collation import ClipwiseCollator
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
+from vibesweep.models.packing import RowSize, clip_starts, positions_of
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip, LatentRules, Silence
 
@@ -38,23 +39,29 @@ NOISE_REPEATS = 4
 
 
 class VibeVoiceBatch(NamedTuple):
-    """What the network reads.
+    """What the network reads: clips side by side in a row.
 
     Attributes:
-        ids: token ids [B, L], padded on the right.
-        inputs: scaled latents at the latent tokens, row by row [P, D].
-        input_indices: flat indices of the inputs [P].
-        semantic: semantic features of the speech, row by row [S, F]; voice prompts have none in
-            generation, and so none here.
+        ids: token ids [1, N].
+        positions: each token's place in its clip [1, N].
+        starts: where each clip starts, and where the last one ends [C + 1], int32.
+        inputs: scaled latents at the latent tokens [P, D].
+        input_indices: indices of the inputs [P].
+        semantic: semantic features of the speech [S, F]; voice prompts have none in generation, and
+            so none here.
         speech_rows: which rows of the inputs are speech [S].
-        spoken_indices: flat indices of the speech [S].
-        last_indices: flat index of each clip's last latent [B]; ⟨end⟩ follows it.
-        targets: scaled latents to be spoken, row by row [S, D].
+        spoken_indices: indices of the speech [S].
+        last_indices: index of each clip's last latent [C]; ⟨end⟩ follows it.
+        targets: scaled latents to be spoken [S, D].
         noise: standard normal [S*R, D].
         levels: the objective's levels in (0, 1) [S*R].
+        patch_weights: what each latent to be spoken counts in the losses [S].
+        clip_weights: what each clip's end counts in them [C].
     """
 
     ids: Tensor
+    positions: Tensor
+    starts: Tensor
     inputs: Tensor
     input_indices: Tensor
     semantic: Tensor
@@ -64,6 +71,13 @@ class VibeVoiceBatch(NamedTuple):
     targets: Tensor
     noise: Tensor
     levels: Tensor
+    patch_weights: Tensor
+    clip_weights: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, ``N``."""
+        return self.ids.numel()
 
     def to(self, device: str) -> VibeVoiceBatch:
         """Copy to a device."""
@@ -209,44 +223,47 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         latents = [self._special.latent] * len(clip.targets)
         return [*clip.prefix, *latents, self._special.end]
 
+    def _size(self, clip: _DrawnClip) -> RowSize:
+        return RowSize(len(self._sequence(clip)), len(clip.targets))
+
     def _join(self, clips: list[_DrawnClip]) -> VibeVoiceBatch:
-        """Pad on the right and work out the indices.
+        """Put clips side by side, and work out the indices.
 
         This is done on the CPU: a mask would make a GPU wait for its count in every step.
         """
-        special = self._special
         sequences = [self._sequence(clip) for clip in clips]
-        width = max(len(sequence) for sequence in sequences)
-        ids = torch.full((len(clips), width), special.close)
+        lengths = [len(sequence) for sequence in sequences]
+        starts = clip_starts(lengths)
+        ids = torch.tensor([token for sequence in sequences for token in sequence])
+        ends = starts[1:].long() - 1  # indices of ⟨end⟩
         inputs = []
         spoken = []
-        last = []
         speech_rows = []
         rows = 0  # of the inputs, so far
-        for number, clip in enumerate(clips):
-            sequence = sequences[number]
-            length = len(sequence)
+        for clip, end in zip(clips, ends.tolist(), strict=True):
             patches = len(clip.targets)
-            ids[number, :length] = torch.tensor(sequence)
-            end = number * width + length - 1  # flat index of ⟨end⟩
-            last.append(end - 1)
             spoken.append(torch.arange(end - patches, end))
             inputs += [*clip.voices, clip.heard]
             rows += sum(len(voice) for voice in clip.voices)
             speech_rows.append(torch.arange(rows, rows + patches))
             rows += patches
-        is_input = ids.flatten() == special.latent
+        is_input = ids == self._special.latent
+        spoken_indices = torch.cat(spoken)
         return VibeVoiceBatch(
-            ids=ids,
+            ids=ids.unsqueeze(0),
+            positions=positions_of(lengths),
+            starts=starts,
             inputs=torch.cat(inputs),
             input_indices=is_input.nonzero().flatten(),
             semantic=torch.cat([clip.semantic for clip in clips]),
             speech_rows=torch.cat(speech_rows),
-            spoken_indices=torch.cat(spoken),
-            last_indices=torch.tensor(last),
+            spoken_indices=spoken_indices,
+            last_indices=ends - 1,
             targets=torch.cat([clip.targets for clip in clips]),
             noise=torch.cat([clip.noise for clip in clips]),
             levels=torch.cat([clip.levels for clip in clips]),
+            patch_weights=torch.ones(len(spoken_indices)),
+            clip_weights=torch.ones(len(clips)),
         )
 
 

@@ -7,8 +7,8 @@ latent conditions the head, speech comes back with its semantic embedding and vo
 and the choice between "go on", "stop" and the rest is made among the four tokens that generation
 may choose from.
 
-Shapes: ``B`` clips, ``L`` tokens, ``P`` latents (prompts and speech), ``S`` latents to be spoken,
-``R`` noise repeats, ``D`` latent size, ``F`` semantic size, ``H`` hidden size.
+Shapes: ``C`` clips, ``N`` tokens of a row, ``P`` latents (prompts and speech), ``S`` latents to be
+spoken, ``R`` noise repeats, ``D`` latent size, ``F`` semantic size, ``H`` hidden size.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from vibesweep.errors import ModelError
 from vibesweep.models.clips import EncodedClip, latents_in
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.losses import Losses
+from vibesweep.models.packing import CLIPWISE
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
 from vibesweep.models.speech_change import PROBE_PATCHES, PROBE_TEXT, probe_noise
@@ -87,7 +88,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         text, acoustic = config.text_config, config.audio_config
         hidden = text.hidden_size
         semantic_size = config.semantic_model_config.hidden_size
-        self.language_model = AutoModel.from_config(text, attn_implementation="sdpa")
+        self.language_model = AutoModel.from_config(text, attn_implementation=CLIPWISE)
         self.multi_modal_projector = VibeVoiceMultiModalProjector(acoustic.hidden_size, hidden)
         self.semantic_connector = VibeVoiceMultiModalProjector(semantic_size, hidden)
         self.diffusion_head = VibeVoiceDiffusionHead(config.diffusion_head_config)
@@ -153,15 +154,15 @@ class VibeVoiceModel(Qwen2SpeechModel):
         """Embed token ids, with the latents at their places.
 
         Args:
-            ids: token ids [B, L].
+            ids: token ids [1, N].
             latents: scaled latents [P, D], which the acoustic connector embeds.
-            indices: their flat indices [P].
+            indices: their places in the row [P].
             semantic: semantic features [S, F] of what the model says itself; their embeddings are
                 added to those of the latents.
             speech_rows: which rows of the latents are what the model says itself [S].
 
         Returns:
-            Embeddings [B, L, H].
+            Embeddings [1, N, H].
         """
         embedded = cast(Tensor, self.language_model.embed_tokens(ids))
         connected: Tensor = self.multi_modal_projector(latents)
@@ -172,50 +173,55 @@ class VibeVoiceModel(Qwen2SpeechModel):
         return flat.view_as(embedded)
 
     def states(self, batch: VibeVoiceBatch) -> Tensor:
-        """Run the backbone: states, flat [B*L, H].
-
-        Padding is on the right of a causal model, so no mask is needed.
-        """
+        """Run the backbone over a row: states [N, H]."""
         embedded = self.embed(
             batch.ids, batch.inputs, batch.input_indices, batch.semantic, batch.speech_rows
         )
-        output = self.language_model(inputs_embeds=embedded, use_cache=False)
-        states: Tensor = output.last_hidden_state
-        return states.flatten(0, 1)
+        return self.run_backbone(embedded, batch.positions, batch.starts)
 
     def forward(self, batch: VibeVoiceBatch) -> Losses:
-        """Sum both losses over the batch; a function of the batch alone but for dropout."""
+        """Sum both losses over the row; a function of the row alone but for dropout."""
         states = self.states(batch)
         before = states[batch.spoken_indices - 1]
         repeats = len(batch.noise) // len(batch.targets)
         conditions = before.repeat_interleave(repeats, 0)
         latents = batch.targets.repeat_interleave(repeats, 0)
+        weights = batch.patch_weights.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(
-            self.diffusion_head, self.objective, latents, conditions, batch.noise, batch.levels
+            self.diffusion_head,
+            self.objective,
+            latents,
+            conditions,
+            batch.noise,
+            batch.levels,
+            weights,
         )
         last = states[batch.last_indices]
         ended = states[batch.last_indices + 1]
-        stop = self._stop_loss(before, last, ended)
+        stop = self._stop_loss(batch, before, last, ended)
         return Losses(diffusion / repeats, stop)
 
-    def _stop_loss(self, before: Tensor, last: Tensor, ended: Tensor) -> Tensor:
+    def _stop_loss(
+        self, batch: VibeVoiceBatch, before: Tensor, last: Tensor, ended: Tensor
+    ) -> Tensor:
         """Sum the cross-entropy among the four tokens that generation may choose.
 
-        "Latent" is right before each latent [S, H], "end" at the last one [B, H], and "close" after
-        it [B, H].
+        "Latent" is right before each latent [S, H], "end" at the last one [C, H], and "close" after
+        it [C, H].
         """
         table = cast(nn.Embedding, self.lm_head or self.language_model.embed_tokens)
         weights: Tensor = table(self.choices)
         _, latent, end, close = range(len(weights))  # in the order of ``choices``
 
-        def log_likelihood(states: Tensor, choice: int) -> Tensor:
+        def log_likelihood(states: Tensor, choice: int, counts: Tensor) -> Tensor:
             logits = states @ weights.T
             log_probabilities = logits.float().log_softmax(-1)
-            return log_probabilities[:, choice].sum()
+            counted: Tensor = log_probabilities[:, choice] * counts
+            return counted.sum()
 
-        go_on = log_likelihood(before, latent)
-        stop = log_likelihood(last, end)
-        closed = log_likelihood(ended, close)
+        go_on = log_likelihood(before, latent, batch.patch_weights)
+        stop = log_likelihood(last, end, batch.clip_weights)
+        closed = log_likelihood(ended, close, batch.clip_weights)
         return -(go_on + stop + closed)
 
     def take_from(self, shards: StorageAddress) -> None:

@@ -1,7 +1,7 @@
-"""Clips are cut into steps, a step is dealt to workers, a worker's part is packed to micro-batches.
+"""Clips are cut into steps, and a step is dealt to workers.
 
-All three are pure functions of clip numbers and lengths. Shapes: ``N`` clips of the split, ``C``
-clips at hand.
+Both are pure functions of clip numbers and lengths. Shapes: ``N`` clips of the split, ``C`` clips
+at hand.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ import numpy as np
 from vibesweep.training.data.arrays import Floats, Ints
 
 POOL_STEPS = 16
-"""Clips are sorted by length within pools of this many steps: little padding, and still a shuffled
-order."""
-EXTRA_TOKENS = 32
-"""Tokens of a clip's sequence besides its own length: two voice prompts of two seconds, and
-tags."""
+"""Clips are sorted by length within pools of this many steps: a step's clips are of like length, and
+their order is still shuffled."""
 
 
 def cut_into_steps(
@@ -87,34 +84,6 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
         return np.array(own_clips), 1.0
     shortest = ordered[-1:]
     return shortest, 0.0
-
-
-def pack(clips: Ints, lengths: Ints, tokens: int, extra_tokens: int = EXTRA_TOKENS) -> list[Ints]:
-    """Cut a worker's clips into micro-batches of limited size.
-
-    A clip that is longer than the limit is a micro-batch of its own.
-
-    Args:
-        clips: clip numbers.
-        lengths: tokens of all clips [N].
-        tokens: most tokens of a micro-batch, padding included.
-        extra_tokens: tokens of each clip's sequence besides its length.
-
-    Returns:
-        The clip numbers of each micro-batch, longest first; none is empty.
-    """
-    parts: list[list[int]] = []
-    part: list[int] = []
-    padded_length = 0
-    for clip in _longest_first(clips, lengths).tolist():
-        grown_tokens = padded_length * (len(part) + 1)
-        if part and grown_tokens <= tokens:
-            part.append(clip)
-        else:
-            part = [clip]
-            parts.append(part)
-            padded_length = int(lengths[clip]) + extra_tokens
-    return [np.array(numbers) for numbers in parts]
 
 
 def _longest_first(clips: Ints, lengths: Ints) -> Ints:

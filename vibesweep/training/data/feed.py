@@ -1,7 +1,6 @@
 """How steps reach the training loop: the plan says which clips they are, a feed brings them.
 
-A feed yields this worker's share of each step, from any step on, as encoded clips that are already
-cut into micro-batches.
+A feed yields this worker's share of each step, from any step on, as encoded clips.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Protocol
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.losses import LossNormalizer
 from vibesweep.training.data.arrays import Ints
-from vibesweep.training.data.batches import deal, pack
+from vibesweep.training.data.batches import deal
 from vibesweep.training.data.index import Index
 from vibesweep.training.data.step_plan import StepPlan
 
@@ -50,7 +49,7 @@ class Step:
         epoch: counted from 0.
         clips: clip numbers of the whole step, over all workers.
         normalizer: normalizer of the whole step, over all workers.
-        micro_batches: this worker's clips; there is at least one micro-batch, and none is empty.
+        own_clips: this worker's clips, longest first; there is at least one.
         loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 where its clip is
             borrowed because the step has fewer clips than there are workers.
     """
@@ -59,7 +58,7 @@ class Step:
     epoch: int
     clips: Ints
     normalizer: LossNormalizer
-    micro_batches: tuple[tuple[EncodedClip, ...], ...]
+    own_clips: tuple[EncodedClip, ...]
     loss_scale: float
 
 
@@ -70,7 +69,7 @@ class Feed(Protocol):
     def index(self) -> Index:
         """Index of all training clips."""
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
+    def steps(self, plan: StepPlan, first_step: int, past_step: int) -> Steps:
         """Yield the steps from ``first_step`` to before ``past_step``, over any number of epochs.
 
         Args:
@@ -78,7 +77,6 @@ class Feed(Protocol):
             first_step: the first step to yield. Nothing before it is read, except what lies in the
                 same window.
             past_step: end of the steps that may be asked for; a feed reads ahead up to there.
-            tokens: most tokens of a micro-batch, padding included.
         """
 
 
@@ -95,16 +93,14 @@ class MemoryFeed:
         self._rank = rank
         self._size = size
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
+    def steps(self, plan: StepPlan, first_step: int, past_step: int) -> Steps:
         """Yield the steps."""
         for share in step_shares(plan, first_step, past_step, self._rank, self._size):
             own_clips = [self._clips[number] for number in share.own_clips]
-            yield make_step(share, own_clips, plan, tokens)
+            yield make_step(share, own_clips, plan)
 
 
-def endless_steps(
-    feed: Feed, plan: StepPlan, first_step: int, budget_steps: int, tokens: int
-) -> Steps:
+def endless_steps(feed: Feed, plan: StepPlan, first_step: int, budget_steps: int) -> Steps:
     """Yield steps from ``first_step`` on; beyond the budget too, for callers that train further.
 
     A feed reads ahead up to the end that it is told. It is told the budget's end first, and that of
@@ -112,7 +108,7 @@ def endless_steps(
     """
     past_step = max(budget_steps, first_step + 1)
     while True:
-        yield from feed.steps(plan, first_step, past_step, tokens)
+        yield from feed.steps(plan, first_step, past_step)
         first_step = past_step
         past_step += budget_steps
 
@@ -127,20 +123,14 @@ def step_shares(
         yield StepShare(number, epoch, clips, own_clips, loss_scale)
 
 
-def make_step(
-    share: StepShare, own_clips: Sequence[EncodedClip], plan: StepPlan, tokens: int
-) -> Step:
+def make_step(share: StepShare, own_clips: Sequence[EncodedClip], plan: StepPlan) -> Step:
     """Make the step of a share from its encoded clips, which come in the share's order."""
-    by_number = dict(zip(share.own_clips.tolist(), own_clips, strict=True))
-    micro_batches = []
-    for numbers in pack(share.own_clips, plan.index.lengths, tokens, plan.extra_tokens):
-        micro_batch = tuple(by_number[number] for number in numbers.tolist())
-        micro_batches.append(micro_batch)
+    assert len(own_clips) == len(share.own_clips)
     return Step(
         number=share.step,
         epoch=share.epoch,
         clips=share.clips,
         normalizer=plan.index.normalizer(share.clips),
-        micro_batches=tuple(micro_batches),
+        own_clips=tuple(own_clips),
         loss_scale=share.loss_scale,
     )

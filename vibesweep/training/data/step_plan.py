@@ -22,9 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.clips import Augmentation
 from vibesweep.training.data.arrays import Floats, Ints
-from vibesweep.training.data.batches import EXTRA_TOKENS, cut_into_steps
+from vibesweep.training.data.batches import cut_into_steps
 from vibesweep.training.data.index import Index
 
 WINDOW_GROUPS = 32
@@ -75,25 +74,21 @@ class StepPlan:
         seed: seed of the shuffles.
         batch_clips: clips in a step.
         batch_seconds: speech in a step, in place of ``batch_clips``.
-        extra_tokens: tokens of a clip's sequence besides its length.
     """
 
     index: Index
     seed: int
     batch_clips: int = 8
     batch_seconds: float | None = None
-    extra_tokens: int = EXTRA_TOKENS
 
     @classmethod
     def of(cls, index: Index, settings: TrialSettings) -> StepPlan:
         """Make the plan of a trial."""
-        silence = Augmentation.of(settings).silence_patches
         return cls(
             index=index,
             seed=settings.seed,
             batch_clips=settings.batch_clips,
             batch_seconds=settings.batch_seconds,
-            extra_tokens=EXTRA_TOKENS + silence,
         )
 
     @cached_property

@@ -70,7 +70,7 @@ class StreamFeed:
         self._sent_index = ray.put(index.without_names())
         self._sent_encode = ray.put(encode)
 
-    def steps(self, plan: StepPlan, first_step: int, past_step: int, tokens: int) -> Steps:
+    def steps(self, plan: StepPlan, first_step: int, past_step: int) -> Steps:
         """Yield the steps."""
         if first_step >= past_step:
             return
@@ -78,7 +78,7 @@ class StreamFeed:
         with closing(self._stream_clips(plan, first_step, past_step)) as streamed:
             for share, (number, own_clips) in zip(shares, streamed, strict=True):
                 assert number == share.step, f"step {number} came in place of {share.step}"
-                yield make_step(share, own_clips, plan, tokens)
+                yield make_step(share, own_clips, plan)
 
     def _stream_clips(
         self, plan: StepPlan, first_step: int, past_step: int
