@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.errors import ModelError
 
-PAD, BOS, SPEECH, PATCH = range(4)
+BOS, SPEECH, PATCH = range(1, 4)  # 0 is <pad>
 SPEAKER_0 = 4
 SPECIALS = ("<pad>", "<bos>", "<speech>", "<patch>", *(f"<spk{i}>" for i in range(MAX_SPEAKERS)))
 

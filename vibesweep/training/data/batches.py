@@ -11,8 +11,8 @@ import numpy as np
 from vibesweep.training.data.arrays import Floats, Ints
 
 POOL_STEPS = 16
-"""Clips are sorted by length within pools of this many steps: a step's clips are of like length, and
-their order is still shuffled."""
+"""Clips are sorted by length within pools of this many steps: a step's clips are of like length, in
+a shuffled order."""
 
 
 def cut_into_steps(
