@@ -134,7 +134,8 @@ class StepPlan:
         lengths = self.index.lengths[clips]
         weights = self._weights[clips]
         count = span.past_step - span.first_step
-        rng = np.random.default_rng([self.seed, epoch, number])
+        seeds = [self.seed, epoch, number]
+        rng = np.random.default_rng(seeds)
         steps = cut_into_steps(clips, lengths, weights, count, rng)
         first_step = epoch * self.epoch_steps + span.first_step
         return Window(epoch, first_step, span.groups, tuple(steps))
@@ -151,7 +152,8 @@ class StepPlan:
     @lru_cache(maxsize=4)  # noqa: B019 - holds on to at most four plans, which are small
     def _spans(self, epoch: int) -> list[_Span]:
         """Divide an epoch's row groups, in its order, among windows."""
-        rng = np.random.default_rng([self.seed, epoch])
+        seeds = [self.seed, epoch]
+        rng = np.random.default_rng(seeds)
         order = rng.permutation(len(self.index.groups))
         steps_done = self._steps_done(order)
         spans = []
