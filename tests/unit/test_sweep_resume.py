@@ -47,6 +47,16 @@ def test_what_the_command_line_said_need_not_be_said_again(
     assert as_it_began(SWEEP, folder, given=("corpus", "trials")) == SWEEP
 
 
+def test_what_was_fixed_stays_so_unless_it_is_fixed_anew(tmp_path: Path) -> None:
+    kept = SweepFolder(tmp_path / "fixed")
+    began = sweep_as_json(dataclasses.replace(SWEEP, fixed={"lora_rank": 4}))
+    kept.write(SweepRecord("fixed", "base", "shards", "", began, 1, {}, state=SweepState.STOPPED))
+    kept.events.write_bytes(b"")
+    assert as_it_began(SWEEP, kept, given=()).fixed == {"lora_rank": 4}
+    with pytest.raises(SweepError, match=r"fixed is \{\}, and was \{'lora_rank': 4\}"):
+        check_resumable(as_it_began(SWEEP, kept, given=("set",)), kept, None)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -14,7 +14,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from tests.unit.test_config import UNUSABLE_SETTINGS
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError
-from vibesweep.sweep.search.space import check_space, settings_with, suggest
+from vibesweep.sweep.search.fixed import with_fixed
+from vibesweep.sweep.search.space import check_space, points_of, settings_with, suggest
 from vibesweep.sweep.search.space_file import load_space
 
 HEAD = "from vibesweep import Budget, Sweep, TrialSettings\n"
@@ -62,16 +63,24 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
             r"my_space\.py:3: grace_steps is 0",
         ),
         (
+            HEAD + "sweep = Sweep({}, budget=Budget(max_epochs=2, grace_epochs=3))\n",
+            r"my_space\.py:2: grace_epochs is 3.* Choose 0 < grace_epochs <= max_epochs",
+        ),
+        (
+            HEAD + "sweep = Sweep({}, metric='loss')\n",
+            r"my_space\.py:2: TypeError: .*'metric'",
+        ),
+        (
             FUNCTION + "    trial.suggest_float('rate', 0, 1)\nsweep = Sweep(space)\n",
-            r"my_space\.py: suggests rate\. Known are .*seed",
+            r"my_space\.py:3: suggests rate\. Known are .*seed",
         ),
         (
             FUNCTION + "    return {'seed': 1.5}\nsweep = Sweep(space)\n",
-            r"my_space\.py: seed is 1\.5\. Seed takes int",
+            r"my_space\.py:3: seed is 1\.5\. Seed takes int",
         ),
         (
             FUNCTION + "    return {'lora_rank': 0}\nsweep = Sweep(space)\n",
-            r"lora_rank is 0\. Choose at least 1",
+            r"my_space\.py:3: lora_rank is 0\. Choose at least 1",
         ),
         (
             FUNCTION + "    return {'method': 'prompt'}\nsweep = Sweep(space)\n",
@@ -271,3 +280,61 @@ def test_the_rehearsal_says_how_much_does_not_go_together() -> None:
     assert {settings.optimizer for settings in rehearsal.settings} == {"adamw", "lion"}
     again = check_space(Sweep(space))
     assert again.settings == rehearsal.settings, "the draws are seeded"
+
+
+# Values that the command line fixes
+
+
+def rates_and_ranks(trial: optuna.Trial) -> None:
+    trial.suggest_float("learning_rate", 1e-5, 1e-2, log=True)
+    if trial.suggest_categorical("method", ["lora", "full"]) == "lora":
+        trial.suggest_int("lora_rank", 4, 64)
+
+
+@pytest.mark.parametrize(
+    ("written", "fixed"),
+    [
+        ("learning_rate=1e-3", {"learning_rate": 1e-3}),
+        ("lora_rank = 8", {"lora_rank": 8}),
+        ("method=full", {"method": "full"}),
+        ("lora_dora=true", {"lora_dora": True}),
+        ("ema_decay=none", {"ema_decay": None}),
+        (r"lora_targets=.*\.q_proj", {"lora_targets": r".*\.q_proj"}),
+    ],
+)
+def test_a_fixed_value_is_read_as_it_is_meant(written: str, fixed: dict[str, Any]) -> None:
+    sweep = with_fixed(Sweep(rates_and_ranks), [written])
+    assert sweep.fixed == fixed
+    (name, value) = next(iter(fixed.items()))
+    for settings in check_space(sweep).settings:
+        assert getattr(settings, name) == value
+
+
+def test_a_fixed_choice_leads_into_its_branch_and_is_no_swept_value() -> None:
+    sweep = with_fixed(Sweep(rates_and_ranks), ["method=lora", "lora_rank=9"])
+    trial = optuna.create_study().ask()
+    swept, settings = suggest(sweep, trial)
+    assert set(swept) == {"learning_rate"}
+    assert (settings.method, settings.lora_rank) == ("lora", 9)
+
+
+def test_points_lose_what_is_fixed_and_those_of_other_branches_are_left_out() -> None:
+    full = {"learning_rate": 1e-3, "method": "full"}
+    lora = {"learning_rate": 2e-3, "method": "lora", "lora_rank": 8}
+    sweep = with_fixed(Sweep(rates_and_ranks, try_first=(full, lora)), ["method=full"])
+    assert points_of(sweep) == [{"learning_rate": 1e-3}]
+    assert [found.learning_rate for found in check_space(sweep).first] == [1e-3]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("learning_rate", "--set: 'learning_rate' has no value. Write it as name=value"),
+        ("lerning_rate=1", "--set: fixes lerning_rate. Perhaps learning_rate is meant"),
+        ("lora_rank=0", "--set: lora_rank is 0. Choose at least 1"),
+        ("lora_rank=many", "--set: lora_rank is 'many'. Lora_rank takes int"),
+    ],
+)
+def test_a_value_that_cannot_be_fixed(written: str, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        check_space(with_fixed(Sweep(rates_and_ranks), [written]))

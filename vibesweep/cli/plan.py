@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vibesweep.cli.application import USER_ERROR, Work, app, say, say_aside
-from vibesweep.cli.sweeps import Corpus, Model, SpaceFile, Trials, given_options
+from vibesweep.cli.sweeps import Corpus, Model, Set, SpaceFile, Trials, with_options
 
 
 @app.command()
@@ -19,6 +18,7 @@ def plan(
     corpus: Corpus = None,
     model: Model = None,
     trials: Trials = None,
+    fixed: Set = None,
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Trials that train at the same time.")
     ] = None,
@@ -35,10 +35,12 @@ def plan(
     from vibesweep.storage import StoragePath
     from vibesweep.sweep.plan_text import plan_as_json, plan_lines
     from vibesweep.sweep.planning import plan_sweep
+    from vibesweep.sweep.search.space import check_fixed
     from vibesweep.sweep.search.space_file import read_space
 
-    given = given_options(corpus=corpus, model=model, trials=trials)
-    sweep = dataclasses.replace(read_space(space), **given)
+    found = read_space(space)
+    sweep, _ = with_options(found, fixed, corpus=corpus, model=model, trials=trials)
+    check_fixed(sweep)
     planned = plan_sweep(sweep, StoragePath.of(work), str(space), say_aside, lanes)
     if as_json:
         text = json.dumps(plan_as_json(planned, price_per_hour), indent=1)

@@ -40,6 +40,13 @@ Model = Annotated[
     str | None, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")
 ]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many settings to try.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Fix a setting, name=value, whatever the space suggests for it; repeat it.",
+    ),
+]
 Name = Annotated[
     str | None,
     typer.Option(help="Name of the folder sweeps/NAME; the space file's name unless given."),
@@ -74,6 +81,7 @@ def run(
     corpus: Corpus = None,
     model: Model = None,
     trials: Trials = None,
+    fixed: Set = None,
     name: Name = None,
     work: Work = ".",
     resume: Resume = False,
@@ -85,7 +93,7 @@ def run(
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
     say(f"checking {space}")  # the libraries behind it take seconds to load
-    sweep, options = _load(space, corpus, model, trials)
+    sweep, options = _load(space, corpus, model, trials, fixed)
     sweep_name = space.stem if name is None else name
     from vibesweep.sweep.jobs.address import job_server
 
@@ -283,18 +291,32 @@ def _say_what_was_heard(judged: Judged) -> None:
 
 
 def _load(
-    space: Path, corpus: str | None, model: str | None, trials: int | None
+    space: Path,
+    corpus: str | None,
+    model: str | None,
+    trials: int | None,
+    fixed: list[str] | None,
 ) -> tuple[Sweep, dict[str, Any]]:
     """Load the space file's sweep, changed by the options; return it and the options given."""
+    from vibesweep.sweep.search.space import check_fixed
     from vibesweep.sweep.search.space_file import load_space
 
-    given = given_options(corpus=corpus, model=model, trials=trials)
-    return dataclasses.replace(load_space(space), **given), given
+    sweep, given = with_options(load_space(space), fixed, corpus=corpus, model=model, trials=trials)
+    check_fixed(sweep)
+    return sweep, given
 
 
-def given_options(**options: Any) -> dict[str, Any]:
-    """Return the options that are given."""
-    return {name: value for name, value in options.items() if value is not None}
+def with_options(
+    sweep: Sweep, fixed: list[str] | None, **options: Any
+) -> tuple[Sweep, dict[str, Any]]:
+    """Return a space file's sweep, changed by the options that are given, and these."""
+    from vibesweep.sweep.search.fixed import with_fixed
+
+    given = {name: value for name, value in options.items() if value is not None}
+    changed = dataclasses.replace(sweep, **given)
+    if not fixed:
+        return changed, given
+    return with_fixed(changed, fixed), given | {"set": fixed}
 
 
 def _submit(
@@ -325,13 +347,14 @@ def submit(
     corpus: Corpus = None,
     model: Model = None,
     trials: Trials = None,
+    fixed: Set = None,
     name: Name = None,
     work: Work = ".",
     track: Track = "",
     address: JobServer = None,
 ) -> None:
     """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
-    sweep, options = _load(space, corpus, model, trials)
+    sweep, options = _load(space, corpus, model, trials, fixed)
     from vibesweep.sweep.jobs.address import required_job_server
 
     server = required_job_server(address)

@@ -103,6 +103,7 @@ class Sweep:
         budget: how long a trial may train, and when ASHA decides; it fits the corpus unless given.
         trials: how many settings are tried.
         try_first: settings to try before the sampler chooses any.
+        fixed: values that take the place of what the space suggests, by name.
         resources: what one trial occupies.
         lanes: trials that train at the same time; ``None`` takes as many as the cluster holds, or
             may grow to hold.
@@ -117,6 +118,7 @@ class Sweep:
     budget: Budget = FITS_THE_CORPUS
     trials: int = 12
     try_first: tuple[Mapping[str, Any], ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     resources: TrialResources = field(default_factory=TrialResources)
     lanes: int | None = None
     seed: int = 0

@@ -84,7 +84,8 @@ def check_sweep(
     refuse_unusable(rehearsal, refusal_by_resources(sweep), say)
     refuse_unusable(rehearsal, _by_model(model, rehearsal), say)
     _say_how_many_are_drawn_again(rehearsal, say)
-    untried = len(sweep.try_first) - sweep.trials
+    _say_what_is_left_out(sweep, rehearsal, say)
+    untried = len(rehearsal.first) - sweep.trials
     if untried > 0:
         say(f"trials is {sweep.trials}: the last {untried} of try_first are not tried")
     return CheckedSweep(model, rehearsal, manifest)
@@ -191,6 +192,14 @@ def refuse_unusable(rehearsal: Rehearsal, refusal: Refusal, say: Say) -> None:
     ]
     share = _share(sum(at_random), len(at_random))
     say(f"{share} of what the space suggests is refused, and such trials fail: {reasons[0]}")
+
+
+def _say_what_is_left_out(sweep: Sweep, rehearsal: Rehearsal, say: Say) -> None:
+    points = len(sweep.try_first)
+    left_out = points - len(rehearsal.first)
+    if left_out:
+        found = f"{left_out} of the {points} points of try_first"
+        say(f"{found} are left out: with what is fixed they are no points of the space, or repeats")
 
 
 def _say_how_many_are_drawn_again(rehearsal: Rehearsal, say: Say) -> None:

@@ -19,6 +19,7 @@ from ray.tune.schedulers import TrialScheduler
 from vibesweep.config import Budget, Sweep
 from vibesweep.sweep.record.plan import SweepPlan
 from vibesweep.sweep.search.scheduler import METRIC, TIME, StepAsha
+from vibesweep.sweep.search.space import points_of
 from vibesweep.training.lanes.messages import Pace
 
 TRIAL_S = 0.5
@@ -66,7 +67,7 @@ def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True)
     """
     budget = sweep.budget
     resources = sweep.resources
-    good = min(len(sweep.try_first), sweep.trials)
+    good = min(len(points_of(sweep)), sweep.trials)
     expected = expect(budget, sweep.trials, lanes, pace, TRIAL_S, good=good)
     known = pace.step_s is not None
     whole_s = TRIAL_S + seconds_to(budget.last_step, budget, pace)

@@ -19,8 +19,9 @@ from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
 MAY_CHANGE = ("trials", "lanes", "resources", "budget")
 """What a sweep may have another of when it goes on, but for the budget, which is looked at once it
 is one in steps."""
-KEPT = ("corpus", "model", "trials")
-"""What the command line may have changed of a space file's sweep, and need not say again."""
+KEPT = {"corpus": "corpus", "model": "model", "trials": "trials", "fixed": "set"}
+"""What the command line may have changed of a space file's sweep, and need not say again; and by
+which option."""
 
 
 def as_it_began(sweep: Sweep, folder: SweepFolder, given: Collection[str]) -> Sweep:
@@ -36,8 +37,8 @@ def as_it_began(sweep: Sweep, folder: SweepFolder, given: Collection[str]) -> Sw
     """
     began = resumable_record(folder, more=True).sweep
     kept = {}
-    for name in KEPT:
-        if name not in given:
+    for name, option in KEPT.items():
+        if option not in given and name in began:
             kept[name] = began[name]
     return dataclasses.replace(sweep, **kept)
 

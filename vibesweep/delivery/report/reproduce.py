@@ -52,6 +52,8 @@ def _command(facts: Facts) -> str:
     ]
     for option in ("corpus", "model", "trials"):
         words += [f"--{option}", str(record.sweep[option])]
+    for name, value in record.sweep.get("fixed", {}).items():
+        words += ["--set", f"{name}={value}"]
     words += ["--name", f"{record.name}-again"]
     return shlex.join(words)
 

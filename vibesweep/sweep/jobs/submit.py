@@ -119,6 +119,9 @@ def _command(space_file: str, name: str, work: str, options: Mapping[str, Any]) 
     for option, value in options.items():
         if value is True:
             command.append(f"--{option}")
+        elif isinstance(value, list):
+            for one in value:
+                command += [f"--{option}", str(one)]
         elif value is not False:
             command += [f"--{option}", str(value)]
     return shlex.join(command)

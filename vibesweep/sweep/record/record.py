@@ -199,6 +199,7 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "budget": dataclasses.asdict(sweep.budget),
         "trials": sweep.trials,
         "try_first": [dict(point) for point in sweep.try_first],
+        "fixed": dict(sweep.fixed),
         "resources": dataclasses.asdict(sweep.resources),
         "lanes": sweep.lanes,
         "seed": sweep.seed,

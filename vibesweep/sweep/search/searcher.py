@@ -27,7 +27,7 @@ from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.sampler import make_sampler, seed_of
 from vibesweep.sweep.search.scheduler import METRIC, TIME
-from vibesweep.sweep.search.space import ask_space, suggest
+from vibesweep.sweep.search.space import ask_space, points_of, suggest
 
 if TYPE_CHECKING:
     from vibesweep.config.sweep import Space
@@ -252,7 +252,7 @@ class SweepSearch(StepSearch):
             max_steps=sweep.budget.last_step,
             trials=sweep.trials,
             seed=sweep.seed,
-            try_first=sweep.try_first,
+            try_first=points_of(sweep),
             storage=storage,
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import linecache
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError, VibesweepError
 from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.branches import draw_whole_range
+from vibesweep.sweep.search.fixed import OPTION, FixedValues
 from vibesweep.sweep.search.points import PointTrial
 
 if TYPE_CHECKING:
@@ -66,8 +69,9 @@ def check_space(sweep: Sweep, where: str = "space") -> Rehearsal:
             space cannot make.
     """
     with quiet_optuna():
+        check_fixed(sweep)
         first = []
-        for number, point in enumerate(sweep.try_first):
+        for number, point in enumerate(points_of(sweep, where)):
             first.append(_settings_of(sweep, point, f"{where}: try_first[{number}]"))
         at_random, at_bounds = draw_whole_range(
             sweep.seed, lambda trial: _drawn(sweep, trial, where)
@@ -112,10 +116,47 @@ def suggest(
         CombinationError: the settings do not go together.
         SpaceError: another mistake, as :func:`check_space` has them.
     """
-    fixed = ask_space(sweep.space, trial, where)
+    asked = FixedValues(trial, sweep.fixed) if sweep.fixed else trial
+    fixed = ask_space(sweep.space, asked, where)
     swept = dict(trial.params)
     seed = sweep.settings.seed or sweep.seed
-    return swept, settings_with(sweep.settings, {"seed": seed, **swept, **fixed}, where)
+    settings = settings_with(sweep.settings, {"seed": seed, **swept, **fixed}, where)
+    if not sweep.fixed:
+        return swept, settings
+    return swept, settings_with(settings, sweep.fixed, OPTION)
+
+
+def check_fixed(sweep: Sweep) -> None:
+    """Refuse fixed values that no trial can use, whatever the space suggests beside them.
+
+    Raises:
+        SpaceError: there is one.
+    """
+    for name, value in sweep.fixed.items():
+        try:
+            settings_with(sweep.settings, {name: value}, OPTION)
+        except CombinationError:
+            continue  # the space may suggest what goes with it
+
+
+def points_of(sweep: Sweep, where: str = "space") -> list[Mapping[str, Any]]:
+    """Return the points of ``try_first`` without what is fixed, as far as they are tried.
+
+    With fixed values a point may lack what the space now suggests, or have what it does not: such a
+    point is left out.
+    """
+    if not sweep.fixed:
+        return list(sweep.try_first)
+    points: list[Mapping[str, Any]] = []
+    for point in sweep.try_first:
+        others = {name: value for name, value in point.items() if name not in sweep.fixed}
+        try:
+            _settings_of(sweep, others, where)
+        except SpaceError:
+            continue
+        if others not in points:
+            points.append(others)
+    return points
 
 
 def settings_with(
@@ -134,11 +175,24 @@ def settings_with(
         fix = f"known are {', '.join(known)}"
         if alike:
             fix = f"perhaps {alike[0]} is meant"
-        raise SpaceError(f"suggests {', '.join(unknown)}", where=where, fix=fix)
+        verb = "fixes" if where == OPTION else "suggests"
+        place = _line_of(where, unknown[0])
+        raise SpaceError(f"{verb} {', '.join(unknown)}", where=place, fix=fix)
     try:
         return dataclasses.replace(base, **chosen)
     except SpaceError as error:
-        raise type(error)(error.found, where=where, fix=error.fix) from error
+        _, _, name = error.where.partition(".")
+        place = _line_of(where, name)
+        raise type(error)(error.found, where=place, fix=error.fix) from error
+
+
+def _line_of(where: str, name: str) -> str:
+    """Add to a space file's path the first line that has a setting's name as text."""
+    quoted = re.compile(rf"""["']{re.escape(name)}["']""")
+    for number, line in enumerate(linecache.getlines(where), 1):
+        if quoted.search(line):
+            return f"{where}:{number}"
+    return where
 
 
 def error_in(path: Path, error: BaseException) -> SpaceError:
