@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.mel.model import MelModel
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_the_whole_way_in_python(ray_cluster: str, tmp_path: Path) -> None:
+    corpus = write_demo_corpus(tmp_path / "corpus", recordings=6)
+    program = str(ROOT / "examples" / "python_api.py")
+    done = subprocess.run(
+        [sys.executable, program, str(corpus)],
+        cwd=tmp_path,
+        env=os.environ | {"RAY_ADDRESS": ray_cluster},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "best_loss_val" in done.stdout
+    assert (tmp_path / "python_api_voice" / "provenance.json").is_file()
+    assert soundfile.info(tmp_path / "python_api.wav").duration > 0
+    assert (tmp_path / "sweeps" / "python_api" / "report.html").is_file()
 
 
 @pytest.mark.slow

@@ -77,6 +77,12 @@ def test_the_readme_shows_the_space_that_it_names() -> None:
     assert code_without_docstrings(shown) == code_without_docstrings(shipped)
 
 
+def test_the_python_page_shows_its_example() -> None:
+    (shown,) = blocks("docs/python.md", "python")
+    example = read("examples/python_api.py")
+    assert code_without_docstrings(shown) == code_without_docstrings(example)
+
+
 def test_every_setting_is_described() -> None:
     page = read("docs/spaces.md")
     missing = [name for name in TrialSettings.names() if f"`{name}`" not in page]

@@ -24,6 +24,7 @@ from tests.import_graph import (
 )
 
 FOLDERS = (
+    "version",
     "errors",
     "config",
     "storage",
@@ -34,6 +35,7 @@ FOLDERS = (
     "sweep",
     "delivery",
     "doctor",
+    "api",
     "cli",
     "__main__",
 )
@@ -102,6 +104,7 @@ RAY_IS_THE_SUBJECT = (
 RAY_INTERNALS = "vibesweep.cluster.ray_internals"
 LIGHT = (
     "vibesweep",
+    "vibesweep.api",
     "vibesweep.cli",
     "vibesweep.config",
     "vibesweep.errors",

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from vibesweep import __version__
 from vibesweep.cli.plain_console import PlainConsole
 from vibesweep.errors import VibesweepError
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.storage.secrets import without_secrets
+from vibesweep.version import __version__
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it

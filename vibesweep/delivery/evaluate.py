@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from vibesweep import __version__
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
 from vibesweep.delivery.export import PROVENANCE
 from vibesweep.delivery.quality.listening import BASE, SEED, Voice, base_voice, listen
@@ -35,6 +34,7 @@ from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.folder import find_sweep
+from vibesweep.version import __version__
 
 TEXTS = 8
 EVALUATIONS = "evaluations"

@@ -7,16 +7,15 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-import vibesweep
 from vibesweep.doctor.finding import Finding, note, problem
+from vibesweep.version import PACKAGE
 
-PROJECT = Path(vibesweep.__file__).parents[1] / "pyproject.toml"
+PROJECT = PACKAGE.parent / "pyproject.toml"
 """Of a copy of the repository, which may be run without being installed."""
 PURPOSES = {
     "mel": "phonemes and the demo corpus, which mel-tiny needs",

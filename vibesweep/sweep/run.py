@@ -13,7 +13,6 @@ from typing import Any
 import ray
 from rich.console import Console
 
-import vibesweep
 from vibesweep.cluster.autoscaler import current_cluster
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import check_hosts, this_host
@@ -64,13 +63,13 @@ from vibesweep.sweep.waiting import report_waiting_lanes
 from vibesweep.training.lanes.lane import Lanes, running_dispatcher
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
+from vibesweep.version import PACKAGE, __version__
 
 LEAVE_S = 20.0
 """How long lanes may take to end at a sweep's end before they are killed."""
 STOP_S = 5.0
 """The same where the user waits: what a trial did since its last state is done again."""
 RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
-PACKAGE = Path(vibesweep.__file__).parent
 
 
 def run_sweep(
@@ -288,7 +287,7 @@ def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: in
         sweep=sweep_as_json(sweep),
         lanes=lanes,
         # The package may have come with a job, so that it is not installed
-        versions={"vibesweep": vibesweep.__version__, **versions},
+        versions={"vibesweep": __version__, **versions},
         started_unix_s=time.time(),
     )
 

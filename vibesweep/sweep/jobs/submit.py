@@ -11,7 +11,6 @@ from typing import Any
 
 from ray.job_submission import JobDetails
 
-import vibesweep
 from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError, ModelError
 from vibesweep.models.registry import ModelRef
@@ -20,6 +19,7 @@ from vibesweep.sweep.early import is_demo
 from vibesweep.sweep.jobs.server import FOLDER, SWEEP, job_client, job_fact
 from vibesweep.sweep.jobs.shipping import copy_space
 from vibesweep.sweep.record.folder import SWEEPS, check_name
+from vibesweep.version import PACKAGE
 
 STOP_WAIT_S = 300
 """How long a stopped job may take to finish its steps, export and upload before it is killed.
@@ -133,11 +133,10 @@ def _runtime_env(folder: Path) -> dict[str, Any]:
     That is the space file, this vibesweep if it is a checkout, time to end, and no job server to
     submit the sweep to again.
     """
-    package = Path(vibesweep.__file__).parent
-    is_checkout = (package.parent / "pyproject.toml").is_file()
+    is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
     return {
         "working_dir": str(folder),
-        "py_modules": [str(package)] if is_checkout else [],
+        "py_modules": [str(PACKAGE)] if is_checkout else [],
         "excludes": ["__pycache__"],
         "env_vars": {
             "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S),

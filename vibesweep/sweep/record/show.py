@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,7 +19,7 @@ from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.table import format_seconds, ranked, summary_of, swept_names
 from vibesweep.sweep.record.trials_table import TrialsTable
 
-CSV_COLUMNS = (
+STANDING = (
     "number",
     "state",
     "reason",
@@ -79,15 +80,28 @@ def sweep_table(record: SweepRecord) -> RenderableType:
 
 def trials_csv(record: SweepRecord) -> str:
     """Write the trials as CSV, best first: how each stands, and what the space suggested for it."""
-    names = swept_names(record)
     text = io.StringIO()
+    columns = trial_columns(record)
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*CSV_COLUMNS, *map(_no_formula, names)])
-    for trial in ranked(record):
-        stands = [getattr(trial, name) for name in CSV_COLUMNS]
-        swept = [trial.swept.get(name) for name in names]
-        table.writerow([_no_formula(value) for value in (*stands, *swept)])
+    table.writerow([_no_formula(name) for name in columns])
+    for row in trial_rows(record):
+        values = [row.get(name) for name in columns]
+        table.writerow([_no_formula(value) for value in values])
     return text.getvalue()
+
+
+def trial_columns(record: SweepRecord) -> list[str]:
+    """Name the columns of :func:`trial_rows`."""
+    return [*STANDING, *swept_names(record)]
+
+
+def trial_rows(record: SweepRecord) -> list[dict[str, Any]]:
+    """Return a row for each trial, best first: how it stands, and what the space suggested."""
+    rows = []
+    for trial in ranked(record):
+        stands = {name: getattr(trial, name) for name in STANDING}
+        rows.append(stands | trial.swept)
+    return rows
 
 
 def _no_formula(value: object) -> object:
