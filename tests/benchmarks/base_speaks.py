@@ -30,12 +30,12 @@ from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH, seconds_of
 from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text import phonemize
-from vibesweep.delivery.quality.measure import Sound
-from vibesweep.delivery.quality.recognition import RATE_HZ, ClosedSet
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speech import sample_latents
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.recognition import RATE_HZ, ClosedSet
+from vibesweep.quality.scorer import Sound
 
 SENTENCES = Path(__file__).with_name("held_out_sentences.txt").read_text().splitlines()
 PROMPT = "This is a sample of my voice, nothing more."

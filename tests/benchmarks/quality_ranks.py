@@ -26,14 +26,14 @@ from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text import phonemize
-from vibesweep.delivery.quality.measure import Measure as QualityMeasure
-from vibesweep.delivery.quality.measure import Passage, Scorer, Sound
-from vibesweep.delivery.quality.passages import Source, choose_passages, recording_of
-from vibesweep.delivery.quality.scorers import make_scorers
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.speech import sample_latents
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.measures import Measure as QualityMeasure
+from vibesweep.quality.passages import Source, choose_passages, recording_of
+from vibesweep.quality.scorer import Passage, Scorer, Sound
+from vibesweep.quality.scorers import make_scorers
 
 CORPUS = Path(__file__).parents[3] / "shared" / "data" / "speech"
 SENTENCES = 12

@@ -34,14 +34,15 @@ from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.corpus.sound.arrays import Floats, Samples
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.turns import read_turns
-from vibesweep.delivery.quality.listening import base_voice
-from vibesweep.delivery.quality.measure import Passage, Sound
-from vibesweep.delivery.quality.passages import choose_passages
-from vibesweep.delivery.quality.recognition import IDENTIFIED, WORD_ERROR, RecognitionScorer
 from vibesweep.delivery.sample import SAMPLE, TURN_COLUMNS
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.listening import base_voice
+from vibesweep.quality.measures import IDENTIFIED, WORD_ERROR
+from vibesweep.quality.passages import choose_passages
+from vibesweep.quality.recognition import RecognitionScorer
+from vibesweep.quality.scorer import Passage, Sound
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
 

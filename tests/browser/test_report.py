@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.sweeps import write_sweep
 from tests.unit.test_report import QUALITY, write_tone
-from vibesweep.delivery.quality.quality_file import write_quality
 from vibesweep.delivery.report.write import write_report
+from vibesweep.quality.quality_file import write_quality
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from vibesweep.delivery.quality.choice import is_clearly_better, preferred_of, ranked_by_ear
-from vibesweep.delivery.quality.quality_file import Row
-from vibesweep.delivery.quality.recognition import IDENTIFIED
-from vibesweep.delivery.quality.spectrum import DURATION_RATIO, MCD, RAN_ON, STOP_ERROR
+from vibesweep.quality.choice import is_clearly_better, preferred_of, ranked_by_ear
+from vibesweep.quality.measures import DURATION_RATIO, IDENTIFIED, MCD, RAN_ON, STOP_ERROR
+from vibesweep.quality.quality_file import Row
 
 MEASURES = (MCD, STOP_ERROR, RAN_ON, IDENTIFIED, DURATION_RATIO)
 NO_TIES = [0.1 * number for number in range(6)]

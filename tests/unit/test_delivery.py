@@ -18,7 +18,6 @@ from vibesweep.config import Sweep, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest, write_manifest
 from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.delivery.export import export, speech_change_of
-from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.sample import speak_sample
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import ModelError, ShardsError, SpeechError, SweepError
@@ -28,6 +27,7 @@ from vibesweep.models.mel import speech
 from vibesweep.models.mel.encoder import COLUMNS
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.listening import base_voice
 from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, TrialState, sweep_as_json
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext

@@ -11,15 +11,13 @@ import soundfile
 from tests import tiny
 from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.delivery.evaluate import evaluate
-from vibesweep.delivery.quality import passages as passages_module
-from vibesweep.delivery.quality.measure import Measure
-from vibesweep.delivery.quality.passages import choose_passages
-from vibesweep.delivery.quality.quality_file import Quality, Row, read_quality, write_quality
-from vibesweep.delivery.quality.recognition import IDENTIFIED
-from vibesweep.delivery.quality.spectrum import DURATION_RATIO, MCD, RAN_ON
-from vibesweep.delivery.quality.verdict import faults_of, verdict, wins
 from vibesweep.errors import CorpusError, ModelError
 from vibesweep.models.mel import speech
+from vibesweep.quality import passages as passages_module
+from vibesweep.quality.measures import DURATION_RATIO, IDENTIFIED, MCD, RAN_ON, Measure
+from vibesweep.quality.passages import choose_passages
+from vibesweep.quality.quality_file import Quality, Row, read_quality, write_quality
+from vibesweep.quality.verdict import faults_of, verdict, wins
 from vibesweep.storage import StoragePath
 
 TEXTS = ("A bad cab faced a bee.", "A gab, a deed.", "Bad dad.", "A bed egg.")
@@ -150,7 +148,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a base that knows the letters of the texts, and never stops by itself."""
     monkeypatch.setattr(speech, "PATCHES_PER_PHONEME", 0.5)
     monkeypatch.setattr("vibesweep.models.mel.reading.MOST_LEFT_OUT", 1.0)
-    monkeypatch.setattr("vibesweep.delivery.quality.scorers.OF_PACKAGES", ())
+    monkeypatch.setattr("vibesweep.quality.scorers.OF_PACKAGES", ())
     return tiny.write_base(tmp_path / "base")
 
 

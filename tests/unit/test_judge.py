@@ -15,11 +15,11 @@ from vibesweep.corpus.recordings import Turn
 from vibesweep.delivery import judge as judge_module
 from vibesweep.delivery.best import deliver_best
 from vibesweep.delivery.judge import judge
-from vibesweep.delivery.quality.measure import Passage, Sound
-from vibesweep.delivery.quality.passages import Passages
-from vibesweep.delivery.quality.quality_file import read_quality
 from vibesweep.errors import CorpusError
 from vibesweep.models.mel import speech
+from vibesweep.quality.passages import Passages
+from vibesweep.quality.quality_file import read_quality
+from vibesweep.quality.scorer import Passage, Sound
 from vibesweep.sweep.record import SweepFolder
 
 TEXT = "A bad cab faced a bee."
@@ -33,7 +33,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepFolder:
     monkeypatch.setattr(inspect.unwrap(speech.sample_latents), "__defaults__", never)
     monkeypatch.setattr("vibesweep.models.mel.reading.MOST_LEFT_OUT", 1.0)
     monkeypatch.setattr("vibesweep.delivery.best.show_sample", lambda *_: None)
-    monkeypatch.setattr("vibesweep.delivery.quality.scorers.OF_PACKAGES", ())
+    monkeypatch.setattr("vibesweep.quality.scorers.OF_PACKAGES", ())
     made = write_sweep(tmp_path, SETTINGS)
     deliver_best(made)
     return made

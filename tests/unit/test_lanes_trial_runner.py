@@ -20,7 +20,7 @@ from vibesweep.training.lanes import trial_runner
 from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
-from vibesweep.training.state.checkpoint import saved_best
+from vibesweep.training.state.checkpoint import SavedBest, saved_best
 from vibesweep.training.state.full_state import has_state
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
@@ -130,7 +130,7 @@ def test_after_a_lost_lane_the_best_checkpoint_stays(
         assert has_state(spec.states / "trial")
     later = report(TrialRunner(spec, context, 0), "trial", worsens, STEPS)
     assert later.loss_val > first.loss_val, "or this shows nothing"
-    assert saved_best(spec.checkpoints / "trial") == (first.loss_val, 1)
+    assert saved_best(spec.checkpoints / "trial") == SavedBest(first.loss_val, 1, {})
     assert (later.best_loss_val, later.best_step) == (first.loss_val, 1)
 
 

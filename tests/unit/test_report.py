@@ -18,8 +18,6 @@ from PIL import Image
 from tests import tiny
 from tests.sweeps import BUDGET, FAILED_REASON, SPACE, STARTED_UNIX_S, write_sweep
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.delivery.quality.measure import Measure
-from vibesweep.delivery.quality.quality_file import Quality, Row, write_quality
 from vibesweep.delivery.report.answer import answer_of, headline_of, place_in
 from vibesweep.delivery.report.costs import costs_of, grid_trials
 from vibesweep.delivery.report.facts import Facts, read_facts
@@ -35,6 +33,8 @@ from vibesweep.delivery.report.sounds import SHADES, mel_png
 from vibesweep.delivery.report.spans import Span, spans_of, uses_of
 from vibesweep.delivery.report.write import write_report
 from vibesweep.errors import ShardsError, SweepError
+from vibesweep.quality.measures import Measure
+from vibesweep.quality.quality_file import Quality, Row, write_quality
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialRecord, TrialState
 from vibesweep.sweep.record.grid import GRID_VALUES

@@ -32,13 +32,13 @@ from vibesweep.corpus.preprocess.plan import Part
 from vibesweep.corpus.recordings import Recording
 from vibesweep.corpus.shards.manifest import read_clips, read_manifest
 from vibesweep.delivery.evaluate import evaluate
-from vibesweep.delivery.quality.passages import choose_passages
-from vibesweep.delivery.quality.quality_file import read_quality
 from vibesweep.delivery.report.facts import read_facts
 from vibesweep.delivery.report.sounds import spoken_texts
 from vibesweep.errors import CorpusError, ModelError, ShardsError, StorageError, SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.tensor_files import copy_companions
+from vibesweep.quality.passages import choose_passages
+from vibesweep.quality.quality_file import read_quality
 from vibesweep.storage import StoragePath
 from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.parquet import open_parquet

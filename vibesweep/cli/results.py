@@ -144,7 +144,7 @@ def evaluate(
     Asked twice for the same, it shows what it wrote the first time.
     """
     from vibesweep.delivery.evaluate import evaluate as judge
-    from vibesweep.delivery.quality.table import quality_table
+    from vibesweep.quality.table import quality_table
 
     found = judge(model, corpus, say_aside, work=work, out=out, texts=texts, scorers=scorer or ())
     console.print(quality_table(found.quality))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -32,10 +32,14 @@ class Report:
         early_stopped: whether the trial has run out of patience.
         first_step_unix_s: Unix time at which the trial's first optimizer step ended.
         trained_parameters: number of parameters that the trial trains and its checkpoint holds.
-        best_loss_val: the smallest validation loss so far, whose weights the checkpoint holds;
-            ``inf`` before there is one. The lane's trial runner decides it, and fills it in, as
+        best_loss_val: the validation loss of the best report so far, whose weights the checkpoint
+            holds; ``inf`` before there is one. The best has the smallest loss, unless the sweep
+            ranks trials by what is heard. The lane's trial runner decides it, and fills it in, as
             what follows.
         best_step: step of ``best_loss_val``; 0 before there is one.
+        best_heard: what was heard of those weights.
+        heard: what was measured in the trial's speech, by name; nothing where it was not heard.
+        heard_s: seconds that this took.
         lane: name of the lane that trained these steps.
         device: what its first worker computes on: ``cpu`` or the GPU's name.
     """
@@ -51,6 +55,9 @@ class Report:
     trained_parameters: int = 0
     best_loss_val: float = math.inf
     best_step: int = 0
+    best_heard: dict[str, float] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+    heard_s: float = 0.0
     lane: str = ""
     device: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,10 @@ class Sweep:
         try_first: settings to try before the sampler chooses any.
         fixed: values that take the place of what the space suggests, by name.
         resources: what one trial occupies.
+        objective: what trials are ranked by: ``loss_val``, or a measure of how they sound, such as
+            ``mcd_db``, whose nearness to its ideal counts (docs/design/quality.md lists them).
+        limits: measures that a trial must keep: for each the value that is as far from its ideal as
+            is allowed. One that does not ranks behind all that do.
         lanes: trials that train at the same time; ``None`` takes as many as the cluster holds, or
             may grow to hold.
         seed: seed of the sampler, and of every trial's data order and noise, so that trials can be
@@ -122,6 +127,8 @@ class Sweep:
     resources: TrialResources = field(default_factory=TrialResources)
     lanes: int | None = None
     seed: int = 0
+    objective: str = "loss_val"
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a sweep that could never run, as one without trials."""
@@ -129,6 +136,15 @@ class Sweep:
         self._check_try_first()
         check_types(self)
         check_ranges(self, SWEEP_RANGES)
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        for name, limit in self.limits.items():
+            is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if is_number and math.isfinite(limit):
+                continue
+            found = f"the limit of {name} is {limit!r}"
+            raise refuse(self, "limits", found, 'give a number, as in {"ran_on": 0.2}')
 
     def _check_space(self) -> None:
         if callable(self.space) or isinstance(self.space, Mapping):

@@ -15,21 +15,21 @@ from typing import NamedTuple
 
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
 from vibesweep.delivery.export import PROVENANCE
-from vibesweep.delivery.quality.listening import BASE, SEED, Voice, base_voice, listen
-from vibesweep.delivery.quality.measure import Passage
-from vibesweep.delivery.quality.passages import Passages, choose_passages
-from vibesweep.delivery.quality.quality_file import (
+from vibesweep.delivery.synthesize import Tell, fetched_model
+from vibesweep.errors import ModelError
+from vibesweep.models.registry import ModelRef
+from vibesweep.quality.listening import BASE, SEED, Voice, base_voice, listen
+from vibesweep.quality.passages import Passages, choose_passages
+from vibesweep.quality.quality_file import (
     QUALITY_FILE,
     Quality,
     Row,
     read_quality,
     write_quality,
 )
-from vibesweep.delivery.quality.scorers import Scorers, make_scorers
-from vibesweep.delivery.quality.verdict import verdict
-from vibesweep.delivery.synthesize import Tell, fetched_model
-from vibesweep.errors import ModelError
-from vibesweep.models.registry import ModelRef
+from vibesweep.quality.scorer import Passage
+from vibesweep.quality.scorers import Scorers, make_scorers
+from vibesweep.quality.verdict import verdict
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.json_text import parse_json

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from vibesweep.delivery.evaluate import quality_of
 from vibesweep.delivery.export import tuned_trial
-from vibesweep.delivery.quality.choice import preferred_of, ranked_by_ear
-from vibesweep.delivery.quality.listening import Voice, base_voice, listen
-from vibesweep.delivery.quality.measure import Measure
-from vibesweep.delivery.quality.passages import choose_passages
-from vibesweep.delivery.quality.quality_file import QUALITY_FILE, Quality, Row, write_quality
-from vibesweep.delivery.quality.scorers import make_scorers
-from vibesweep.delivery.quality.verdict import faults_of, verdict, wins
 from vibesweep.delivery.synthesize import fetched_model
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.choice import preferred_of, ranked_by_ear
+from vibesweep.quality.listening import Voice, base_voice, listen
+from vibesweep.quality.measures import Measure
+from vibesweep.quality.passages import choose_passages
+from vibesweep.quality.quality_file import QUALITY_FILE, Quality, Row, write_quality
+from vibesweep.quality.scorers import make_scorers
+from vibesweep.quality.verdict import faults_of, verdict, wins
 from vibesweep.storage.folders import upload_folder
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord

@@ -10,10 +10,10 @@ from typing import Any
 
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
-from vibesweep.delivery.quality.listening import base_voice
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.listening import base_voice
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord
 

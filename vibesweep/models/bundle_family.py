@@ -128,11 +128,13 @@ class BundleFamily(ModelFamily):
         checkpoint = trial.weights.parent
         model = load_trained(base, trial.settings, weights, str(checkpoint))
         shards = trial.checked_shards()
-        clips = [base.encode(clip) for clip in read_clips(shards, "train")]
-        voices = base.voice_prompts(clips)
+        voices = trial.voices
+        if voices is None:
+            clips = [base.encode(clip) for clip in read_clips(shards, "train")]
+            voices = base.voice_prompts(clips)
         plain: BundleModel = merged(model)  # type: ignore[assignment]  # the base's own class
         trained_on = bundle.trained_on.after(read_manifest(shards))
-        save_bundle(plain, voices, out, trained_on=trained_on)
+        save_bundle(plain, dict(voices), out, trained_on=trained_on)
         if isinstance(model, PeftModel):
             save_adapter(model, trial.settings, out / ADAPTER)
 

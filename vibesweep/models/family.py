@@ -18,6 +18,8 @@ from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.models.recipe import Recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vibesweep.config import TrialSettings
     from vibesweep.corpus.clip_encoder import ClipEncoder
     from vibesweep.corpus.recordings import Turn
@@ -87,6 +89,8 @@ class TunedTrial:
         settings: what it was trained with.
         shards: address of the shards it was trained on.
         shards_signature: signature of their manifest at that time.
+        voices: voice prompts by the person's name, for exports that hold some, where they are at
+            hand; None has them read from the shards.
     """
 
     base: str
@@ -94,6 +98,7 @@ class TunedTrial:
     settings: TrialSettings
     shards: str
     shards_signature: str
+    voices: Mapping[str, Tensor] | None = None
 
     def checked_shards(self) -> str:
         """Return the shards' address, for exports that take voices or scales from them.

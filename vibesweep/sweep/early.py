@@ -18,6 +18,11 @@ from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, remarks
 from vibesweep.errors import CorpusError, ShardsError, SpaceError, VibesweepError
 from vibesweep.models.asked import TAKEN_BY_ALL, asked_of_model
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.aim import HEARD_TEXTS, LOSS, Aim
+from vibesweep.quality.listening import scores_of
+from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.passages import choose_passages
+from vibesweep.quality.scorers import check_installed, make_needed
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.claim import refuse_taken
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
@@ -75,12 +80,14 @@ def check_sweep(
         check_resumable(sweep, folder, space_file)
     else:
         refuse_taken(folder)
+    check_aim(sweep)
     model = ModelRef.parse(sweep.model).located()
     rehearsal = check_space(sweep)
     manifest = check_corpus(sweep.corpus)
     if manifest is not None:
         check_fit(model, sweep.corpus, say)
         check_clips(sweep, rehearsal, sweep.corpus, say)
+        check_heard(sweep, model, sweep.corpus)
     refuse_unusable(rehearsal, refusal_by_resources(sweep), say)
     refuse_unusable(rehearsal, _by_model(model, rehearsal), say)
     _say_how_many_are_drawn_again(rehearsal, say)
@@ -106,6 +113,46 @@ def check_this_machine(checked: CheckedSweep, say: Say) -> None:
         return SpaceError(found, where="optimizer", fix=fix)
 
     refuse_unusable(checked.rehearsal, refusal, say)
+
+
+def check_aim(sweep: Sweep) -> None:
+    """Refuse measures that there are not, or that nothing here measures.
+
+    Raises:
+        SpaceError: the objective or a limit has no such name.
+        ModelError: a package that measures is not installed.
+    """
+    aim = Aim(sweep.objective, sweep.limits)
+    for name in aim.measures:
+        if name in MEASURES:
+            continue
+        known = ", ".join([LOSS, *MEASURES])
+        where = "Sweep.limits" if name in sweep.limits else "Sweep.objective"
+        fix = f"choose among {known}"
+        raise SpaceError(f"there is no measure {name!r}", where=where, fix=fix)
+    check_installed(aim.measures)
+
+
+def check_heard(sweep: Sweep, model: ModelRef, shards: str) -> None:
+    """Look whether trials can be heard on shards, where the sweep ranks them so.
+
+    Raises:
+        CorpusError: no held-out recording can be compared with, or its text has no such measure.
+    """
+    aim = Aim(sweep.objective, sweep.limits)
+    if not aim.measures:
+        return
+    language = model.family.language(model.address)
+    chosen = choose_passages(shards, language, HEARD_TEXTS)
+    scorers = make_needed(chosen.english, aim.measures)
+    found: set[str] = set()
+    for passage in chosen.passages:
+        found.update(scores_of(passage.recording, passage, scorers))
+    missing = [name for name in aim.measures if name not in found]
+    if missing:
+        names = ", ".join(missing)
+        fix = "choose another measure; what is understood is measured in English alone"
+        raise CorpusError(f"its texts have no {names}", where=shards, fix=fix)
 
 
 def check_corpus(corpus: str) -> Manifest | None:

@@ -21,6 +21,7 @@ from vibesweep.config import Sweep, TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.secrets import without_secrets
@@ -28,6 +29,7 @@ from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
     check_fit,
+    check_heard,
     check_sweep,
     check_this_machine,
     is_demo,
@@ -52,7 +54,7 @@ from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
 from vibesweep.sweep.record.study import study_storage
-from vibesweep.sweep.record.table import summary_of
+from vibesweep.sweep.record.table import format_seconds, summary_of
 from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
@@ -127,6 +129,7 @@ def run_sweep(
         if checked.manifest is None:
             check_fit(model, shards, progress.say)
             check_clips(sweep, checked.rehearsal, shards, progress.say)
+            check_heard(sweep, model, shards)
         typical = typical_settings(sweep, checked.rehearsal)
         clips, speech_s = training_clips(shards)
         budget = sweep.budget.in_steps(clips, speech_s, typical)
@@ -134,6 +137,9 @@ def run_sweep(
         if resume:
             check_same_budget(budget, folder)
         progress.say(heard_line(budget, clips, speech_s, typical))
+        listened = listening_line(Aim(sweep.objective, sweep.limits), budget)
+        if listened:
+            progress.say(listened)
         record = _new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
@@ -184,7 +190,7 @@ def _run_lanes(
         VibesweepError: no lane could go on, or the space could not suggest a trial.
     """
     search = SweepSearch(sweep, study_storage(staged.folder.journal))
-    scheduler = StepAsha(sweep.budget)
+    scheduler = StepAsha(sweep.budget, record.aim)
     left = sweep.trials if former is None else former.record.trials_left
     with (
         running_dispatcher(left, record.name) as dispatcher,
@@ -229,6 +235,9 @@ def _run_lanes(
             finally:  # the disk may be full
                 lanes.stop(leave_s)
     _raise_failure(failure, staged)
+    if log.heard_s:
+        took = format_seconds(log.heard_s)
+        progress.say(f"the trials were heard in {took} of the lanes' time")
     if search.error is not None:
         raise search.error
     return log.record
@@ -315,6 +324,8 @@ def _lane_specs(
             max_steps=sweep.budget.last_step,
             typical=typical,
             resources=resources,
+            aim=record.aim,
+            heard_steps=record.aim.heard_steps(sweep.budget),
         )
         specs.append(spec)
     return specs

@@ -109,7 +109,8 @@ def figures_of(result: dict[str, Any]) -> dict[str, Any]:
     """
     report = result["report"] or {}
     found = {key: value for key, value in result.items() if key not in NOT_TRACKED}
-    figures = {key: value for key, value in (report | found).items() if _is_finite(value)}
+    heard = report.get("heard", {})
+    figures = {key: value for key, value in (report | heard | found).items() if _is_finite(value)}
     # MLflow's callback takes this for the step, and W&B's the iteration
     step = result["step"]
     return figures | {"timesteps_total": step, "training_iteration": step}

@@ -113,6 +113,8 @@ def _result(report: Report, budget: Budget) -> dict[str, Any]:
         "step": report.step,
         "loss_val": report.loss_val,
         "best_loss_val": report.best_loss_val,
+        "heard": report.heard,
+        "best_heard": report.best_heard,
         "rung": len(passed),
         "report": dataclasses.asdict(report),
         "outcome": outcome,

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -118,9 +119,18 @@ class TrialRun:
         self.model.train()
         return loss
 
-    def save(self, folder: StorageAddress) -> None:
-        """Write a checkpoint of what was validated. Only one worker calls this."""
-        facts = {"step": self.step, "loss_val": self._early_stopping.last_loss}
+    def save(self, folder: StorageAddress, heard: Mapping[str, float] | None = None) -> None:
+        """Write a checkpoint of what was validated. Only one worker calls this.
+
+        Args:
+            folder: a folder for this checkpoint alone.
+            heard: what was measured in its speech, where it was heard.
+        """
+        facts = {
+            "step": self.step,
+            "loss_val": self._early_stopping.last_loss,
+            "heard": dict(heard or {}),
+        }
         with self._loop.averaging.averaged():
             save_checkpoint(self.model, self.settings, facts, folder)
 

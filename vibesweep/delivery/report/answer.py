@@ -17,10 +17,11 @@ from optuna.distributions import (
 from vibesweep.delivery.report.costs import Costs
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.tables import Table
+from vibesweep.quality.aim import listening_line
 from vibesweep.sweep.record import SweepRecord, SweepState, TrialRecord, TrialState
 from vibesweep.sweep.record.overfitting import WORSE_SHARE, overfitting_line
 from vibesweep.sweep.record.plan import format_hours
-from vibesweep.sweep.record.table import format_loss, format_seconds, format_value
+from vibesweep.sweep.record.table import best_figures, format_loss, format_seconds, format_value
 
 EDGE_SHARE = 0.05
 """A best value in this share of its range, at either end, may have a better one outside."""
@@ -64,6 +65,8 @@ def headline_of(record: SweepRecord) -> str:
             return "No trial has been validated yet."
         return "No trial was trained as far as its first validation."
     base = record.base_loss_val
+    if record.aim.measures and best.number != record.chosen:
+        return f"Trial {best.number} is the best of those heard: {best_figures(record, best)}."
     found = f"validation loss {format_loss(best.best_loss_val)}"
     if base is None:
         return f"Trial {best.number} is the best so far: {found}."
@@ -131,7 +134,11 @@ def _range(distribution: BaseDistribution | None) -> str:
 def _certainty(facts: Facts, validated: Sequence[TrialRecord]) -> Iterator[str]:
     best = validated[0]
     yield _trained(best, facts.budget.last_step)
-    if len(validated) > 1 and best.number != facts.record.chosen:
+    aim = facts.record.aim
+    if aim.measures:
+        line = listening_line(aim, facts.budget)
+        yield f"{line[0].upper()}{line[1:]}."
+    elif len(validated) > 1 and best.number != facts.record.chosen:
         yield _lead(validated)
     yield from _at_edges(facts, best)
     worse = overfitting_line(facts.record)

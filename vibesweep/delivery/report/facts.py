@@ -12,8 +12,8 @@ from optuna.distributions import BaseDistribution
 
 from vibesweep.config import Budget
 from vibesweep.corpus.shards.manifest import Manifest, read_manifest
-from vibesweep.delivery.quality.quality_file import Quality, read_quality
 from vibesweep.errors import ShardsError, VibesweepError
+from vibesweep.quality.quality_file import Quality, read_quality
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialRecord
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage

@@ -19,9 +19,9 @@ from vibesweep.config import MelSettings
 from vibesweep.corpus.sound.arrays import LogMel
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.resampling import resample
-from vibesweep.delivery.quality.quality_file import Quality, Row
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.errors import SweepError
+from vibesweep.quality.quality_file import Quality, Row
 from vibesweep.storage import StoragePath
 from vibesweep.storage.names import is_plain_name
 

@@ -6,9 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vibesweep.delivery.quality.quality_file import Quality
+from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.quality_file import Quality
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
-from vibesweep.sweep.record.table import format_loss, format_seconds, format_value, swept_names
+from vibesweep.sweep.record.table import (
+    format_heard,
+    format_loss,
+    format_seconds,
+    format_value,
+    swept_names,
+)
 
 TRIALS_SHOWN = 50
 NUMBERS_SHOWN = 12
@@ -33,6 +40,7 @@ class Table:
 def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> Table:
     """Tabulate the best trials with their settings."""
     names = swept_names(record)
+    heard = record.aim.measures
     shown = best_first[:TRIALS_SHOWN]
     rows = []
     if record.base_loss_val is not None:
@@ -45,6 +53,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
                 "0",
                 base_loss,
                 "0",
+                *[""] * len(heard),
                 "",
             ]
         )
@@ -54,6 +63,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
         ends = [
             str(trial.step),
             *best,
+            *(format_heard(trial, name) for name in heard),
             _took(trial),
         ]
         rows.append(
@@ -70,7 +80,8 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
             f"The best {len(shown)} of {len(best_first)} trials with a validation loss; "
             "every report of every trial is in trials.parquet, in the sweep's folder"
         )
-    heads = ("trial", "state", *names, "steps", "best loss", "at step", "took")
+    titles = [MEASURES[name].title for name in heard]
+    heads = ("trial", "state", *names, "steps", "best loss", "at step", *titles, "took")
     return Table(
         caption,
         heads,

@@ -43,6 +43,8 @@ class Curves:
             writer.add_scalar("grad_norm", record.grad_norm, record.step)
         writer.add_scalar("loss/val", report.loss_val, report.step)
         writer.add_scalar("steps/s", report.steps_per_s, report.step)
+        for name, value in report.heard.items():
+            writer.add_scalar(f"heard/{name}", value, report.step)
         writer.flush()
 
     def end(self, trial: TrialRecord) -> None:

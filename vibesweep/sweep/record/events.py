@@ -11,7 +11,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vibesweep.storage.json_text import parse_json
@@ -84,7 +84,7 @@ class TrialReported:
         rung: how many of ASHA's rungs it has passed.
         loss_val: validation loss; ``inf`` if it diverged.
         loss_train: mean training loss since the last report; NaN without a step.
-        best_loss_val: the smallest validation loss so far; ``inf`` before there is one.
+        best_loss_val: validation loss of the best report so far; ``inf`` before there is one.
         best_step: step of ``best_loss_val``.
         learning_rate_now: learning rate of the last step.
         grad_norm: gradient norm of the last step.
@@ -94,6 +94,9 @@ class TrialReported:
         lane: name of the lane that trained the steps of this report.
         device: ``cpu`` or the name of the lane's GPU.
         first_step_unix_s: Unix time at which the trial's first step was done on that lane.
+        heard: what was measured in its speech, by name; nothing where it was not heard.
+        best_heard: the same of ``best_step``.
+        heard_s: seconds that this took.
     """
 
     trial: str
@@ -114,6 +117,9 @@ class TrialReported:
     lane: str = ""
     device: str = ""
     first_step_unix_s: float = 0.0
+    heard: dict[str, float] = field(default_factory=dict)
+    best_heard: dict[str, float] = field(default_factory=dict)
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -180,11 +186,11 @@ def line_of(event: Event) -> bytes:
     """
     name = NAMES[type(event)]
     line: dict[str, Any] = {"version": EVENT_VERSION, "event": name}
-    for field in dataclasses.fields(event):
-        value = getattr(event, field.name)
-        if field.name in NUMBERS:
+    for part in dataclasses.fields(event):
+        value = getattr(event, part.name)
+        if part.name in NUMBERS:
             value = _finite_or_word(value)
-        line[field.name] = value
+        line[part.name] = value
     return json.dumps(line, allow_nan=False).encode() + b"\n"
 
 

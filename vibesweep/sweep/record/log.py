@@ -87,6 +87,11 @@ class SweepLog(tune.Callback):
         """The sweep as it stands."""
         return self._replay.record
 
+    @property
+    def heard_s(self) -> float:
+        """Seconds in which trials were heard, in all."""
+        return sum(report.heard_s for report in self._replay.reports)
+
     def base_validated(self, loss_val: float) -> None:
         """Enter the validation loss of the untouched base, unless it is known."""
         if self.record.base_loss_val is None:
@@ -189,6 +194,9 @@ class SweepLog(tune.Callback):
             lane=report.lane,
             device=report.device,
             first_step_unix_s=report.first_step_unix_s,
+            heard=report.heard,
+            best_heard=report.best_heard,
+            heard_s=report.heard_s,
         )
         self._replay.apply(event)
         self._curves.add_report(record, report)

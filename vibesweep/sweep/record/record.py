@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from vibesweep.config import Sweep
+from vibesweep.quality.aim import Aim
 from vibesweep.storage.names import is_plain_name
 from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
 
@@ -22,6 +23,7 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
     "float | None": (int, float, NoneType),
     "dict[str, Any]": (dict,),
     "dict[str, str]": (dict,),
+    "dict[str, float]": (dict,),
 }
 """What a field of a record may hold, by its annotation; states and trials are made apart."""
 
@@ -40,8 +42,10 @@ class TrialRecord:
         rung: how many of ASHA's rungs it has passed.
         loss_val: validation loss of the last report; ``None`` if that was not finite.
         loss_train: mean training loss over the steps of the last report; ``None`` if not finite.
-        best_loss_val: the smallest validation loss so far, whose weights the checkpoint holds.
+        best_loss_val: validation loss of the best report so far, whose weights the checkpoint
+            holds: the smallest, unless the sweep ranks trials by what is heard.
         best_step: step of ``best_loss_val``.
+        best_heard: what was measured in the speech of those weights, by name.
         steps_per_s: optimizer steps per second over the last report.
         trained_parameters: number of parameters that it trains; 0 before its first report.
         reason: why it diverged or failed.
@@ -63,6 +67,7 @@ class TrialRecord:
     loss_train: float | None = None
     best_loss_val: float | None = None
     best_step: int = 0
+    best_heard: dict[str, float] = field(default_factory=dict)
     steps_per_s: float = 0.0
     trained_parameters: int = 0
     reason: str = ""
@@ -116,10 +121,21 @@ class SweepRecord:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def best(self) -> TrialRecord | None:
-        """The trial with the smallest validation loss, however it ended; running ones included.
+    def aim(self) -> Aim:
+        """What its trials are ranked by."""
+        return Aim.of(self.sweep)
 
-        One that was chosen by ear comes before it.
+    def score(self, trial: TrialRecord) -> float:
+        """Return what a trial is ranked by; smaller is better, ``inf`` before there is any."""
+        loss = trial.best_loss_val
+        return math.inf if loss is None else self.aim.score(loss, trial.best_heard)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial of the best score, however it ended; running ones included.
+
+        Unless the sweep ranks trials by what is heard, that is the smallest validation loss. One
+        that was chosen by ear at the end comes before it.
 
         A trial's best loss is reported once its checkpoint is written, so what happened to the
         trial later does not touch it.
@@ -127,18 +143,20 @@ class SweepRecord:
         best = None
         smallest = math.inf
         for trial in self.trials:
-            loss = trial.best_loss_val
+            score = self.score(trial)
             if trial.number == self.chosen:
                 return trial
-            if loss is not None and loss < smallest:
+            if score < smallest:
                 best = trial
-                smallest = loss
+                smallest = score
         return best
 
     @property
     def base_wins(self) -> bool:
-        """Whether trials have been validated, and none is better than the untouched base."""
+        """Whether trials are ranked by their loss, and none has a smaller one than the base."""
         best = self.best
+        if not self.aim.by_loss:
+            return False
         if best is None or best.best_loss_val is None or self.base_loss_val is None:
             return False
         return self.base_loss_val <= best.best_loss_val
@@ -203,4 +221,6 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "resources": dataclasses.asdict(sweep.resources),
         "lanes": sweep.lanes,
         "seed": sweep.seed,
+        "objective": sweep.objective,
+        "limits": dict(sweep.limits),
     }

@@ -108,6 +108,7 @@ class Replay:
         trial.loss_train = _finite_or_none(event.loss_train)
         trial.best_loss_val = _finite_or_none(event.best_loss_val)
         trial.best_step = event.best_step
+        trial.best_heard = event.best_heard
         trial.lane = event.lane
         trial.device = event.device
         trial.first_step_unix_s = trial.first_step_unix_s or event.first_step_unix_s
@@ -133,6 +134,7 @@ class Replay:
             "steps_per_s": report.steps_per_s,
             "reported_unix_s": report.reported_unix_s,
             "lane": report.lane,
+            **report.heard,
             **trial.settings,
             "state": trial.state.value,
         }

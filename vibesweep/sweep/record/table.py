@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
+from vibesweep.quality.measures import MEASURES
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
@@ -18,10 +18,10 @@ def summary_of(record: SweepRecord, now_unix_s: float) -> str:
     parts = [_counts(record)]
     best = record.best
     if best is not None:
-        loss = format_loss(best.best_loss_val)
+        found = best_figures(record, best)
         ended = f", {best.state}" if best.state in BROKEN_OFF else ""
         by_ear = ", chosen by ear" if best.number == record.chosen else ""
-        parts.append(f"best {loss} (trial {best.number}{ended}{by_ear})")
+        parts.append(f"best {found} (trial {best.number}{ended}{by_ear})")
     base = record.base_loss_val
     if base is not None:
         wins = ", which no trial beats" if record.base_wins else ""
@@ -78,11 +78,6 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _best_first(trial: TrialRecord) -> float:
-    best = trial.best_loss_val
-    return math.inf if best is None else best
-
-
 def _counts(record: SweepRecord) -> str:
     total = record.sweep["trials"]
     states = Counter(trial.state for trial in record.trials)
@@ -116,11 +111,32 @@ def format_loss(loss: float | None) -> str:
     return f"{loss:.4f}"
 
 
+def best_figures(record: SweepRecord, trial: TrialRecord) -> str:
+    """Write what a trial is ranked by: its loss, and what was heard of the measures that count."""
+    loss = format_loss(trial.best_loss_val)
+    aim = record.aim
+    if not aim.measures:
+        return loss
+    told = [f"loss {loss}"]
+    for name in aim.measures:
+        figure = format_heard(trial, name)
+        told.append(f"{MEASURES[name].title} {figure}")
+    if not aim.is_kept(trial.best_heard):
+        told.append("outside its limits")
+    return ", ".join(told)
+
+
+def format_heard(trial: TrialRecord, name: str) -> str:
+    """Write a measure of a trial's best report in three digits, or a dash where there is none."""
+    value = trial.best_heard.get(name)
+    return "-" if value is None else f"{value:.3g}"
+
+
 def ranked(record: SweepRecord) -> list[TrialRecord]:
     """Return the trials, best first; those without a loss come last."""
     best = record.best
 
     def place(trial: TrialRecord) -> tuple[bool, float]:
-        return trial is not best, _best_first(trial)
+        return trial is not best, record.score(trial)
 
     return sorted(record.trials, key=place)

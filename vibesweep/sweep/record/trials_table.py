@@ -11,9 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from vibesweep.quality.measures import MEASURES
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import TrialState
 from vibesweep.sweep.record.table import (
+    format_heard,
     format_loss,
     format_millions,
     format_value,
@@ -69,7 +71,9 @@ class TrialsTable:
             value = record.trials[0].swept[name]
             self.shared[name] = format_value(value)
         swept = [name for name in names if name not in alike]
-        self.heads = ["trial", "state", "rung", *swept, "trains", "step", "loss", "best", "steps/s"]
+        heard = [MEASURES[name].title for name in record.aim.measures]
+        figures = ["step", "loss", "best", *heard, "steps/s"]
+        self.heads = ["trial", "state", "rung", *swept, "trains", *figures]
         sizes = {trial.trained_parameters for trial in record.trials}
         if len(sizes) < 2:
             self.heads.remove("trains")
@@ -165,12 +169,14 @@ def _rows(record: SweepRecord) -> Iterator[Row]:
     """Yield the untouched base, and then the best trials."""
     if record.base_loss_val is not None:
         style = "bold green" if record.base_wins else ""
-        yield Row(_cells_of_base(record.base_loss_val, swept_names(record)), style)
+        heard = dict.fromkeys([MEASURES[name].title for name in record.aim.measures], "")
+        yield Row(_cells_of_base(record.base_loss_val, swept_names(record)) | heard, style)
     for trial in ranked(record)[:ROWS_SHOWN]:
         style = STYLES.get(trial.state, "")
         if trial is record.best and not record.base_wins:
             style = "bold green"
-        yield Row(_cells(trial, swept_names(record)), style)
+        heard = {MEASURES[name].title: format_heard(trial, name) for name in record.aim.measures}
+        yield Row(_cells(trial, swept_names(record)) | heard, style)
 
 
 def _cells(trial: TrialRecord, names: Sequence[str]) -> dict[str, str]:

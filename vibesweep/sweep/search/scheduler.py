@@ -17,10 +17,13 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from vibesweep.config import Budget
+from vibesweep.quality.aim import Aim
 from vibesweep.sweep.record.events import TrialReported
 
 METRIC = "loss_val"
 TIME = "step"
+HEARD = "heard"
+"""What was measured in a trial's speech, by name, in a trainable's results."""
 
 
 class StepAsha(AsyncHyperBandScheduler):
@@ -31,8 +34,9 @@ class StepAsha(AsyncHyperBandScheduler):
     a trial never enters a rung.
     """
 
-    def __init__(self, budget: Budget) -> None:
-        """Lay out the rungs of a budget in steps."""
+    def __init__(self, budget: Budget, aim: Aim | None = None) -> None:
+        """Lay out the rungs of a budget in steps; the aim, which is the loss, ranks trials."""
+        self._aim = aim or Aim()
         super().__init__(
             time_attr=TIME,
             metric=METRIC,
@@ -54,7 +58,7 @@ class StepAsha(AsyncHyperBandScheduler):
             trial = SimpleNamespace(trial_id=report.trial, config={})
             if report.trial not in self._trial_info:
                 self.on_trial_add(None, trial)
-            result = {METRIC: report.loss_val, TIME: report.step}
+            result = {METRIC: report.loss_val, TIME: report.step, HEARD: report.heard}
             if self.on_trial_result(None, trial, result) == TrialScheduler.STOP:
                 stopped.add(report.trial)
         return stopped
@@ -67,14 +71,21 @@ class StepAsha(AsyncHyperBandScheduler):
         """Decide after a report whether the trial goes on."""
         if not math.isfinite(result[METRIC]):
             return str(TrialScheduler.STOP)
-        return str(super().on_trial_result(tune_controller, _by_own_id(trial), result))
+        scored = self._scored(result)
+        return str(super().on_trial_result(tune_controller, _by_own_id(trial), scored))
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report in its rung, if it is finite."""
         if math.isfinite(result.get(METRIC, math.nan)):
-            super().on_trial_complete(tune_controller, _by_own_id(trial), result)
+            scored = self._scored(result)
+            super().on_trial_complete(tune_controller, _by_own_id(trial), scored)
         else:
             self._trial_info.pop(_by_own_id(trial).trial_id, None)
+
+    def _scored(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Put the score in the place of the loss."""
+        score = self._aim.score(result[METRIC], result.get(HEARD, {}))
+        return {**result, METRIC: score}
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Let a trial go that could not be started."""

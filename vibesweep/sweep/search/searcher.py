@@ -18,6 +18,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from vibesweep.config import Sweep
 from vibesweep.errors import CombinationError, SpaceError, SweepError
+from vibesweep.quality.aim import Aim
 from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.events import TrialReported
 from vibesweep.sweep.record.record import TrialRecord
@@ -26,7 +27,7 @@ from vibesweep.sweep.record.states import FINISHED, TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.sampler import make_sampler, seed_of
-from vibesweep.sweep.search.scheduler import METRIC, TIME
+from vibesweep.sweep.search.scheduler import HEARD, METRIC, TIME
 from vibesweep.sweep.search.space import ask_space, points_of, suggest
 
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class StepSearch(OptunaSearch):
     kept. Values lie at optimizer steps, not at report numbers.
 
     A trainable reports ``loss_val`` and ``step``. It may say ``outcome``, how it ended by itself,
-    with a ``reason``, ``by_settings`` and ``best_loss_val``.
+    with a ``reason``, ``by_settings`` and ``best_loss_val``; and ``heard`` and ``best_heard``, what
+    was measured in its speech. Where a measure is the objective, Optuna is told the losses until a
+    trial is heard, and then the measure alone. A limit is a constraint.
 
     Attributes:
         error: why the space could not suggest a trial, once that has happened.
@@ -80,6 +83,7 @@ class StepSearch(OptunaSearch):
         seed: int = 0,
         try_first: Sequence[Mapping[str, Any]] = (),
         storage: optuna.storages.BaseStorage | None = None,
+        aim: Aim | None = None,
     ) -> None:
         """Search a space.
 
@@ -90,7 +94,10 @@ class StepSearch(OptunaSearch):
             seed: of the sampler.
             try_first: points to try before the sampler chooses any.
             storage: keeps the study; without it, it is in memory.
+            aim: what trials are ranked by; the loss if left out.
         """
+        self._aim = aim or Aim()
+        self._heard: set[str] = set()
         self._space_asked = space
         self._max_steps = max_steps
         self._trials = trials
@@ -150,8 +157,9 @@ class StepSearch(OptunaSearch):
         """Enter a report at its step. Ray Tune does not call this for a trial's last report."""
         loss = float(result[METRIC])
         step = int(result[TIME])
+        heard = result.get(HEARD, {})
         with quiet_optuna():
-            self._ot_trials[trial_id].report(loss, step)
+            self._report(trial_id, loss, step, heard)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -171,6 +179,7 @@ class StepSearch(OptunaSearch):
             self.on_trial_result(trial_id, last)
         best = self._best_of(trial_id, last) if state == TrialState.COMPLETE else None
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
+        self._enter_heard(trial_id, last.get("best_heard", {}))
         self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
 
     def save(self, checkpoint_path: str) -> None:
@@ -190,11 +199,29 @@ class StepSearch(OptunaSearch):
             self._ot_trials[tune_id] = optuna.Trial(self.study, ids[number])
 
     def _best_of(self, trial_id: str, last: Mapping[str, Any]) -> float:
-        """Return the smallest loss that a trial has reported."""
+        """Return a trial's value: its smallest loss, or how it sounded best."""
         if "best_loss_val" in last:
-            return float(last["best_loss_val"])
+            loss = float(last["best_loss_val"])
+            return self._aim.value(loss, last.get("best_heard", {}))
         known = self.study.get_trials(deepcopy=False)[self._ot_trials[trial_id].number]
         return float(min(known.intermediate_values.values()))
+
+    def _report(self, trial_id: str, loss: float, step: int, heard: Mapping[str, float]) -> None:
+        """Enter a report, unless it is a loss among measures."""
+        if heard:
+            self._heard.add(trial_id)
+        if self._aim.by_loss or heard or trial_id not in self._heard:
+            value = self._aim.value(loss, heard)
+            self._ot_trials[trial_id].report(value, step)
+
+    def _enter_heard(self, trial_id: str, heard: Mapping[str, float]) -> None:
+        """Enter what was heard of a trial's best weights, and how far that is from its limits."""
+        trial = self._ot_trials[trial_id]
+        with quiet_optuna():
+            for name, value in heard.items():
+                trial.set_user_attr(name, value)
+            for name, excess in self._aim.excesses(heard).items():
+                trial.set_constraint(name, excess)
 
     def _ask(self) -> optuna.Trial:
         """Ask the study for a trial, drawn with the seed of its number."""
@@ -254,6 +281,7 @@ class SweepSearch(StepSearch):
             seed=sweep.seed,
             try_first=points_of(sweep),
             storage=storage,
+            aim=Aim(sweep.objective, sweep.limits),
         )
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -308,9 +336,12 @@ class SweepSearch(StepSearch):
         known = self.study.get_trials(deepcopy=False)[record.number].intermediate_values
         for report in reports:
             if report.step not in known:
-                trial.report(report.loss_val, report.step)
+                self._report(record.id, report.loss_val, report.step, report.heard)
         if record.state in FINISHED:
-            best = record.best_loss_val if record.state == TrialState.COMPLETE else None
+            best = None
+            if record.state == TrialState.COMPLETE and record.best_loss_val is not None:
+                best = self._aim.value(record.best_loss_val, record.best_heard)
+            self._enter_heard(record.id, record.best_heard)
             diverged = record.state == TrialState.DIVERGED
             self._finish(record.id, record.state, record.reason, best, by_settings=diverged)
             return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.aim import Aim
 from vibesweep.storage import StoragePath
 
 
@@ -26,6 +27,8 @@ class LaneSpec:
         max_steps: optimizer steps of a trial's whole budget.
         typical: settings by which the lane's pace is measured.
         resources: what the lane's worker group holds.
+        aim: what trials are ranked by.
+        heard_steps: steps at which they are heard.
     """
 
     name: str
@@ -38,3 +41,5 @@ class LaneSpec:
     max_steps: int
     typical: TrialSettings = field(default_factory=TrialSettings)
     resources: TrialResources = field(default_factory=TrialResources)
+    aim: Aim = field(default_factory=Aim)
+    heard_steps: tuple[int, ...] = ()

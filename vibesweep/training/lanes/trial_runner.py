@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import math
 import time
 
 from vibesweep.config import Report
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
+from vibesweep.training.hearing import Ear
 from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
-from vibesweep.training.state.checkpoint import saved_best
+from vibesweep.training.state.checkpoint import SavedBest, saved_best
 from vibesweep.training.state.full_state import has_state
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
@@ -26,17 +26,28 @@ STATE_OF_CHECKPOINT = 4.0
 weights, an optimizer's two moments, and an average."""
 
 
-class TrialRunner:
-    """Holds the current trial of one worker: its run, its best loss and its saved state."""
+class HearingError(Exception):
+    """A trial cannot be heard, which is no fault of this worker's."""
 
-    def __init__(self, spec: LaneSpec, context: WorkerContext, rank: int) -> None:
+    def __init__(self, cause: VibesweepError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class TrialRunner:
+    """Holds the current trial of one worker: its run, its best report and its saved state."""
+
+    def __init__(
+        self, spec: LaneSpec, context: WorkerContext, rank: int, ear: Ear | None = None
+    ) -> None:
+        """Run trials on one worker; the ear is the first worker's, where trials are heard."""
         self._spec = spec
         self._context = context
         self._rank = rank
+        self._ear = ear
         self._trial_id: str | None = None
         self._run: TrialRun | None = None
-        self._best_loss_val = math.inf
-        self._best_step = 0
+        self._best = SavedBest()
         self._save_s = 0.0
         self._state_saved_s = 0.0
         self._has_state = False
@@ -50,7 +61,10 @@ class TrialRunner:
         else:
             # Now, and not after a report: the sweep has written down what this state has behind it
             self._save_state_if_due(command.trial_id)
-        return Answer(report=self._advance(command))
+        try:
+            return Answer(report=self._advance(command))
+        except HearingError as error:
+            return Answer(error=error.cause)
 
     def _advance(self, command: Command) -> Report:
         """Train to each report that is still to come, and return the last."""
@@ -58,28 +72,40 @@ class TrialRunner:
         assert run is not None
         *earlier, last = command.report_steps
         for step in (*(step for step in earlier if step > run.step), last):
-            report = run.advance(step)
+            report = self._heard(run, run.advance(step))
             self._save_if_best(run, report, command.trial_id)
             if report.diverged or report.early_stopped:
                 break
         return dataclasses.replace(
             report,
-            best_loss_val=self._best_loss_val,
-            best_step=self._best_step,
+            best_loss_val=self._best.loss_val,
+            best_step=self._best.step,
+            best_heard=dict(self._best.heard),
             lane=self._spec.name,
             device=self._context.world.device_name,
         )
 
+    def _heard(self, run: TrialRun, report: Report) -> Report:
+        """Hear the trial where it is due; other workers than the first wait for its next step."""
+        is_due = report.step in self._spec.heard_steps or report.early_stopped
+        if self._ear is None or report.diverged or not is_due:
+            return report
+        began_s = time.monotonic()
+        try:
+            heard = self._ear.hear(run, self._context)
+        except VibesweepError as error:
+            raise HearingError(error) from error
+        return dataclasses.replace(report, heard=heard, heard_s=time.monotonic() - began_s)
+
     def _save_if_best(self, run: TrialRun, report: Report, trial_id: str) -> None:
-        """Write the trial's checkpoint after a report with a new best validation loss."""
-        improved = math.isfinite(report.loss_val) and report.loss_val < self._best_loss_val
-        if not improved:
+        """Write the trial's checkpoint after a report that is better than those before."""
+        score = self._spec.aim.score(report.loss_val, report.heard)
+        if score >= self._spec.aim.score(self._best.loss_val, self._best.heard):
             return
-        self._best_loss_val = report.loss_val
-        self._best_step = report.step
+        self._best = SavedBest(report.loss_val, report.step, report.heard)
         if self._rank == 0:
             began_s = time.monotonic()
-            run.save(self._spec.checkpoints / trial_id)
+            run.save(self._spec.checkpoints / trial_id, report.heard)
             if not self._save_s:
                 self._save_s = STATE_OF_CHECKPOINT * (time.monotonic() - began_s)
 
@@ -111,7 +137,7 @@ class TrialRunner:
         self._run = run
         # The checkpoint knows the best report: it is written before the state, which may be older
         checkpoint = self._spec.checkpoints / command.trial_id
-        self._best_loss_val, self._best_step = saved_best(checkpoint)
+        self._best = saved_best(checkpoint)
         self._state_saved_s = time.monotonic()
         return None
 

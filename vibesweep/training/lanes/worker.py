@@ -24,6 +24,7 @@ from vibesweep.training.lanes.messages import Answer, Command, Pace, RankError
 from vibesweep.training.lanes.spec import LaneSpec
 
 if TYPE_CHECKING:  # torch loads in the worker alone: the driver imports this module too
+    from vibesweep.training.hearing import Ear
     from vibesweep.training.worker_context import WorkerContext
 
 CLIPS_SHARE = 0.5
@@ -56,6 +57,7 @@ class LaneWorker:
         self._dispatcher = dispatcher
         self._rank = train.get_context().get_world_rank()
         self._size = train.get_context().get_world_size()
+        self._ear: Ear | None = None
         self.generation = self._open_generation()
 
     def open_context(self) -> WorkerContext | None:
@@ -81,7 +83,7 @@ class LaneWorker:
         """Run the lane's commands in order until the dispatcher has no more."""
         from vibesweep.training.lanes.trial_runner import TrialRunner
 
-        runner = TrialRunner(self._spec, context, self._rank)
+        runner = TrialRunner(self._spec, context, self._rank, self._ear)
         number = 0
         command = self._next_command(number)
         while command is not None:
@@ -106,7 +108,10 @@ class LaneWorker:
         try:
             check_own_host(_folders_of(self._spec))
             check_signature(self._spec.shards, self._spec.shards_signature)
-            return _open_context(self._spec, self._rank, self._size), None
+            context = _open_context(self._spec, self._rank, self._size)
+            if self._rank == 0 and self._spec.heard_steps:
+                self._ear = _open_ear(self._spec)
+            return context, None
         except Exception as error:
             return None, lane_failure(self._spec.name, error)
 
@@ -174,6 +179,12 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     device_share = spec.resources.gpus_per_worker or 1.0
     world = World(rank, size, str(get_device()), device_share)
     return WorkerContext.open(spec.model, spec.shards, world, _clips_bytes(spec.resources))
+
+
+def _open_ear(spec: LaneSpec) -> Ear:
+    from vibesweep.training.hearing import Ear
+
+    return Ear(spec.model, spec.shards, spec.shards_signature, spec.aim.measures)
 
 
 def _measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from torch import nn
@@ -46,13 +46,31 @@ def save_checkpoint(
     write_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON, trained, content)
 
 
-def saved_best(folder: StorageAddress) -> tuple[float, int]:
-    """Return the validation loss and the step of the checkpoint there; ``(inf, 0)`` without one."""
+class SavedBest(NamedTuple):
+    """Which report a checkpoint holds the weights of: none yet, unless this says otherwise.
+
+    Attributes:
+        loss_val: its validation loss.
+        step: its step.
+        heard: what was measured in its speech, by name.
+    """
+
+    loss_val: float = math.inf
+    step: int = 0
+    heard: Mapping[str, float] = {}
+
+
+def saved_best(folder: StorageAddress) -> SavedBest:
+    """Return which report the checkpoint there is of."""
     try:
         facts = read_facts(StoragePath.of(folder), CHECKPOINT_JSON)
     except FileNotFoundError:
-        return math.inf, 0
-    return float(facts["loss_val"]), int(facts["step"])
+        return SavedBest()
+    return SavedBest(
+        float(facts["loss_val"]),
+        int(facts["step"]),
+        facts.get("heard", {}),
+    )
 
 
 @contextmanager

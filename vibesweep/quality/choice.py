@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vibesweep.delivery.quality.measure import Measure
-from vibesweep.delivery.quality.quality_file import Row
-from vibesweep.delivery.quality.verdict import faults_of, wins
+from vibesweep.quality.measures import Measure
+from vibesweep.quality.quality_file import Row
+from vibesweep.quality.verdict import faults_of, wins
 
 FEWEST_TEXTS = 4
 """With fewer, two voices that speak are not told apart: one text's figures are mostly chance."""

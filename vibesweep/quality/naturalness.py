@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from vibesweep.corpus.sound.arrays import Samples
-from vibesweep.delivery.quality.measure import Measure, Passage, Sound
+from vibesweep.quality.measures import DNSMOS
+from vibesweep.quality.scorer import Passage, Sound
 
-DNSMOS = Measure(
-    "dnsmos", "DNSMOS", 5.0, "opinion score from 1 to 5, guessed by a network", ranks=False
-)
 RATE_HZ = 16_000
 WINDOW_SAMPLES = 144_160
 """9.01 s, which the network takes at once."""

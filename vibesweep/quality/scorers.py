@@ -1,47 +1,73 @@
 """Which scorers there are: those whose packages are installed, and those that the user names.
 
 A scorer of the user's is ``package.module:Class=path of its model``: the class is called with the
-path, and what it makes is a :class:`~vibesweep.delivery.quality.measure.Scorer`.
+path, and what it makes is a :class:`~vibesweep.quality.measure.Scorer`.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from typing import NamedTuple, cast
 
-from vibesweep.delivery.quality.measure import Measure, Scorer
-from vibesweep.delivery.quality.naturalness import NaturalnessScorer
-from vibesweep.delivery.quality.pitch import PitchScorer
-from vibesweep.delivery.quality.recognition import RecognitionScorer
-from vibesweep.delivery.quality.speaker import SpeakerScorer
-from vibesweep.delivery.quality.spectrum import SpectrumScorer
 from vibesweep.errors import ModelError
+from vibesweep.quality.measures import Measure
+from vibesweep.quality.naturalness import NaturalnessScorer
+from vibesweep.quality.pitch import PitchScorer
+from vibesweep.quality.recognition import RecognitionScorer
+from vibesweep.quality.scorer import Scorer
+from vibesweep.quality.speaker import SpeakerScorer
+from vibesweep.quality.spectrum import SpectrumScorer
 
 
 class _OfAPackage(NamedTuple):
     """A scorer whose weights come with a package.
 
     Attributes:
+        measures: what it measures.
         modules: that must be there.
         brought_by: what pip installs them by.
         judges: what it is for, as a clause.
         make: called with the English texts.
     """
 
+    measures: tuple[Measure, ...]
     modules: tuple[str, ...]
     brought_by: str
     judges: str
     make: Callable[[Sequence[str]], Scorer]
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the modules are there; none is imported."""
+        return all(map(importlib.util.find_spec, self.modules))
+
 
 EXTRA = '"vibesweep[quality]"'
 OF_PACKAGES = (
-    _OfAPackage(("pocketsphinx",), EXTRA, "what is understood", RecognitionScorer),
-    _OfAPackage(("swift_f0",), EXTRA, "melody", lambda _: PitchScorer()),
-    _OfAPackage(("speechmos", "onnxruntime"), EXTRA, "naturalness", lambda _: NaturalnessScorer()),
-    _OfAPackage(("resemblyzer",), "Resemblyzer", "likeness of voices", lambda _: SpeakerScorer()),
+    _OfAPackage(
+        RecognitionScorer.measures,
+        ("pocketsphinx",),
+        EXTRA,
+        "what is understood",
+        RecognitionScorer,
+    ),
+    _OfAPackage(PitchScorer.measures, ("swift_f0",), EXTRA, "melody", lambda _: PitchScorer()),
+    _OfAPackage(
+        NaturalnessScorer.measures,
+        ("speechmos", "onnxruntime"),
+        EXTRA,
+        "naturalness",
+        lambda _: NaturalnessScorer(),
+    ),
+    _OfAPackage(
+        SpeakerScorer.measures,
+        ("resemblyzer",),
+        "Resemblyzer",
+        "likeness of voices",
+        lambda _: SpeakerScorer(),
+    ),
 )
 
 
@@ -78,8 +104,7 @@ def make_scorers(texts: Sequence[str], named: Sequence[str] = ()) -> Scorers:
     scorers: list[Scorer] = [SpectrumScorer()]
     missing: dict[str, str] = {}
     for known in OF_PACKAGES:
-        specs = map(importlib.util.find_spec, known.modules)
-        if all(specs):
+        if known.is_installed:
             scorer = known.make(texts)
             scorers.append(scorer)
         else:
@@ -89,6 +114,46 @@ def make_scorers(texts: Sequence[str], named: Sequence[str] = ()) -> Scorers:
         scorers.append(scorer)
     told = _told(missing)
     return Scorers(tuple(scorers), told)
+
+
+def make_needed(texts: Sequence[str], needed: Collection[str]) -> tuple[Scorer, ...]:
+    """Make the scorers that some measures take, and the one that takes nothing.
+
+    Args:
+        texts: English texts that are not to be taken for each other.
+        needed: names of the measures.
+
+    Raises:
+        ModelError: a package is not installed.
+    """
+    scorers: list[Scorer] = [SpectrumScorer()]
+    for known in _packages_for(needed):
+        scorer = known.make(texts)
+        scorers.append(scorer)
+    return tuple(scorers)
+
+
+def check_installed(needed: Collection[str]) -> None:
+    """Refuse measures whose packages are not installed.
+
+    Raises:
+        ModelError: one is not.
+    """
+    _packages_for(needed)
+
+
+def _packages_for(needed: Collection[str]) -> list[_OfAPackage]:
+    found = []
+    for known in OF_PACKAGES:
+        wanted = [measure.name for measure in known.measures if measure.name in needed]
+        if wanted and not known.is_installed:
+            names = ", ".join(wanted)
+            missing = " or ".join(known.modules)
+            fix = f"`pip install {known.brought_by}` brings it"
+            raise ModelError(f"there is no {missing} to measure it by", where=names, fix=fix)
+        if wanted:
+            found.append(known)
+    return found
 
 
 def _told(missing: dict[str, str]) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from vibesweep.delivery.quality.measure import Measure, Passage, Sound
+from vibesweep.quality.measures import SIMILARITY
+from vibesweep.quality.scorer import Passage, Sound
 
-SIMILARITY = Measure("speaker_similarity", "speaker", 1.0, "cosine of two speaker embeddings")
 RATE_HZ = 16_000
 
 

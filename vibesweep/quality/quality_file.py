@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vibesweep.delivery.quality.measure import Measure
 from vibesweep.errors import ModelError
+from vibesweep.quality.measures import Measure
 from vibesweep.storage import StoragePath
 from vibesweep.storage.json_text import parse_json
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from vibesweep.delivery.quality.quality_file import Quality
+from vibesweep.quality.quality_file import Quality
 
 
 def quality_table(quality: Quality) -> Table:

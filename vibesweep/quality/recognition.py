@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from vibesweep.corpus.sound.arrays import Samples
-from vibesweep.delivery.quality.measure import Measure, Passage, Sound
+from vibesweep.quality.measures import IDENTIFIED, WORD_ERROR
+from vibesweep.quality.scorer import Passage, Sound
 
-IDENTIFIED = Measure("identified", "identified", 1.0, "share of texts told from the others")
-WORD_ERROR = Measure("word_error", "word error", 0.0, "words wrong, missing or too many, a word")
 ENGLISH = "en"
 RATE_HZ = 16_000
 EDGE_SAMPLES = RATE_HZ // 4

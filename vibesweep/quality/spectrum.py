@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
-from vibesweep.delivery.quality.alignment import DECIBELS, align, mel_cepstra
-from vibesweep.delivery.quality.measure import Measure, Passage, Sound
-
-MCD = Measure("mcd_db", "MCD dB", 0.0, "mel-cepstral distortion along the path of DTW")
-DURATION_RATIO = Measure(
-    "duration_ratio", "length", 1.0, "length, divided by the recording's", ranks=False
-)
-STOP_ERROR = Measure("stop_error_latents", "stop", 0.0, "latents too many or too few")
-RAN_ON = Measure("ran_on", "ran on", 0.0, "share of texts that only the limit on length ended")
+from vibesweep.quality.alignment import DECIBELS, align, mel_cepstra
+from vibesweep.quality.measures import DURATION_RATIO, MCD, RAN_ON, STOP_ERROR
+from vibesweep.quality.scorer import Passage, Sound
 
 
 class SpectrumScorer:

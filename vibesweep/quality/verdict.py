@@ -6,11 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vibesweep.delivery.quality.listening import BASE, RECORDING
-from vibesweep.delivery.quality.measure import Measure
-from vibesweep.delivery.quality.quality_file import Row
-from vibesweep.delivery.quality.recognition import IDENTIFIED
-from vibesweep.delivery.quality.spectrum import DURATION_RATIO, MCD, RAN_ON
+from vibesweep.quality.listening import BASE, RECORDING
+from vibesweep.quality.measures import DURATION_RATIO, IDENTIFIED, MCD, RAN_ON, Measure
+from vibesweep.quality.quality_file import Row
 
 LEAST_UNDERSTOOD = 0.5
 """Share of the sentences understood from the recordings that a voice must be understood in."""

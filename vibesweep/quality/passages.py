@@ -23,10 +23,10 @@ from vibesweep.corpus.shards.ranks import rank
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.text.scripts import language_of
 from vibesweep.corpus.text.turns import read_turns
-from vibesweep.delivery.quality.alignment import MEL
-from vibesweep.delivery.quality.measure import Passage, Sound, text_of
-from vibesweep.delivery.quality.recognition import ENGLISH
 from vibesweep.errors import CorpusError
+from vibesweep.quality.alignment import MEL
+from vibesweep.quality.recognition import ENGLISH
+from vibesweep.quality.scorer import Passage, Sound, text_of
 from vibesweep.storage import StorageAddress, StoragePath
 
 SHORTEST_S, LONGEST_S = 1.2, 8.0

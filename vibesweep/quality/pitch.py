@@ -13,15 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vibesweep.corpus.sound.rates import frame_rate_hz
-from vibesweep.delivery.quality.alignment import MEL, align, mel_cepstra
-from vibesweep.delivery.quality.measure import Measure, Passage, Sound
+from vibesweep.quality.alignment import MEL, align, mel_cepstra
+from vibesweep.quality.measures import LOG_F0, VOICING
+from vibesweep.quality.scorer import Passage, Sound
 
-LOG_F0 = Measure(
-    "log_f0_rmse", "log F0", 0.0, "RMS difference of ln(F0) where both are voiced", ranks=False
-)
-VOICING = Measure(
-    "voicing_error", "V/UV", 0.0, "share of frames that only one of both voices", ranks=False
-)
 LOWEST_HZ, HIGHEST_HZ = 50.0, 600.0
 """Voices of people; above are children's cries, below creaks."""
 DETECTOR_RATE_HZ = 16_000

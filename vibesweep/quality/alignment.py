@@ -15,7 +15,7 @@ from vibesweep.config import MelSettings
 from vibesweep.corpus.sound.arrays import LogMel
 from vibesweep.corpus.sound.levels import SILENCE_DBFS, at_level, level_dbfs
 from vibesweep.corpus.sound.mel import log_mel
-from vibesweep.delivery.quality.measure import Sound
+from vibesweep.quality.scorer import Sound
 
 CEPSTRA = 13
 """Mel-cepstral coefficients compared, loudness left out (Kubichek 1993)."""

@@ -13,12 +13,11 @@ import numpy as np
 import soundfile
 
 from vibesweep.corpus.sound.speech_file import write_speech
-from vibesweep.delivery.quality.measure import Passage, Scorer, Sound
-from vibesweep.delivery.quality.quality_file import Row
-from vibesweep.delivery.synthesize import synthesize
 from vibesweep.errors import SpeechError
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.quality.quality_file import Row
+from vibesweep.quality.scorer import Passage, Scorer, Sound
 
 RECORDING, BASE = "recording", "base"
 """Names of the two voices that every sweep is judged beside."""
@@ -92,7 +91,7 @@ def listen(
             break
         sayings = _sayings(voices, passage, audio, number)
         for name, sound, file in sayings:
-            scored = _scored(sound, passage, scorers)
+            scored = scores_of(sound, passage, scorers)
             scores[name].append(scored)
             relative = file.relative_to(folder)
             files[name].append(str(relative))
@@ -117,7 +116,7 @@ def _sayings(
     yield RECORDING, recording, file
     for voice in voices:
         file = _file(audio, voice.name, number)
-        sound = _spoken(voice, passage, file)
+        sound = say(voice, passage, file)
         yield voice.name, sound, file
 
 
@@ -126,18 +125,22 @@ def _file(audio: Path, name: str, number: int) -> Path:
     return audio / f"{plain}-{number + 1}.wav"
 
 
-def _spoken(voice: Voice, passage: Passage, file: Path) -> Sound:
-    """Have a model say a passage into a file; where it cannot, that is silence."""
+def say(voice: Voice, passage: Passage, file: Path) -> Sound:
+    """Have a model say a passage into a file; where it cannot, that is silence.
+
+    Raises:
+        ModelError: the model cannot be read.
+    """
     settings = SpeakingSettings(seed=SEED, language=voice.language)
     model = voice.model
     voices = voices_for(model, passage)
     try:
-        speech = synthesize(
-            model,
+        speech = model.family.synthesize(
+            model.address,
             passage.turns,
             file,
-            voices=voices,
-            settings=settings,
+            voices,
+            settings,
         )
     except SpeechError:
         write_speech(file, SILENCE.samples, SILENCE.rate_hz)
@@ -159,7 +162,8 @@ def voices_for(model: ModelRef, passage: Passage) -> Mapping[str, str]:
     return voices
 
 
-def _scored(sound: Sound, passage: Passage, scorers: Sequence[Scorer]) -> Mapping[str, float]:
+def scores_of(sound: Sound, passage: Passage, scorers: Sequence[Scorer]) -> Mapping[str, float]:
+    """Return what all of these measure in a sound."""
     scores: dict[str, float] = {}
     for scorer in scorers:
         scores |= scorer.score(sound, passage)

@@ -9,6 +9,7 @@ from typing import Protocol
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.resampling import resample
+from vibesweep.quality.measures import Measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,29 +68,6 @@ def text_of(turns: Sequence[Turn]) -> str:
     """Return all that is said in some turns, without tags."""
     texts = [turn.text for turn in turns]
     return " ".join(texts)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One figure that is measured.
-
-    Attributes:
-        name: in files.
-        title: in tables.
-        ideal: the best value there is; the farther from it, the worse.
-        meaning: in a few words.
-        ranks: whether it was found to rank voices, so that it counts in a verdict.
-    """
-
-    name: str
-    title: str
-    ideal: float
-    meaning: str
-    ranks: bool = True
-
-    def distance(self, value: float) -> float:
-        """Return how far a value is from the best."""
-        return abs(value - self.ideal)
 
 
 class Scorer(Protocol):
