@@ -52,12 +52,12 @@ class KillingTrial(LaneTrial):
         return super().reset_config(new_config)
 
     def step(self) -> dict[str, Any]:
-        """Kill a worker while the lane trains; note how many worker groups the trial has lost."""
+        """Kill a worker while the lane trains; note whether the trial has lost a worker group."""
         if self._reported_step == 0:
             threading.Thread(target=kill_a_worker, args=(self._number,)).start()
         result = super().step()
         if result["done"]:
-            note = {"number": self._number, "lanes_lost": self._lanes_lost}
+            note = {"number": self._number, "lost_a_lane": bool(result["errors"])}
             with (notes() / LOSSES).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(note) + "\n")
         return result
@@ -92,7 +92,7 @@ def measures(folder: SweepFolder) -> list[Measure]:
     whole = [trial for trial in complete if trial.step == STEPS]
     numbers = {trial.number for trial in trials}
     return [
-        Measure("trials that lost a worker", float((losses["lanes_lost"] > 0).sum())),
+        Measure("trials that lost a worker", float(losses["lost_a_lane"].sum())),
         Measure("trials run twice", float(len(trials) - len(numbers)), 0.0, at_least=False),
         Measure("reports told twice", float(twice), 0.0, at_least=False),
         Measure("trials that completed", float(len(whole)), float(TRIALS)),

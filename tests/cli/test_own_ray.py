@@ -106,7 +106,7 @@ def test_it_says_what_is_kept_and_how_to_go_on(stopped: Stopped) -> None:
     last = stopped.after.splitlines()[-1]
     assert "0 of 4 trials have ended, 1 were cut short" in last
     assert "vibesweep show" in last
-    assert "vibesweep run long.py --name long --resume" in last
+    assert "vibesweep resume long`" in last
 
 
 def test_its_ray_is_gone(stopped: Stopped) -> None:

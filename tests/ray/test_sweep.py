@@ -253,7 +253,13 @@ class TestRefusals:
             run_quietly(workplace, wrong, "all_wrong")
         folder = SweepFolder(workplace.work / "sweeps" / "all_wrong")
         assert [trial.state for trial in folder.read().trials] == [TrialState.FAILED]
-        assert "freeze_layers is 99" in folder.errors.read_bytes().decode()
+        assert "freeze_layers is 99" in folder.errors_of("trial_000").read_bytes().decode()
+        several = replace(wrong, trials=2, max_failed_fraction=0.0)
+        with pytest.raises(SweepError, match=r"1 of 2 trials failed: 1 x .*freeze_layers is 99"):
+            run_quietly(workplace, several, "all_wrong")
+        ended = folder.read()
+        assert ended.state == SweepState.FAILED
+        assert [trial.state for trial in ended.trials].count(TrialState.FAILED) == 1
         one = replace(workplace.sweep, lanes=1, trials=1, try_first=workplace.sweep.try_first[2:3])
         run_quietly(workplace, one, "all_wrong")
         assert [trial.state for trial in folder.read().trials] == [TrialState.COMPLETE]

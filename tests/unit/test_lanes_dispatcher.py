@@ -11,6 +11,7 @@ import pytest
 
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
+from vibesweep.training.lanes import lane_state
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
 from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace
 
@@ -280,6 +281,56 @@ async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still
         "the last one ends with the sweep"
     )
     running.cancel()
+
+
+@in_a_loop
+async def test_while_a_sweep_is_paused_no_trial_goes_on_and_each_keeps_its_lane() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    in_hand = asyncio.create_task(dispatcher.advance(command("a")))
+    assert not await settled(in_hand)
+    await dispatcher.set_paused(True)
+    await serve(dispatcher, generation, 0)
+    assert await in_hand == report(1), "what is in hand comes to its end"
+    following = asyncio.create_task(dispatcher.advance(command("a", 2)))
+    other = asyncio.create_task(dispatcher.advance(command("b")))
+    assert not await settled(following)
+    await dispatcher.set_paused(False)
+    assert await serve(dispatcher, generation, 1) == command("a", 2)
+    assert await following == report(2)
+    assert not await settled(other)
+    await dispatcher.set_paused(True)
+    await dispatcher.close()
+    stopped = await other
+    assert stopped.sweep_over
+
+
+@in_a_loop
+async def test_a_lane_that_comes_up_slowly_says_what_it_is_doing() -> None:
+    dispatcher = LaneDispatcher()
+
+    async def slow() -> tuple[str, ...]:
+        return (await dispatcher.lane_counts()).slow
+
+    await dispatcher.request_start(LANE, 1)
+    await dispatcher.mark_placed(LANE)
+    assert await slow() == (), "it is not slow yet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane_state, "SLOW_START_S", 0.0)
+        assert "processes start and find each other" in (await slow())[0]
+        generation = await dispatcher.open_generation(LANE, 2)
+        assert generation is not None
+        first = asyncio.create_task(dispatcher.may_begin(LANE, generation, 0))
+        assert not await settled(first)
+        assert "1 of 2 workers have the model and the clips" in (await slow())[0]
+        assert await dispatcher.may_begin(LANE, generation, 1)
+        assert "validates the untouched base" in (await slow())[0]
+        for rank in range(2):
+            await dispatcher.report_ready(LANE, generation, rank, 2.0, PACE)
+        assert await slow() == ()
+        await dispatcher.mark_placed(LANE)
+        await dispatcher.fail_worker_group(LANE, LOST)
+        assert await slow() == (), "it is asked for again"
 
 
 @in_a_loop

@@ -84,6 +84,20 @@ def test_a_trial_resumes_where_its_state_was_saved(context: WorkerContext, spec:
     assert second.curve[0].step == 4
 
 
+@pytest.mark.usefixtures("state_at_every_report")
+def test_a_report_that_is_asked_for_again_is_the_same(
+    context: WorkerContext, spec: LaneSpec
+) -> None:
+    runner = TrialRunner(spec, context, 0)
+    told = report(runner, "trial", SETTINGS, 3)
+    assert report(runner, "trial", SETTINGS, 3) is told
+    assert not has_state(spec.states / "trial"), "the sweep may not have heard of the report yet"
+    too_high = dataclasses.replace(SETTINGS, method="full", learning_rate=1e9, grad_clip_norm=1e9)
+    diverged = report(runner, "too high", too_high, STEPS)
+    assert diverged.diverged
+    assert report(runner, "too high", too_high, STEPS) is diverged
+
+
 @pytest.mark.parametrize("with_state", [True, False])
 def test_reports_that_were_lost_with_a_lane_are_made_again(
     context: WorkerContext, spec: LaneSpec, with_state: bool, monkeypatch: pytest.MonkeyPatch
@@ -189,13 +203,14 @@ def test_a_state_that_takes_long_is_saved_less_often(
         def advance(self, until_step: int) -> Report:
             nonlocal now_s
             now_s += 150.0
-            return super().advance(until_step)
+            trained = super().advance(until_step // 4)
+            return dataclasses.replace(trained, step=until_step)
 
     monkeypatch.setattr(trial_runner, "TrialRun", SlowRun)
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     runner = TrialRunner(spec, context, 0)
     for step in range(40):
-        report(runner, "slow", SETTINGS, step // 4)
+        report(runner, "slow", SETTINGS, step)
     assert saved_at_s[0] == 150.0, "its checkpoint took no time"
     assert saved_at_s[1] - saved_at_s[0] >= 100.0 / trial_runner.STATE_SHARE
 

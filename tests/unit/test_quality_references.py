@@ -16,11 +16,11 @@ import pytest
 
 from tests.unit.test_quality_measures import TEXTS, passage, said
 from vibesweep.corpus.sound.arrays import Samples
-from vibesweep.quality.scorer import Passage, Sound
 from vibesweep.quality.measures import DNSMOS, LOG_F0, MCD, VOICING
 from vibesweep.quality.naturalness import NaturalnessScorer
 from vibesweep.quality.passages import choose_passages
 from vibesweep.quality.pitch import PitchScorer
+from vibesweep.quality.scorer import Passage, Sound
 from vibesweep.quality.spectrum import SpectrumScorer
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"

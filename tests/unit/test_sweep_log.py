@@ -27,7 +27,7 @@ from vibesweep.sweep.record import (
 )
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.events import EVENT_VERSION, TrialReported, events_in, line_of
-from vibesweep.sweep.record.log import ACTOR_LOST, SweepLog
+from vibesweep.sweep.record.log import ACTOR_LOST, BY_HAND, SweepLog
 from vibesweep.sweep.record.staged_folder import staged_folder_for
 from vibesweep.sweep.record.states import end_state, outcome_of
 
@@ -79,7 +79,13 @@ def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> d
         lane="lane-0",
         device="cpu",
     )
-    known = {"loss_val": loss, "rung": 1, "report": dataclasses.asdict(report), "reason": ""}
+    known = {
+        "loss_val": loss,
+        "rung": 1,
+        "report": dataclasses.asdict(report),
+        "reason": "",
+        "errors": "",
+    }
     return {**known, "outcome": outcome, **more}
 
 
@@ -202,7 +208,7 @@ def test_what_still_runs_at_the_end_was_stopped(tune: FakeTune) -> None:
 
 def test_a_trial_that_fails_says_why(tune: FakeTune) -> None:
     tune.start(0)
-    failed = {"report": None, "reason": "no room", "traceback": "Traceback ..."}
+    failed = {"report": None, "reason": "no room", "errors": "no room\nTraceback ...\n"}
     tune.report(0, 0, math.nan, TrialState.FAILED, **failed)
     tune.complete(0)
     tune.start(1)
@@ -210,7 +216,9 @@ def test_a_trial_that_fails_says_why(tune: FakeTune) -> None:
     first, second = tune.folder.read().trials
     assert (first.state, first.reason) == (TrialState.FAILED, "no room")
     assert (second.state, second.reason) == (TrialState.FAILED, ACTOR_LOST)
-    assert "trial 0 (id0): no room\nTraceback ..." in tune.folder.errors.read_bytes().decode()
+    told = tune.folder.errors_of("id0").read_bytes()
+    assert told == b"no room\nTraceback ...\n"
+    assert not tune.folder.errors_of("id1").is_file()
 
 
 def test_a_sweep_whose_process_died_is_interrupted_and_goes_on(tune: FakeTune) -> None:
@@ -383,3 +391,28 @@ def test_how_a_trial_ends_that_says_nothing_itself() -> None:
     assert end_state(None) == TrialState.PRUNED
     assert end_state("complete") == TrialState.COMPLETE
     assert end_state("complete", lost=True) == TrialState.FAILED
+
+
+def test_a_trial_that_is_stopped_by_hand_ends_as_pruned(tune: FakeTune) -> None:
+    tune.start(0)
+    tune.report(0, 2, 0.4)
+    assert tune.log.stop_trial("id0")
+    assert not tune.log.stop_trial("id9"), "there is none"
+    assert tune.log.is_stopped_by_hand("id0")
+    tune.complete(0)
+    assert not tune.log.stop_trial("id0"), "it has ended"
+    (found,) = tune.folder.read().trials
+    assert (found.state, found.reason) == (TrialState.PRUNED, BY_HAND)
+
+
+def test_a_pause_is_written_down_once_and_ends_with_the_process(tune: FakeTune) -> None:
+    for paused in (True, True):
+        tune.log.pause(paused)
+        assert tune.folder.read().state == SweepState.PAUSED
+    tune.log.pause(False)
+    assert tune.folder.read().state == SweepState.RUNNING
+    lines = tune.folder.events.read_bytes()
+    assert lines.count(b"sweep_paused") == 2
+    tune.log.pause(True)
+    tune.die()
+    assert tune.folder.read().state == SweepState.INTERRUPTED

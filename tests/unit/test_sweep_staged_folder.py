@@ -25,9 +25,9 @@ def away() -> SweepFolder:
 
 def test_a_sweep_on_a_disk_is_written_there(tmp_path: Path) -> None:
     with staged_folder_for(SweepFolder(tmp_path / "mine"), pytest.fail) as staged:
-        staged.folder.errors.write_bytes(b"x")
+        staged.folder.journal.write_bytes(b"x")
         staged.push()
-    assert (tmp_path / "mine" / "errors.log").read_text() == "x"
+    assert (tmp_path / "mine" / "study.journal").read_text() == "x"
     assert staged.scratch == tmp_path / "mine" / "ray"
 
 
@@ -71,9 +71,9 @@ def test_the_log_is_uploaded_last(away: SweepFolder, monkeypatch: pytest.MonkeyP
     uploaded: list[str] = []
     monkeypatch.setattr(StoragePath, "upload", lambda place, _: uploaded.append(place.name))
     with staged_folder_for(away, pytest.fail) as staged:
-        for file in (staged.folder.events, staged.folder.journal, staged.folder.errors):
+        for file in (staged.folder.events, staged.folder.journal, staged.folder.errors_of("sweep")):
             file.write_bytes(b"x")
-    assert uploaded == ["errors.log", "study.journal", "events.jsonl"]
+    assert uploaded == ["sweep.txt", "study.journal", "events.jsonl"]
 
 
 def test_a_store_that_is_lost_costs_nothing_that_was_written(

@@ -47,6 +47,7 @@ def show(
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.record.show import sweep_table, trials_csv
+    from vibesweep.sweep.record.states import RESUMABLE
 
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
@@ -56,6 +57,8 @@ def show(
         return
     if not as_json:
         console.print(sweep_table(record))
+        if record.state in RESUMABLE:
+            say_next("resume", sweep)
         if record.best is not None:
             say_next("export", sweep, "--out", "FOLDER")
         return

@@ -24,7 +24,7 @@ from vibesweep.cli.application import (
     user_error,
     with_hint,
 )
-from vibesweep.errors import StorageError, VibesweepError
+from vibesweep.errors import StorageError, SweepError, VibesweepError
 
 if TYPE_CHECKING:
     from vibesweep.config import Sweep
@@ -45,6 +45,14 @@ Set = Annotated[
     typer.Option(
         "--set",
         help="Fix a setting, name=value, whatever the space suggests for it; repeat it.",
+    ),
+]
+MaxFailedFraction = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="End the sweep once more than this fraction of its trials has failed.",
     ),
 ]
 Name = Annotated[
@@ -81,6 +89,7 @@ def run(
     corpus: Corpus = None,
     model: Model = None,
     trials: Trials = None,
+    max_failed_fraction: MaxFailedFraction = None,
     fixed: Set = None,
     name: Name = None,
     work: Work = ".",
@@ -93,7 +102,7 @@ def run(
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
     say(f"checking {space}")  # the libraries behind it take seconds to load
-    sweep, options = _load(space, corpus, model, trials, fixed)
+    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed)
     sweep_name = space.stem if name is None else name
     from vibesweep.sweep.jobs.address import job_server
 
@@ -118,6 +127,25 @@ def _as_it_began(sweep: Sweep, options: dict[str, Any], name: str, work: str) ->
     return as_it_began(sweep, SweepFolder(StoragePath.of(work) / SWEEPS / name), options)
 
 
+def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
+    """Run a sweep that was stopped or interrupted on, by the space that its folder keeps.
+
+    Raises:
+        SweepError: it cannot go on, or its folder keeps no space.
+    """
+    from vibesweep.sweep.resume import as_it_began
+    from vibesweep.sweep.search.space_file import load_space
+
+    if not folder.space.is_file():
+        found = "the sweep's folder keeps no space"
+        fix = "`run SPACE --name NAME --resume` with the file or program that it came from"
+        raise SweepError(found, where=str(folder.place), fix=fix)
+    work = str(folder.place.parent.parent)
+    with folder.space.fetched() as space:
+        sweep = as_it_began(load_space(space), folder, given=())
+        _run_here(sweep, folder.place.name, work, space, True, track)
+
+
 def _run_here(
     sweep: Sweep, name: str, work: str, space: Path, resume: bool, track: tuple[str, ...]
 ) -> None:
@@ -130,7 +158,7 @@ def _run_here(
     _search(sweep, folder, work, space, resume, track)
     record = folder.read()
     if record.state == SweepState.STOPPED:
-        say(_stopped_line(record, folder, space, work), error_console, style="yellow")
+        say(_stopped_line(record, folder, work), error_console, style="yellow")
         raise typer.Exit(INTERRUPTED)
     if record.best is not None:
         _deliver(folder)
@@ -194,7 +222,7 @@ def _safe(folder: SweepFolder) -> str:
     return f"the voice is safe: `vibesweep export {folder.place} --out FOLDER` writes it"
 
 
-def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path, work: str) -> str:
+def _stopped_line(record: SweepRecord, folder: SweepFolder, work: str) -> str:
     """Say what a sweep that was stopped has kept, and how to go on."""
     from vibesweep.sweep.record.states import TrialState
 
@@ -208,7 +236,7 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, space: Path, work: s
     return (
         f"stopped: {ended} of {total} trials have ended, {cut_short} were cut short. "
         f"All that they found is kept: {kept}. "
-        f"To go on: `vibesweep run {space} --name {record.name}{place} --resume`."
+        f"To go on: `vibesweep resume {record.name}{place}`."
     )
 
 
@@ -295,13 +323,21 @@ def _load(
     corpus: str | None,
     model: str | None,
     trials: int | None,
+    max_failed_fraction: float | None,
     fixed: list[str] | None,
 ) -> tuple[Sweep, dict[str, Any]]:
     """Load the space file's sweep, changed by the options; return it and the options given."""
     from vibesweep.sweep.search.space import check_fixed
     from vibesweep.sweep.search.space_file import load_space
 
-    sweep, given = with_options(load_space(space), fixed, corpus=corpus, model=model, trials=trials)
+    sweep, given = with_options(
+        load_space(space),
+        fixed,
+        corpus=corpus,
+        model=model,
+        trials=trials,
+        max_failed_fraction=max_failed_fraction,
+    )
     check_fixed(sweep)
     return sweep, given
 
@@ -347,6 +383,7 @@ def submit(
     corpus: Corpus = None,
     model: Model = None,
     trials: Trials = None,
+    max_failed_fraction: MaxFailedFraction = None,
     fixed: Set = None,
     name: Name = None,
     work: Work = ".",
@@ -354,7 +391,7 @@ def submit(
     address: JobServer = None,
 ) -> None:
     """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
-    sweep, options = _load(space, corpus, model, trials, fixed)
+    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed)
     from vibesweep.sweep.jobs.address import required_job_server
 
     server = required_job_server(address)
@@ -387,13 +424,3 @@ def logs(sweep: JobName, address: JobServer = None) -> None:
 
     server = required_job_server(address)
     sys.stdout.write(job_logs(server, sweep))
-
-
-@app.command()
-def stop(sweep: JobName, address: JobServer = None) -> None:
-    """End a sweep that a job server runs, as Ctrl-C ends one here: its results are kept."""
-    from vibesweep.sweep.jobs.address import required_job_server
-    from vibesweep.sweep.jobs.stop import stop as stop_job
-
-    server = required_job_server(address)
-    stop_job(server, sweep, say)

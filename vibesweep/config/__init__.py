@@ -7,7 +7,7 @@ long, sweep.py what a search tries, reports.py what a trial reports; checks.py h
 from vibesweep.config.budget import Budget, epoch_steps
 from vibesweep.config.corpus import SPLIT_BY, CorpusSettings, MelSettings
 from vibesweep.config.reports import Report, StepRecord
-from vibesweep.config.sweep import Sweep, TrialResources
+from vibesweep.config.sweep import STEP_TIMEOUT_S, Sweep, TrialResources
 from vibesweep.config.trial import (
     AVERAGED_PARTS,
     LORA_PARTS,
@@ -26,6 +26,7 @@ __all__ = [
     "PRECISIONS",
     "SCHEDULES",
     "SPLIT_BY",
+    "STEP_TIMEOUT_S",
     "Budget",
     "CorpusSettings",
     "MelSettings",

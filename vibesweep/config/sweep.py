@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from vibesweep.config.budget import Budget
 from vibesweep.config.checks import (
+    ABOVE_ZERO,
     AT_LEAST_ONE,
     AT_LEAST_ZERO,
+    FROM_ZERO_TO_ONE,
     SEED,
     check_ranges,
     check_types,
@@ -30,11 +32,15 @@ WORKER_RANGES = (
     (AT_LEAST_ONE, ("workers",)),
     (AT_LEAST_ZERO, ("cpus_per_worker", "gpus_per_worker")),
 )
+STEP_TIMEOUT_S = 600.0
+"""Compiling a model takes some two minutes, within the first step."""
 FITS_THE_CORPUS = Budget(max_epochs=12, grace_epochs=12 / 27, least_steps=108)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes")),
     (SEED, ("seed",)),
+    (FROM_ZERO_TO_ONE, ("max_failed_fraction",)),
+    (ABOVE_ZERO, ("step_timeout_s",)),
 )
 
 
@@ -114,6 +120,10 @@ class Sweep:
             may grow to hold.
         seed: seed of the sampler, and of every trial's data order and noise, so that trials can be
             compared pair by pair.
+        max_failed_fraction: the sweep ends when more than this fraction of its trials has failed;
+            1 lets it go on in any case.
+        step_timeout_s: a trial's workers are ended, with their stacks written down, when no
+            optimizer step was done for so long; the trial goes on from its last state.
     """
 
     space: Space
@@ -129,6 +139,8 @@ class Sweep:
     seed: int = 0
     objective: str = "loss_val"
     limits: Mapping[str, float] = field(default_factory=dict)
+    max_failed_fraction: float = 1.0
+    step_timeout_s: float = STEP_TIMEOUT_S
 
     def __post_init__(self) -> None:
         """Refuse a sweep that could never run, as one without trials."""

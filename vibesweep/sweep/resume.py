@@ -16,7 +16,14 @@ from vibesweep.sweep.record.claim import resumable_record
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
 
-MAY_CHANGE = ("trials", "lanes", "resources", "budget")
+MAY_CHANGE = (
+    "trials",
+    "lanes",
+    "resources",
+    "budget",
+    "max_failed_fraction",
+    "step_timeout_s",
+)
 """What a sweep may have another of when it goes on, but for the budget, which is looked at once it
 is one in steps."""
 KEPT = {"corpus": "corpus", "model": "model", "trials": "trials", "fixed": "set"}

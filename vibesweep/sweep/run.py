@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,7 @@ from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import check_hosts, this_host
 from vibesweep.cluster.session import running_ray, starts_own_ray
 from vibesweep.config import Sweep, TrialResources, TrialSettings
-from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.errors import SweepError
+from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
@@ -35,6 +32,7 @@ from vibesweep.sweep.early import (
     is_demo,
 )
 from vibesweep.sweep.expected import plan_of_pace
+from vibesweep.sweep.failed import FailureLimit, failures_line
 from vibesweep.sweep.forecast import (
     duration_line,
     heard_line,
@@ -42,14 +40,14 @@ from vibesweep.sweep.forecast import (
     typical_settings,
 )
 from vibesweep.sweep.prepare import limit_trials, shards_for
+from vibesweep.sweep.provenance import new_record
 from vibesweep.sweep.record.claim import claimed
-from vibesweep.sweep.record.commit import commit_of
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
-from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
+from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
@@ -59,19 +57,18 @@ from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
+from vibesweep.sweep.steering import Steering, listening
 from vibesweep.sweep.trackers import Tracker, open_trackers
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
 from vibesweep.sweep.waiting import report_waiting_lanes
 from vibesweep.training.lanes.lane import Lanes, running_dispatcher
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
-from vibesweep.version import PACKAGE, __version__
 
 LEAVE_S = 20.0
 """How long lanes may take to end at a sweep's end before they are killed."""
 STOP_S = 5.0
 """The same where the user waits: what a trial did since its last state is done again."""
-RECORDED_VERSIONS = ("ray", "torch", "transformers", "peft", "optuna")
 
 
 def run_sweep(
@@ -137,10 +134,8 @@ def run_sweep(
         if resume:
             check_same_budget(budget, folder)
         progress.say(heard_line(budget, clips, speech_s, typical))
-        listened = listening_line(Aim(sweep.objective, sweep.limits), budget)
-        if listened:
-            progress.say(listened)
-        record = _new_record(sweep, model, name, shards, len(lanes))
+        _say_what_there_is(progress, listening_line(Aim(sweep.objective, sweep.limits), budget))
+        record = new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
         # After everything that the user may have to mend: the name stays free until then
@@ -148,20 +143,21 @@ def run_sweep(
             claimed(folder, space_file, resume=resume),
             staged_folder_for(folder, progress.say, resume=resume) as staged,
         ):
+            folder.requests.clear()  # of a process that is gone
             former = staged.folder.replay() if resume else None
             if former is not None:
                 record.shards_signature = former.record.shards_signature
             specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
             try:
-                record = _run_lanes(sweep, specs, record, former, trackers, staged, progress)
+                record = _run_lanes(
+                    sweep, specs, record, former, trackers, folder, staged, progress
+                )
             finally:
                 folder.scratch.remove()
             if not record.trials_left:
                 folder.states.remove()
     progress.say(summary_of(record, time.time()))
-    worse = overfitting_line(record)
-    if worse:
-        progress.say(worse)
+    _say_what_there_is(progress, failures_line(record), overfitting_line(record))
     _refuse_nothing_trained(record, folder)
     return folder
 
@@ -172,6 +168,7 @@ def _run_lanes(
     record: SweepRecord,
     former: Replay | None,
     trackers: Sequence[Tracker],
+    folder: SweepFolder,
     staged: StagedFolder,
     progress: Progress,
 ) -> SweepRecord:
@@ -183,6 +180,7 @@ def _run_lanes(
         record: the sweep as it starts.
         former: what has happened before, where the sweep is resumed.
         trackers: are told of the trials.
+        folder: where the user leaves requests.
         staged: where the driver writes.
         progress: shows how it goes.
 
@@ -208,14 +206,19 @@ def _run_lanes(
         lanes = Lanes(dispatcher, specs)
         one = record.lanes == 1
         progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
-        log = SweepLog(staged, record, (progress.show, metrics.tell), release, former)
+        limit = FailureLimit(sweep.max_failed_fraction, close)
+        watch = (progress.show, metrics.tell, limit.look)
+        log = SweepLog(staged, record, watch, release, former)
         if former is not None:
             log.end_pruned(scheduler.replay(former.reports))
             search.resume(former)
         state = SweepState.FAILED
         leave_s = LEAVE_S
         try:
-            with ctrl_c_stops(progress.say, close) as stopping:
+            with (
+                ctrl_c_stops(progress.say, close) as stopping,
+                listening(folder, Steering(log, dispatcher, stopping, progress.say)),
+            ):
                 lanes.start()
                 if ray.get(dispatcher.wait_until_ready.remote(1)):
                     _tell_what_a_lane_measured(sweep, dispatcher, log, progress)
@@ -231,15 +234,14 @@ def _run_lanes(
                 leave_s = 0.0 if stopping.now else STOP_S
             failure = lanes.sweep_failure()
             try:
-                log.close(SweepState.FAILED if failure else state)
+                log.close(SweepState.FAILED if failure or limit.error else state)
             finally:  # the disk may be full
                 lanes.stop(leave_s)
     _raise_failure(failure, staged)
     if log.heard_s:
         took = format_seconds(log.heard_s)
         progress.say(f"the trials were heard in {took} of the lanes' time")
-    if search.error is not None:
-        raise search.error
+    _raise_first(search.error, limit.error)
     return log.record
 
 
@@ -261,8 +263,20 @@ def _raise_failure(failure: Answer | None, staged: StagedFolder) -> None:
     if failure is None or failure.error is None:
         return
     traceback = failure.traceback or str(failure.error)
-    staged.folder.errors.write_bytes(without_secrets(traceback).encode())
+    staged.folder.errors_of("sweep").write_bytes(without_secrets(traceback).encode())
     raise failure.error
+
+
+def _raise_first(*errors: VibesweepError | None) -> None:
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _say_what_there_is(progress: Progress, *lines: str) -> None:
+    for line in lines:
+        if line:
+            progress.say(line)
 
 
 def _refuse_nothing_trained(record: SweepRecord, folder: SweepFolder) -> None:
@@ -280,25 +294,6 @@ def _read_by_all(sweep: Sweep, model: ModelRef) -> list[StoragePath]:
     if folder is not None:
         folders.append(StoragePath.of(folder))
     return folders
-
-
-def _new_record(sweep: Sweep, model: ModelRef, name: str, shards: str, lanes: int) -> SweepRecord:
-    versions = {package: version(package) for package in RECORDED_VERSIONS}
-    versions["python"] = platform.python_version()
-    commit = commit_of(PACKAGE)
-    if commit is not None:
-        versions["commit"] = commit
-    return SweepRecord(
-        name=name,
-        model=str(model),
-        shards=shards,
-        shards_signature=read_manifest(shards).signature,
-        sweep=sweep_as_json(sweep),
-        lanes=lanes,
-        # The package may have come with a job, so that it is not installed
-        versions={"vibesweep": __version__, **versions},
-        started_unix_s=time.time(),
-    )
 
 
 def _lane_specs(
@@ -322,6 +317,7 @@ def _lane_specs(
             states=folder.states,
             scratch=staged.scratch,
             max_steps=sweep.budget.last_step,
+            step_timeout_s=sweep.step_timeout_s,
             typical=typical,
             resources=resources,
             aim=record.aim,

@@ -47,6 +47,12 @@ class Stopping:
         if self._asked:
             self.now = True
             raise KeyboardInterrupt
+        self.ask()
+
+    def ask(self) -> None:
+        """Stop as on the first Ctrl-C; do nothing if that was asked before."""
+        if self._asked:
+            return
         self._asked = True
         self._say(STOPPING)
         # What the main thread was doing is unknown, so nothing of Ray is called in it

@@ -17,7 +17,7 @@ from vibesweep.errors import SweepError
 
 PROJECT = "vibesweep"
 """W&B's project and MLflow's experiment, unless the environment names another."""
-NOT_TRACKED = frozenset(("report", "done", "config", "pid", "timestamp", "traceback"))
+NOT_TRACKED = frozenset(("report", "done", "config", "pid", "timestamp", "errors"))
 """What Ray Tune's results hold beside figures of the trial."""
 
 UPLOAD_TIMEOUT_S = 60

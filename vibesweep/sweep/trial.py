@@ -18,7 +18,7 @@ from vibesweep.sweep.record.states import TrialState, outcome_of
 from vibesweep.training.lanes.messages import Answer, Command
 
 LANES_LOST_AT_MOST = 2
-"""A trial that has lost more worker groups than this is taken to be what kills them."""
+"""A trial that loses more worker groups than this between two reports is what kills them."""
 SHARE_OF_HOST = 0.001
 """Share of the driver's host that Ray Tune reserves for a trial."""
 
@@ -78,17 +78,24 @@ class LaneTrial(tune.Trainable):
         """Have a lane train to the next report and return it as Tune's result."""
         steps = self._budget.report_steps
         reached = sum(step <= self._reported_step for step in steps)
-        answer = self._advance(steps[: reached + 1])
+        losses: list[Answer] = []
+        answer = self._advance(steps[: reached + 1], losses)
+        errors = "".join(map(_error_text, losses))
         if answer.report is None:
-            return _failure(answer)
+            return {**_failure(answer), "errors": errors + _error_text(answer)}
         report = self._without_known_steps(answer.report)
         self._reported_step = report.step
-        return _result(report, self._budget)
+        self._lanes_lost = 0
+        return {**_result(report, self._budget), "errors": errors}
 
-    def _advance(self, report_steps: tuple[int, ...]) -> Answer:
+    def _advance(self, report_steps: tuple[int, ...], losses: list[Answer]) -> Answer:
         """Ask a lane to train to the last of these steps.
 
         If the lane's processes are lost, ask another one, which goes on from the last saved state.
+
+        Args:
+            report_steps: as in :class:`Command`.
+            losses: is given each answer that a lost lane gave.
         """
         command = Command(self._id, self._settings, report_steps)
         name = f"{self.trial_name} to step {report_steps[-1]}"
@@ -96,6 +103,7 @@ class LaneTrial(tune.Trainable):
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
             self._lanes_lost += 1
+            losses.append(answer)
             ray.get(self._dispatcher.release.remote(self._id))
             answer = ray.get(advance.remote(command))
         return answer
@@ -104,6 +112,13 @@ class LaneTrial(tune.Trainable):
         """Leave out steps that an earlier report had: another lane may have trained them again."""
         new = tuple(record for record in report.curve if record.step > self._reported_step)
         return dataclasses.replace(report, curve=new)
+
+
+def _error_text(answer: Answer) -> str:
+    """Return what a trial's file of errors is to hold of an answer without a report."""
+    if answer.sweep_over:
+        return ""
+    return f"{answer.error}\n{answer.traceback}\n"
 
 
 def _result(report: Report, budget: Budget) -> dict[str, Any]:
@@ -140,6 +155,5 @@ def _failure(answer: Answer) -> dict[str, Any]:
         "outcome": outcome,
         "reason": str(answer.error),
         "by_settings": answer.by_settings,
-        "traceback": answer.traceback,
         "done": True,
     }

@@ -27,6 +27,8 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 """Environment variables that keep Ray Tune's tables and files away, and its hands off Ctrl-C."""
+ACTORS_LOST_AT_MOST = 3
+"""A trial whose actor is lost more often has failed."""
 
 
 def tune_trials(
@@ -71,21 +73,23 @@ def tune_trials(
             name="tune",
             storage_path=str(scratch),
             callbacks=[log, *trackers],
-            stop=_WhenClosed(dispatcher),
+            stop=_Stopper(dispatcher, log),
+            failure_config=tune.FailureConfig(max_failures=ACTORS_LOST_AT_MOST),
             verbose=0,
         ),
     )
     tuner.fit()
 
 
-class _WhenClosed(tune.Stopper):
-    """Stops Tune when no lane can go on, or the user has stopped the sweep."""
+class _Stopper(tune.Stopper):
+    """Stops Tune when no lane can go on, or the user has stopped the sweep; or one trial."""
 
-    def __init__(self, dispatcher: Any) -> None:
+    def __init__(self, dispatcher: Any, log: SweepLog) -> None:
         self._dispatcher = dispatcher
+        self._log = log
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return self._log.is_stopped_by_hand(result["config"]["id"])
 
     def stop_all(self) -> bool:
         return bool(ray.get(self._dispatcher.is_closed.remote()))

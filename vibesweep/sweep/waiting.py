@@ -1,4 +1,4 @@
-"""Tells the user of lanes that wait for hosts or were given up, while a sweep goes on."""
+"""Tells the user of lanes that wait for hosts, come up slowly or were given up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def report_waiting_lanes(
     Args:
         dispatcher: the sweep's dispatcher.
         one: what each lane asks for.
-        note: is given why some lanes wait, or the empty text where none does, after each look.
+        note: is given, after each look, why some lanes wait and what others are doing that come up
+            slowly; the empty text where none does.
         say: is given the reason for each lane that was given up.
     """
     watcher = _Watcher(dispatcher, one, note, say)
@@ -74,10 +75,10 @@ class _Watcher:
         now_s = time.monotonic()
         if not counts.waiting:
             self._waiting_since_s = now_s
+        notes = list(counts.slow)
         if now_s - self._waiting_since_s >= PATIENCE_S:
-            self._note(waiting_line(counts, self._one, why_lanes_wait()))
-        else:
-            self._note("")
+            notes.append(waiting_line(counts, self._one, why_lanes_wait()))
+        self._note("; ".join(notes))
 
     def _say_given_up(self, counts: LaneCounts) -> None:
         """Say why lanes were given up; the last lane's reason is the sweep's own error."""

@@ -18,9 +18,10 @@ from vibesweep.delivery.report.costs import Costs
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.tables import Table
 from vibesweep.quality.aim import listening_line
-from vibesweep.sweep.record import SweepRecord, SweepState, TrialRecord, TrialState
+from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
 from vibesweep.sweep.record.overfitting import WORSE_SHARE, overfitting_line
 from vibesweep.sweep.record.plan import format_hours
+from vibesweep.sweep.record.states import GOING
 from vibesweep.sweep.record.table import best_figures, format_loss, format_seconds, format_value
 
 EDGE_SHARE = 0.05
@@ -61,7 +62,7 @@ def headline_of(record: SweepRecord) -> str:
     """Say in one sentence which trial is the best, and how it stands to the untouched base."""
     best = record.best
     if best is None or best.best_loss_val is None:
-        if record.state == SweepState.RUNNING:
+        if record.state in GOING:
             return "No trial has been validated yet."
         return "No trial was trained as far as its first validation."
     base = record.base_loss_val

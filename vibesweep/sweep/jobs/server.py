@@ -68,6 +68,16 @@ def find_job(jobs: list[JobDetails], sweep: str) -> JobDetails:
     return max(found, key=lambda job: job.start_time or 0)
 
 
+def job_folder(server: str, sweep: str) -> str:
+    """Return the folder of the sweep of this name that a job runs.
+
+    Raises:
+        ClusterError: there is no such sweep.
+    """
+    with job_client(server) as client:
+        return job_fact(find_job(client.list_jobs(), sweep), FOLDER)
+
+
 def job_fact(job: JobDetails, key: str) -> str:
     """Return a value of the job's metadata; empty for a job that is none of ours."""
     return (job.metadata or {}).get(key, "")

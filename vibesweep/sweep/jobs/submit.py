@@ -116,14 +116,15 @@ def new_job_id(jobs: list[JobDetails], name: str) -> str:
 def _command(space_file: str, name: str, work: str, options: Mapping[str, Any]) -> str:
     command = ["exec", "python", "-m", "vibesweep", "run", space_file]
     command += ["--name", name, "--work", work]
-    for option, value in options.items():
+    for key, value in options.items():
+        option = "--" + key.replace("_", "-")
         if value is True:
-            command.append(f"--{option}")
+            command.append(option)
         elif isinstance(value, list):
             for one in value:
-                command += [f"--{option}", str(one)]
+                command += [option, str(one)]
         elif value is not False:
-            command += [f"--{option}", str(value)]
+            command += [option, str(value)]
     return shlex.join(command)
 
 

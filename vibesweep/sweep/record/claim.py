@@ -16,9 +16,7 @@ from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.owner import OwnedError, Owner
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.states import FINISHED, SweepState
-
-RESUMABLE = (SweepState.INTERRUPTED, SweepState.STOPPED, SweepState.FAILED)
+from vibesweep.sweep.record.states import FINISHED, GOING, RESUMABLE, SweepState
 
 
 def refuse_taken(folder: SweepFolder) -> None:
@@ -117,7 +115,7 @@ def _refuse_trained(folder: SweepFolder) -> None:
 def _refuse_owned(folder: SweepFolder, owner: Owner) -> None:
     if owner is Owner.UNKNOWN:
         record = _record_in(folder)
-        if record is None or record.state == SweepState.RUNNING:
+        if record is None or record.state in GOING:
             raise _taken(folder.place)
     if owner is Owner.LIVES:
         raise _owned(folder)
@@ -148,7 +146,7 @@ def _taken(place: StoragePath, record: SweepRecord | None = None) -> SweepError:
     fix = f"choose another with --name, or remove {place}"
     if record is not None and record.state in RESUMABLE:
         found = f"{found}, which {_how_it_stands(record)}"
-        fix = f"go on with it by --resume, or {fix}"
+        fix = f"go on with it by --resume, or `vibesweep resume {place}`, or {fix}"
     return SweepError(found, where=str(place), fix=fix)
 
 

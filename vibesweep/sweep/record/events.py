@@ -34,6 +34,14 @@ class SweepResumed:
     trials: int
     lanes: int
     versions: dict[str, str]
+    hosts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SweepPaused:
+    """The user has paused the sweep, or has let it go on."""
+
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -140,21 +148,21 @@ class SweepEnded:
     ended_unix_s: float
 
 
+TrialEvent = TrialStarted | TrialResumed | TrialReported | TrialEnded
 Event = (
     SweepStarted
     | SweepResumed
+    | SweepPaused
     | BaseValidated
     | SweepPlanned
-    | TrialStarted
-    | TrialResumed
-    | TrialReported
-    | TrialEnded
     | SweepEnded
+    | TrialEvent
 )
 
 KINDS: dict[str, type[Event]] = {
     "sweep_started": SweepStarted,
     "sweep_resumed": SweepResumed,
+    "sweep_paused": SweepPaused,
     "base_validated": BaseValidated,
     "sweep_planned": SweepPlanned,
     "trial_started": TrialStarted,

@@ -25,7 +25,8 @@ from vibesweep.sweep.record.record import (
     record_from_json,
 )
 from vibesweep.sweep.record.replay import Replay, replayed
-from vibesweep.sweep.record.states import SweepState
+from vibesweep.sweep.record.requests import Requests
+from vibesweep.sweep.record.states import GOING, SweepState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,20 +53,27 @@ class SweepFolder:
         self.owner = self.place / "owner.lock"
         self.heartbeat = self.place / "heartbeat.json"
         self.ownership = Ownership(self.owner, self.heartbeat)
+        self.asked = self.place / "asked"
+        self.requests = Requests(self.asked)
         self.record = self.place / RECORD
         self.events = self.place / EVENTS
         self.reports = self.place / "trials.parquet"
         self.journal = self.place / "study.journal"
         self.space = self.place / "space.py"
-        self.errors = self.place / "errors.log"
+        self.errors = self.place / "errors"
         self.tensorboard = self.place / "tensorboard"
         self.artifacts = self.place / "artifacts"
         self.checkpoints = self.place / "checkpoints"
         self.best = self.place / "best"
         self.states = self.place / "states"
+        self.rerun = self.place / "rerun"
         self.quality = self.place / "quality.json"
         self.report = self.place / "report.html"
         self.scratch = self.place / SCRATCH
+
+    def errors_of(self, what: str) -> StoragePath:
+        """Return the file of a trial's tracebacks, by its id, or of the whole ``sweep``'s."""
+        return self.errors / f"{what}.txt"
 
     def holds_sweep(self) -> bool:
         """Whether a sweep has begun or ended here.
@@ -160,7 +168,7 @@ class SweepFolder:
         if best is not None:
             return record, best, self.checkpoints / best.id
         fix = "look at the trials' reasons"
-        if record.state == SweepState.RUNNING:
+        if record.state in GOING:
             fix = "let it go on until a trial has been validated"
         raise SweepError("no trial has a checkpoint", where=str(self.place), fix=fix)
 
@@ -179,7 +187,7 @@ class SweepFolder:
     def _standing(self, replay: Replay) -> SweepRecord:
         """Return the record that a log tells of; its sweep may have died without a word."""
         record = replay.record
-        if record.state == SweepState.RUNNING and self.ownership.owner() is Owner.GONE:
+        if record.state in GOING and self.ownership.owner() is Owner.GONE:
             record.state = SweepState.INTERRUPTED
         return record
 

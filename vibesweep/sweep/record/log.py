@@ -18,6 +18,7 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepPaused,
     SweepPlanned,
     SweepResumed,
     SweepStarted,
@@ -34,6 +35,7 @@ from vibesweep.sweep.record.staged_folder import StagedFolder
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState, end_state
 
 ACTOR_LOST = "the trial's actor was lost; see Ray's logs"
+BY_HAND = "stopped by hand"
 
 
 class SweepLog(tune.Callback):
@@ -64,6 +66,7 @@ class SweepLog(tune.Callback):
         self._folder = staged.folder
         self._watch = tuple(watch)
         self._release = release
+        self._stopped_by_hand: set[str] = set()
         self._curves = Curves(staged.folder.tensorboard)
         self._file = Path(str(staged.folder.events)).open("ab")
         if former is None:
@@ -73,7 +76,7 @@ class SweepLog(tune.Callback):
         else:
             self._replay = former
             trials: int = record.sweep["trials"]
-            self._enter(SweepResumed(trials, record.lanes, record.versions))
+            self._enter(SweepResumed(trials, record.lanes, record.versions, record.hosts))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the Tuner that Ray Tune pickles.
@@ -134,26 +137,49 @@ class SweepLog(tune.Callback):
         reason = without_secrets(result["reason"])
         if result["report"] is not None:
             self._enter_report(record, result, reason)
-        if outcome is None:
-            return
-        state = end_state(outcome)
-        if state == TrialState.FAILED:
-            self._note_error(record, reason, result.get("traceback", ""))
-        self._end(record, state, reason)
+        if result["errors"]:
+            self._note_errors(record, result["errors"])
+        if outcome is not None:
+            self._end(record, end_state(outcome), reason)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the trial's lane, and end a trial that ASHA stopped."""
         record = self._replay.trial(trial.config["id"])
         self._release(record.id)
         if record.state not in ENDED:
-            self._end(record, end_state(None))
+            reason = BY_HAND if self.is_stopped_by_hand(record.id) else ""
+            self._end(record, end_state(None), reason)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Have the next actor of a trial whose actor was lost go on after its last report.
+
+        The trial keeps its lane, which has its model.
+        """
+        trial.config["reported_step"] = self._replay.trial(trial.config["id"]).step
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Free the lane of a trial whose actor was lost, and end the trial."""
+        """Free the lane of a trial whose actor was lost too often, and end the trial."""
         record = self._replay.trial(trial.config["id"])
         self._release(record.id)
         if record.state not in ENDED:
             self._end(record, end_state(None, lost=True), ACTOR_LOST)
+
+    def stop_trial(self, trial_id: str) -> bool:
+        """Have a trial end at its next report, if it runs; return whether it does."""
+        running = any(trial.id == trial_id for trial in self.record.trials)
+        running = running and self._replay.trial(trial_id).state not in ENDED
+        if running:
+            self._stopped_by_hand.add(trial_id)
+        return running
+
+    def is_stopped_by_hand(self, trial_id: str) -> bool:
+        """Tell whether a trial is to end at its next report."""
+        return trial_id in self._stopped_by_hand
+
+    def pause(self, paused: bool) -> None:
+        """Enter that the sweep is paused, or goes on; unless it is so already."""
+        if paused != (self.record.state == SweepState.PAUSED):
+            self._enter(SweepPaused(paused))
 
     def end_pruned(self, trial_ids: Iterable[str]) -> None:
         """End trials that ASHA had stopped when the sweep was interrupted."""
@@ -221,7 +247,10 @@ class SweepLog(tune.Callback):
         for show in self._watch:
             show(self.record)
 
-    def _note_error(self, record: TrialRecord, reason: str, traceback: str) -> None:
-        note = without_secrets(f"trial {record.number} ({record.id}): {reason}\n{traceback}\n")
-        with Path(str(self._folder.errors)).open("a", encoding="utf-8") as file:
-            file.write(note)
+    def _note_errors(self, record: TrialRecord, errors: str) -> None:
+        """Append to the trial's own file of errors."""
+        place = Path(str(self._folder.errors_of(record.id)))
+        with disk_errors(str(place)):
+            place.parent.mkdir(exist_ok=True)
+            with place.open("a", encoding="utf-8") as file:
+                file.write(without_secrets(errors))

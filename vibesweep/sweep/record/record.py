@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from vibesweep.config import Sweep
+from vibesweep.errors import SweepError
 from vibesweep.quality.aim import Aim
 from vibesweep.storage.names import is_plain_name
 from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
@@ -22,6 +23,7 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (int, float),
     "float | None": (int, float, NoneType),
     "dict[str, Any]": (dict,),
+    "list[dict[str, Any]]": (list,),
     "dict[str, str]": (dict,),
     "dict[str, float]": (dict,),
 }
@@ -91,6 +93,7 @@ class SweepRecord:
         lanes: how many trials train at the same time.
         versions: versions of the packages that the result depends on, of Python and, where
             vibesweep runs from a git checkout, its commit.
+        hosts: the hosts that were up when it started, or was resumed: name, CPUs, GPUs, memory.
         base_loss_val: validation loss of the untouched base.
         plan: what it is expected to take (:class:`vibesweep.sweep.record.plan.SweepPlan`); empty
             before a lane has measured its pace.
@@ -110,6 +113,7 @@ class SweepRecord:
     sweep: dict[str, Any]
     lanes: int
     versions: dict[str, str]
+    hosts: list[dict[str, Any]] = field(default_factory=list)
     base_loss_val: float | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     state: SweepState = SweepState.RUNNING
@@ -160,6 +164,19 @@ class SweepRecord:
         if best is None or best.best_loss_val is None or self.base_loss_val is None:
             return False
         return self.base_loss_val <= best.best_loss_val
+
+    def trial_named(self, named: str) -> TrialRecord:
+        """Return the trial of this number or id.
+
+        Raises:
+            SweepError: there is none.
+        """
+        for trial in self.trials:
+            if named in (str(trial.number), trial.id):
+                return trial
+        numbers = ", ".join(str(trial.number) for trial in self.trials) or "none"
+        fix = f"the trials so far: {numbers}"
+        raise SweepError(f"there is no trial {named}", where=self.name, fix=fix)
 
     @property
     def trials_left(self) -> int:
@@ -223,4 +240,6 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "seed": sweep.seed,
         "objective": sweep.objective,
         "limits": dict(sweep.limits),
+        "max_failed_fraction": sweep.max_failed_fraction,
+        "step_timeout_s": sweep.step_timeout_s,
     }

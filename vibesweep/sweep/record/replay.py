@@ -9,10 +9,12 @@ from vibesweep.sweep.record.events import (
     BaseValidated,
     Event,
     SweepEnded,
+    SweepPaused,
     SweepPlanned,
     SweepResumed,
     SweepStarted,
     TrialEnded,
+    TrialEvent,
     TrialReported,
     TrialResumed,
     TrialStarted,
@@ -49,6 +51,18 @@ class Replay:
                 self.record.plan = event.plan
             case SweepResumed():
                 self._resume_sweep(event)
+            case SweepPaused():
+                self.record.state = SweepState.PAUSED if event.paused else SweepState.RUNNING
+            case SweepEnded():
+                self.record.state = event.state
+                self.record.ended_unix_s = event.ended_unix_s
+            case SweepStarted():
+                raise ValueError("the sweep has started already")
+            case _:
+                self._apply_to_trial(event)
+
+    def _apply_to_trial(self, event: TrialEvent) -> None:
+        match event:
             case TrialStarted():
                 self._start_trial(event)
             case TrialResumed():
@@ -57,11 +71,6 @@ class Replay:
                 self._enter_report(event)
             case TrialEnded():
                 self._end_trial(event)
-            case SweepEnded():
-                self.record.state = event.state
-                self.record.ended_unix_s = event.ended_unix_s
-            case SweepStarted():
-                raise ValueError("the sweep has started already")
 
     def trial(self, trial_id: str) -> TrialRecord:
         """Return the trial of this id."""
@@ -79,6 +88,7 @@ class Replay:
         record.sweep["trials"] = event.trials
         record.lanes = event.lanes
         record.versions = event.versions
+        record.hosts = event.hosts
         for trial in record.trials:
             if trial.state not in FINISHED:
                 trial.state = TrialState.WAITING

@@ -81,7 +81,7 @@ def _nothing_to_push() -> None:
 
 def _fetch(sweep: SweepFolder, copy: Path) -> None:
     """Bring the files that a sweep appends to from its store."""
-    for file in (sweep.events, sweep.journal, sweep.errors):
+    for file in (sweep.events, sweep.journal):
         if file.is_file():
             file.download(copy / file.name)
 

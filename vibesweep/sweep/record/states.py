@@ -28,6 +28,8 @@ class SweepState(StrEnum):
     """Where a sweep stands. Files hold these words."""
 
     RUNNING = "running"
+    PAUSED = "paused"
+    """Its process lives, and lets no lane go on until the user says so."""
     DONE = "done"
     """Every trial has ended."""
     STOPPED = "stopped"
@@ -37,6 +39,10 @@ class SweepState(StrEnum):
     """Its process has died. No file holds this word: the log still says that it runs."""
 
 
+GOING = (SweepState.RUNNING, SweepState.PAUSED)
+"""The states of a sweep that its log has not ended."""
+RESUMABLE = (SweepState.INTERRUPTED, SweepState.STOPPED, SweepState.FAILED)
+"""The states from which a sweep goes on, when it is asked to."""
 FINISHED = (
     TrialState.COMPLETE,
     TrialState.PRUNED,

@@ -21,12 +21,14 @@ class Assignments:
     Attributes:
         lanes: the lanes by name.
         closed: whether the sweep has ended.
+        paused: whether trials wait, with their lanes, before they go on.
         failure: why no lane can go on, if that is so.
     """
 
     def __init__(self, trials: int | None = None) -> None:
         self.lanes: dict[str, LaneState] = {}
         self.closed = False
+        self.paused = False
         self.failure: Answer | None = None
         self._trials = trials
         self._ended_trials: set[str] = set()
@@ -38,9 +40,11 @@ class Assignments:
 
     def can_proceed(self, trial_id: str) -> bool:
         """Whether the trial is over, has a lane, or can have one."""
-        if self.end_of(trial_id) is not None or trial_id in self._lane_of_trial:
+        if self.end_of(trial_id) is not None:
             return True
-        return self._free_lane() is not None
+        if self.paused:
+            return False
+        return trial_id in self._lane_of_trial or self._free_lane() is not None
 
     def end_of(self, trial_id: str) -> Answer | None:
         """Return why the trial cannot go on, if that is so."""
@@ -121,7 +125,12 @@ class Assignments:
         wanted = self._open_lanes()
         up = sum(state.ready for state in wanted)
         waiting = sum(state.waiting for state in wanted)
-        return LaneCounts(up, waiting, len(wanted), tuple(self._given_up))
+        slow = [
+            f"{name} has been {lane.slow_start}"
+            for name, lane in self.lanes.items()
+            if lane.slow_start and not lane.closed
+        ]
+        return LaneCounts(up, waiting, len(wanted), tuple(self._given_up), tuple(slow))
 
     def _free_lane(self) -> LaneState | None:
         return next((state for state in self.lanes.values() if state.free), None)

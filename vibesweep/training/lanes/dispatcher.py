@@ -198,7 +198,7 @@ class LaneDispatcher:
 
     async def mark_placed(self, lane: str) -> None:
         """Note that the cluster has room for the lane, whose processes start now."""
-        self._lanes[lane].waiting = False
+        self._lanes[lane].mark_placed()
 
     async def fail_worker_group(self, lane: str, seen: Answer) -> None:
         """End the lane's trial: its worker group is lost. Train brings it up again.
@@ -223,6 +223,12 @@ class LaneDispatcher:
         """Close a lane that will not come up again; the sweep ends if it was the last one."""
         async with self._changed:
             self._assignments.give_up(lane, reason)
+            self._changed.notify_all()
+
+    async def set_paused(self, paused: bool) -> None:
+        """Let no trial go on after its next report, or let all of them go on."""
+        async with self._changed:
+            self._assignments.paused = paused
             self._changed.notify_all()
 
     async def close(self) -> None:

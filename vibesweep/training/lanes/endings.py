@@ -50,8 +50,13 @@ def ending_of(trial_id: str | None, seen: Answer, told: Sequence[RankError]) -> 
 
     Returns:
         Its end. It is ``lost``, so that the trial may go on elsewhere, unless a worker told of an
-        error of the trial's own.
+        error of the trial's own. A death that a worker told of beforehand, since it made no
+        progress, is that worker's to explain.
     """
+    stalled = [error.answer for error in told if error.answer.stalled]
+    if seen.lost and stalled:
+        stacks = "\n".join(answer.traceback for answer in stalled)
+        return dataclasses.replace(stalled[0], traceback=stacks)
     if seen.lost:
         return seen
     of_this_trial = [error.answer for error in told if error.trial_id == trial_id]

@@ -18,7 +18,8 @@ SMALLER_MODEL_FIX = (
     "take lora or freeze in place of full, gradient_checkpointing, bf16, shorter clips, "
     "or a smaller micro_batch_tokens"
 )
-LOG_FIX = "look at errors.log in the sweep's folder"
+LOG_FIX = "its traceback is in the sweep's folder, in errors"
+STACKS_FIX = "the stacks of its workers are in the sweep's folder, in errors"
 MESSAGE_CHARACTERS = 300
 """Characters of an exception's text that one line quotes."""
 
@@ -87,6 +88,14 @@ def trial_failure(trial_id: str, error: BaseException) -> Answer:
         lost=is_for_a_peer(error) and not by_settings,
         by_settings=by_settings,
     )
+
+
+def stall_failure(lane: str, rank: int, limit_s: float, stacks: str) -> Answer:
+    """Say that a worker made no progress, which another lane may do better."""
+    found = f"no step was done for {limit_s:.0f} s"
+    fix = f"{STACKS_FIX}; where steps take so long give the sweep a larger step_timeout_s"
+    traceback = f"worker {rank} of {lane}:\n{stacks}"
+    return Answer(error=TrialError(found, fix=fix), traceback=traceback, lost=True, stalled=True)
 
 
 def _known(error: BaseException) -> VibesweepError | None:

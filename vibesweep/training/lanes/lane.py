@@ -8,6 +8,7 @@ one is made. docs/design/lanes.md says why it is built this way and what was mea
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 
 import ray
 from ray import train
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.cluster.ray_internals import ENV_VARS_TO_PROPAGATE, get_dashboard_url
@@ -77,7 +78,7 @@ class Lanes:
     def __init__(self, dispatcher: Any, specs: Sequence[LaneSpec]) -> None:
         self._dispatcher = dispatcher
         self._threads = [
-            threading.Thread(target=self._run, args=(spec,), name=spec.name, daemon=True)
+            threading.Thread(target=self._keep_up, args=(spec,), name=spec.name, daemon=True)
             for spec in specs
         ]
         self._closing = threading.Event()
@@ -119,13 +120,33 @@ class Lanes:
             return lane_failure("Ray's dispatcher", error)
         return answer
 
-    def _run(self, spec: LaneSpec) -> None:
-        try:
-            make_trainer(spec, self._dispatcher).fit()
-        except Exception as error:  # if this was the last lane, the driver's main thread raises it
-            if not self._closing.is_set():
-                reason = lane_failure(spec.name, error)
-                ray.get(self._dispatcher.give_up.remote(spec.name, reason))
+    def _keep_up(self, spec: LaneSpec) -> None:
+        """Run a lane to its end; bring it up again when its controller was lost."""
+        goes_on = True
+        while goes_on:
+            try:
+                make_trainer(spec, self._dispatcher).fit()
+                goes_on = False
+            except Exception as error:
+                goes_on = not self._closing.is_set() and self._report(spec.name, error)
+
+    def _report(self, lane: str, error: Exception) -> bool:
+        """Tell the dispatcher why a lane broke off; return whether to bring it up again.
+
+        Ray ends the worker group of a controller whose process died. The dispatcher counts that as
+        it counts other lost groups, and closes a lane that has lost too many, which is told so when
+        it comes up. Any other error gives the lane up; the main thread raises that of the last one.
+        """
+        reason = lane_failure(lane, error)
+        lost = isinstance(error, RayActorError)
+        with suppress(RayError):  # the dispatcher is gone too, and the sweep with it
+            if lost:
+                seen = dataclasses.replace(reason, lost=True)
+                ray.get(self._dispatcher.fail_worker_group.remote(lane, seen))
+            else:
+                ray.get(self._dispatcher.give_up.remote(lane, reason))
+            return lost
+        return False
 
     def _alive_after(self, timeout_s: float) -> set[str]:
         """Wait for the lanes to end; return those that are still up after ``timeout_s``."""

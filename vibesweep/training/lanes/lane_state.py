@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from vibesweep.training.lanes.messages import Answer, Command, RankError
@@ -13,6 +14,8 @@ RESTARTS = 20
 
 Trials that fail by their settings do not count.
 """
+SLOW_START_S = 60.0
+"""A lane that is not ready so long after its processes came is reported with what it is doing."""
 
 
 @dataclass
@@ -22,6 +25,7 @@ class LaneState:
     Attributes:
         size: ranks of the lane's worker group.
         generation: how often its worker group has come up.
+        joined: whether the processes of the newest group have found each other.
         opened_ranks: ranks of this generation that have opened their worker context.
         ready_ranks: ranks of this generation that can train.
         errors: exceptions in ranks of this generation, by rank.
@@ -34,11 +38,13 @@ class LaneState:
         starts_lost: worker groups in a row that were lost before they were ready.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
         waiting: whether the lane has asked for hosts that are not there yet.
+        placed_s: when it was given hosts (monotonic), until it is ready; ``None`` otherwise.
         closed: whether the lane takes no further trial.
     """
 
     size: int = 1
     generation: int = 0
+    joined: bool = False
     opened_ranks: set[int] = field(default_factory=set)
     ready_ranks: set[int] = field(default_factory=set)
     errors: dict[int, RankError] = field(default_factory=dict)
@@ -51,6 +57,7 @@ class LaneState:
     starts_lost: int = 0
     groups_lost: int = 0
     waiting: bool = False
+    placed_s: float | None = None
     closed: bool = False
 
     @property
@@ -74,10 +81,31 @@ class LaneState:
         """Whether the lane has lost too many worker groups, before they were ready or in all."""
         return self.starts_lost >= LOST_STARTS_IN_A_ROW or self.groups_lost > RESTARTS
 
+    @property
+    def slow_start(self) -> str:
+        """What a lane is doing that takes long to come up; empty for any other."""
+        if self.placed_s is None or time.monotonic() - self.placed_s < SLOW_START_S:
+            return ""
+        if not self.joined:
+            doing = "its processes start and find each other"
+        elif not self.opened:
+            loaded = f"{len(self.opened_ranks)} of {self.size} workers"
+            doing = f"{loaded} have the model and the clips loaded"
+        else:
+            doing = "it validates the untouched base and times a step"
+        return f"coming up for over {SLOW_START_S:.0f} s: {doing}"
+
+    def mark_placed(self) -> None:
+        """Note that the cluster has room for the lane, whose processes start now."""
+        self.waiting = False
+        self.placed_s = time.monotonic()
+        self.joined = False
+
     def begin_generation(self, size: int) -> None:
         """Forget the last worker group; a new one with ``size`` ranks has come up."""
         self.size = size
         self.generation += 1
+        self.joined = True
         self.waiting = False
         self.opened_ranks = set()
         self.ready_ranks = set()
@@ -91,6 +119,7 @@ class LaneState:
         self.ready_ranks.add(rank)
         if self.ready:
             self.was_ready = True
+            self.placed_s = None
             self.starts_lost = 0
 
     def lose_group(self, *, counts: bool) -> None:
@@ -101,6 +130,7 @@ class LaneState:
         """
         self.ready_ranks = set()
         self.errors = {}
+        self.placed_s = None
         if not self.was_ready:
             self.starts_lost += 1
         self.was_ready = False

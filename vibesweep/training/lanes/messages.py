@@ -37,6 +37,7 @@ class Answer:
         by_settings: whether the trial's settings are why it failed: the model refuses them, or they
             need more memory than there is.
         sweep_over: whether the trial only ends because the sweep does.
+        stalled: whether the worker was ended because it made no progress.
     """
 
     report: Report | None = None
@@ -45,6 +46,7 @@ class Answer:
     lost: bool = False
     by_settings: bool = False
     sweep_over: bool = False
+    stalled: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ class LaneCounts:
         waiting: lanes that wait for hosts with room for them.
         wanted: lanes that the sweep still wants in all.
         given_up: why other lanes were given up, one reason a lane.
+        slow: what each lane is doing that has its processes and is not up for long.
     """
 
     up: int
     waiting: int
     wanted: int
     given_up: tuple[str, ...] = ()
+    slow: tuple[str, ...] = ()

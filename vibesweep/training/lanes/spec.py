@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vibesweep.config import TrialResources, TrialSettings
+from vibesweep.config import STEP_TIMEOUT_S, TrialResources, TrialSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import Aim
 from vibesweep.storage import StoragePath
@@ -25,6 +25,7 @@ class LaneSpec:
         states: folder of one folder a trial, for its full state; the same for all hosts.
         scratch: absolute folder for Ray Train's own files, on the driver's host.
         max_steps: optimizer steps of a trial's whole budget.
+        step_timeout_s: how long a worker may go without finishing a step.
         typical: settings by which the lane's pace is measured.
         resources: what the lane's worker group holds.
         aim: what trials are ranked by.
@@ -39,6 +40,7 @@ class LaneSpec:
     states: StoragePath
     scratch: Path
     max_steps: int
+    step_timeout_s: float = STEP_TIMEOUT_S
     typical: TrialSettings = field(default_factory=TrialSettings)
     resources: TrialResources = field(default_factory=TrialResources)
     aim: Aim = field(default_factory=Aim)

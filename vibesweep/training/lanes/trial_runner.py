@@ -47,10 +47,17 @@ class TrialRunner:
         self._ear = ear
         self._trial_id: str | None = None
         self._run: TrialRun | None = None
+        self._report: Report | None = None
         self._best = SavedBest()
         self._save_s = 0.0
         self._state_saved_s = 0.0
         self._has_state = False
+
+    @property
+    def progress(self) -> tuple[str | None, int]:
+        """The trial in hand and its step: something that changes as long as training goes on."""
+        run = self._run
+        return self._trial_id, run.step if run is not None else 0
 
     def run(self, command: Command) -> Answer:
         """Train the command's trial to its next report; a new trial replaces the last one."""
@@ -58,6 +65,8 @@ class TrialRunner:
             refused = self._begin_trial(command)
             if refused is not None:
                 return refused
+        elif self._is_answered(command):
+            return Answer(report=self._report)
         else:
             # Now, and not after a report: the sweep has written down what this state has behind it
             self._save_state_if_due(command.trial_id)
@@ -65,6 +74,14 @@ class TrialRunner:
             return Answer(report=self._advance(command))
         except HearingError as error:
             return Answer(error=error.cause)
+
+    def _is_answered(self, command: Command) -> bool:
+        """Tell whether whoever asked for the last report was lost, and has it asked for again."""
+        last = self._report
+        if last is None:
+            return False
+        ended = last.diverged is not None or last.early_stopped
+        return ended or last.step == command.report_steps[-1]
 
     def _advance(self, command: Command) -> Report:
         """Train to each report that is still to come, and return the last."""
@@ -76,7 +93,7 @@ class TrialRunner:
             self._save_if_best(run, report, command.trial_id)
             if report.diverged or report.early_stopped:
                 break
-        return dataclasses.replace(
+        self._report = dataclasses.replace(
             report,
             best_loss_val=self._best.loss_val,
             best_step=self._best.step,
@@ -84,6 +101,7 @@ class TrialRunner:
             lane=self._spec.name,
             device=self._context.world.device_name,
         )
+        return self._report
 
     def _heard(self, run: TrialRun, report: Report) -> Report:
         """Hear the trial where it is due; other workers than the first wait for its next step."""
@@ -149,6 +167,7 @@ class TrialRunner:
             self._state_of(self._trial_id).remove()
         self._trial_id = None
         self._run = None
+        self._report = None
         self._has_state = False
         gc.collect()  # the old model and its optimizer refer to each other: free both at once
 

@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -19,12 +19,14 @@ from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.errors import DiskFullError
 from vibesweep.storage import StoragePath
-from vibesweep.training.lanes.failures import lane_failure, trial_failure
+from vibesweep.training.lanes.failures import lane_failure, stall_failure, trial_failure
 from vibesweep.training.lanes.messages import Answer, Command, Pace, RankError
 from vibesweep.training.lanes.spec import LaneSpec
+from vibesweep.training.lanes.watchdog import ended_if_stalled
 
 if TYPE_CHECKING:  # torch loads in the worker alone: the driver imports this module too
     from vibesweep.training.hearing import Ear
+    from vibesweep.training.lanes.trial_runner import TrialRunner
     from vibesweep.training.worker_context import WorkerContext
 
 CLIPS_SHARE = 0.5
@@ -33,6 +35,9 @@ CLIPS_SHARE = 0.5
 The host's memory is what Ray counts on, some 70 % of all. The rest is for models, optimizers and
 batches.
 """
+VALIDATIONS = 10.0
+"""How many times longer than the untouched base's a trial's validation may take, as in an unlucky
+moment of a shared machine: no step is done in it."""
 
 
 def lane_worker(config: dict[str, Any]) -> None:
@@ -58,6 +63,7 @@ class LaneWorker:
         self._rank = train.get_context().get_world_rank()
         self._size = train.get_context().get_world_size()
         self._ear: Ear | None = None
+        self._validation_s = 0.0
         self.generation = self._open_generation()
 
     def open_context(self) -> WorkerContext | None:
@@ -69,8 +75,8 @@ class LaneWorker:
         with self._errors_told(trial_id=None):
             began_s = time.monotonic()
             base_loss = context.validate(context.base)
-            validation_s = time.monotonic() - began_s
-            pace = Pace(_measured_step_s(context, self._spec.typical), validation_s)
+            self._validation_s = time.monotonic() - began_s
+            pace = Pace(_measured_step_s(context, self._spec.typical), self._validation_s)
         # What stays warm is never garbage. Without this each collection between two trials looked
         # through all of it, which took longer than making a trial's model.
         gc.freeze()
@@ -87,7 +93,7 @@ class LaneWorker:
         number = 0
         command = self._next_command(number)
         while command is not None:
-            with self._errors_told(command.trial_id):
+            with self._errors_told(command.trial_id), self._ended_if_stalled(command, runner):
                 answer = runner.run(command)
             if self._rank == 0:
                 self._record_answer(number, answer)
@@ -121,6 +127,18 @@ class LaneWorker:
         answer = may_begin.remote(self._spec.name, self.generation, self._rank, refusal)
         return bool(ray.get(answer))
 
+    def _ended_if_stalled(
+        self, command: Command, runner: TrialRunner
+    ) -> AbstractContextManager[None]:
+        """End this process, once it has told its stacks, if the trial's step stays the same."""
+        limit_s = self._spec.step_timeout_s + VALIDATIONS * self._validation_s
+
+        def tell(stacks: str) -> None:
+            failure = stall_failure(self._spec.name, self._rank, limit_s, stacks)
+            self._tell_error(RankError(command.trial_id, failure))
+
+        return ended_if_stalled(limit_s, lambda: runner.progress, tell)
+
     @contextmanager
     def _errors_told(self, trial_id: str | None) -> Iterator[None]:
         """Tell the dispatcher of an exception, then let it end this worker.
@@ -133,13 +151,15 @@ class LaneWorker:
             yield
         except Exception as error:
             failure = trial_failure(trial_id or self._spec.name, error)
-            told = RankError(trial_id, failure)
-            tell_error = self._dispatcher.tell_error
-            ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
+            self._tell_error(RankError(trial_id, failure))
             if isinstance(failure.error, DiskFullError):  # each trial to come would find it full
                 ray.get(self._dispatcher.give_up.remote(self._spec.name, failure))
             assert failure.error is not None
             raise failure.error from error
+
+    def _tell_error(self, told: RankError) -> None:
+        tell_error = self._dispatcher.tell_error
+        ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
 
     def _next_command(self, number: int) -> Command | None:
         name = self._spec.name

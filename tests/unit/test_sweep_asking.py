@@ -1,0 +1,99 @@
+"""What is asked of a sweep from another terminal, and how it hears. No Ray, no other process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps import write_sweep
+from tests.waiting import wait_until
+from vibesweep.errors import SweepError
+from vibesweep.storage import StoragePath
+from vibesweep.sweep import asking
+from vibesweep.sweep.asking import ask, ask_to_stop, ask_to_stop_trial
+from vibesweep.sweep.record import SweepFolder, SweepState
+from vibesweep.sweep.record.requests import Request, Requests, Wish
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    return write_sweep(tmp_path / "mine", 3, state=SweepState.RUNNING)
+
+
+@pytest.mark.parametrize("address", ["{}/asked", "memory://asked"])
+def test_requests_are_taken_once_in_their_order(tmp_path: Path, address: str) -> None:
+    requests = Requests(StoragePath.of(address.format(tmp_path)))
+    assert requests.take() == []
+    asked = [Request(Wish.PAUSE), Request(Wish.STOP, "trial_003"), Request(Wish.GO_ON)]
+    for request in asked:
+        requests.put(request)
+    assert requests.waiting()
+    assert requests.take() == asked
+    assert not requests.waiting()
+    assert requests.take() == []
+    requests.put(asked[0])
+    requests.clear()
+    assert not requests.waiting()
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"wish": "dance", "trial": ""}', b"\x00"])
+def test_what_is_no_request_is_told_and_gone(tmp_path: Path, content: bytes) -> None:
+    place = StoragePath.of(tmp_path / "asked")
+    (place / "1.json").write_bytes(content)
+    requests = Requests(place)
+    with pytest.raises(SweepError, match="a request cannot be read"):
+        requests.take()
+    assert not requests.waiting()
+
+
+def test_a_sweep_that_does_not_run_is_asked_nothing(folder: SweepFolder) -> None:
+    with pytest.raises(SweepError, match=r"it is interrupted.*vibesweep resume"):
+        ask(folder, Request(Wish.PAUSE))
+    assert not folder.requests.waiting()
+
+
+def test_one_that_runs_is_waited_for(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LOOK_S", 0.01)
+    ended = threading.Event()
+    heard: list[Request] = []
+
+    def run() -> None:
+        with folder.ownership.held():
+            began.set()
+            assert wait_until(folder.requests.waiting, 20.0)
+            heard.extend(folder.requests.take())
+            assert ended.wait(20.0)
+
+    def say(line: str) -> None:
+        assert "keeps everything" in line
+        assert asking.is_running(folder)
+        ended.set()
+
+    began = threading.Event()
+    sweep = threading.Thread(target=run)
+    sweep.start()
+    assert began.wait(20.0)
+    ask_to_stop(folder, say)
+    assert heard == [Request(Wish.STOP)]
+    assert not asking.is_running(folder)
+    sweep.join()
+
+
+def test_one_that_does_not_hear_is_told_of(
+    folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "HEARD_S", 0.0)
+    with folder.ownership.held(), pytest.raises(SweepError, match="it has not heard"):
+        ask(folder, Request(Wish.PAUSE))
+    assert not folder.requests.waiting(), "the next process would do it"
+
+
+def test_only_a_trial_that_runs_is_stopped(folder: SweepFolder) -> None:
+    with pytest.raises(SweepError, match="trial 1 is diverged"):
+        ask_to_stop_trial(folder, "1")
+    with pytest.raises(SweepError, match=r"there is no trial 7.*0, 1, 2"):
+        ask_to_stop_trial(folder, "7")
+    record = folder.read()
+    assert record.trial_named("0") == record.trial_named("id0") == record.trials[0]

@@ -1,0 +1,112 @@
+"""Verbs that stop, pause and resume a sweep from another terminal, and train a trial again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vibesweep.cli.application import Work, app, names_in, say
+from vibesweep.cli.results import SweepName
+from vibesweep.cli.sweeps import JobServer, Track, go_on_with
+from vibesweep.errors import SweepError
+
+if TYPE_CHECKING:
+    from vibesweep.sweep.record import SweepFolder
+
+TrialName = Annotated[
+    str | None, typer.Argument(help="One trial's number: it ends at its next report.")
+]
+
+
+@app.command()
+def stop(
+    sweep: SweepName, trial: TrialName = None, work: Work = ".", address: JobServer = None
+) -> None:
+    """End a sweep as Ctrl-C does, wherever it runs: its results are kept. Or one trial of it."""
+    from vibesweep.sweep.jobs.address import job_server
+
+    server = job_server(address)
+    if trial is not None:
+        _stop_trial(_folder_of(sweep, work, server), trial)
+    elif server is not None:
+        from vibesweep.sweep.jobs.stop import stop as stop_job
+
+        stop_job(server, sweep, say)
+    else:
+        from vibesweep.sweep.asking import ask_to_stop
+
+        folder = _folder_of(sweep, work, server)
+        record = ask_to_stop(folder, say)
+        say(f"{record.name} is {record.state}: {folder.place}")
+
+
+def _stop_trial(folder: SweepFolder, named: str) -> None:
+    from vibesweep.sweep.asking import ask_to_stop_trial
+
+    trial = ask_to_stop_trial(folder, named)
+    say(f"trial {trial.number} ends at its next report; its checkpoint is kept")
+
+
+@app.command()
+def pause(sweep: SweepName, work: Work = ".", address: JobServer = None) -> None:
+    """Have a sweep wait after the reports in hand: its lanes keep their memory and compute nothing.
+
+    To give the memory back too, stop it; `resume` goes on after either.
+    """
+    from vibesweep.sweep.asking import ask
+    from vibesweep.sweep.jobs.address import job_server
+    from vibesweep.sweep.record.requests import Request, Wish
+
+    ask(_folder_of(sweep, work, job_server(address)), Request(Wish.PAUSE))
+    say(f"paused after the reports in hand; to go on: vibesweep resume {sweep}")
+
+
+@app.command()
+def resume(
+    sweep: SweepName, work: Work = ".", track: Track = "", address: JobServer = None
+) -> None:
+    """Go on with a sweep that is paused; or with one that was stopped or interrupted, from here."""
+    from vibesweep.sweep.asking import ask, is_running
+    from vibesweep.sweep.jobs.address import job_server
+    from vibesweep.sweep.record.requests import Request, Wish
+
+    server = job_server(address)
+    folder = _folder_of(sweep, work, server)
+    if is_running(folder):
+        ask(folder, Request(Wish.GO_ON))
+        say("going on")
+    elif server is not None:
+        fix = f"`vibesweep run SPACE --name {folder.place.name} --resume --address {server}`"
+        raise SweepError("its job has ended", where=str(folder.place), fix=f"{fix} goes on with it")
+    else:
+        go_on_with(folder, names_in(track))
+
+
+@app.command()
+def rerun(
+    sweep: SweepName,
+    trial: Annotated[str, typer.Argument(help="The trial's number.")],
+    work: Work = ".",
+) -> None:
+    """Train one trial of a sweep again, and compare its losses with those of then."""
+    from vibesweep.sweep.record import find_sweep
+    from vibesweep.sweep.rerun import rerun as train_again
+
+    compared = train_again(find_sweep(sweep, work), trial, say)
+    if all(report.same for report in compared):
+        say(f"all {len(compared)} reports are the same to the bit")
+        return
+    largest = max(abs(report.loss_val - report.loss_then) for report in compared)
+    say(f"the largest difference is {largest:.2g}", style="yellow")
+
+
+def _folder_of(sweep: str, work: str, server: str | None) -> SweepFolder:
+    """Return the folder of a sweep that runs here, or of one that a job server runs."""
+    from vibesweep.sweep.record import SweepFolder, find_sweep
+
+    if server is None:
+        return find_sweep(sweep, work)
+    from vibesweep.sweep.jobs.server import job_folder
+
+    return SweepFolder(job_folder(server, sweep))

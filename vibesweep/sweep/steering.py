@@ -1,0 +1,89 @@
+"""A running sweep is stopped, paused or let go on from another terminal, or a trial stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from vibesweep.errors import StorageError, SweepError
+from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.log import SweepLog
+from vibesweep.sweep.record.requests import Request, Wish
+from vibesweep.sweep.signals import Stopping
+
+LISTEN_S = 1.0
+"""How often a folder on a disk is looked at."""
+LISTEN_TO_STORE_S = 5.0
+
+
+class Steering:
+    """Does what is asked of a running sweep."""
+
+    def __init__(
+        self, log: SweepLog, dispatcher: Any, stopping: Stopping, say: Callable[[str], None]
+    ) -> None:
+        """Steer the sweep of this log.
+
+        Args:
+            log: hears of it.
+            dispatcher: holds the lanes back.
+            stopping: ends the sweep, as on Ctrl-C.
+            say: told in a line of each thing that is asked.
+        """
+        self._log = log
+        self._dispatcher = dispatcher
+        self._stopping = stopping
+        self.say = say
+
+    def do(self, request: Request) -> None:
+        """Do one thing; returns at once."""
+        if request.trial:
+            self._stop_trial(request.trial)
+        elif request.wish is Wish.STOP:
+            self._stopping.ask()
+        else:
+            self._pause(request.wish is Wish.PAUSE)
+
+    def _stop_trial(self, trial_id: str) -> None:
+        if self._log.stop_trial(trial_id):
+            self.say(f"{trial_id} ends at its next report, as was asked")
+
+    def _pause(self, pause: bool) -> None:
+        ray.get(self._dispatcher.set_paused.remote(pause))
+        self._log.pause(pause)
+        name = self._log.record.name
+        go_on = f"`vibesweep resume {name}` goes on"
+        self.say(f"paused after what is in hand: {go_on}" if pause else "going on after a pause")
+
+
+@contextmanager
+def listening(folder: SweepFolder, steering: Steering) -> Iterator[None]:
+    """Do what is asked in a sweep's folder, in a thread, until the block ends."""
+    ended = threading.Event()
+    listen = (folder, steering, ended)
+    thread = threading.Thread(target=_listen, args=listen, name="listening", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()  # or it might call Ray after Ray's end
+
+
+def _listen(folder: SweepFolder, steering: Steering, ended: threading.Event) -> None:
+    pause_s = LISTEN_TO_STORE_S if folder.place.local is None else LISTEN_S
+    while not ended.wait(pause_s):
+        try:
+            for request in folder.requests.take():
+                steering.do(request)
+        except SweepError as error:  # a request that cannot be read
+            steering.say(str(error))
+        except StorageError:  # the store is away for a while, which the sweep itself tells
+            continue
+        except RayError:  # Ray is gone, and the sweep with it, which says so itself
+            return
