@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from vibesweep.errors import SweepError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.json_text import parse_json
 
 
 class Wish(StrEnum):
@@ -84,7 +85,7 @@ class Requests:
 
 def _request_of(file: StoragePath, content: bytes) -> Request:
     try:
-        values = json.loads(content)
+        values = parse_json(content)
         return Request(Wish(values["wish"]), str(values["trial"]))
     except (ValueError, KeyError, TypeError) as error:
         found = f"a request cannot be read: {error}"
