@@ -18,6 +18,7 @@ from vibesweep.models.mel.model import MelModel
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_whole_way_in_python(ray_cluster: str, tmp_path: Path) -> None:
     corpus = write_demo_corpus(tmp_path / "corpus", recordings=6)
     program = str(ROOT / "examples" / "python_api.py")

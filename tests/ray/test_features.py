@@ -220,8 +220,7 @@ def test_a_sweep_makes_the_shards_that_its_model_reads(
     def made_for(name: str) -> Manifest:
         sweep = Sweep({}, corpus=str(corpus), model=name)
         model = ModelRef.parse(name)
-        console = Console(quiet=True)
-        shards = shards_for(sweep, model, StoragePath.of(tmp_path), said.append, console)
+        shards = shards_for(sweep, model, StoragePath.of(tmp_path), said.append)
         return read_manifest(shards)
 
     assert made_for(encoder.name).encoder.family == "vibevoice"

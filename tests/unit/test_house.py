@@ -26,6 +26,7 @@ from tests.import_graph import (
 FOLDERS = (
     "version",
     "errors",
+    "progress",
     "config",
     "storage",
     "cluster",

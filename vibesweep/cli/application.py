@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
 
 from vibesweep.cli.plain_console import PlainConsole
 from vibesweep.errors import VibesweepError
+from vibesweep.progress import JsonLines, shown_on
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.storage.secrets import without_secrets
 from vibesweep.version import __version__
@@ -63,9 +64,21 @@ def before_the_verb(
     debug: Annotated[
         bool, typer.Option("--debug", help="Print the traceback of an error too.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print nothing but errors and warnings.")
+    ] = False,
+    json_log: Annotated[
+        bool,
+        typer.Option("--json-log", help="Print each line, and progress, as a line of JSON."),
+    ] = False,
 ) -> None:
     """Take the options that all verbs share."""
     _asked.debug = debug
+    if quiet:
+        console.quiet = True
+    if json_log:
+        console.file = cast(TextIO, JsonLines(sys.stdout))
+        error_console.file = cast(TextIO, JsonLines(sys.stderr))
 
 
 Work = Annotated[
@@ -85,7 +98,8 @@ def main() -> None:
     """
     _hide_transformers_future_warnings()
     try:
-        app(standalone_mode=True)
+        with shown_on(console):
+            app(standalone_mode=True)
     except Exception as error:
         told = user_error(error)
         if told is None or _asked.debug:

@@ -130,7 +130,7 @@ def preprocess(
     language = language or base.family.language(base.address)
     encoder = base.family.clip_encoder(base.address, language)
     kept = "what is encoded is kept, and the same command goes on from there"
-    with ctrl_c_says(kept), shown(console) as tell:
+    with ctrl_c_says(kept), shown() as tell:
         manifest = make_shards(corpus, out, encoder, settings, tell=tell, say=say)
     _say_what_was_made(manifest, out)
     say_next("run", "SPACE.py", "--corpus", out)

@@ -14,6 +14,7 @@ from pathlib import Path
 from vibesweep.errors import ModelError
 from vibesweep.models.family import ModelFamily, SpeechChange, TunedTrial
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import telling
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import disk_errors
@@ -51,9 +52,11 @@ def export(
     check_folder_writable(out, "--out")
     model = ModelRef.parse(record.model)
     chosen = _layout_of(model.family, layout)
-    with _replacing(out) as draft:
+    with _replacing(out) as draft, telling("exporting", "steps") as tell:
+        tell(0, 2, "writing the model")
         with tuned_trial(sweep, record, best) as trial:
             model.family.export(trial, draft, chosen)
+            tell(1, 2, "comparing it with its base")
             change = model.family.speech_change(trial, draft, chosen)
         facts = _provenance(record, best) | {SPEECH_CHANGE: asdict(change)}
         provenance = json.dumps(facts, indent=1)

@@ -16,6 +16,7 @@ from vibesweep.corpus.sound.speech_file import write_speech
 from vibesweep.errors import SpeechError
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import telling
 from vibesweep.quality.quality_file import Row
 from vibesweep.quality.scorer import Passage, Scorer, Sound
 
@@ -84,19 +85,21 @@ def listen(
     files: dict[str, list[str]] = defaultdict(list)
     began = time.monotonic()
     slowest_s = 0.0
-    for number, passage in enumerate(passages):
-        passage_began = time.monotonic()
-        spent_s = passage_began - began
-        if number and spent_s + slowest_s > limit_s:
-            break
-        sayings = _sayings(voices, passage, audio, number)
-        for name, sound, file in sayings:
-            scored = scores_of(sound, passage, scorers)
-            scores[name].append(scored)
-            relative = file.relative_to(folder)
-            files[name].append(str(relative))
-        passage_s = time.monotonic() - passage_began
-        slowest_s = max(slowest_s, passage_s)
+    with telling("listening", "texts") as tell:
+        for number, passage in enumerate(passages):
+            passage_began = time.monotonic()
+            spent_s = passage_began - began
+            if number and spent_s + slowest_s > limit_s:
+                break
+            tell(number, len(passages))
+            sayings = _sayings(voices, passage, audio, number)
+            for name, sound, file in sayings:
+                scored = scores_of(sound, passage, scorers)
+                scores[name].append(scored)
+                relative = file.relative_to(folder)
+                files[name].append(str(relative))
+            passage_s = time.monotonic() - passage_began
+            slowest_s = max(slowest_s, passage_s)
     rows = []
     for name, by_text in scores.items():
         audio_files = tuple(files[name])

@@ -7,8 +7,6 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
 from vibesweep.config import Sweep
 from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.ingest.metadata import METADATA_FILE
@@ -33,7 +31,7 @@ def limit_trials(sweep: Sweep, say: Say) -> Sweep:
     return dataclasses.replace(sweep, trials=count)
 
 
-def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, console: Console) -> str:
+def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say) -> str:
     """Return the folder of shards of a sweep's corpus, made where it is not there yet.
 
     A corpus that has changed gets another folder: a sweep may be reading the former one.
@@ -43,7 +41,6 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         model: whose encoder makes the shards' columns.
         work: where the demo corpus and the shards go, each named after its corpus.
         say: told what takes time.
-        console: shows how the encoding gets on.
 
     Raises:
         CorpusError: the folder is no corpus, or too many of its recordings cannot be used.
@@ -57,7 +54,7 @@ def shards_for(sweep: Sweep, model: ModelRef, work: StoragePath, say: Say, conso
         return str(corpus)
     encoder = _encoder_of(model)
     out = work / SHARDS / _shards_name(corpus, encoder)
-    with shown(console) as tell:
+    with shown() as tell:
         folder, manifest = preprocess_beside(
             corpus,
             out,

@@ -18,6 +18,7 @@ from vibesweep.cluster.session import running_ray, starts_own_ray
 from vibesweep.config import Sweep, TrialResources, TrialSettings
 from vibesweep.errors import SweepError, VibesweepError
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import shown_on
 from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
@@ -116,13 +117,18 @@ def run_sweep(
         plan_lanes(sweep, Cluster([this_host()]))
         check_this_machine(checked, progress.say)
     sweep = limit_trials(sweep, progress.say)
-    with quiet_tune(), running_ray(dashboard=True) as dashboard, sigterm_is_ctrl_c():
+    with (
+        shown_on(console),
+        quiet_tune(),
+        running_ray(dashboard=True) as dashboard,
+        sigterm_is_ctrl_c(),
+    ):
         lanes = plan_lanes(sweep, current_cluster())
         check_hosts(place, _read_by_all(sweep, model))
         if resume:
             shards = folder.read().shards  # the corpus may have changed meanwhile
         else:
-            shards = shards_for(sweep, model, place, progress.say, console)
+            shards = shards_for(sweep, model, place, progress.say)
         if checked.manifest is None:
             check_fit(model, shards, progress.say)
             check_clips(sweep, checked.rehearsal, shards, progress.say)

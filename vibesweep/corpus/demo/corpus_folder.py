@@ -25,6 +25,7 @@ from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FI
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.corpus.sound.speech_file import write_speech
 from vibesweep.corpus.text.espeak import load_espeak
+from vibesweep.progress import telling
 
 DEMO_RECORDINGS = 48
 LARGEST_CHUNK = 64  # dialogues handed to a process at once
@@ -140,14 +141,24 @@ def _write_table(path: Path, entries: Sequence[_ClipEntry]) -> None:
 
 def _write_clips(jobs: Sequence[_Job], processes: int) -> list[_ClipEntry]:
     if processes == 1:
-        return [_write_clip(job) for job in jobs]
+        return _told(map(_write_clip, jobs), len(jobs))
     chunks = CHUNKS_EACH * processes
     chunk = len(jobs) // chunks
     chunk = max(1, min(LARGEST_CHUNK, chunk))
     # Spawned, because eSpeak and torch do not survive a fork
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes) as pool:
-        return pool.map(_write_clip, jobs, chunksize=chunk)
+        return _told(pool.imap(_write_clip, jobs, chunksize=chunk), len(jobs))
+
+
+def _told(entries: Iterable[_ClipEntry], count: int) -> list[_ClipEntry]:
+    """Collect the entries, and tell how many there are as they come."""
+    collected = []
+    with telling("speaking", "dialogues") as tell:
+        for entry in entries:
+            collected.append(entry)
+            tell(len(collected), count)
+    return collected
 
 
 def _write_clip(job: _Job) -> _ClipEntry:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vibesweep.corpus.recordings import Turn
+from vibesweep.corpus.sound.rates import patch_rate_hz
 from vibesweep.corpus.sound.speech_file import write_speech
 from vibesweep.corpus.sound.vocoder import griffin_lim
 from vibesweep.corpus.text.phoneme_table import PATCH
@@ -25,6 +26,7 @@ from vibesweep.models.losses import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel.batch import prefix_ids
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.reading import read_texts
+from vibesweep.progress import telling
 
 GUIDANCE = 1.5
 STOP_THRESHOLD = STOP_CLASS_WEIGHTS[1] / sum(STOP_CLASS_WEIGHTS)
@@ -134,16 +136,17 @@ def sample_latents(
     first = torch.zeros(1, dtype=torch.long, device=device)
     spoken: list[Tensor] = []
     stopped = False
-    for _ in range(limit):
-        latent = _next_latent(model, state, settings, generator)
-        spoken.append(latent)
-        embedded = model.embed(patch, latent, first)
-        state, cache = _read(model, embedded, cache)
-        choice = model.stop(state).softmax(-1)
-        stop = choice[0, 1].item()
-        stopped = stop > stop_threshold
-        if stopped:
-            break
+    rate_hz = patch_rate_hz(model.mel)
+    with telling("speaking", "seconds of speech") as tell:
+        while len(spoken) < limit and not stopped:
+            latent = _next_latent(model, state, settings, generator)
+            spoken.append(latent)
+            embedded = model.embed(patch, latent, first)
+            state, cache = _read(model, embedded, cache)
+            choice = model.stop(state).softmax(-1)
+            stop = choice[0, 1].item()
+            stopped = stop > stop_threshold
+            tell(len(spoken) / rate_hz)
     latents = torch.cat(spoken)
     return SampledSpeech(latents, cut=not stopped)
 

@@ -34,6 +34,7 @@ from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.vibevoice.checkpoint.locate import load_config
+from vibesweep.progress import telling
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -258,10 +259,11 @@ def _seeded(seed: int) -> Iterator[None]:
 @contextmanager
 def _writing(model: Any, out: Path, rate_hz: int) -> Iterator[SoundFile]:
     """Open a sound file into which each stretch of sound goes as soon as it is decoded."""
-    with writing_speech(out, rate_hz) as file:
+    with writing_speech(out, rate_hz) as file, telling("speaking", "seconds of speech") as tell:
 
         def write(module: Any, args: Any, decoded: Any) -> None:
             file.write(decoded.audio[0, 0].float().cpu().numpy())
+            tell(file.tell() / rate_hz)
 
         hook = model.model.audio_tower.decoder.register_forward_hook(write)
         try:
