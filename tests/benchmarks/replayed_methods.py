@@ -80,6 +80,11 @@ class TuneMethod:
         }
 
 
+SEES_TRAINING = 2
+"""A table's first loss may be that of the untouched weights, which ranks nothing. A sweep validates
+the base apart, and a trial for the first time after it has trained."""
+
+
 def vibesweep_defaults(table: CurveTable, seed: int) -> TuneMethod:
     """Return what a sweep uses, with rungs at the shares of a trial that a sweep has unasked."""
     usual = FITS_THE_CORPUS
@@ -87,6 +92,7 @@ def vibesweep_defaults(table: CurveTable, seed: int) -> TuneMethod:
     assert usual.max_epochs is not None
     most = table.evaluations
     grace = math.ceil(most * usual.grace_epochs / usual.max_epochs)
+    grace = min(max(grace, SEES_TRAINING), most)
     budget = Budget(most, grace, usual.reduction_factor)
     search = StepSearch(table.space, max_steps=most, trials=table.rows, seed=seed)
     return TuneMethod(table, search, StepAsha(budget))

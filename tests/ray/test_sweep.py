@@ -102,7 +102,7 @@ class TestOneSweep:
             if trial.state == TrialState.COMPLETE
         )
         assert all(
-            trial.step in BUDGET.rung_steps
+            trial.step in BUDGET.report_steps
             for trial in record.trials
             if trial.state == TrialState.PRUNED
         )

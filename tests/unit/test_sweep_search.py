@@ -312,7 +312,7 @@ class TestResume:
 
 
 class TestAsha:
-    """With rungs at 2 and 4 steps and a maximum of 8; half of a rung goes on."""
+    """A validation at each step, the grace at 2, rungs at 2 and 4, a maximum of 8; halving."""
 
     @pytest.fixture
     def asha(self) -> StepAsha:
@@ -322,14 +322,7 @@ class TestAsha:
     def tell(asha: StepAsha, name: str, step: int, loss: float) -> str:
         trial: Any = SimpleNamespace(trial_id=name, config={})
         controller: Any = None  # ASHA never asks it
-        if name not in asha._trial_info:
-            asha.on_trial_add(controller, trial)
         return asha.on_trial_result(controller, trial, result(step, loss))
-
-    def test_rungs_lie_where_the_budget_says(self, asha: StepAsha) -> None:
-        assert sorted(
-            rung for rung, _ in asha._brackets[0]._rungs if rung < SWEEP.budget.last_step
-        ) == list(SWEEP.budget.rung_steps)
 
     def test_a_trial_at_a_rung_is_held_against_those_before_it(self, asha: StepAsha) -> None:
         assert self.tell(asha, "a", 2, 0.5) == CONTINUE, "the first at a rung has no rival"
@@ -337,29 +330,62 @@ class TestAsha:
         assert self.tell(asha, "c", 2, 0.1) == CONTINUE
         assert self.tell(asha, "d", 2, 0.7) == STOP
 
-    def test_between_rungs_nobody_is_stopped(self, asha: StepAsha) -> None:
+    def test_before_the_grace_nobody_is_stopped(self, asha: StepAsha) -> None:
         self.tell(asha, "a", 2, 0.1)
         assert self.tell(asha, "b", 1, 0.9) == CONTINUE
+        assert self.tell(asha, "b", 2, 0.9) == STOP
+
+    def test_a_trial_that_came_first_is_held_against_those_behind_it(self, asha: StepAsha) -> None:
+        assert self.tell(asha, "a", 2, 0.5) == CONTINUE
+        assert self.tell(asha, "b", 2, 0.4) == CONTINUE
+        assert self.tell(asha, "a", 3, 0.1) == STOP, "at step 2, which both have reached, b is best"
+        assert self.tell(asha, "b", 3, 0.6) == STOP, "a was better at step 3"
+
+    def test_a_worse_report_does_not_undo_a_better_one(self, asha: StepAsha) -> None:
+        self.tell(asha, "a", 2, 0.1)
+        self.tell(asha, "b", 2, 0.5)
         assert self.tell(asha, "a", 3, 0.9) == CONTINUE
 
+    def test_fewer_go_on_the_further_they_have_come(self, asha: StepAsha) -> None:
+        names = [str(number) for number in range(8)]
+        for step, go_on in ((2, 4), (3, 2), (4, 2), (5, 1), (7, 1)):
+            decisions = {name: self.tell(asha, name, step, int(name)) for name in names}
+            if step == 2:  # among the first few, some of the worse ones had too few rivals yet
+                continue
+            names = [name for name in names if decisions[name] == CONTINUE]
+            assert names == [str(number) for number in range(go_on)]
+
+    def test_at_the_maximum_a_trial_is_complete_however_it_stands(self, asha: StepAsha) -> None:
+        for step in (2, 8):
+            self.tell(asha, "a", step, 0.1)
+        assert self.tell(asha, "b", 8, 0.9) == CONTINUE
+
     @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-    def test_a_loss_that_is_not_finite_stops_and_enters_no_rung(
+    def test_a_loss_that_is_not_finite_stops_and_is_not_counted(
         self, asha: StepAsha, loss: float
     ) -> None:
         assert self.tell(asha, "a", 2, loss) == STOP
         assert self.tell(asha, "b", 2, 0.5) == CONTINUE, "the first that counts"
-        assert self.tell(asha, "c", 1, loss) == STOP
+        assert self.tell(asha, "c", 1, 0.1) == CONTINUE
+        assert self.tell(asha, "c", 2, 0.1) == CONTINUE
         trial: Any = SimpleNamespace(trial_id="c", config={})
-        asha.on_trial_complete(None, trial, result(2, loss))
+        asha.on_trial_complete(None, trial, result(3, loss))
+        assert self.tell(asha, "b", 3, 0.5) == CONTINUE, "c is counted no more"
         assert self.tell(asha, "d", 2, 0.9) == STOP
 
-    def test_a_sweep_that_is_resumed_has_its_rungs_again(self, asha: StepAsha) -> None:
-        told = [(0, 2, 0.5), (1, 2, 0.3), (0, 4, 0.4), (2, 2, math.inf), (3, 2, 0.9), (1, 3, 0.6)]
+    def test_a_last_report_is_counted_once(self, asha: StepAsha) -> None:
+        complete: Any = SimpleNamespace(trial_id="a", config={})
+        for _ in range(2):
+            asha.on_trial_complete(None, complete, result(8, 0.5))
+        assert self.tell(asha, "b", 8, 0.4) == CONTINUE
+        assert self.tell(asha, "c", 2, 0.6) == CONTINUE, "nobody has a loss at 2 to be held against"
+
+    def test_a_sweep_that_is_resumed_decides_as_before(self, asha: StepAsha) -> None:
+        told = [(0, 2, 0.5), (1, 2, 0.3), (0, 4, 0.4), (2, 2, math.inf), (3, 2, 0.9), (1, 3, 0.2)]
         for number, step, loss in told:
             self.tell(asha, f"trial_{number:03d}", step, loss)
         again = StepAsha(SWEEP.budget)
         stopped = again.replay(a_log(*told).reports)
-        assert stopped == {"trial_002", "trial_003"}
+        assert stopped == {"trial_000", "trial_002", "trial_003"}
         for name, step, loss in [("trial_001", 4, 0.6), ("new", 2, 0.45), ("newer", 2, 0.3)]:
             assert self.tell(again, name, step, loss) == self.tell(asha, name, step, loss)
-        assert again._brackets[0]._rungs == asha._brackets[0]._rungs

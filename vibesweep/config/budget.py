@@ -24,8 +24,8 @@ class Budget:
 
     Attributes:
         max_steps: optimizer steps of a whole trial.
-        grace_steps: steps before ASHA decides for the first time.
-        reduction_factor: at a rung, one trial in so many goes on.
+        grace_steps: steps before it is decided for the first time who goes on.
+        reduction_factor: at the first rung, one trial in so many goes on, and so from rung to rung.
         max_epochs: how often a whole trial hears each training clip.
         grace_epochs: the grace, in epochs.
         max_speech_s: seconds of speech that a whole trial hears.
@@ -121,7 +121,7 @@ class Budget:
 
     @property
     def rung_steps(self) -> tuple[int, ...]:
-        """Steps at which ASHA decides whether a trial goes on."""
+        """Steps to which one trial in ``reduction_factor`` comes of those at the rung before."""
         assert self.grace_steps is not None, "the corpus is not known yet"
         rungs = []
         step = self.grace_steps

@@ -49,11 +49,11 @@ class Expected:
 
 
 class _Arrival(NamedTuple):
-    """A trial comes to one of its marks: the rungs, and the end."""
+    """A trial comes to one of its reports, by the report's number."""
 
     unix_s: float
     trial: int
-    mark: int
+    report: int
 
 
 def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True) -> SweepPlan:
@@ -130,37 +130,34 @@ def _simulate(
     budget: Budget, losses: list[float], lanes: int, pace: Pace, trial_s: float
 ) -> Expected:
     """Run one sweep: a lane that is free takes the next trial."""
-    marks = (*budget.rung_steps, budget.last_step)
-    taken_s = [trial_s + seconds_to(mark, budget, pace) for mark in marks]
+    reports = budget.report_steps
+    taken_s = [trial_s + seconds_to(step, budget, pace) for step in reports]
     scheduler = StepAsha(budget)
     waiting = iter(range(len(losses)))
-    reached = [0] * len(marks)
-    steps = 0
+    reached: list[int] = []
     lane_s = 0.0
     now_s = 0.0
     coming = [_Arrival(taken_s[0], trial, 0) for trial in islice(waiting, lanes)]
     while coming:
-        now_s, trial, mark = heapq.heappop(coming)
-        step = marks[mark]
-        reached[mark] += 1
+        now_s, trial, report = heapq.heappop(coming)
+        step = reports[report]
         if step < budget.last_step and _goes_on(scheduler, trial, step, losses):
-            more_s = taken_s[mark + 1] - taken_s[mark]
-            again = _Arrival(now_s + more_s, trial, mark + 1)
+            more_s = taken_s[report + 1] - taken_s[report]
+            again = _Arrival(now_s + more_s, trial, report + 1)
             heapq.heappush(coming, again)
             continue
-        steps += step
-        lane_s += taken_s[mark]
+        reached.append(step)
+        lane_s += taken_s[report]
         for another in islice(waiting, 1):
             first = _Arrival(now_s + taken_s[0], another, 0)
             heapq.heappush(coming, first)
-    reaching = tuple(map(float, reached))
-    return Expected(reaching, steps, lane_s, now_s)
+    marks = (*budget.rung_steps, budget.last_step)
+    reaching = tuple(float(sum(step >= mark for step in reached)) for mark in marks)
+    return Expected(reaching, sum(reached), lane_s, now_s)
 
 
 def _goes_on(scheduler: StepAsha, number: int, step: int, losses: list[float]) -> bool:
     """Ask the scheduler, as Ray Tune would."""
     trial: Any = SimpleNamespace(trial_id=str(number), config={})
-    if trial.trial_id not in scheduler._trial_info:
-        scheduler.on_trial_add(None, trial)
     result = {METRIC: losses[number], TIME: step}
     return scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE

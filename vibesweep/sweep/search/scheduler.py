@@ -1,100 +1,149 @@
-"""ASHA in optimizer steps: the place where it is decided at a rung whether a trial goes on.
+"""Successive halving in optimizer steps: the place where it is decided whether a trial goes on.
 
-A rung is a number of steps at which trials are compared
-(:attr:`vibesweep.config.Budget.rung_steps`). A trial that comes to a rung goes on if its validation
-loss is among the best 1/factor of all that have come there; the first to come always goes on.
-Between rungs no trial is stopped.
-docs/design/search.md says where this differs from Ray's own ASHA.
+At every validation from the grace on, a trial goes on while few enough others are better: of n
+trials, the best ``n / reduction_factor`` at the grace, and at ``m`` times the grace an ``m``-th of
+these, and always the best one. At the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is
+what ASHA lets through. Two trials are compared by their best losses up to the last step that both
+have reached, so that a trial which came early is held against those that come later as well.
+docs/design/search.md says what this brings over ASHA.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from vibesweep.config import Budget
-from vibesweep.quality.aim import Aim
 from vibesweep.sweep.record.events import TrialReported
 
 METRIC = "loss_val"
 TIME = "step"
-HEARD = "heard"
-"""What was measured in a trial's speech, by name, in a trainable's results."""
 
 
-class StepAsha(AsyncHyperBandScheduler):
-    """ASHA that stops a trial at once when its loss is not finite.
+@dataclass
+class _Curve:
+    """A trial's best losses so far, at the steps of its reports.
 
-    Ray's own lets NaN live (``nan < cutoff`` is false) and lets an infinite loss into the rung,
-    where the percentile of the others becomes NaN and nothing is stopped there any more. Here such
-    a trial never enters a rung.
+    Attributes:
+        steps: rising.
+        bests: the smallest loss up to each step; never rising.
     """
 
-    def __init__(self, budget: Budget, aim: Aim | None = None) -> None:
-        """Lay out the rungs of a budget in steps; the aim, which is the loss, ranks trials."""
-        self._aim = aim or Aim()
-        super().__init__(
-            time_attr=TIME,
-            metric=METRIC,
-            mode="min",
-            max_t=budget.last_step,
-            grace_period=budget.report_steps[0],
-            reduction_factor=budget.reduction_factor,
-            stop_last_trials=False,  # a trial at the maximum is complete, and says so itself
-        )
+    steps: list[int] = field(default_factory=list)
+    bests: list[float] = field(default_factory=list)
+
+    def add(self, step: int, loss: float) -> None:
+        self.bests.append(min([loss, *self.bests[-1:]]))
+        self.steps.append(step)
+
+
+class StepAsha(FIFOScheduler):
+    """Asynchronous successive halving that decides at every validation.
+
+    A trial whose loss is not finite is stopped at once and is not counted: NaN compares with
+    nothing, and a share of trials that diverge would let worse ones through.
+
+    A trainable reports ``loss_val`` and ``step``, at the same steps in every trial. It says itself
+    when it is complete: at the budget's last step nothing is stopped.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        """Decide by the rungs of a budget in steps."""
+        super().__init__()
+        self._metric = METRIC
+        self._grace = budget.report_steps[0]
+        self._last_step = budget.last_step
+        self._factor = budget.reduction_factor
+        self._curves: dict[str, _Curve] = {}
+        self._bests_at: dict[int, list[float]] = defaultdict(list)
+        """By step: the best losses of all that have reported there, sorted."""
+        self._bests_of_last: dict[int, list[float]] = defaultdict(list)
+        """By step: the best losses of those whose last report that is, sorted."""
+        self._counted = 0
 
     def replay(self, reports: Iterable[TrialReported]) -> set[str]:
-        """Decide again about the reports of a sweep that is resumed, which fills the rungs.
+        """Decide again about the reports of a sweep that is resumed, which brings its losses back.
 
         Returns:
             The ids of the trials that it stopped.
         """
         stopped = set()
         for report in reports:
-            trial = SimpleNamespace(trial_id=report.trial, config={})
-            if report.trial not in self._trial_info:
-                self.on_trial_add(None, trial)
-            result = {METRIC: report.loss_val, TIME: report.step, HEARD: report.heard}
-            if self.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+            if self._decide(report.trial, report.step, report.loss_val) == TrialScheduler.STOP:
                 stopped.add(report.trial)
         return stopped
 
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Take a trial in, by the name that it keeps when the sweep is resumed."""
-        super().on_trial_add(tune_controller, _by_own_id(trial))
-
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after a report whether the trial goes on."""
-        if not math.isfinite(result[METRIC]):
-            return str(TrialScheduler.STOP)
-        scored = self._scored(result)
-        return str(super().on_trial_result(tune_controller, _by_own_id(trial), scored))
+        return self._decide(_own_id(trial), result[TIME], result[METRIC])
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Enter a trial's last report in its rung, if it is finite."""
-        if math.isfinite(result.get(METRIC, math.nan)):
-            scored = self._scored(result)
-            super().on_trial_complete(tune_controller, _by_own_id(trial), scored)
-        else:
-            self._trial_info.pop(_by_own_id(trial).trial_id, None)
+        """Enter a trial's last report, if it is new."""
+        curve = self._curves.get(_own_id(trial), _Curve())
+        step = result.get(TIME, 0)
+        if not curve.steps or step > curve.steps[-1]:
+            self._decide(_own_id(trial), step, result.get(METRIC, math.nan))
 
-    def _scored(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Put the score in the place of the loss."""
-        score = self._aim.score(result[METRIC], result.get(HEARD, {}))
-        return {**result, METRIC: score}
+    def _decide(self, trial: str, step: int, loss: float) -> str:
+        """Enter a report, and say whether the trial goes on."""
+        if not math.isfinite(loss):
+            self._leave(trial)
+            return TrialScheduler.STOP
+        curve = self._curves.setdefault(trial, _Curve())
+        self._enter(curve, step, loss)
+        if not self._grace <= step < self._last_step:
+            return TrialScheduler.CONTINUE
+        if self._better_than(curve) < max(self._places_at(step), 1):
+            return TrialScheduler.CONTINUE
+        return TrialScheduler.STOP
 
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Let a trial go that could not be started."""
-        super().on_trial_remove(tune_controller, _by_own_id(trial))
+    def _places_at(self, step: int) -> int:
+        """Return how many of the trials that have come to the grace may train beyond a step."""
+        return self._counted * self._grace // (self._factor * step)
+
+    def _enter(self, curve: _Curve, step: int, loss: float) -> None:
+        if curve.steps:
+            _remove(self._bests_of_last[curve.steps[-1]], curve.bests[-1])
+        before = bool(curve.steps) and curve.steps[-1] >= self._grace
+        curve.add(step, loss)
+        insort(self._bests_of_last[step], curve.bests[-1])
+        insort(self._bests_at[step], curve.bests[-1])
+        self._counted += step >= self._grace and not before
+
+    def _leave(self, trial: str) -> None:
+        """Count a trial no more."""
+        curve = self._curves.pop(trial, None)
+        if curve is None:
+            return
+        _remove(self._bests_of_last[curve.steps[-1]], curve.bests[-1])
+        for step, best in zip(curve.steps, curve.bests, strict=True):
+            _remove(self._bests_at[step], best)
+        self._counted -= curve.steps[-1] >= self._grace
+
+    def _better_than(self, curve: _Curve) -> int:
+        """Count the trials with a smaller loss, each at the last step that both have reached."""
+        *earlier, last = zip(curve.steps, curve.bests, strict=True)
+        better = bisect_left(self._bests_at[last[0]], last[1])
+        for step, best in earlier:
+            if step >= self._grace:
+                better += bisect_left(self._bests_of_last[step], best)
+        return better
 
 
-def _by_own_id(trial: Any) -> Any:
-    """Return what Ray's ASHA knows a trial by.
+def _remove(ordered: list[float], value: float) -> None:
+    del ordered[bisect_left(ordered, value)]
+
+
+def _own_id(trial: Any) -> str:
+    """Return what a trial is known by.
 
     A sweep's trial has an id in its config, since Ray Tune's own is another in each run of it.
     """
-    return SimpleNamespace(trial_id=trial.config.get("id", trial.trial_id))
+    return str(trial.config.get("id", trial.trial_id))
