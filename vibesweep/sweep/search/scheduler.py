@@ -2,7 +2,7 @@
 
 At every validation from the grace on, a trial goes on while few enough others are better: of n
 trials, the best ``n / reduction_factor`` at the grace, and at ``m`` times the grace an ``m``-th of
-these, and always the best one. At the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is
+these, rounded up. At the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is
 what ASHA lets through. Two trials are compared by their best losses up to the last step that both
 have reached, so that a trial which came early is held against those that come later as well.
 docs/design/search.md says what this brings over ASHA.
@@ -15,7 +15,6 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -57,7 +56,7 @@ class StepAsha(FIFOScheduler):
     def __init__(self, budget: Budget) -> None:
         """Decide by the rungs of a budget in steps."""
         super().__init__()
-        self._metric = METRIC
+        self.set_search_properties(METRIC, "min")
         self._grace = budget.report_steps[0]
         self._last_step = budget.last_step
         self._factor = budget.reduction_factor
@@ -80,11 +79,11 @@ class StepAsha(FIFOScheduler):
                 stopped.add(report.trial)
         return stopped
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+    def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after a report whether the trial goes on."""
         return self._decide(_own_id(trial), result[TIME], result[METRIC])
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+    def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
         curve = self._curves.get(_own_id(trial), _Curve())
         step = result.get(TIME, 0)
@@ -100,13 +99,13 @@ class StepAsha(FIFOScheduler):
         self._enter(curve, step, loss)
         if not self._grace <= step < self._last_step:
             return TrialScheduler.CONTINUE
-        if self._better_than(curve) < max(self._places_at(step), 1):
+        if self._better_than(curve) < self._places_at(step):
             return TrialScheduler.CONTINUE
         return TrialScheduler.STOP
 
     def _places_at(self, step: int) -> int:
         """Return how many of the trials that have come to the grace may train beyond a step."""
-        return self._counted * self._grace // (self._factor * step)
+        return math.ceil(self._counted * self._grace / (self._factor * step))
 
     def _enter(self, curve: _Curve, step: int, loss: float) -> None:
         if curve.steps:
