@@ -101,17 +101,15 @@ def test_asha_goes_by_the_loss_at_the_first_rung_and_by_the_ear_above() -> None:
 
     def tell(name: str, step: int, loss: float, heard: dict[str, float] | None = None) -> str:
         trial: Any = SimpleNamespace(trial_id=name, config={})
-        if name not in asha._trial_info:
-            asha.on_trial_add(None, trial)
         return asha.on_trial_result(None, trial, result(step, loss, heard))
 
     assert tell("a", 2, 0.5) == TrialScheduler.CONTINUE
     assert tell("b", 2, 0.6) == TrialScheduler.STOP
     assert tell("c", 2, 0.1) == TrialScheduler.CONTINUE
-    assert tell("a", 4, 0.5, FARTHER) == TrialScheduler.CONTINUE
-    assert tell("c", 4, 0.1, ENDLESS) == TrialScheduler.STOP, "however small its loss"
-    assert tell("d", 2, 0.1) == TrialScheduler.CONTINUE
+    assert tell("c", 4, 0.1, ENDLESS) == TrialScheduler.CONTINUE, "the best loss, heard first"
+    assert tell("d", 2, 0.05) == TrialScheduler.CONTINUE
     assert tell("d", 4, 0.9, GOOD) == TrialScheduler.CONTINUE
+    assert tell("c", 5, 0.01) == TrialScheduler.STOP, "however small its loss"
 
 
 def test_optuna_is_told_distances_once_a_trial_is_heard_and_limits_as_constraints() -> None:

@@ -213,11 +213,8 @@ def test_the_autoscalers_programs_have_their_names() -> None:
 
 def test_tunes_classes_have_the_attributes_that_their_subclasses_use() -> None:
     """These cannot be imported: vibesweep/sweep/search inherits them."""
-    from ray.tune.schedulers import AsyncHyperBandScheduler
     from ray.tune.search.optuna import OptunaSearch
 
     searcher = OptunaSearch({}, metric="loss", mode="min")
     for attribute in ("_ot_trials", "_ot_study", "_completed_trials"):
         assert hasattr(searcher, attribute), moved(f"OptunaSearch.{attribute}", attribute)
-    scheduler = AsyncHyperBandScheduler(metric="loss", mode="min")
-    assert hasattr(scheduler, "_trial_info"), moved("AsyncHyperBandScheduler", "_trial_info")

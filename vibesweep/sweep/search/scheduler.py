@@ -20,26 +20,29 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from vibesweep.config import Budget
+from vibesweep.quality.aim import Aim
 from vibesweep.sweep.record.events import TrialReported
 
 METRIC = "loss_val"
 TIME = "step"
+HEARD = "heard"
+"""What was measured in a trial's speech, by name, in a trainable's results."""
 
 
 @dataclass
 class _Curve:
-    """A trial's best losses so far, at the steps of its reports.
+    """A trial's best scores so far, at the steps of its reports.
 
     Attributes:
         steps: rising.
-        bests: the smallest loss up to each step; never rising.
+        bests: the smallest score up to each step; never rising.
     """
 
     steps: list[int] = field(default_factory=list)
     bests: list[float] = field(default_factory=list)
 
-    def add(self, step: int, loss: float) -> None:
-        self.bests.append(min([loss, *self.bests[-1:]]))
+    def add(self, step: int, score: float) -> None:
+        self.bests.append(min([score, *self.bests[-1:]]))
         self.steps.append(step)
 
 
@@ -53,18 +56,19 @@ class StepAsha(FIFOScheduler):
     when it is complete: at the budget's last step nothing is stopped.
     """
 
-    def __init__(self, budget: Budget) -> None:
-        """Decide by the rungs of a budget in steps."""
+    def __init__(self, budget: Budget, aim: Aim | None = None) -> None:
+        """Decide by the rungs of a budget in steps; the aim, which is the loss, ranks trials."""
         super().__init__()
+        self._aim = aim or Aim()
         self.set_search_properties(METRIC, "min")
         self._grace = budget.report_steps[0]
         self._last_step = budget.last_step
         self._factor = budget.reduction_factor
         self._curves: dict[str, _Curve] = {}
         self._bests_at: dict[int, list[float]] = defaultdict(list)
-        """By step: the best losses of all that have reported there, sorted."""
+        """By step: the best scores of all that have reported there, sorted."""
         self._bests_of_last: dict[int, list[float]] = defaultdict(list)
-        """By step: the best losses of those whose last report that is, sorted."""
+        """By step: the best scores of those whose last report that is, sorted."""
         self._counted = 0
 
     def replay(self, reports: Iterable[TrialReported]) -> set[str]:
@@ -75,28 +79,32 @@ class StepAsha(FIFOScheduler):
         """
         stopped = set()
         for report in reports:
-            if self._decide(report.trial, report.step, report.loss_val) == TrialScheduler.STOP:
+            score = self._aim.score(report.loss_val, report.heard)
+            if self._decide(report.trial, report.step, score) == TrialScheduler.STOP:
                 stopped.add(report.trial)
         return stopped
 
     def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after a report whether the trial goes on."""
-        return self._decide(_own_id(trial), result[TIME], result[METRIC])
+        return self._decide(_own_id(trial), result[TIME], self._score(result))
 
     def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
         curve = self._curves.get(_own_id(trial), _Curve())
         step = result.get(TIME, 0)
         if not curve.steps or step > curve.steps[-1]:
-            self._decide(_own_id(trial), step, result.get(METRIC, math.nan))
+            self._decide(_own_id(trial), step, self._score(result))
 
-    def _decide(self, trial: str, step: int, loss: float) -> str:
+    def _score(self, result: dict[str, Any]) -> float:
+        return self._aim.score(result.get(METRIC, math.nan), result.get(HEARD, {}))
+
+    def _decide(self, trial: str, step: int, score: float) -> str:
         """Enter a report, and say whether the trial goes on."""
-        if not math.isfinite(loss):
+        if not math.isfinite(score):
             self._leave(trial)
             return TrialScheduler.STOP
         curve = self._curves.setdefault(trial, _Curve())
-        self._enter(curve, step, loss)
+        self._enter(curve, step, score)
         if not self._grace <= step < self._last_step:
             return TrialScheduler.CONTINUE
         if self._better_than(curve) < self._places_at(step):
@@ -107,11 +115,11 @@ class StepAsha(FIFOScheduler):
         """Return how many of the trials that have come to the grace may train beyond a step."""
         return math.ceil(self._counted * self._grace / (self._factor * step))
 
-    def _enter(self, curve: _Curve, step: int, loss: float) -> None:
+    def _enter(self, curve: _Curve, step: int, score: float) -> None:
         if curve.steps:
             _remove(self._bests_of_last[curve.steps[-1]], curve.bests[-1])
         before = bool(curve.steps) and curve.steps[-1] >= self._grace
-        curve.add(step, loss)
+        curve.add(step, score)
         insort(self._bests_of_last[step], curve.bests[-1])
         insort(self._bests_at[step], curve.bests[-1])
         self._counted += step >= self._grace and not before
@@ -127,7 +135,7 @@ class StepAsha(FIFOScheduler):
         self._counted -= curve.steps[-1] >= self._grace
 
     def _better_than(self, curve: _Curve) -> int:
-        """Count the trials with a smaller loss, each at the last step that both have reached."""
+        """Count the trials with a smaller score, each at the last step that both have reached."""
         *earlier, last = zip(curve.steps, curve.bests, strict=True)
         better = bisect_left(self._bests_at[last[0]], last[1])
         for step, best in earlier:
