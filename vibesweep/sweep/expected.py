@@ -151,13 +151,16 @@ def _simulate(
         for another in islice(waiting, 1):
             first = _Arrival(now_s + taken_s[0], another, 0)
             heapq.heappush(coming, first)
-    marks = (*budget.rung_steps, budget.last_step)
-    reaching = tuple(float(sum(step >= mark for step in reached)) for mark in marks)
-    return Expected(reaching, sum(reached), lane_s, now_s)
+    reaching = []
+    for mark in (*budget.rung_steps, budget.last_step):
+        came = [step for step in reached if step >= mark]
+        reaching.append(float(len(came)))
+    return Expected(tuple(reaching), sum(reached), lane_s, now_s)
 
 
 def _goes_on(scheduler: StepAsha, number: int, step: int, losses: list[float]) -> bool:
     """Ask the scheduler, as Ray Tune would."""
     trial: Any = SimpleNamespace(trial_id=str(number), config={})
     result = {METRIC: losses[number], TIME: step}
-    return scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
+    decision = scheduler.on_trial_result(None, trial, result)
+    return decision == TrialScheduler.CONTINUE

@@ -41,9 +41,19 @@ class _Curve:
     steps: list[int] = field(default_factory=list)
     bests: list[float] = field(default_factory=list)
 
-    def add(self, step: int, score: float) -> None:
-        self.bests.append(min([score, *self.bests[-1:]]))
+    @property
+    def last_step(self) -> int:
+        """The step of its last report; 0 before there is one."""
+        return self.steps[-1] if self.steps else 0
+
+    def add(self, step: int, score: float) -> float:
+        """Enter a report; return the best score so far."""
+        best = score
+        if self.bests:
+            best = min(best, self.bests[-1])
         self.steps.append(step)
+        self.bests.append(best)
+        return best
 
 
 class StepAsha(FIFOScheduler):
@@ -80,23 +90,30 @@ class StepAsha(FIFOScheduler):
         stopped = set()
         for report in reports:
             score = self._aim.score(report.loss_val, report.heard)
-            if self._decide(report.trial, report.step, score) == TrialScheduler.STOP:
+            decision = self._decide(report.trial, report.step, score)
+            if decision == TrialScheduler.STOP:
                 stopped.add(report.trial)
         return stopped
 
     def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide after a report whether the trial goes on."""
-        return self._decide(_own_id(trial), result[TIME], self._score(result))
+        own_id = _own_id(trial)
+        score = self._score(result)
+        return self._decide(own_id, result[TIME], score)
 
     def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
-        curve = self._curves.get(_own_id(trial), _Curve())
+        own_id = _own_id(trial)
+        known = self._curves.get(own_id, _Curve())
         step = result.get(TIME, 0)
-        if not curve.steps or step > curve.steps[-1]:
-            self._decide(_own_id(trial), step, self._score(result))
+        if step > known.last_step:
+            score = self._score(result)
+            self._decide(own_id, step, score)
 
     def _score(self, result: dict[str, Any]) -> float:
-        return self._aim.score(result.get(METRIC, math.nan), result.get(HEARD, {}))
+        loss = result.get(METRIC, math.nan)
+        heard = result.get(HEARD, {})
+        return self._aim.score(loss, heard)
 
     def _decide(self, trial: str, step: int, score: float) -> str:
         """Enter a report, and say whether the trial goes on."""
@@ -105,47 +122,55 @@ class StepAsha(FIFOScheduler):
             return TrialScheduler.STOP
         curve = self._curves.setdefault(trial, _Curve())
         self._enter(curve, step, score)
-        if not self._grace <= step < self._last_step:
+        if step < self._grace or step >= self._last_step:
             return TrialScheduler.CONTINUE
-        if self._better_than(curve) < self._places_at(step):
-            return TrialScheduler.CONTINUE
-        return TrialScheduler.STOP
+        better = self._better_than(curve)
+        places = self._places_at(step)
+        return TrialScheduler.CONTINUE if better < places else TrialScheduler.STOP
 
     def _places_at(self, step: int) -> int:
         """Return how many of the trials that have come to the grace may train beyond a step."""
-        return math.ceil(self._counted * self._grace / (self._factor * step))
+        counted = self._counted * self._grace
+        share = self._factor * step
+        return math.ceil(counted / share)
 
     def _enter(self, curve: _Curve, step: int, score: float) -> None:
-        if curve.steps:
-            _remove(self._bests_of_last[curve.steps[-1]], curve.bests[-1])
-        before = bool(curve.steps) and curve.steps[-1] >= self._grace
-        curve.add(step, score)
-        insort(self._bests_of_last[step], curve.bests[-1])
-        insort(self._bests_at[step], curve.bests[-1])
-        self._counted += step >= self._grace and not before
+        """Add a report to its trial's curve, and sort it in."""
+        before = curve.last_step
+        if before:
+            _remove(self._bests_of_last[before], curve.bests[-1])
+        best = curve.add(step, score)
+        insort(self._bests_of_last[step], best)
+        insort(self._bests_at[step], best)
+        if before < self._grace <= step:
+            self._counted += 1
 
     def _leave(self, trial: str) -> None:
         """Count a trial no more."""
         curve = self._curves.pop(trial, None)
         if curve is None:
             return
-        _remove(self._bests_of_last[curve.steps[-1]], curve.bests[-1])
+        last = curve.last_step
+        _remove(self._bests_of_last[last], curve.bests[-1])
         for step, best in zip(curve.steps, curve.bests, strict=True):
             _remove(self._bests_at[step], best)
-        self._counted -= curve.steps[-1] >= self._grace
+        if last >= self._grace:
+            self._counted -= 1
 
     def _better_than(self, curve: _Curve) -> int:
         """Count the trials with a smaller score, each at the last step that both have reached."""
-        *earlier, last = zip(curve.steps, curve.bests, strict=True)
-        better = bisect_left(self._bests_at[last[0]], last[1])
-        for step, best in earlier:
-            if step >= self._grace:
-                better += bisect_left(self._bests_of_last[step], best)
+        last = curve.last_step
+        better = bisect_left(self._bests_at[last], curve.bests[-1])
+        for step, best in zip(curve.steps, curve.bests, strict=True):
+            if self._grace <= step < last:
+                stopped_there = self._bests_of_last[step]
+                better += bisect_left(stopped_there, best)
         return better
 
 
 def _remove(ordered: list[float], value: float) -> None:
-    del ordered[bisect_left(ordered, value)]
+    place = bisect_left(ordered, value)
+    del ordered[place]
 
 
 def _own_id(trial: Any) -> str:
@@ -153,4 +178,5 @@ def _own_id(trial: Any) -> str:
 
     A sweep's trial has an id in its config, since Ray Tune's own is another in each run of it.
     """
-    return str(trial.config.get("id", trial.trial_id))
+    own_id: str = trial.config.get("id", trial.trial_id)
+    return own_id
