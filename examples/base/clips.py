@@ -219,7 +219,7 @@ def _clip(turns: Sequence[tuple[Person, Utterance]], name: str) -> tuple[Any, li
     edge = _silence(rng, EDGES_S)
     parts = [edge]
     end = len(edge)
-    listed = []
+    listed: list[dict[str, Any]] = []
     for person, said in turns:
         if listed:
             pause = _silence(rng, PAUSES_S)

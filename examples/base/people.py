@@ -70,7 +70,7 @@ def draw_person(number: int, language: str, teachers: tuple[str, ...]) -> Person
         voices = [voice.name for voice in BASE_VOICES if voice.language == language]
         voice = str(rng.choice(voices))
     return Person(
-        name=f"{teacher} {voice} {number}",
+        name=f"{teacher}-{voice}-{number}",
         teacher=teacher,
         voice=voice,
         pitch=float(pitch),

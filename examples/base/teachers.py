@@ -109,7 +109,8 @@ class Flite:
             options = ["-voice", person.voice, "--setf", f"duration_stretch={stretch:.3f}"]
             command = [str(self._program), *options, "-t", text, "-o", str(file)]
             subprocess.run(command, check=True, capture_output=True)
-            samples, rate_hz = soundfile.read(file, dtype="float32")
+            read, rate_hz = soundfile.read(file, dtype="float32")
+        samples: Samples = read
         to_hz = RATE_HZ / person.formants
         return resample(samples, rate_hz, round(to_hz / SIZE_STEP_HZ) * SIZE_STEP_HZ)
 

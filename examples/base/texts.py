@@ -1,4 +1,4 @@
-"""What is said: clauses of books and made-up sentences, with their phonemes, each utterance once."""
+"""What is said: clauses of books and made-up sentences, each once, with their phonemes."""
 
 from __future__ import annotations
 

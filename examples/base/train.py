@@ -55,7 +55,7 @@ STOP_WEIGHT = 0.2
 LARGEST_GRAD_NORM = 1.0
 LOG_EVERY_STEPS = 250
 SAVE_EVERY_S = 120.0
-MOST_EPOCHS = 100
+MOST_EPOCHS = 400
 """More than the training reaches: it ends with the time."""
 TIME_TICKS = 10_000
 """The learning rate falls with the time, in so many ticks."""

@@ -45,10 +45,11 @@ def test_a_base_is_trained_from_text_files(tmp_path: Path) -> None:
         "The door was open. Nobody came in. A cold wind blew along the hall, and she shut it."
     )
     out = tmp_path / "out"
-    program = str(ROOT / "examples" / "train_base.py")
-    command = [sys.executable, program, str(out), "--texts", str(book)]
+    command = [sys.executable, "-m", "examples.base.train", str(out), "--texts", str(book)]
     sizes = ["--english", "24", "--mandarin", "12", "--minutes", "0.01", "--processes", "1"]
-    subprocess.run([*command, *sizes], check=True, capture_output=True, text=True, timeout=400)
+    speakers = ["--teachers", "espeak", "--chunks", "2"]
+    program = [*command, *sizes, *speakers]
+    subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True, timeout=400)
     facts = json.loads((out / "base" / "training.json").read_text())
     assert facts["steps"] >= 1
     assert facts["variance_kept"] > 0.9

@@ -80,7 +80,7 @@ class MelFamily(BundleFamily):
         if counts.total() > MOST_UNKNOWN * sum(symbols.values()):
             fix = (
                 "remove the texts that hold them, or train a base on such speech"
-                " (examples/train_base.py)"
+                " (python -m examples.base.train)"
             )
             raise ShardsError(remark, where=where, fix=fix)
         return f"{remark}; they are left out"
