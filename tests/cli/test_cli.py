@@ -31,6 +31,7 @@ def space(trial: optuna.Trial):
         trial.suggest_int("lora_rank", 4, 16, log=True)
 
 sweep = Sweep(space=space, settings=TrialSettings(batch_clips=4), trials=3, lanes=1,
+              limits={"ran_on": 0.34},
               budget=Budget(max_steps=6, grace_steps=2, reduction_factor=2),
               try_first=({"learning_rate": 1e-3, "method": "lora", "lora_rank": 8},))
 """
@@ -54,6 +55,8 @@ def staged(on_cluster: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> P
     printed = on_cluster("run", "small.py", "--corpus", "talks", cwd=folder)
     assert "3 of 3 ended" in printed
     assert "untouched base" in printed
+    assert "ranked by the loss, if it keeps to ran on 0.34" in printed
+    assert "the trials were heard in " in printed
     return folder
 
 
@@ -94,6 +97,9 @@ def test_list_show_and_report_tell_of_it(staged: Path) -> None:
     assert record["best"] in {trial["id"] for trial in record["trials"]}
     try_first = {"learning_rate": 1e-3, "method": "lora", "lora_rank": 8}
     assert record["trials"][0]["swept"] == try_first
+    heard = [trial["best_heard"] for trial in record["trials"] if trial["best_heard"]]
+    assert heard
+    assert {"mcd_db", "ran_on"} <= heard[0].keys()
 
 
 def test_the_export_speaks(staged: Path) -> None:

@@ -24,6 +24,7 @@ from vibesweep.delivery.report.facts import Facts, read_facts
 from vibesweep.delivery.report.figures import curves, timeline
 from vibesweep.delivery.report.figures.curves import draw_curves
 from vibesweep.delivery.report.figures.drawing import some_of
+from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.parallel import draw_parallel
 from vibesweep.delivery.report.figures.pareto import front_of
 from vibesweep.delivery.report.figures.timeline import draw_timeline
@@ -353,6 +354,31 @@ def test_the_front_is_what_no_trial_beats() -> None:
 
     found = {one.number for one in front_of(trials)}
     assert found == {one.number for one in trials if not is_beaten(one)}
+
+
+def test_a_sweep_that_was_ranked_by_ear_says_so_and_draws_it(facts: Facts) -> None:
+    assert draw_heard(facts) is None
+    first, second = facts.validated[:2]
+    heard = {
+        first.number: {"mcd_db": 3.0, "ran_on": 1.0},
+        second.number: {"mcd_db": 5.0, "ran_on": 0.0},
+    }
+    trials = [
+        dataclasses.replace(one, best_heard=heard.get(one.number, {}))
+        for one in facts.record.trials
+    ]
+    sweep = facts.record.sweep | {"objective": "mcd_db", "limits": {"ran_on": 0.2}}
+    ranked = with_trials(facts, trials, sweep=sweep)
+    found = headline_of(ranked.record)
+    assert found.startswith(f"Trial {second.number} is the best of those heard: loss 0.2")
+    assert found.endswith("MCD dB 5, ran on 0.")
+    drawn = draw_heard(ranked)
+    assert drawn is not None
+    points, _ = drawn.figure.data
+    assert dict(zip(points.y, points.marker.symbol, strict=True)) == {5: "circle", 3: "circle-open"}
+    page = Page(page_of(ranked))
+    assert "is ranked by MCD dB, if it keeps to ran on 0.2" in page.text
+    assert "Heard while they trained" in page.text
 
 
 def test_few_of_many_are_drawn_the_best_among_them() -> None:

@@ -26,6 +26,7 @@ from vibesweep.delivery.report.costs import Costs, cost_table, costs_of
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.figures.curves import draw_curves
 from vibesweep.delivery.report.figures.drawing import Drawing
+from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.importance import draw_importance
 from vibesweep.delivery.report.figures.parallel import draw_parallel
 from vibesweep.delivery.report.figures.pareto import draw_pareto
@@ -103,6 +104,7 @@ def _sections(facts: Facts, spans: Sequence[Span], costs: Costs) -> list[Section
     return [
         Section("curves", "Learning curves", drawings=_known([draw_curves(facts)])),
         Section("settings", "The settings", drawings=matter, small=slices),
+        Section("heard", "Heard while they trained", drawings=_known([draw_heard(facts)])),
         Section("pareto", "Loss against step time", drawings=_known([draw_pareto(facts)])),
         Section(
             "cost", "What it cost", drawings=_known([draw_timeline(facts, spans)]), tables=[cost]
