@@ -95,7 +95,8 @@ def judge(sweep: SweepFolder) -> Judged:
         if not any(faults_of(row, recording).speaks for row in heard):
             words = _refusal(words, best)
         elif first is not heard[0]:
-            words = f"{words}. It is preferred to {own.name}, whose loss is smaller"
+            why = "which ranks first" if record.aim.measures else "whose loss is smaller"
+            words = f"{words}. It is preferred to {own.name}, {why}"
         quality = quality_of(rows, chosen.passages, listeners, words)
         remark = _remark(sweep, first, heard, recording, listeners.measures)
     write_quality(quality, sweep.place / QUALITY_FILE)
