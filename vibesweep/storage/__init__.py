@@ -3,7 +3,8 @@
 paths.py has StoragePath, folders.py copies whole folders, and mirror.py keeps a copy of a folder in
 a store up to date. Below them lie addresses.py (how an address is written), filesystems.py (who
 speaks its scheme), listing.py and writing.py. os_errors.py translates what the operating system
-refuses, and early.py looks whether a path can be written to before work begins.
+refuses, patience.py waits for a store that refuses for a while, and early.py looks whether a path
+can be written to before work begins.
 """
 
 from vibesweep.storage.folders import fetched_folder, upload_folder

@@ -9,6 +9,7 @@ import time
 from vibesweep.config import Report
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
+from vibesweep.storage.patience import patiently
 from vibesweep.training.hearing import Ear
 from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
@@ -164,7 +165,8 @@ class TrialRunner:
         if self._run is not None:
             self._run.close()
         if self._has_state and self._trial_id is not None and self._rank == 0:
-            self._state_of(self._trial_id).remove()
+            state = self._state_of(self._trial_id)
+            patiently(state, state.remove)
         self._trial_id = None
         self._run = None
         self._report = None

@@ -17,7 +17,7 @@ from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
 from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import check_signature
-from vibesweep.errors import DiskFullError
+from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes.failures import lane_failure, stall_failure, trial_failure
 from vibesweep.training.lanes.messages import Answer, Command, Pace, RankError
@@ -152,7 +152,7 @@ class LaneWorker:
         except Exception as error:
             failure = trial_failure(trial_id or self._spec.name, error)
             self._tell_error(RankError(trial_id, failure))
-            if isinstance(failure.error, DiskFullError):  # each trial to come would find it full
+            if isinstance(failure.error, StorageError):  # each trial to come would find it so
                 ray.get(self._dispatcher.give_up.remote(self._spec.name, failure))
             assert failure.error is not None
             raise failure.error from error

@@ -3,6 +3,9 @@
 This works on a disk and in an object store, which has no rename. The JSON file has a fixed name. It
 names the tensors' file, whose name is new each time, and is written after it. So a reader always
 finds the tensors that its JSON was written for, and tensors that no JSON names do not count.
+
+A store that refuses for some minutes is waited for: a trial that has trained for hours should not
+end by it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from vibesweep.models.tensor_files import save_tensors
 from vibesweep.storage import StoragePath
 from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.names import is_plain_name
+from vibesweep.storage.patience import patiently
 
 TENSORS_KEY = "tensors"
 
@@ -36,6 +40,12 @@ def write_tensor_folder(
         tensors: tensors on the CPU, contiguous, that share no memory.
         facts: what to write beside them, as JSON.
     """
+    patiently(folder, lambda: _write(folder, json_name, tensors, facts))
+
+
+def _write(
+    folder: StoragePath, json_name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> None:
     stem = json_name.removesuffix(".json")
     unique = secrets.token_hex(4)
     tensors_name = f"{stem}-{unique}.safetensors"
@@ -52,7 +62,7 @@ def write_tensor_folder(
 
 def is_tensor_folder(folder: StoragePath, json_name: str) -> bool:
     """Return whether tensors and facts have been written there, both whole."""
-    return (folder / json_name).is_file()
+    return patiently(folder, (folder / json_name).is_file)
 
 
 def read_facts(folder: StoragePath, json_name: str) -> dict[str, Any]:
@@ -92,5 +102,9 @@ def read_tensor_folder(
     Raises:
         OSError, KeyError, ValueError, SafetensorError: a file is missing or broken.
     """
+    return patiently(folder, lambda: _read(folder, json_name))
+
+
+def _read(folder: StoragePath, json_name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with fetched_tensors(folder, json_name) as (path, facts):
         return load_file(path), facts
