@@ -90,6 +90,7 @@ INNER_ORDERS = {
         "signals",
         "waiting",
         "steering",
+        "disk",
         "asking",
         "trackers",
         "trial",

@@ -9,11 +9,9 @@ from typing import Any
 from vibesweep.sweep.forecast import heard_line
 from vibesweep.sweep.planning import WholePlan
 from vibesweep.sweep.record.plan import SweepPlan, format_hours
-from vibesweep.sweep.record.table import format_millions, format_seconds, format_value
+from vibesweep.sweep.record.table import format_bytes, format_millions, format_seconds, format_value
 from vibesweep.sweep.search.survey import Problem, SpaceSurvey
 from vibesweep.training.sizes import TrialSize
-
-UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def plan_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]:
@@ -37,12 +35,16 @@ def plan_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]:
     yield f"steps:      about {plan.steps:.0f}, of {plan.full_steps} with no trial stopped early"
     yield from _time_lines(whole, price_per_hour)
     disk = needs.checkpoint_bytes + needs.state_bytes + needs.bundle_bytes
+    checkpoints = format_bytes(needs.checkpoint_bytes)
+    states = format_bytes(needs.state_bytes)
+    bundle = format_bytes(needs.bundle_bytes)
     yield (
-        f"disk:       {_size(disk)}: checkpoints {_size(needs.checkpoint_bytes)},"
-        f" states {_size(needs.state_bytes)}, the best model {_size(needs.bundle_bytes)}"
+        f"disk:       {format_bytes(disk)}: checkpoints {checkpoints},"
+        f" states {states}, the best model {bundle}"
     )
+    memory = format_bytes(needs.memory_bytes)
     yield (
-        f"memory:     {_size(needs.memory_bytes)} a lane for weights, gradients and optimizer"
+        f"memory:     {memory} a lane for weights, gradients and optimizer"
         " of the largest trial, and activations besides"
     )
 
@@ -130,10 +132,3 @@ def _time_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]
         grid_hours = full / plan.trials * grid
         line += f"; a full grid of {grid} trials takes {format_hours(grid_hours)}"
     yield line
-
-
-def _size(count: float) -> str:
-    for unit, name in UNITS:
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f} bytes"

@@ -23,6 +23,7 @@ from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.secrets import without_secrets
+from vibesweep.sweep.disk import steered
 from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
@@ -58,7 +59,7 @@ from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
-from vibesweep.sweep.steering import Steering, listening
+from vibesweep.sweep.steering import Steering
 from vibesweep.sweep.trackers import Tracker, open_trackers
 from vibesweep.sweep.tuning import quiet_tune, tune_trials
 from vibesweep.sweep.waiting import report_waiting_lanes
@@ -223,7 +224,7 @@ def _run_lanes(
         try:
             with (
                 ctrl_c_stops(progress.say, close) as stopping,
-                listening(folder, Steering(log, dispatcher, stopping, progress.say)),
+                steered(folder, Steering(log, dispatcher, stopping, progress.say), record.lanes),
             ):
                 lanes.start()
                 if ray.get(dispatcher.wait_until_ready.remote(1)):

@@ -19,6 +19,8 @@ from vibesweep.sweep.signals import Stopping
 LISTEN_S = 1.0
 """How often a folder on a disk is looked at."""
 LISTEN_TO_STORE_S = 5.0
+BY_THE_USER, BY_THE_DISK = "by the user", "by the disk"
+"""Why a sweep is paused; it goes on when neither holds."""
 
 
 class Steering:
@@ -39,6 +41,8 @@ class Steering:
         self._dispatcher = dispatcher
         self._stopping = stopping
         self.say = say
+        self._pauses: set[str] = set()
+        self._pausing = threading.Lock()
 
     def do(self, request: Request) -> None:
         """Do one thing; returns at once."""
@@ -47,18 +51,31 @@ class Steering:
         elif request.wish is Wish.STOP:
             self._stopping.ask()
         else:
-            self._pause(request.wish is Wish.PAUSE)
+            self.pause(BY_THE_USER, request.wish is Wish.PAUSE)
+            self._tell_of_pause()
 
     def _stop_trial(self, trial_id: str) -> None:
         if self._log.stop_trial(trial_id):
             self.say(f"{trial_id} ends at its next report, as was asked")
 
-    def _pause(self, pause: bool) -> None:
-        ray.get(self._dispatcher.set_paused.remote(pause))
-        self._log.pause(pause)
-        name = self._log.record.name
-        go_on = f"`vibesweep resume {name}` goes on"
-        self.say(f"paused after what is in hand: {go_on}" if pause else "going on after a pause")
+    def pause(self, why: str, paused: bool) -> None:
+        """Hold the lanes back for a reason, or no longer for that one."""
+        with self._pausing:
+            if paused:
+                self._pauses.add(why)
+            else:
+                self._pauses.discard(why)
+            ray.get(self._dispatcher.set_paused.remote(bool(self._pauses)))
+            self._log.pause(bool(self._pauses))
+
+    def _tell_of_pause(self) -> None:
+        if BY_THE_USER in self._pauses:
+            go_on = f"`vibesweep resume {self._log.record.name}` goes on"
+            self.say(f"paused after what is in hand: {go_on}")
+        elif self._pauses:
+            self.say("still paused: its disk is nearly full")
+        else:
+            self.say("going on after a pause")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from vibesweep.quality.measures import MEASURES
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
+UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 BROKEN_OFF = (TrialState.DIVERGED, TrialState.FAILED)
 """Ends that a reader is told of beside the best trial, whose checkpoint was written before."""
 
@@ -102,6 +103,14 @@ def _seconds_left(record: SweepRecord, now_unix_s: float) -> float | None:
 def format_millions(parameters: int) -> str:
     """Write a number of parameters in millions."""
     return f"{parameters / 1e6:.2f} M"
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes in three digits, in the largest unit that fits."""
+    for unit, name in UNITS:
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f} bytes"
 
 
 def format_loss(loss: float | None) -> str:
