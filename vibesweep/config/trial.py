@@ -106,7 +106,8 @@ class TrialSettings:
             float32; frozen ones, on a GPU, in the type of the checkpoint.
         gradient_checkpointing: compute the backbone's layers again in the backward pass instead of
             keeping their activations.
-        compile: have torch compile the layers.
+        compile: have torch compile the layers of a trial that has its own model; on a GPU most
+            trials use one model after another, whose layers are compiled once in any case.
         attention_dropout: dropout of the backbone's attention weights in training.
         specaugment_time_share: share of a clip's own latents, in spans, that are hidden in training
             where they are fed back.

@@ -51,6 +51,13 @@ class ClipwiseCollator(Collator, Generic[Drawn, Batch]):
         drawn = [self._validation_clip(clip, repeats, draw) for clip in clips]
         return self._join(drawn)
 
+    def sizes(
+        self, clips: Sequence[EncodedClip], augmentation: Augmentation = PLAIN
+    ) -> list[RowSize]:
+        """Draw the clips once, and measure them."""
+        drawn = self._draw(clips, 0, 0, augmentation)
+        return [self._size(clip) for clip in drawn]
+
     def _draw(
         self, clips: Sequence[EncodedClip], seed: int, epoch: int, augmentation: Augmentation
     ) -> list[Drawn]:

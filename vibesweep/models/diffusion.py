@@ -123,9 +123,10 @@ class VPrediction:
 
         Everywhere a² + b² = 1.
         """
-        table = self._signal_power.to(times.device)
+        if self._signal_power.device != times.device:
+            self._signal_power = self._signal_power.to(times.device)
         steps = times.long()
-        signal_power = table[steps].unsqueeze(1)
+        signal_power = self._signal_power[steps].unsqueeze(1)
         noise_power = 1 - signal_power
         return signal_power.sqrt(), noise_power.sqrt()
 

@@ -55,6 +55,43 @@ class RowLimits:
     clips: float = math.inf
 
 
+@dataclass(frozen=True)
+class RowShape:
+    """The one shape of all rows of a place that trials train in.
+
+    What a row lacks is filled up with tokens and latents that count nothing. They end the row and
+    are nobody's: their clip has no part in the losses.
+
+    Attributes:
+        tokens: of a row.
+        patches: latents to be spoken.
+        clips: number of clips.
+    """
+
+    tokens: int
+    patches: int
+    clips: int
+
+    def holds(self, row: Any) -> bool:
+        """Tell whether a row, which says what it has of each of the three, can be filled up."""
+        fitting = self.limits
+        few_tokens = row.tokens <= fitting.tokens
+        few_patches = row.patches <= fitting.patches
+        return bool(few_tokens and few_patches and row.clips <= fitting.clips)
+
+    @property
+    def limits(self) -> RowLimits:
+        """What clips may fill of it: one token is left, which what is filled up points to."""
+        return RowLimits(self.tokens - 1, self.patches, self.clips - 1)
+
+
+def filled_up(values: Tensor, count: int, value: float) -> Tensor:
+    """Lengthen a tensor to ``count`` rows that hold ``value``."""
+    missing = count - len(values)
+    rest = values.new_full((missing, *values.shape[1:]), value)
+    return torch.cat([values, rest])
+
+
 def fill_rows(sizes: Sequence[RowSize], limits: RowLimits) -> list[list[int]]:
     """Put clips into as few rows as first-fit decreasing finds.
 

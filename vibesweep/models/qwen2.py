@@ -19,6 +19,8 @@ from vibesweep.models.speech_model import SpeechModel
 class Qwen2SpeechModel(SpeechModel):
     """A family with a Qwen2 backbone; it names its backbone and its diffusion head."""
 
+    takes_one_shape = True
+
     backbone_name: str
     """Name of the submodule that is a ``Qwen2Model``."""
 

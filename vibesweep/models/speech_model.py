@@ -52,10 +52,15 @@ class Collator(ABC):
 
         Unless a family says otherwise, a clip takes of a row what its length says.
         """
-        sizes = [RowSize(clip.length, clip.patches) for clip in clips]
-        for places in fill_rows(sizes, limits):
+        for places in fill_rows(self.sizes(clips, augmentation), limits):
             part = [clips[place] for place in places]
             yield self.training(part, seed, epoch, augmentation)
+
+    def sizes(
+        self, clips: Sequence[EncodedClip], augmentation: Augmentation = PLAIN
+    ) -> list[RowSize]:
+        """Measure what clips take of a row: as they may be drawn, where they vary."""
+        return [RowSize(clip.length, clip.patches) for clip in clips]
 
     @abstractmethod
     def validation(self, clips: Sequence[EncodedClip], repeats: int, draw: int = 0) -> Any:
@@ -92,6 +97,10 @@ class SpeechModel(nn.Module, ABC):
 
     prompt_tokens: int = 0
     """Tokens of a voice prompt that are counted in a clip's length, for each person in it."""
+
+    takes_one_shape: bool = False
+    """Whether its batches can be filled up to a shape (``batch.filled_up``), so that a GPU computes
+    every batch by one graph. Its :meth:`layers` are then compiled."""
 
     edge_layers: str = r"^$"
     """Regular expression for the layers whose input or output is no hidden state.

@@ -87,12 +87,14 @@ def _compile(layers: Iterable[nn.Module]) -> None:
         layer.compile(backend=COMPILE_BACKEND, dynamic=True)
 
 
-def without_compilation(settings: TrialSettings) -> AbstractContextManager[Any]:
-    """Return a context in which nothing is compiled.
+def compile_for_one_shape(layers: Iterable[nn.Module]) -> None:
+    """Compile layer by layer for the one shape that all their inputs will have.
 
-    It is meant for validation, whose batches would need graphs of their own.
+    Kernels for one shape are faster than those for any, and layers of a kind share them.
     """
-    return torch.compiler.set_stance("force_eager") if settings.compile else nullcontext()
+    torch._dynamo.config.recompile_limit = GRAPHS_A_LAYER
+    for layer in layers:
+        layer.compile(backend=COMPILE_BACKEND, dynamic=False)
 
 
 def wrap_distributed(model: nn.Module, world: World) -> nn.Module:

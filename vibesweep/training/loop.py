@@ -17,14 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from vibesweep.config import StepRecord, TrialSettings
-from vibesweep.models.losses import Losses, LossNormalizer
+from vibesweep.models.losses import LossNormalizer
 from vibesweep.training.compute import gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
+from vibesweep.training.optim.flat import FlatParameters
 from vibesweep.training.optim.optimizers import build_optimizer
 from vibesweep.training.optim.schedules import build_schedule
-from vibesweep.training.parameters import trained_by_name
 from vibesweep.training.precision import autocast
+from vibesweep.training.rows import EagerRows, Factors, Rows
 from vibesweep.training.workers import World
 
 
@@ -33,7 +34,7 @@ class StepBatches:
     """One optimizer step as the network of a worker computes it.
 
     Attributes:
-        batches: this worker's micro-batches, on its device; at least one.
+        batches: this worker's rows; at least one.
         normalizer: normalizer of the whole step, over all workers.
         loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 for a borrowed clip.
     """
@@ -53,7 +54,13 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, model: nn.Module, settings: TrialSettings, max_steps: int, world: World
+        self,
+        model: nn.Module,
+        settings: TrialSettings,
+        max_steps: int,
+        world: World,
+        flat: FlatParameters | None = None,
+        graph: Rows | None = None,
     ) -> None:
         """Make everything that updates the model's weights.
 
@@ -62,19 +69,22 @@ class TrainingLoop:
             settings: what to train with.
             max_steps: the whole budget, over which the learning rate falls.
             world: this process among the workers.
+            flat: what the model trains as one tensor, where it is that already.
+            graph: computes the model's rows; without it they are computed as they come.
 
         Raises:
             ModelError: the model or the device does not support the settings; on every worker
                 alike.
         """
-        self._model = model
         self._settings = settings
         self._world = world
+        self._flat = flat or FlatParameters(model)
         with world.together():
-            self._autocast = autocast(settings, world.device)
-            self._optimizer = build_optimizer(model, settings)
+            context = autocast(settings, world.device)
+            self._optimizer = build_optimizer(model, settings, self._flat)
             self._schedule = build_schedule(self._optimizer, max_steps, settings)
         self._network = wrap_distributed(model, world)
+        self._rows = graph or EagerRows(self._network, context)
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = 0
@@ -97,46 +107,43 @@ class TrainingLoop:
         steps_left = max(until_step - self.step, 0)
         for step in islice(steps, steps_left):
             losses = self._backward(step)
-            grad_norm = self._gradient_norm()
+            grad_norm = self._flat.gradient.norm()
             self.step += 1
             record = self._record(losses.weighted, grad_norm)
             records.append(record)
             diverged = self._guard.check(self.step, losses, record.grad_norm)
             if diverged is None:
                 self._update(grad_norm)
-            self._optimizer.zero_grad(set_to_none=True)
+            self._flat.gradient.zero_()
             self.first_step_unix_s = self.first_step_unix_s or time.time()
             if diverged is not None:
                 break
         return records, diverged
 
     def _backward(self, step: StepBatches) -> StepLosses:
-        """Add up a step's gradient over micro-batches and workers; return the step's losses."""
+        """Add up a step's gradient over rows and workers; return the step's losses."""
         world = self._world
-        step_losses = torch.zeros(len(StepLosses._fields), device=world.device)
+        diffusion, stop = self._factors(step)
+        # DDP averages over the workers, where a sum is wanted
+        factors = (diffusion * world.size, stop * world.size)
+        sums = torch.zeros(2, device=world.device)
         for number, batch in enumerate(step.batches, 1):
             with gradient_sync(self._network, last=number == len(step.batches)):
-                with self._autocast:
-                    sums = self._network(batch)
-                losses = self._losses(sums, step)
-                # DDP averages over the workers, where a sum is wanted
-                torch.autograd.backward(losses[0] * world.size)
-            step_losses += losses.detach()
-        return StepLosses(*world.sum(step_losses).tolist())
-
-    def _losses(self, sums: Losses, step: StepBatches) -> Tensor:
-        """Return what a micro-batch adds to each of the step's :class:`StepLosses` [3]."""
-        settings = self._settings
+                sums += self._rows.add_gradient(batch, factors)
+        counted = sums * step.loss_scale
+        diffusion_sum, stop_sum = world.sum(counted).tolist()
         normalizer = step.normalizer
-        weighted = normalizer.weighted_loss(sums, settings.diffusion_weight, settings.stop_weight)
-        means = normalizer.means(sums)
-        return torch.stack([weighted, means.diffusion, means.stop]) * step.loss_scale
+        means = (diffusion_sum / normalizer.patches, stop_sum / normalizer.stop_mass)
+        settings = self._settings
+        weighted = settings.diffusion_weight * means[0] + settings.stop_weight * means[1]
+        return StepLosses(weighted, *means)
 
-    def _gradient_norm(self) -> Tensor:
-        """Compute the L2 norm of the whole gradient; it is the same on every worker."""
-        trained = trained_by_name(self._model).values()
-        gradients = [part.grad for part in trained if part.grad is not None]
-        return nn.utils.get_total_norm(gradients)
+    def _factors(self, step: StepBatches) -> Factors:
+        """Return what the step's sums count in the loss that is trained."""
+        normalizer = step.normalizer
+        diffusion = self._settings.diffusion_weight / normalizer.patches
+        stop = self._settings.stop_weight / normalizer.stop_mass
+        return diffusion * step.loss_scale, stop * step.loss_scale
 
     def _record(self, loss: float, grad_norm: Tensor) -> StepRecord:
         """Record a step with the learning rate that it is taken with."""
@@ -145,8 +152,7 @@ class TrainingLoop:
 
     def _update(self, grad_norm: Tensor) -> None:
         """Clip the gradient and take the optimizer's step."""
-        trained = trained_by_name(self._model).values()
-        nn.utils.clip_grads_with_norm_(trained, self._settings.grad_clip_norm, grad_norm)
+        self._flat.clip(grad_norm, self._settings.grad_clip_norm)
         self._optimizer.step()
         self._schedule.step()
         self.averaging.update()

@@ -6,23 +6,22 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
 
 from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import for_trial, trained_parameters
 from vibesweep.models.clips import Augmentation
-from vibesweep.models.packing import RowLimits
 from vibesweep.storage import StorageAddress
-from vibesweep.training.compute import configure_model, without_compilation
+from vibesweep.training.data.ahead import read_ahead
 from vibesweep.training.data.feed import Step, Steps, endless_steps
 from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.loop import StepBatches, TrainingLoop
 from vibesweep.training.optim.early_stopping import EarlyStopping
-from vibesweep.training.parameters import trained_by_name
+from vibesweep.training.parameters import trained_by_name, trained_numbers
 from vibesweep.training.state.checkpoint import save_checkpoint
 from vibesweep.training.state.full_state import (
     gather_random_states,
@@ -55,21 +54,19 @@ class TrialRun:
         Raises:
             ModelError: the model does not support the settings; on every worker alike.
         """
-        # LoRA's first weights and dropout are drawn from torch's own generator
         world = context.world
-        torch.manual_seed(settings.seed * 1_000 + world.rank)
         self._context = context
         self._max_steps = max_steps
         self._augmentation = Augmentation.of(settings)
         self.settings = settings
-        with world.together():
-            self.model = for_trial(context.base, settings)
-            self.model.train()
-            configure_model(self.model, settings)
-            self.micro_batch_tokens = context.micro_batch_tokens(self.model, settings)
-        self._loop = TrainingLoop(self.model, settings, max_steps, world)
+        self._seat = context.seat(settings)
+        self.model = self._seat.model
+        self.micro_batch_tokens = self._seat.limits.tokens
+        self._loop = TrainingLoop(
+            self.model, settings, max_steps, world, self._seat.flat, self._seat.graph
+        )
         self._early_stopping = EarlyStopping()
-        self._steps = self._read_steps(first_step=0)
+        self._batches = self._batches_from(first_step=0)
 
     @property
     def step(self) -> int:
@@ -77,8 +74,12 @@ class TrialRun:
         return self._loop.step
 
     def close(self) -> None:
-        """Stop reading clips ahead. Dropping the trial does so too, once Python collects it."""
-        self._steps.close()
+        """Stop reading clips ahead, and leave the seat to another trial.
+
+        Dropping the trial stops the reading too, once Python collects it.
+        """
+        self._batches.close()
+        self._seat.taken = False
 
     def advance(self, until_step: int) -> Report:
         """Train to this step, or until the trial diverges, and validate.
@@ -103,18 +104,17 @@ class TrialRun:
             diverged=diverged,
             early_stopped=self._early_stopping.is_due(self.settings.patience_reports),
             first_step_unix_s=self._loop.first_step_unix_s,
-            trained_parameters=trained_parameters(self.model)[0],
+            trained_parameters=trained_numbers(self.model),
         )
 
     def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
         """Train to this step, or until the trial diverges: records, and why it has diverged."""
-        steps = map(self._collate, self._steps)
-        return self._loop.train(steps, until_step)
+        return self._loop.train(self._batches, until_step)
 
     def validate(self) -> float:
         """Compute the validation loss of the model, or of its averaged weights, in float32."""
         self.model.eval()
-        with self._loop.averaging.averaged(), without_compilation(self.settings):
+        with self._loop.averaging.averaged(), self._seat.eager():
             loss = self._context.validate(self.model)
         self.model.train()
         return loss
@@ -156,8 +156,8 @@ class TrialRun:
         step, *history = state["progress"]
         self._loop.step = step
         self._early_stopping = EarlyStopping(*history)
-        self._steps.close()
-        self._steps = self._read_steps(first_step=step)
+        self._batches.close()
+        self._batches = self._batches_from(first_step=step)
         set_random_state(state["random"], self._context.world)
 
     def _state(self) -> dict[str, Any]:
@@ -186,15 +186,24 @@ class TrialRun:
         plan = StepPlan.of(feed.index, self.settings)
         return endless_steps(feed, plan, first_step, self._max_steps)
 
+    def _batches_from(self, first_step: int) -> Generator[StepBatches, None, None]:
+        """Make the rows of each step; a GPU with a graph computes one while the next is made."""
+        batches = self._collated(first_step)
+        return batches if self._seat.graph is None else read_ahead(batches)
+
+    def _collated(self, first_step: int) -> Generator[StepBatches, None, None]:
+        with closing(self._read_steps(first_step)) as steps:
+            for step in steps:
+                yield self._collate(step)
+
     def _collate(self, step: Step) -> StepBatches:
         """Make a step's batches."""
         context = self._context
         augmentation = self._augmentation
         added = context.collator.added_patches(augmentation) * len(step.clips)
         normalizer = step.normalizer.with_more_patches(added, context.base.stop_weights)
-        limits = RowLimits(self.micro_batch_tokens)
         rows = context.collator.rows(
-            step.own_clips, self.settings.seed, step.epoch, limits, augmentation
+            step.own_clips, self.settings.seed, step.epoch, self._seat.limits, augmentation
         )
-        batches = [row.to(context.world.device) for row in rows]
+        batches = [self._seat.prepared(row, context.world.device) for row in rows]
         return StepBatches(batches, normalizer, step.loss_scale)

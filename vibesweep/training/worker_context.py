@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from torch import nn
@@ -13,7 +14,9 @@ from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
 from vibesweep.errors import ShardsError
 from vibesweep.models.clips import EncodedClip
+from vibesweep.models.packing import RowLimits, RowShape
 from vibesweep.models.registry import ModelRef
+from vibesweep.models.seating import kind_of
 from vibesweep.models.speech_model import Collator, SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.data.arrays import Ints
@@ -28,6 +31,8 @@ from vibesweep.training.memory import (
     memory_key,
 )
 from vibesweep.training.precision import autocast, on_device, validation_autocast
+from vibesweep.training.row_shape import choose_shape, drawn_sizes
+from vibesweep.training.seat import Seat, own_seat, shared_seat, take_seat, takes_one_shape
 from vibesweep.training.validation import (
     ValidationBatch,
     noise_repeats,
@@ -38,6 +43,8 @@ from vibesweep.training.workers import World
 
 TOKEN_BYTES = 8
 """Memory that an encoded clip takes for each token besides its latents."""
+SEATS_KEPT = 2
+"""Free seats of LoRA trials that stay for later ones of their kinds."""
 CLIP_BYTES = 2_000
 """Memory that an encoded clip takes for its tuples, names and tensor headers."""
 
@@ -56,6 +63,7 @@ class WorkerContext:
         validation_batches: their batches, on its device; their noise is drawn once.
         world: this process among the workers.
         memory_models: the memory that was measured on this device, by kind of trial.
+        seats: seats that trials take one after another.
     """
 
     base: SpeechModel
@@ -66,6 +74,7 @@ class WorkerContext:
     validation_batches: list[ValidationBatch]
     world: World
     memory_models: dict[MemoryKey, MemoryModel] = field(default_factory=dict)
+    seats: list[Seat] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -133,6 +142,42 @@ class WorkerContext:
             )
         free = free_bytes(model, device, self.world.device_share)
         return self.memory_models[key].tokens_that_fit(free)
+
+    def seat(self, settings: TrialSettings) -> Seat:
+        """Find a trial a seat, or make one; the trial has taken it.
+
+        Raises:
+            ModelError: the model does not support the settings; on every worker alike.
+        """
+        base, world = self.base, self.world
+        if not takes_one_shape(base, settings, world):
+            return own_seat(base, settings, world, partial(self._row_limits, settings))
+        kind = kind_of(settings)
+        free = [seat for seat in self.seats if not seat.taken]
+        fitting = [seat for seat in free if seat.kind == kind]
+        if fitting:
+            seat = fitting[0]
+        else:
+            self._make_room(free)
+            seat = shared_seat(base, settings, world, partial(self._row_shape, settings))
+            self.seats.append(seat)
+        take_seat(seat, base, settings, world)
+        return seat
+
+    def _make_room(self, free: list[Seat]) -> None:
+        """Drop free seats but for the last ones, which hold little: adapters alone."""
+        keep = [seat for seat in free if seat.kind is not None and seat.kind.method == "lora"]
+        for seat in free:
+            if seat not in keep[-SEATS_KEPT:]:
+                self.seats.remove(seat)
+
+    def _row_limits(self, settings: TrialSettings, model: nn.Module) -> RowLimits:
+        return RowLimits(self.micro_batch_tokens(model, settings))
+
+    def _row_shape(self, settings: TrialSettings, model: nn.Module) -> RowShape:
+        """Choose the shape of rows by the clips, and by what fits the device."""
+        sizes = drawn_sizes(self.collator, self.voice_clips, settings)
+        return choose_shape(sizes, settings, self.micro_batch_tokens(model, settings))
 
     def validate(self, model: nn.Module) -> float:
         """Compute a model's loss over the validation clips of all workers; all of them must call.

@@ -22,7 +22,7 @@ from vibesweep.models.clips import Augmentation, EncodedClip, latents_in
 from vibesweep.models.collation import ClipwiseCollator
 from vibesweep.models.diffusion import stratified_levels
 from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
-from vibesweep.models.packing import RowSize, clip_starts, positions_of
+from vibesweep.models.packing import RowShape, RowSize, clip_starts, filled_up, positions_of
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip, LatentRules, Silence
 
@@ -79,9 +79,45 @@ class VibeVoiceBatch(NamedTuple):
         """Number of tokens, ``N``."""
         return self.ids.numel()
 
+    @property
+    def patches(self) -> int:
+        """Number of latents to be spoken, ``S``."""
+        return len(self.targets)
+
+    @property
+    def clips(self) -> int:
+        """Number of clips, ``C``."""
+        return len(self.last_indices)
+
     def to(self, device: str) -> VibeVoiceBatch:
         """Copy to a device."""
         return VibeVoiceBatch(*(part.to(device, non_blocking=True) for part in self))
+
+    def filled_up(self, shape: RowShape) -> VibeVoiceBatch:
+        """Fill a row up to a shape; what is added counts nothing."""
+        repeats = len(self.noise) // len(self.targets)
+        noised = shape.patches * repeats
+        last = shape.tokens - 1
+        return VibeVoiceBatch(
+            ids=filled_up(self.ids[0], shape.tokens, 0).unsqueeze(0),
+            positions=filled_up(self.positions[0], shape.tokens, 0).unsqueeze(0),
+            starts=filled_up(self.starts, shape.clips + 1, shape.tokens),
+            inputs=filled_up(self.inputs, shape.tokens, 0.0),
+            input_indices=filled_up(self.input_indices, shape.tokens, last),
+            semantic=filled_up(self.semantic, shape.patches, 0.0),
+            speech_rows=filled_up(self.speech_rows, shape.patches, last),
+            spoken_indices=filled_up(self.spoken_indices, shape.patches, last),
+            last_indices=filled_up(self.last_indices, shape.clips, last - 1),
+            targets=filled_up(self.targets, shape.patches, 0.0),
+            noise=filled_up(self.noise, noised, 0.0),
+            levels=filled_up(self.levels, noised, 0.5),
+            patch_weights=filled_up(self.patch_weights, shape.patches, 0.0),
+            clip_weights=filled_up(self.clip_weights, shape.clips, 0.0),
+        )
+
+    def pinned(self) -> VibeVoiceBatch:
+        """Copy to memory that a GPU copies from by itself."""
+        return VibeVoiceBatch(*(part.pin_memory() for part in self))
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def build_averaging(
     return ExponentialAverage(averaged_parts(model, settings), settings.ema_decay)
 
 
-def averaged_parts(model: nn.Module, settings: TrialSettings) -> dict[str, nn.Parameter]:
+def averaged_parts(model: nn.Module, settings: TrialSettings) -> dict[str, Tensor]:
     """Choose the trained weights that ``ema_parts`` names.
 
     Raises:
@@ -74,9 +74,7 @@ def averages_itself(optimizer: torch.optim.Optimizer) -> bool:
     return has_eval and has_train
 
 
-def _parts_of_heads(
-    trained: dict[str, nn.Parameter], heads: tuple[str, ...]
-) -> dict[str, nn.Parameter]:
+def _parts_of_heads(trained: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor]:
     """Choose the trained weights inside the heads."""
     found = {}
     for name, part in trained.items():
@@ -119,7 +117,7 @@ class ExponentialAverage:
     weights, and the weights before training are never in it.
     """
 
-    def __init__(self, parts: Mapping[str, nn.Parameter], decay: float) -> None:
+    def __init__(self, parts: Mapping[str, Tensor], decay: float) -> None:
         """Follow these weights, by name."""
         self._decay = decay
         self._updates = 0

@@ -151,13 +151,28 @@ OPTIMIZERS: dict[str, Builder] = {
 """A new optimizer is one builder, one line here and one in vibesweep.config."""
 
 
-def build_optimizer(model: nn.Module, settings: TrialSettings) -> torch.optim.Optimizer:
+ELEMENTWISE = ("adamw", "lion", "sgd")
+"""Optimizers to which a number is a number, whatever tensor it is in."""
+
+
+def build_optimizer(
+    model: nn.Module, settings: TrialSettings, flat: nn.Module | None = None
+) -> torch.optim.Optimizer:
     """Build the settings' optimizer over what the model trains.
+
+    Args:
+        model: the trial's model.
+        settings: name the optimizer.
+        flat: the model's values in one tensor for those that decay and one for the others, where
+            there are such; :data:`ELEMENTWISE` optimizers take two tensors in place of hundreds.
 
     Raises:
         ModelError: this host cannot run the optimizer.
     """
-    return OPTIMIZERS[settings.optimizer](model, settings)
+    source = model
+    if flat is not None and settings.optimizer in ELEMENTWISE:
+        source = flat
+    return OPTIMIZERS[settings.optimizer](source, settings)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
@@ -166,7 +181,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> Groups:
     Only matrices decay, because the size of a norm's gain or of a bias means something. (Loshchilov
     and Hutter 2019 decay everything; practice does not.)
     """
-    return _groups(list(_trained(model)), weight_decay)
+    return _groups(list(trained_in(model)), weight_decay)
 
 
 def muon_groups(model: nn.Module, weight_decay: float) -> Groups:
@@ -182,7 +197,7 @@ def muon_groups(model: nn.Module, weight_decay: float) -> Groups:
     edge = re.compile(plain_model(model).edge_layers)
     hidden: list[TrainedParameter] = []
     others: list[TrainedParameter] = []
-    for trained in _trained(model):
+    for trained in trained_in(model):
         side = hidden if trained.decays and _is_hidden(trained, edge) else others
         side.append(trained)
     groups = []
@@ -201,7 +216,7 @@ def _is_hidden(trained: TrainedParameter, edge: re.Pattern[str]) -> bool:
     return is_matrix and not is_embedding and not is_edge
 
 
-def _trained(model: nn.Module) -> Iterator[TrainedParameter]:
+def trained_in(model: nn.Module) -> Iterator[TrainedParameter]:
     """Yield all parameters that are trained, each once."""
     seen: set[int] = set()
     for path, module in model.named_modules():

@@ -1,0 +1,170 @@
+"""Where a trial trains: its model, all that it trains as one tensor, and how a row is computed.
+
+On a GPU a seat is taken by trial after trial of a kind. Rows have one shape, the layers are
+compiled for it once, and forward and backward are one CUDA graph. Elsewhere each trial has a seat
+of its own, and rows are computed as they come.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from vibesweep.config import TrialSettings
+from vibesweep.models.adapters import for_trial, plain_model
+from vibesweep.models.packing import RowLimits, RowShape
+from vibesweep.models.seating import kind_of, make_adjustable, seat_trial
+from vibesweep.models.speech_model import SpeechModel
+from vibesweep.training.compute import check_silence, compile_for_one_shape, configure_model
+from vibesweep.training.optim.flat import FlatParameters
+from vibesweep.training.optim.optimizers import ELEMENTWISE
+from vibesweep.training.precision import autocast
+from vibesweep.training.rows import GraphedRows
+from vibesweep.training.workers import World
+
+
+class Seat:
+    """A model, and what goes with it from trial to trial.
+
+    Attributes:
+        model: what trains.
+        flat: all that it trains as one tensor.
+        limits: of a row.
+        shape: shape that rows are filled up to; None where they have any.
+        graph: computes rows of that shape; None where they are computed as they come.
+        kind: of the trials that may train here; None for one trial's own seat.
+        taken: whether a trial trains here.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        limits: RowLimits,
+        shape: RowShape | None = None,
+        graph: GraphedRows | None = None,
+        kind: TrialSettings | None = None,
+        compiled: bool = False,
+    ) -> None:
+        """Take a model's trained values into one tensor."""
+        self.model = model
+        self.flat = FlatParameters(model)
+        self.limits = limits
+        self.shape = shape
+        self.graph = graph
+        self.kind = kind
+        self.taken = True
+        self._compiled = compiled
+
+    def prepared(self, row: Any, device: str) -> Any:
+        """Fill a row up to the seat's shape, if it has one and the row fits, for the device."""
+        if self.shape is None or not self.shape.holds(row):
+            return row.to(device)
+        filled = row.filled_up(self.shape)
+        return filled.pinned() if _is_cuda(device) else filled
+
+    def eager(self) -> AbstractContextManager[Any]:
+        """Return a context in which nothing is compiled.
+
+        It is meant for validation, whose batches would need graphs of their own.
+        """
+        return torch.compiler.set_stance("force_eager") if self._compiled else nullcontext()
+
+
+def seed_trial(settings: TrialSettings, world: World) -> None:
+    """Seed torch's own generator, which LoRA's first weights and dropout are drawn from."""
+    torch.manual_seed(settings.seed * 1_000 + world.rank)
+
+
+def own_seat(
+    base: SpeechModel,
+    settings: TrialSettings,
+    world: World,
+    limits_for: Callable[[nn.Module], RowLimits],
+) -> Seat:
+    """Make the seat of one trial alone.
+
+    Args:
+        base: what the trial tunes.
+        settings: the trial's.
+        world: this process among the workers.
+        limits_for: chooses the limits of rows by what the model takes.
+
+    Raises:
+        ModelError: the model does not support the settings; on every worker alike.
+    """
+    seed_trial(settings, world)
+    with world.together():
+        model = for_trial(base, settings).train()
+        configure_model(model, settings)
+        limits = limits_for(model)
+    return Seat(model, limits, compiled=settings.compile)
+
+
+def takes_one_shape(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
+    """Return whether a trial can be computed by a graph that other trials use too.
+
+    What cannot: several workers, which exchange gradients; an optimizer to which the padding of an
+    adapter is not nothing; and settings that draw or compute anew in the backward pass.
+    """
+    on_gpu = _is_cuda(world.device) and world.size == 1
+    kept = settings.gradient_checkpointing or settings.attention_dropout > 0 or settings.lora_dora
+    return on_gpu and base.takes_one_shape and settings.optimizer in ELEMENTWISE and not kept
+
+
+def shared_seat(
+    base: SpeechModel,
+    settings: TrialSettings,
+    world: World,
+    shape_for: Callable[[nn.Module], RowShape],
+) -> Seat:
+    """Make a seat for trials of the settings' kind, on a GPU; nobody has taken it yet.
+
+    Args:
+        base: what the trials tune.
+        settings: of one of them.
+        world: this process, alone.
+        shape_for: chooses the shape of rows by what the model takes.
+
+    Raises:
+        ModelError: the model does not support the settings.
+    """
+    kind = kind_of(settings)
+    model = for_trial(base, kind).train()
+    make_adjustable(model)
+    shape = shape_for(model)
+    compiled = _can_compile()
+    if compiled:
+        compile_for_one_shape(plain_model(model).layers())
+    graph = GraphedRows(model, autocast(settings, world.device))
+    seat = Seat(model, shape.limits, shape, graph, kind, compiled)
+    seat.taken = False
+    return seat
+
+
+def take_seat(seat: Seat, base: SpeechModel, settings: TrialSettings, world: World) -> None:
+    """Begin a trial in a seat of its kind: nothing is compiled, nothing moves.
+
+    Raises:
+        ModelError: the model does not support the settings.
+    """
+    check_silence(plain_model(seat.model), settings)
+    seed_trial(settings, world)
+    seat.flat.gradient.zero_()
+    seat_trial(seat.model, base, settings)
+    seat.model.train()
+    seat.taken = True
+
+
+def _is_cuda(device: str) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+def _can_compile() -> bool:
+    """Return whether there is the C compiler that Triton makes its launchers with."""
+    return "CC" in os.environ or any(shutil.which(name) for name in ("cc", "gcc", "clang"))
