@@ -32,11 +32,16 @@ def drawn_sizes(
     collator: Collator, clips: Sequence[EncodedClip], settings: TrialSettings
 ) -> list[RowSize]:
     """Draw some of the clips, the longest among them, and measure them; the longest comes first."""
-    by_length = sorted(clips, key=lambda clip: clip.length, reverse=True)
+    by_length = sorted(clips, key=_length, reverse=True)
     stride = max(len(clips) // SAMPLE_CLIPS, 1)
     sample = by_length[::stride]
-    sizes = collator.sizes(sample, Augmentation.of(settings))
+    augmentation = Augmentation.of(settings)
+    sizes = collator.sizes(sample, augmentation)
     return sorted(sizes, reverse=True)
+
+
+def _length(clip: EncodedClip) -> int:
+    return clip.length
 
 
 def choose_shape(sizes: Sequence[RowSize], settings: TrialSettings, most_tokens: int) -> RowShape:
@@ -47,41 +52,65 @@ def choose_shape(sizes: Sequence[RowSize], settings: TrialSettings, most_tokens:
         settings: say how many clips a step has.
         most_tokens: what fits the device; the longest clip is computed nevertheless.
     """
-    tokens = sum(size.tokens for size in sizes)
-    patches = sum(size.patches for size in sizes)
-    share = PATCH_HEADROOM * patches / tokens
-    least = _rounded_up(sizes[0].tokens + 1)
+    totals = _total(sizes)
+    longest = sizes[0].tokens
+    least = _rounded_up(longest + 1)
     most = max(min(most_tokens, MOST_TOKENS), least)
-    steps = _steps(sizes, settings, patches / len(sizes))
-    shapes = [_shape(count, share, sizes) for count in range(least, most + 1, TOKEN_STEP)]
-    best = min(shapes, key=lambda shape: _cost(shape, steps))
-    rows = sum(len(fill_rows(step, best.limits)) for step in steps)
-    empty = 1 - tokens / (rows * best.tokens)
+    steps = _steps(sizes, settings)
+    costs = {}
+    for tokens in range(least, most + 1, TOKEN_STEP):
+        shape = _shape(tokens, totals, sizes)
+        rows = _count_rows(shape, steps)
+        costs[shape] = rows * (tokens + ROW_COST_TOKENS)
+    best = min(costs, key=costs.__getitem__)
+    computed = best.tokens * _count_rows(best, steps)
+    empty = 1 - totals.tokens / computed
     logger.info("rows of %d tokens; %.1f %% of them are empty", best.tokens, 100 * empty)
     return best
 
 
-def _shape(tokens: int, share: float, sizes: Sequence[RowSize]) -> RowShape:
-    longest = max(size.patches for size in sizes)
-    patches = max(int(tokens * share), longest)
-    return RowShape(tokens, patches, tokens // CLIP_TOKENS + 1)
+def _total(sizes: Sequence[RowSize]) -> RowSize:
+    """Add up sizes."""
+    tokens = 0
+    patches = 0
+    for size in sizes:
+        tokens += size.tokens
+        patches += size.patches
+    return RowSize(tokens, patches)
 
 
-def _steps(
-    sizes: Sequence[RowSize], settings: TrialSettings, mean_patches: float
-) -> list[Sequence[RowSize]]:
+def _shape(tokens: int, totals: RowSize, sizes: Sequence[RowSize]) -> RowShape:
+    """Give a row of so many tokens room for the patches and clips that fill it."""
+    mean_share = totals.patches / totals.tokens
+    patches = int(tokens * mean_share * PATCH_HEADROOM)
+    most_patches = max(size.patches for size in sizes)
+    clips = tokens // CLIP_TOKENS + 1
+    return RowShape(tokens, max(patches, most_patches), clips)
+
+
+def _steps(sizes: Sequence[RowSize], settings: TrialSettings) -> list[Sequence[RowSize]]:
     """Cut the sample into steps as the plan does: of clips of like length."""
     clips = settings.batch_clips
     if settings.batch_seconds is not None:
-        clips = max(round(settings.batch_seconds * LATENT_RATE_HZ / mean_patches), 1)
-    return [sizes[start : start + clips] for start in range(0, len(sizes), clips)]
+        batch_patches = settings.batch_seconds * LATENT_RATE_HZ
+        mean_patches = _total(sizes).patches / len(sizes)
+        clips = max(round(batch_patches / mean_patches), 1)
+    steps = []
+    for start in range(0, len(sizes), clips):
+        step = sizes[start : start + clips]
+        steps.append(step)
+    return steps
 
 
-def _cost(shape: RowShape, steps: Sequence[Sequence[RowSize]]) -> int:
-    """Count the tokens that the steps' rows cost."""
-    rows = sum(len(fill_rows(step, shape.limits)) for step in steps)
-    return rows * (shape.tokens + ROW_COST_TOKENS)
+def _count_rows(shape: RowShape, steps: Sequence[Sequence[RowSize]]) -> int:
+    """Count the rows that the steps take."""
+    rows = 0
+    for step in steps:
+        filled = fill_rows(step, shape.limits)
+        rows += len(filled)
+    return rows
 
 
 def _rounded_up(tokens: int) -> int:
-    return -(-tokens // TOKEN_STEP) * TOKEN_STEP
+    steps = -(-tokens // TOKEN_STEP)
+    return steps * TOKEN_STEP

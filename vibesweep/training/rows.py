@@ -41,9 +41,11 @@ class EagerRows:
         """Run forward and backward."""
         with self._autocast:
             losses: Losses = self._network(row)
-        diffusion, stop = factors
-        torch.autograd.backward(losses.diffusion * diffusion + losses.stop * stop)
-        return torch.stack(losses).detach()
+        diffusion = losses.diffusion * factors[0]
+        stop = losses.stop * factors[1]
+        torch.autograd.backward(diffusion + stop)
+        sums = torch.stack(losses)
+        return sums.detach()
 
 
 class GraphedRows:
@@ -69,23 +71,28 @@ class GraphedRows:
             self._capture(row)
         assert self._graph is not None
         if not _alike(row, self._row):
+            device = self._sums.device
+            moved = row.to(str(device))
             with torch.compiler.set_stance("force_eager"):
-                return self._eager.add_gradient(row.to(str(self._sums.device)), factors)
+                return self._eager.add_gradient(moved, factors)
         for place, part in zip(self._row, row, strict=True):
             place.copy_(part, non_blocking=True)
-        self._factors.copy_(torch.tensor(factors))
+        fresh_factors = torch.tensor(factors)
+        self._factors.copy_(fresh_factors)
         self._graph.replay()
         return self._sums.clone()
 
     def _capture(self, row: Any) -> None:
         """Capture the graph; gradients and random state are afterwards what they were before."""
-        trained = [part for part in self._network.parameters() if part.requires_grad]
-        device = trained[0].device
+        gradients = []
+        for part in self._network.parameters():
+            if part.requires_grad:
+                assert part.grad is not None, "a graph adds to gradients that are there"
+                gradients.append(part.grad)
+        before = [gradient.clone() for gradient in gradients]
+        device = gradients[0].device
         self._row = row.to(str(device))
         self._factors = torch.ones(2, device=device)
-        gradients = [part.grad for part in trained if part.grad is not None]
-        assert len(gradients) == len(trained), "a graph adds to gradients that are there"
-        before = [gradient.clone() for gradient in gradients]
         random_state = torch.cuda.get_rng_state(device)
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))

@@ -33,16 +33,20 @@ class FlatParameters(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         """Move what the model trains into one tensor; the values stay."""
         super().__init__()
-        trained = list(trained_in(model))
-        decaying = [part.parameter for part in trained if part.decays]
-        others = [part.parameter for part in trained if not part.decays]
-        size = _places(decaying)
-        values = _moved([*decaying, *others], size + _places(others))
+        decaying: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for part in trained_in(model):
+            side = decaying if part.decays else others
+            side.append(part.parameter)
+        parameters = [*decaying, *others]
+        values = _moved(parameters)
         gradient = torch.zeros_like(values)
-        _view_gradients([*decaying, *others], gradient)
+        _view_gradients(parameters, gradient)
         self.register_buffer("gradient", gradient)
+        size = _places(decaying)
         if decaying:
-            self.matrices = nn.Parameter(values[:size].unsqueeze(0))
+            matrices = values[:size].unsqueeze(0)
+            self.matrices = nn.Parameter(matrices)
             self.matrices.grad = gradient[:size].unsqueeze(0)
         if others:
             self.vectors = nn.Parameter(values[size:])
@@ -60,16 +64,18 @@ def _places(parameters: Sequence[nn.Parameter]) -> int:
 
 def _place(parameter: nn.Parameter) -> int:
     """Count the numbers that a parameter takes, the gap behind it included."""
-    return -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+    vectors = -(-parameter.numel() // ALIGNMENT)
+    return vectors * ALIGNMENT
 
 
 @torch.no_grad()
-def _moved(parameters: Sequence[nn.Parameter], size: int) -> Tensor:
-    """Make the parameters views of one tensor with their values [size]."""
+def _moved(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Make the parameters views of one tensor with their values; return it."""
+    size = _places(parameters)
     values = parameters[0].new_zeros(size)
     start = 0
     for part in parameters:
-        view = values[start : start + part.numel()].view(part.shape)
+        view = _view(values, start, part)
         view.copy_(part)
         part.data = view
         start += _place(part)
@@ -80,5 +86,12 @@ def _view_gradients(parameters: Sequence[nn.Parameter], gradient: Tensor) -> Non
     """Make the parameters' gradients views of one tensor; autograd adds into them."""
     start = 0
     for part in parameters:
-        part.grad = gradient[start : start + part.numel()].view(part.shape)
+        part.grad = _view(gradient, start, part)
         start += _place(part)
+
+
+def _view(flat: Tensor, start: int, parameter: nn.Parameter) -> Tensor:
+    """View the numbers from ``start`` on in a parameter's shape."""
+    past = start + parameter.numel()
+    numbers = flat[start:past]
+    return numbers.view(parameter.shape)
