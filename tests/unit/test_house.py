@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -317,6 +318,10 @@ names, extras = json.loads(sys.argv.pop())
 sys.argv.append("--no-such-option")
 sys.modules.update(dict.fromkeys(extras))  # as if they were not installed
 before = state()
+for name in ("vibesweep.delivery.synthesize", "vibesweep.models.mel.speech"):
+    importlib.import_module(name)
+unneeded = {"ray", "peft", "diffusers", "pandas"}.intersection(sys.modules)
+assert not unneeded, f"speaking with mel brings in {unneeded}"
 for name in names:
     importlib.import_module(name)
     if name.startswith("vibesweep.delivery") and "ray" in sys.modules:
@@ -348,6 +353,17 @@ OF_EXTRAS = (
     "wetext",
 )
 """Packages of the extras, which nothing imports unless it is asked to."""
+
+
+def test_every_file_of_the_package_is_in_its_wheel() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["vibesweep"]
+    package = ROOT / "vibesweep"
+    data = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*") if path.is_file()}
+    code = {path for path in files if path.suffix in (".py", ".pyc")}
+    assert files - code - data == set()
+    assert [path for path in code if not (path.parent / "__init__.py").is_file()] == []
 
 
 def test_importing_does_nothing_and_needs_no_extra() -> None:

@@ -78,9 +78,10 @@ class TestSearch:
     def test_a_stopped_trial_is_pruned_with_its_values(self, search: SweepSearch) -> None:
         search.suggest("a")
         search.on_trial_result("a", result(2, 0.4))
-        search.on_trial_complete("a", result(4, 0.6))
+        search.on_trial_complete("a", result(4, 0.6, best=0.4))
         (trial,) = search.study.trials
         assert trial.state == OptunaState.PRUNED
+        assert trial.value == 0.4
         assert trial.intermediate_values == {2: 0.4, 4: 0.6}
         assert "diverged" not in trial.user_attrs
 

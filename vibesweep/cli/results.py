@@ -33,6 +33,7 @@ def list_all(work: Work = ".") -> None:
     from vibesweep.sweep.record.show import sweeps_table
 
     console.print(sweeps_table(work))
+    say_next("show", "NAME")
 
 
 @app.command()
@@ -153,6 +154,7 @@ def evaluate(
     console.print(quality_table(found.quality))
     say(found.quality.verdict)
     say(f"figures and sounds: {found.folder}")
+    say_next("synthesize", model, "--text", "TEXT", "--out", "FILE.wav")
 
 
 @app.command()

@@ -40,6 +40,8 @@ OPTUNA_STATES = {
     TrialState.FAILED: OptunaState.FAIL,
 }
 """What Optuna is told. FAIL says nothing about the settings: TPE leaves such a trial out."""
+RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States in which a trial's best loss is its value in the study."""
 
 
 DIVERGED, REASON = "diverged", "reason"
@@ -177,7 +179,7 @@ class StepSearch(OptunaSearch):
         state = end_state(outcome, lost=error or not last)
         if last and state != TrialState.FAILED:
             self.on_trial_result(trial_id, last)
-        best = self._best_of(trial_id, last) if state == TrialState.COMPLETE else None
+        best = self._best_of(trial_id, last) if state in RANKED else None
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._enter_heard(trial_id, last.get("best_heard", {}))
         self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
@@ -251,7 +253,7 @@ class StepSearch(OptunaSearch):
             trial_id: the trial's name in Ray Tune.
             state: how it ended.
             reason: why it diverged or failed.
-            best: its value, if it is complete.
+            best: its value, if it is complete or pruned.
             by_settings: whether its own settings ended it, so that their like should be avoided.
         """
         trial = self._ot_trials[trial_id]
@@ -263,7 +265,11 @@ class StepSearch(OptunaSearch):
                 trial.set_user_attr(DIVERGED if state == TrialState.DIVERGED else REASON, reason)
             if by_settings:
                 trial.set_constraint(state.value, 1.0)
-            self.study.tell(trial, best, state=told)
+            if told == OptunaState.PRUNED and best is not None:
+                # tell would enter the last loss, and sweeps rank trials by their best
+                self.study._storage.set_trial_state_values(trial._trial_id, told, [best])
+            else:
+                self.study.tell(trial, best, state=told)
 
 
 class SweepSearch(StepSearch):
@@ -339,7 +345,7 @@ class SweepSearch(StepSearch):
                 self._report(record.id, report.loss_val, report.step, report.heard)
         if record.state in FINISHED:
             best = None
-            if record.state == TrialState.COMPLETE and record.best_loss_val is not None:
+            if record.state in RANKED and record.best_loss_val is not None:
                 best = self._aim.value(record.best_loss_val, record.best_heard)
             self._enter_heard(record.id, record.best_heard)
             diverged = record.state == TrialState.DIVERGED
