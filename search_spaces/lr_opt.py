@@ -26,8 +26,8 @@ sweep = Sweep(
     corpus="demo",
     model="mel-tiny",
     settings=TrialSettings(batch_clips=4, ema_decay=0.99),
-    # Each clip is heard 12 times, whatever the corpus; three rungs leave most of it to a few trials
-    budget=Budget(max_epochs=12, grace_epochs=12 / 27, least_steps=108),
+    # Each clip is heard 8 times, in short corpora more; three rungs leave the time to few trials
+    budget=Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120),
     trials=12,
     try_first=(
         {"learning_rate": 1e-3, "optimizer": "adamw", "method": "full"},

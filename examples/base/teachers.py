@@ -124,7 +124,7 @@ class Espeak:
 
     def say(self, text: str, person: Person, seed: int) -> Samples:
         """Say a text. These voices differ already, and are not changed."""
-        spoken = speak(text, self._voices[person.voice]).astype(np.float32) / 32_768
+        spoken = speak(text, self._voices[person.voice]).astype(np.float32) / np.float32(32_768)
         return resample(spoken, ESPEAK_RATE_HZ, RATE_HZ)
 
 

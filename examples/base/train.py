@@ -231,7 +231,7 @@ class Training:
             group["lr"] = rate
         losses: Losses = self._model(batch.to(DEVICE))
         loss = normalizer.weighted_loss(losses, 1.0, STOP_WEIGHT)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRAD_NORM)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

@@ -66,7 +66,7 @@ def test_no_rung_of_a_share_lies_right_before_the_end() -> None:
 def test_a_sweep_without_a_budget_fits_the_corpus() -> None:
     budget = Sweep({}).budget
     short = budget.in_steps(40, 240.0, BY_CLIPS)
-    long = budget.in_steps(400, 2_400.0, BY_CLIPS)
+    long = budget.in_steps(1_000, 6_000.0, BY_CLIPS)
     assert long.last_step > 5 * short.last_step
 
 

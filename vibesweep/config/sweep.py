@@ -34,7 +34,7 @@ WORKER_RANGES = (
 )
 STEP_TIMEOUT_S = 600.0
 """Compiling a model takes some two minutes, within the first step."""
-FITS_THE_CORPUS = Budget(max_epochs=12, grace_epochs=12 / 27, least_steps=108)
+FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes")),
