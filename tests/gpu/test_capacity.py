@@ -124,7 +124,11 @@ def allocation_retries() -> int:
     return retries
 
 
-@pytest.mark.parametrize("changes", [{}, {"method": "full", "ema_decay": 0.9}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"optimizer": "muon"}, {"optimizer": "muon", "method": "full", "ema_decay": 0.9}],
+    ids=str,
+)
 def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
     changes: dict[str, Any], tmp_path: Path, record_property: Record
 ) -> None:

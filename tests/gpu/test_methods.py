@@ -140,7 +140,7 @@ def test_8_bit_states_follow_adamw(on_gpu: WorkerContext, tmp_path: Path) -> Non
     [
         {"gradient_checkpointing": True},
         {"precision": "bf16"},
-        {"compile": True, "precision": "bf16"},
+        {"precision": "bf16", "gradient_checkpointing": True},
     ],
     ids=str,
 )
@@ -171,4 +171,8 @@ def trained(context: WorkerContext, settings: TrialSettings) -> tuple[Report, in
     run = TrialRun(context, settings, STEPS)
     run.advance(2)
     torch.cuda.reset_peak_memory_stats(DEVICE)
-    return run.advance(STEPS), torch.cuda.max_memory_allocated(DEVICE)
+    report = run.advance(STEPS)
+    peak = torch.cuda.max_memory_allocated(DEVICE)
+    run.close()
+    context.seats.clear()
+    return report, peak

@@ -113,7 +113,7 @@ class TrainingLoop:
             records.append(record)
             diverged = self._guard.check(self.step, losses, record.grad_norm)
             if diverged is None:
-                self._update(grad_norm)
+                self._update(record.grad_norm)
             self._flat.gradient.zero_()
             self.first_step_unix_s = self.first_step_unix_s or time.time()
             if diverged is not None:
@@ -150,7 +150,7 @@ class TrainingLoop:
         learning_rate = float(self._schedule.get_last_lr()[0])
         return StepRecord(self.step, loss, learning_rate, grad_norm.item())
 
-    def _update(self, grad_norm: Tensor) -> None:
+    def _update(self, grad_norm: float) -> None:
         """Clip the gradient and take the optimizer's step."""
         self._flat.clip(grad_norm, self._settings.grad_clip_norm)
         self._optimizer.step()

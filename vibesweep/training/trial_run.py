@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vibesweep.config import Report, StepRecord, TrialSettings
-from vibesweep.errors import ModelError
+from vibesweep.errors import ModelError, VibesweepError
 from vibesweep.models.clips import Augmentation
 from vibesweep.storage import StorageAddress
 from vibesweep.training.data.ahead import read_ahead
@@ -62,9 +62,13 @@ class TrialRun:
         self._seat = context.seat(settings)
         self.model = self._seat.model
         self.micro_batch_tokens = self._seat.limits.tokens
-        self._loop = TrainingLoop(
-            self.model, settings, max_steps, world, self._seat.flat, self._seat.graph
-        )
+        try:
+            self._loop = TrainingLoop(
+                self.model, settings, max_steps, world, self._seat.flat, self._seat.graph
+            )
+        except VibesweepError:
+            self._seat.taken = False
+            raise
         self._early_stopping = EarlyStopping()
         self._batches = self._batches_from(first_step=0)
 
@@ -74,10 +78,7 @@ class TrialRun:
         return self._loop.step
 
     def close(self) -> None:
-        """Stop reading clips ahead, and leave the seat to another trial.
-
-        Dropping the trial stops the reading too, once Python collects it.
-        """
+        """Stop reading clips ahead, and leave the seat to another trial."""
         self._batches.close()
         self._seat.taken = False
 

@@ -52,10 +52,10 @@ class FlatParameters(nn.Module):
             self.vectors = nn.Parameter(values[size:])
             self.vectors.grad = gradient[size:]
 
-    def clip(self, norm: Tensor, largest: float) -> None:
-        """Scale the gradient of this norm down to the largest one, as torch does."""
-        scale = largest / (norm + 1e-6)
-        self.gradient.mul_(scale.clamp(max=1.0))
+    def clip(self, norm: float, largest: float) -> None:
+        """Scale the gradient of this norm down to the largest one; a smaller one is left alone."""
+        if norm > largest:
+            self.gradient.mul_(largest / norm)
 
 
 def _places(parameters: Sequence[nn.Parameter]) -> int:
