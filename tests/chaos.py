@@ -6,16 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import optuna
 import pandas as pd
+import psutil
+from ray.util.state import list_actors, list_placement_groups
 
 from tests import tiny
 from tests.reports import read_reports
+from tests.waiting import wait_until
 from vibesweep.config import Budget
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState
 from vibesweep.sweep.record.states import FINISHED
@@ -67,6 +72,10 @@ class Place:
         """The space file of every sweep here."""
         return self.work / "space.py"
 
+    def said(self, name: str) -> Path:
+        """Return the file of what a sweep has said."""
+        return self.work / f"{name}.txt"
+
     def folder(self, name: str) -> SweepFolder:
         """Return a sweep's folder."""
         return SweepFolder(self.work / "sweeps" / name)
@@ -82,50 +91,136 @@ def make_place(work: Path, **environment: str) -> Place:
 
 
 @contextmanager
-def running(place: Place, name: str, *, resume: bool = False) -> Iterator[subprocess.Popen[str]]:
+def running(place: Place, name: str, *, resume: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """Run a sweep in a process group of its own, which does not outlive the block."""
     how = "resume" if resume else "new"
     command = [sys.executable, "-c", RUN, str(place.space), str(place.work), name, how]
-    process = subprocess.Popen(
-        command,
-        env=place.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with place.said(name).open("ab") as said:
+        process = subprocess.Popen(
+            command,
+            env=place.environment,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
 
 
 def finish(place: Place, name: str, *, resume: bool = False) -> SweepRecord:
     """Run a sweep to its end and return its record."""
     with running(place, name, resume=resume) as process:
-        said, _ = process.communicate(timeout=240)
-        assert process.returncode == 0, said
+        code = process.wait(timeout=240)
+        assert code == 0, place.said(name).read_text()
     return place.folder(name).read()
 
 
-def wait_for_reports(process: subprocess.Popen[str], reports: int) -> list[str]:
-    """Read what a sweep says until it has told of so many reports."""
-    assert process.stdout is not None
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        reports -= " steps/s " in line
-        if reports <= 0:
-            break
-    return said
+def wait_for_reports(
+    place: Place, name: str, process: subprocess.Popen[bytes], reports: int
+) -> bool:
+    """Wait until a sweep has told of so many reports in all; False where it ends before."""
+    wait_until(lambda: _reports(place, name) >= reports or process.poll() is not None, 240.0)
+    return process.poll() is None
 
 
-def kill(process: subprocess.Popen[str], how: Callable[[int, int], None] = os.kill) -> None:
-    """Kill the driver, or by ``os.killpg`` its whole process group, and wait for its end."""
-    how(process.pid, signal.SIGKILL)
-    process.wait()
+def _reports(place: Place, name: str) -> int:
+    events = Path(str(place.folder(name).events))
+    return events.read_bytes().count(b'"trial_reported"') if events.is_file() else 0
+
+
+class Kill(StrEnum):
+    """What is killed, by SIGKILL."""
+
+    WORKER = "ray::RayTrainWorker"
+    CONTROLLER = "ray::TrainController"
+    TRIAL = "ray::LaneTrial"
+    DRIVER = "the driver"
+    GROUP = "the driver's process group"
+    RAYLET = "raylet"
+    """Of a Ray that the sweep has brought up itself."""
+
+
+OF_A_SWEEP = (
+    "LaneDispatcher",
+    "LaneTrial",
+    "PlacementGroupCleaner",
+    "RayTrainWorker",
+    "TrainController",
+)
+"""Classes of a sweep's actors. Ray's own keeper of Train's runs is one for the whole cluster."""
+ITS_OWN = (Kill.WORKER, Kill.CONTROLLER, Kill.TRIAL)
+"""Kills after which a sweep goes on by itself."""
+
+
+def kill(process: subprocess.Popen[bytes], what: Kill) -> None:
+    """Kill something of a sweep, once it is there; wait for the driver's end where that is due.
+
+    Args:
+        process: the sweep's driver.
+        what: processes of Ray are looked for among those that the driver or this process started.
+    """
+    if what is Kill.DRIVER:
+        process.kill()
+    elif what is Kill.GROUP:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        assert wait_until(lambda: bool(_processes(process, what)), 120.0), f"no {what} comes up"
+        for victim in _processes(process, what):
+            victim.kill()
+    if what not in ITS_OWN:
+        process.wait(timeout=120)
+
+
+def _processes(driver: subprocess.Popen[bytes], what: Kill) -> list[psutil.Process]:
+    found = []
+    for root in (psutil.Process(), psutil.Process(driver.pid)):
+        for process in root.children(recursive=True):
+            with suppress(psutil.Error):
+                if Path(process.cmdline()[0]).name.startswith(what):
+                    found.append(process)
+    return found
+
+
+def left_in(dashboard: str) -> list[str]:
+    """List a sweep's actors, and all placement groups, that are alive in a cluster."""
+    alive = ("state", "=", "ALIVE")
+    actors = list_actors(address=dashboard, filters=[alive], limit=1_000)
+    groups = list_placement_groups(address=dashboard, limit=1_000)
+    left = [f"actor {actor.class_name}" for actor in actors if actor.class_name in OF_A_SWEEP]
+    return left + [f"placement group {one.name}" for one in groups if one.state != "REMOVED"]
+
+
+def run_with_kills(place: Place, name: str, kills: Iterable[tuple[int, Kill]]) -> list[Kill]:
+    """Run a sweep to its end, resumed after each kill that ends it.
+
+    Args:
+        place: where it runs.
+        name: its name.
+        kills: after how many reports what is killed.
+
+    Returns:
+        The kills that were done before it had ended.
+    """
+    done = []
+    to_do = deque(kills)
+    resume = False
+    while True:
+        with running(place, name, resume=resume) as process:
+            while to_do and wait_for_reports(place, name, process, to_do[0][0]):
+                _, what = to_do.popleft()
+                kill(process, what)
+                done.append(what)
+                if process.poll() is not None:
+                    break
+            else:
+                code = process.wait(timeout=240)
+                assert code == 0, place.said(name).read_text()
+                return done
+        resume = True
 
 
 def what_is_wrong(folder: SweepFolder, undisturbed: SweepRecord) -> list[str]:

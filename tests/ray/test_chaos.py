@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+import ray
 
 from tests import chaos
+from tests.chaos import Kill
+from tests.waiting import wait_until
 from vibesweep.errors import SweepError
 from vibesweep.sweep.early import check_sweep
 from vibesweep.sweep.record import SweepRecord, SweepState
@@ -14,6 +17,7 @@ from vibesweep.sweep.search.space_file import load_space
 
 REPORTS = 18
 """Reports of the undisturbed sweep, about."""
+MOMENTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +30,41 @@ def undisturbed(place: chaos.Place) -> SweepRecord:
     return chaos.finish(place, "undisturbed")
 
 
-def test_a_driver_that_is_killed_costs_nothing(
-    place: chaos.Place, undisturbed: SweepRecord
-) -> None:
+def test_whatever_is_killed_costs_nothing(place: chaos.Place, undisturbed: SweepRecord) -> None:
+    """One kill of each kind that a sweep goes on after by itself; then the driver's."""
+    choice = random.Random(0)
+    first, second, third, last = sorted(choice.sample(range(1, REPORTS), 4))
+    folder = place.folder("killed")
+    sweep = load_space(place.space)
     with chaos.running(place, "killed") as process:
-        chaos.wait_for_reports(process, random.Random(0).randrange(1, REPORTS))
-        folder = place.folder("killed")
+        for reports, what in ((first, Kill.TRIAL), (second, Kill.WORKER), (third, Kill.CONTROLLER)):
+            assert chaos.wait_for_reports(place, "killed", process, reports)
+            chaos.kill(process, what)
+        assert chaos.wait_for_reports(place, "killed", process, last)
         assert folder.read().state == SweepState.RUNNING
-        sweep = load_space(place.space)
         with pytest.raises(SweepError, match="is running"):
             check_sweep(sweep, "killed", place.work, print, resume=True)
-        chaos.kill(process)
+        chaos.kill(process, Kill.DRIVER)
     assert folder.read().state == SweepState.INTERRUPTED
     with pytest.raises(SweepError, match="--resume"):
         check_sweep(sweep, "killed", place.work, print)
     chaos.finish(place, "killed", resume=True)
     assert chaos.what_is_wrong(folder, undisturbed) == []
     assert not folder.states.is_dir()
+    assert not folder.scratch.is_dir()
+    dashboard = f"http://{ray.init(ignore_reinit_error=True).dashboard_url}"
+    gone = wait_until(lambda: not chaos.left_in(dashboard), 60.0)
+    assert gone, chaos.left_in(dashboard)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(MOMENTS))
+def test_a_kill_at_any_moment_costs_nothing(
+    place: chaos.Place, undisturbed: SweepRecord, seed: int
+) -> None:
+    choice = random.Random(seed)
+    what = choice.choice([*chaos.ITS_OWN, Kill.DRIVER])
+    name = f"moment{seed}"
+    done = chaos.run_with_kills(place, name, [(choice.randrange(REPORTS), what)])
+    assert done == [what]
+    assert chaos.what_is_wrong(place.folder(name), undisturbed) == []

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import ray
 
 from tests.sweeps import write_sweep
 from tests.waiting import wait_until
@@ -15,6 +18,7 @@ from vibesweep.sweep import asking
 from vibesweep.sweep.asking import ask, ask_to_stop, ask_to_stop_trial
 from vibesweep.sweep.record import SweepFolder, SweepState
 from vibesweep.sweep.record.requests import Request, Requests, Wish
+from vibesweep.sweep.steering import BY_THE_DISK, Steering
 
 
 @pytest.fixture
@@ -97,3 +101,22 @@ def test_only_a_trial_that_runs_is_stopped(folder: SweepFolder) -> None:
         ask_to_stop_trial(folder, "7")
     record = folder.read()
     assert record.trial_named("0") == record.trial_named("id0") == record.trials[0]
+
+
+def test_a_sweep_that_the_disk_holds_back_too_goes_on_when_neither_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[bool] = []
+    said: list[str] = []
+    monkeypatch.setattr(ray, "get", held.append)
+    dispatcher = SimpleNamespace(set_paused=SimpleNamespace(remote=lambda paused: paused))
+    log: Any = SimpleNamespace(pause=lambda paused: None, record=SimpleNamespace(name="mine"))
+    stopping: Any = None
+    steering = Steering(log, dispatcher, stopping, said.append)
+    steering.do(Request(Wish.PAUSE))
+    steering.pause(BY_THE_DISK, True)
+    steering.do(Request(Wish.GO_ON))
+    steering.pause(BY_THE_DISK, False)
+    assert held == [True, True, True, False]
+    assert "`vibesweep resume mine` goes on" in said[0]
+    assert said[1] == "still paused: its disk is nearly full"
