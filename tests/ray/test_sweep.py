@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -19,6 +20,7 @@ from tests import tiny
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
 from vibesweep.models.registry import ModelRef
+from vibesweep.sweep.allowance import Allowance
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.run import run_sweep
@@ -263,3 +265,22 @@ class TestRefusals:
         one = replace(workplace.sweep, lanes=1, trials=1, try_first=workplace.sweep.try_first[2:3])
         run_quietly(workplace, one, "all_wrong")
         assert [trial.state for trial in folder.read().trials] == [TrialState.COMPLETE]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_sweep_goes_on_after_its_limit_and_runs_its_best_again(workplace: Workplace) -> None:
+    first = workplace.sweep.try_first[1:3]
+    two = replace(workplace.sweep, lanes=1, trials=2, try_first=first, repeat_best=2)
+    run = partial(run_sweep, two, "limited", work=workplace.work)
+    record = run(allowance=Allowance(max_hours=0.0)).read()
+    assert record.state == SweepState.STOPPED
+    assert record.reached == "--max-hours 0 is reached"
+    assert record.trials == [], "none has begun"
+    folder = run(resume=True)
+    record = folder.read()
+    assert (record.state, record.reached) == (SweepState.DONE, "")
+    complete = {trial.number for trial in record.trials if trial.state == TrialState.COMPLETE}
+    again = {(repeat["number"], repeat["seed"]) for repeat in record.repeats}
+    assert again == {(number, seed) for number in complete for seed in (1, 2)}
+    own = {trial.id for trial in record.trials}
+    assert {place.name for place in folder.checkpoints.folders()} <= own

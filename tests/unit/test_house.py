@@ -82,6 +82,7 @@ INNER_ORDERS = {
     "sweep": (
         "record",
         "search",
+        "allowance",
         "resume",
         "early",
         "prepare",
@@ -101,6 +102,7 @@ INNER_ORDERS = {
         "tuning",
         "provenance",
         "rerun",
+        "repeat",
         "run",
         "jobs",
     ),

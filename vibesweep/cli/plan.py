@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vibesweep.cli.application import USER_ERROR, Work, app, say, say_aside
-from vibesweep.cli.sweeps import Corpus, Model, Set, SpaceFile, Trials, with_options
+from vibesweep.cli.sweeps import Corpus, Model, PricePerHour, Set, SpaceFile, Trials, with_options
 
 
 @app.command()
@@ -22,9 +22,7 @@ def plan(
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Trials that train at the same time.")
     ] = None,
-    price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="What a GPU costs an hour, or a CPU without GPUs.")
-    ] = None,
+    price_per_hour: PricePerHour = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     work: Work = ".",
 ) -> None:

@@ -29,6 +29,7 @@ from vibesweep.errors import StorageError, SweepError, VibesweepError
 if TYPE_CHECKING:
     from vibesweep.config import Sweep
     from vibesweep.delivery.judge import Judged
+    from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.record import SweepRecord
     from vibesweep.sweep.record.folder import SweepFolder
 
@@ -70,6 +71,26 @@ Resume = Annotated[
 Track = Annotated[
     str, typer.Option(help="Tell these of each trial too: mlflow, wandb, with a comma between.")
 ]
+RepeatBest = Annotated[
+    int | None,
+    typer.Option(min=0, help="Run so many of the best trials again, with other seeds."),
+]
+WarmStart = Annotated[
+    list[str] | None,
+    typer.Option(help="An earlier sweep, whose trials inform the search; repeat it."),
+]
+MaxHours = Annotated[
+    float | None, typer.Option(min=0, help="End this run after so many hours, to be resumed.")
+]
+MaxGpuHours = Annotated[
+    float | None, typer.Option(min=0, help="The same, in hours of the GPUs that the lanes hold.")
+]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="The same, in money: see --price-per-hour.")
+]
+PricePerHour = Annotated[
+    float | None, typer.Option(min=0, help="What a GPU costs an hour, or a CPU without GPUs.")
+]
 JobName = Annotated[str, typer.Argument(help="A sweep's name.")]
 JobServer = Annotated[
     str | None,
@@ -95,6 +116,12 @@ def run(
     work: Work = ".",
     resume: Resume = False,
     track: Track = "",
+    repeat_best: RepeatBest = None,
+    warm_start: WarmStart = None,
+    max_hours: MaxHours = None,
+    max_gpu_hours: MaxGpuHours = None,
+    max_cost: MaxCost = None,
+    price_per_hour: PricePerHour = None,
     address: JobServer = None,
 ) -> None:
     """Run the sweep that a space file defines, export its best trial, speak, and write a report.
@@ -102,17 +129,21 @@ def run(
     Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
     say(f"checking {space}")  # the libraries behind it take seconds to load
-    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed)
+    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed, repeat_best)
     sweep_name = space.stem if name is None else name
+    from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.jobs.address import job_server
 
+    allowance = Allowance(max_hours, max_gpu_hours, max_cost, price_per_hour)
     server = job_server(address)
     if server is None:
         if resume:
             sweep = _as_it_began(sweep, options, sweep_name, work)
-        _run_here(sweep, sweep_name, work, space, resume, names_in(track))
+        tracked = names_in(track)
+        earlier = tuple(warm_start or ())
+        _run_here(sweep, sweep_name, work, space, resume, tracked, allowance, earlier)
         return
-    given = options | {"resume": resume} | _tracking(track)
+    given = options | {"resume": resume} | _tracking(track) | _as_options(allowance, warm_start)
     _submit(server, space, sweep, given, sweep_name, work)
     _follow(server, sweep_name)
 
@@ -133,6 +164,7 @@ def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
     Raises:
         SweepError: it cannot go on, or its folder keeps no space.
     """
+    from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.resume import as_it_began
     from vibesweep.sweep.search.space_file import load_space
 
@@ -143,11 +175,18 @@ def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
     work = str(folder.place.parent.parent)
     with folder.space.fetched() as space:
         sweep = as_it_began(load_space(space), folder, given=())
-        _run_here(sweep, folder.place.name, work, space, True, track)
+        _run_here(sweep, folder.place.name, work, space, True, track, Allowance(), ())
 
 
 def _run_here(
-    sweep: Sweep, name: str, work: str, space: Path, resume: bool, track: tuple[str, ...]
+    sweep: Sweep,
+    name: str,
+    work: str,
+    space: Path,
+    resume: bool,
+    track: tuple[str, ...],
+    allowance: Allowance,
+    warm_start: tuple[str, ...],
 ) -> None:
     from vibesweep.storage import StoragePath
     from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
@@ -155,9 +194,9 @@ def _run_here(
 
     check_name(name)
     folder = SweepFolder(StoragePath.of(work) / SWEEPS / name)
-    _search(sweep, folder, work, space, resume, track)
+    _search(sweep, folder, work, space, resume, track, allowance, warm_start)
     record = folder.read()
-    if record.state == SweepState.STOPPED:
+    if record.state == SweepState.STOPPED and not record.reached:
         say(_stopped_line(record, folder, work), error_console, style="yellow")
         raise typer.Exit(INTERRUPTED)
     if record.best is not None:
@@ -169,6 +208,8 @@ def _run_here(
         found = "no trial is better than the untouched base"
         fix = "what was exported is the best of the trials; train longer, or at other rates"
         say(f"warning: {found}: {fix}", error_console, style="yellow")
+    if record.reached:
+        say(_stopped_line(record, folder, work))
 
 
 def _search(
@@ -178,6 +219,8 @@ def _search(
     space: Path,
     resume: bool,
     track: tuple[str, ...],
+    allowance: Allowance,
+    warm_start: tuple[str, ...],
 ) -> None:
     """Run the sweep; where the disk ends it, tell how to get at what it had found."""
     from vibesweep.sweep.early import check_sweep
@@ -198,6 +241,8 @@ def _search(
                 checked=checked,
                 resume=resume,
                 track=track,
+                allowance=allowance,
+                warm_start=warm_start,
             )
     except Exception as error:
         told = user_error(error)
@@ -233,8 +278,9 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, work: str) -> str:
     if record.best is not None:
         kept += f", `vibesweep export {folder.place} --out FOLDER` writes the best so far"
     place = "" if work == "." else f" --work {work}"
+    why = record.reached or "stopped"
     return (
-        f"stopped: {ended} of {total} trials have ended, {cut_short} were cut short. "
+        f"{why}: {ended} of {total} trials have ended, {cut_short} were cut short. "
         f"All that they found is kept: {kept}. "
         f"To go on: `vibesweep resume {record.name}{place}`."
     )
@@ -248,7 +294,8 @@ def _deliver(folder: SweepFolder) -> None:
     with _told_that_it_is_safe(folder):
         bundle, sample = deliver_best(folder)
     judged = None
-    if folder.read().state == SweepState.DONE:
+    record = folder.read()
+    if record.state == SweepState.DONE or record.reached:
         judged = _judge(folder)
     if judged is not None and judged.preferred is not None:
         with _told_that_it_is_safe(folder):
@@ -325,6 +372,7 @@ def _load(
     trials: int | None,
     max_failed_fraction: float | None,
     fixed: list[str] | None,
+    repeat_best: int | None,
 ) -> tuple[Sweep, dict[str, Any]]:
     """Load the space file's sweep, changed by the options; return it and the options given."""
     from vibesweep.sweep.search.space import check_fixed
@@ -339,7 +387,9 @@ def _load(
         max_failed_fraction=max_failed_fraction,
     )
     check_fixed(sweep)
-    return sweep, given
+    if repeat_best is None:
+        return sweep, given
+    return dataclasses.replace(sweep, repeat_best=repeat_best), given | {"repeat-best": repeat_best}
 
 
 def with_options(
@@ -388,16 +438,32 @@ def submit(
     name: Name = None,
     work: Work = ".",
     track: Track = "",
+    repeat_best: RepeatBest = None,
+    warm_start: WarmStart = None,
+    max_hours: MaxHours = None,
+    max_gpu_hours: MaxGpuHours = None,
+    max_cost: MaxCost = None,
+    price_per_hour: PricePerHour = None,
     address: JobServer = None,
 ) -> None:
     """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
-    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed)
+    sweep, options = _load(space, corpus, model, trials, max_failed_fraction, fixed, repeat_best)
+    from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.jobs.address import required_job_server
 
+    allowance = Allowance(max_hours, max_gpu_hours, max_cost, price_per_hour)
     server = required_job_server(address)
     sweep_name = space.stem if name is None else name
-    _submit(server, space, sweep, options | _tracking(track), sweep_name, work)
+    given = options | _tracking(track) | _as_options(allowance, warm_start)
+    _submit(server, space, sweep, given, sweep_name, work)
     say_next("attach", sweep_name, "--address", server)
+
+
+def _as_options(allowance: Allowance, warm_start: list[str] | None) -> dict[str, Any]:
+    """Return the allowance and the earlier sweeps as a job takes them."""
+    known = dataclasses.asdict(allowance).items()
+    given = {name.replace("_", "-"): value for name, value in known if value is not None}
+    return given | {"warm-start": warm_start or []}
 
 
 def _tracking(track: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes")),
+    (AT_LEAST_ZERO, ("repeat_best",)),
     (SEED, ("seed",)),
     (FROM_ZERO_TO_ONE, ("max_failed_fraction",)),
     (ABOVE_ZERO, ("step_timeout_s",)),
@@ -111,6 +112,7 @@ class Sweep:
         trials: how many settings are tried.
         try_first: settings to try before the sampler chooses any.
         fixed: values that take the place of what the space suggests, by name.
+        repeat_best: how many of the best trials are run again with other seeds at the end.
         resources: what one trial occupies.
         objective: what trials are ranked by: ``loss_val``, or a measure of how they sound, such as
             ``mcd_db``, whose nearness to its ideal counts (docs/design/quality.md lists them).
@@ -134,6 +136,7 @@ class Sweep:
     trials: int = 12
     try_first: tuple[Mapping[str, Any], ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    repeat_best: int = 0
     resources: TrialResources = field(default_factory=TrialResources)
     lanes: int | None = None
     seed: int = 0

@@ -23,10 +23,17 @@ MAY_CHANGE = (
     "budget",
     "max_failed_fraction",
     "step_timeout_s",
+    "repeat_best",
 )
 """What a sweep may have another of when it goes on, but for the budget, which is looked at once it
 is one in steps."""
-KEPT = {"corpus": "corpus", "model": "model", "trials": "trials", "fixed": "set"}
+KEPT = {
+    "corpus": "corpus",
+    "model": "model",
+    "trials": "trials",
+    "fixed": "set",
+    "repeat_best": "repeat-best",
+}
 """What the command line may have changed of a space file's sweep, and need not say again; and by
 which option."""
 

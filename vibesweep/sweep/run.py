@@ -23,6 +23,7 @@ from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.secrets import without_secrets
+from vibesweep.sweep.allowance import Allowance, Deadline, Limit
 from vibesweep.sweep.disk import steered
 from vibesweep.sweep.early import (
     CheckedSweep,
@@ -44,20 +45,24 @@ from vibesweep.sweep.forecast import (
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.provenance import new_record
 from vibesweep.sweep.record.claim import claimed
-from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
+from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name, find_sweep
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.replay import Replay
+from vibesweep.sweep.record.seeds import seeds_line
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
 from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import format_seconds, summary_of
+from vibesweep.sweep.repeat import repeat_best, repeats_of
 from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.warm import WarmStart
+from vibesweep.sweep.search.warm import warm_start as take_trials
 from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
 from vibesweep.sweep.steering import Steering
 from vibesweep.sweep.trackers import Tracker, open_trackers
@@ -67,10 +72,26 @@ from vibesweep.training.lanes.lane import Lanes, running_dispatcher
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
 
+NO_ALLOWANCE = Allowance()
 LEAVE_S = 20.0
 """How long lanes may take to end at a sweep's end before they are killed."""
 STOP_S = 5.0
 """The same where the user waits: what a trial did since its last state is done again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """What a sweep starts from.
+
+    Attributes:
+        former: what has happened before, where it is resumed.
+        warm: trials of earlier sweeps.
+        limit: when it ends at the latest.
+    """
+
+    former: Replay | None
+    warm: WarmStart
+    limit: Limit | None
 
 
 def run_sweep(
@@ -83,6 +104,8 @@ def run_sweep(
     checked: CheckedSweep | None = None,
     resume: bool = False,
     track: Sequence[str] = (),
+    allowance: Allowance = NO_ALLOWANCE,
+    warm_start: Sequence[str] = (),
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
 
@@ -96,6 +119,8 @@ def run_sweep(
             caller has checked it before this module, and Ray with it, was imported.
         resume: whether to go on with the sweep of that name, which was interrupted or stopped.
         track: trackers that are told of the trials, ``mlflow`` or ``wandb``.
+        allowance: what this run may take; it is stopped there and can be resumed.
+        warm_start: names or folders of earlier sweeps, whose trials inform the search.
 
     Raises:
         SweepError: the name is taken or cannot be a folder's, or no trial could be trained; or what
@@ -113,6 +138,7 @@ def run_sweep(
         sweep, name, work, progress.say, resume=resume, space_file=space_file
     )
     model = checked.model
+    earlier = _readable_sweeps(warm_start, place)
     trackers = open_trackers(track, name, progress.say)
     if starts_own_ray():
         plan_lanes(sweep, Cluster([this_host()]))
@@ -125,6 +151,7 @@ def run_sweep(
         sigterm_is_ctrl_c(),
     ):
         lanes = plan_lanes(sweep, current_cluster())
+        limit = allowance.first(len(lanes), sweep.resources)
         check_hosts(place, _read_by_all(sweep, model))
         if resume:
             shards = folder.read().shards  # the corpus may have changed meanwhile
@@ -154,26 +181,42 @@ def run_sweep(
             former = staged.folder.replay() if resume else None
             if former is not None:
                 record.shards_signature = former.record.shards_signature
+            warm = WarmStart()
+            if former is None:  # else they are in the study
+                warm = take_trials(sweep, earlier, str(model), record.shards_signature)
+            _say_what_there_is(progress, *warm.said)
+            start = _Start(former, warm, limit)
             specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
             try:
-                record = _run_lanes(
-                    sweep, specs, record, former, trackers, folder, staged, progress
-                )
+                record = _run_lanes(sweep, specs, record, start, trackers, folder, staged, progress)
             finally:
                 folder.scratch.remove()
             if not record.trials_left:
                 folder.states.remove()
-    progress.say(summary_of(record, time.time()))
-    _say_what_there_is(progress, failures_line(record), overfitting_line(record))
+    _say_what_there_is(
+        progress,
+        summary_of(record, time.time()),
+        failures_line(record),
+        overfitting_line(record),
+        seeds_line(record),
+    )
     _refuse_nothing_trained(record, folder)
     return folder
+
+
+def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolder]:
+    """Find earlier sweeps, and read them, so that one that is not there is told at once."""
+    folders = [find_sweep(name, work) for name in names]
+    for folder in folders:
+        folder.read()
+    return folders
 
 
 def _run_lanes(
     sweep: Sweep,
     specs: list[LaneSpec],
     record: SweepRecord,
-    former: Replay | None,
+    start: _Start,
     trackers: Sequence[Tracker],
     folder: SweepFolder,
     staged: StagedFolder,
@@ -185,7 +228,7 @@ def _run_lanes(
         sweep: what is searched.
         specs: one for each lane.
         record: the sweep as it starts.
-        former: what has happened before, where the sweep is resumed.
+        start: what it starts from.
         trackers: are told of the trials.
         folder: where the user leaves requests.
         staged: where the driver writes.
@@ -194,11 +237,12 @@ def _run_lanes(
     Raises:
         VibesweepError: no lane could go on, or the space could not suggest a trial.
     """
-    search = SweepSearch(sweep, study_storage(staged.folder.journal))
+    former = start.former
+    search = SweepSearch(sweep, study_storage(staged.folder.journal), start.warm.trials)
     scheduler = StepAsha(sweep.budget, record.aim)
     left = sweep.trials if former is None else former.record.trials_left
     with (
-        running_dispatcher(left, record.name) as dispatcher,
+        running_dispatcher(left + repeats_of(sweep), record.name) as dispatcher,
         progress.shown(),
         report_waiting_lanes(dispatcher, sweep.resources, progress.note, progress.say),
         SweepMetrics(record.name, dispatcher) as metrics,
@@ -214,7 +258,8 @@ def _run_lanes(
         one = record.lanes == 1
         progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
         limit = FailureLimit(sweep.max_failed_fraction, close)
-        watch = (progress.show, metrics.tell, limit.look)
+        deadline = Deadline(start.limit, search.hold, close)
+        watch = (progress.show, metrics.tell, limit.look, deadline.look)
         log = SweepLog(staged, record, watch, release, former)
         if former is not None:
             log.end_pruned(scheduler.replay(former.reports))
@@ -233,6 +278,7 @@ def _run_lanes(
                         tune_trials(
                             sweep, dispatcher, search, scheduler, log, trackers, staged.scratch
                         )
+                    repeat_best(sweep, dispatcher, log, specs[0].checkpoints, progress.say)
             state = SweepState.STOPPED if log.record.trials_left else SweepState.DONE
         except KeyboardInterrupt:
             state = SweepState.STOPPED
@@ -241,7 +287,8 @@ def _run_lanes(
                 leave_s = 0.0 if stopping.now else STOP_S
             failure = lanes.sweep_failure()
             try:
-                log.close(SweepState.FAILED if failure or limit.error else state)
+                failed = failure or limit.error
+                log.close(SweepState.FAILED if failed else state, deadline.reason)
             finally:  # the disk may be full
                 lanes.stop(leave_s)
     _raise_failure(failure, staged)

@@ -141,11 +141,21 @@ class TrialEnded:
 
 
 @dataclass(frozen=True)
+class BestRepeated:
+    """One of the best trials was run again with another seed, to this best validation loss."""
+
+    number: int
+    seed: int
+    best_loss_val: float
+
+
+@dataclass(frozen=True)
 class SweepEnded:
-    """The sweep has ended, in this state."""
+    """The sweep has ended, in this state; ``reached`` which end of its allowance."""
 
     state: SweepState
     ended_unix_s: float
+    reached: str = ""
 
 
 TrialEvent = TrialStarted | TrialResumed | TrialReported | TrialEnded
@@ -155,6 +165,7 @@ Event = (
     | SweepPaused
     | BaseValidated
     | SweepPlanned
+    | BestRepeated
     | SweepEnded
     | TrialEvent
 )
@@ -169,6 +180,7 @@ KINDS: dict[str, type[Event]] = {
     "trial_resumed": TrialResumed,
     "trial_reported": TrialReported,
     "trial_ended": TrialEnded,
+    "best_repeated": BestRepeated,
     "sweep_ended": SweepEnded,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}

@@ -16,6 +16,7 @@ from vibesweep.storage.secrets import without_secrets
 from vibesweep.sweep.record.curves import Curves
 from vibesweep.sweep.record.events import (
     BaseValidated,
+    BestRepeated,
     Event,
     SweepEnded,
     SweepPaused,
@@ -105,6 +106,10 @@ class SweepLog(tune.Callback):
         if not self.record.plan:
             self._enter(SweepPlanned(dataclasses.asdict(plan)))
 
+    def repeated(self, trial: TrialRecord, seed: int, best_loss_val: float) -> None:
+        """Enter a run of one of the best trials with another seed."""
+        self._enter(BestRepeated(trial.number, seed, best_loss_val))
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Start the trial's record, or go on with it."""
         config = trial.config
@@ -188,12 +193,17 @@ class SweepLog(tune.Callback):
             if record.state not in ENDED:
                 self._end(record, TrialState.PRUNED)
 
-    def close(self, state: SweepState) -> None:
-        """End the sweep in this state, end what still runs as stopped, and compact the log."""
+    def close(self, state: SweepState, reached: str = "") -> None:
+        """End the sweep in this state, end what still runs as stopped, and compact the log.
+
+        Args:
+            state: how it ends.
+            reached: which end of its allowance was reached, in words.
+        """
         for trial in self.record.trials:
             if trial.state not in ENDED:
                 self._end(trial, TrialState.STOPPED)
-        self._enter(SweepEnded(state, time.time()))
+        self._enter(SweepEnded(state, time.time(), reached))
         self._file.close()
         self._folder.compact(self._replay)
         self._staged.push()

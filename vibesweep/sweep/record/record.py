@@ -101,6 +101,8 @@ class SweepRecord:
         trials: the trials so far, in the order in which they started.
         started_unix_s: Unix time at which the sweep started.
         ended_unix_s: Unix time at which it ended.
+        repeats: the best trials' runs with other seeds: ``number``, ``seed`` and ``best_loss_val``.
+        reached: which end of its allowance was reached, in words; empty where none was.
         resumed: whether another process went on with it, so that for a time it did not run.
         chosen: number of the trial that was chosen by ear over those of smaller losses.
         schema_version: version of this record's layout.
@@ -120,6 +122,8 @@ class SweepRecord:
     trials: list[TrialRecord] = field(default_factory=list)
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
+    repeats: list[dict[str, Any]] = field(default_factory=list)
+    reached: str = ""
     resumed: bool = False
     chosen: int | None = None
     schema_version: int = SCHEMA_VERSION
@@ -235,6 +239,7 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "trials": sweep.trials,
         "try_first": [dict(point) for point in sweep.try_first],
         "fixed": dict(sweep.fixed),
+        "repeat_best": sweep.repeat_best,
         "resources": dataclasses.asdict(sweep.resources),
         "lanes": sweep.lanes,
         "seed": sweep.seed,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 from vibesweep.sweep.record.events import (
     BaseValidated,
+    BestRepeated,
     Event,
     SweepEnded,
     SweepPaused,
@@ -53,9 +55,12 @@ class Replay:
                 self._resume_sweep(event)
             case SweepPaused():
                 self.record.state = SweepState.PAUSED if event.paused else SweepState.RUNNING
+            case BestRepeated():
+                self.record.repeats.append(dataclasses.asdict(event))
             case SweepEnded():
                 self.record.state = event.state
                 self.record.ended_unix_s = event.ended_unix_s
+                self.record.reached = event.reached
             case SweepStarted():
                 raise ValueError("the sweep has started already")
             case _:
@@ -85,6 +90,7 @@ class Replay:
         record.state = SweepState.RUNNING
         record.resumed = True
         record.ended_unix_s = None
+        record.reached = ""
         record.sweep["trials"] = event.trials
         record.lanes = event.lanes
         record.versions = event.versions

@@ -16,6 +16,7 @@ from vibesweep.sweep.record.folder import list_sweeps
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.plan import comparison
 from vibesweep.sweep.record.record import SweepRecord
+from vibesweep.sweep.record.seeds import seeds_line
 from vibesweep.sweep.record.table import format_seconds, ranked, summary_of, swept_names
 from vibesweep.sweep.record.trials_table import TrialsTable
 
@@ -68,6 +69,9 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     worse = overfitting_line(record)
     if worse:
         lines.append(worse)
+    seeds = seeds_line(record)
+    if seeds:
+        lines.append(seeds)
     for trial in record.trials:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")

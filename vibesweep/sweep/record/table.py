@@ -27,6 +27,8 @@ def summary_of(record: SweepRecord, now_unix_s: float) -> str:
     if base is not None:
         wins = ", which no trial beats" if record.base_wins else ""
         parts.append(f"untouched base {base:.4f}{wins}")
+    if record.reached:
+        parts.append(record.reached)
     left_s = _seconds_left(record, now_unix_s)
     if left_s is not None:
         parts.append(f"about {format_seconds(left_s)} left")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import optuna
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search.optuna import OptunaSearch
 
@@ -46,6 +47,9 @@ RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 DIVERGED, REASON = "diverged", "reason"
 """Optuna's user attributes that say why a trial ended."""
+
+WARM = "warm"
+"""Optuna's user attribute that counts the trials of earlier searches, which come first."""
 
 MOST_DRAWS = 200
 """Draws of one trial until its settings go together: enough where one in fifty do."""
@@ -86,6 +90,7 @@ class StepSearch(OptunaSearch):
         try_first: Sequence[Mapping[str, Any]] = (),
         storage: optuna.storages.BaseStorage | None = None,
         aim: Aim | None = None,
+        warm: Sequence[FrozenTrial] = (),
     ) -> None:
         """Search a space.
 
@@ -97,6 +102,7 @@ class StepSearch(OptunaSearch):
             try_first: points to try before the sampler chooses any.
             storage: keeps the study; without it, it is in memory.
             aim: what trials are ranked by; the loss if left out.
+            warm: finished trials of earlier searches, for a study that is new.
         """
         self._aim = aim or Aim()
         self._heard: set[str] = set()
@@ -115,7 +121,11 @@ class StepSearch(OptunaSearch):
                 study_name=STUDY_NAME,
                 storage=storage,
             )
+            if warm and not self.study.get_trials(deepcopy=False):
+                self.study.add_trials(warm)
+                self.study.set_user_attr(WARM, len(warm))
             known = len(self.study.get_trials(deepcopy=False))
+            known -= self.study.user_attrs.get(WARM, 0)
             for point in try_first[known:]:
                 self.study.enqueue_trial(dict(point))
 
@@ -275,11 +285,17 @@ class StepSearch(OptunaSearch):
 class SweepSearch(StepSearch):
     """Searches a sweep's space for whole settings of a trial."""
 
-    def __init__(self, sweep: Sweep, storage: optuna.storages.BaseStorage | None = None) -> None:
-        """Search the sweep's space; the study is kept in ``storage``, or in memory."""
+    def __init__(
+        self,
+        sweep: Sweep,
+        storage: optuna.storages.BaseStorage | None = None,
+        warm: Sequence[FrozenTrial] = (),
+    ) -> None:
+        """Search the sweep's space; the other arguments are those of :class:`StepSearch`."""
         self._sweep = sweep
         self._cut_short: deque[dict[str, Any]] = deque()
         self._unstarted: deque[optuna.Trial] = deque()
+        self._held = False
         super().__init__(
             sweep.space,
             max_steps=sweep.budget.last_step,
@@ -288,6 +304,7 @@ class SweepSearch(StepSearch):
             try_first=points_of(sweep),
             storage=storage,
             aim=Aim(sweep.objective, sweep.limits),
+            warm=warm,
         )
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -304,8 +321,14 @@ class SweepSearch(StepSearch):
             "reported_step": None,
         }
 
+    def hold(self) -> None:
+        """Suggest no trial any more."""
+        self._held = True
+
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Return the next trial's config; trials that were cut short come first."""
+        if self._held:
+            return None  # type: ignore[return-value] # has Ray Tune wait, here for the sweep's end
         if not self._cut_short:
             return super().suggest(trial_id)
         config = self._cut_short.popleft()
