@@ -26,7 +26,6 @@ from vibesweep.delivery.report.figures.curves import draw_curves
 from vibesweep.delivery.report.figures.drawing import some_of
 from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.parallel import draw_parallel
-from vibesweep.delivery.report.figures.pareto import front_of
 from vibesweep.delivery.report.figures.timeline import draw_timeline
 from vibesweep.delivery.report.importance import importances_of
 from vibesweep.delivery.report.page import page_of
@@ -38,6 +37,7 @@ from vibesweep.quality.measures import Measure
 from vibesweep.quality.quality_file import Quality, Row, write_quality
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialRecord, TrialState
+from vibesweep.sweep.record.front import front_of
 from vibesweep.sweep.record.grid import GRID_VALUES
 
 MOST_BYTES = 5_000_000

@@ -43,16 +43,27 @@ def show(
         bool, typer.Option("--json", help="Print the whole record as JSON.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the trials as CSV.")] = False,
+    pareto: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the trials that none beats in both loss and this: step-ms, parameters, "
+            "steps, or a measure that they were heard by."
+        ),
+    ] = None,
     work: Work = ".",
 ) -> None:
     """Show a sweep's trials, best first."""
     from vibesweep.sweep.record import find_sweep
+    from vibesweep.sweep.record.front import front_table
     from vibesweep.sweep.record.show import sweep_table, trials_csv
     from vibesweep.sweep.record.states import RESUMABLE
 
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv")
+    if sum((as_json, as_csv, pareto is not None)) > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --pareto")
     record = find_sweep(sweep, work).read()
+    if pareto is not None:
+        console.print(front_table(record, pareto))
+        return
     if as_csv:
         sys.stdout.write(trials_csv(record))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -20,10 +19,10 @@ from vibesweep.delivery.report.figures.drawing import (
 )
 from vibesweep.delivery.report.tables import Table
 from vibesweep.sweep.record import TrialRecord, TrialState
+from vibesweep.sweep.record.front import front_of, step_ms
 from vibesweep.sweep.record.table import format_loss, format_value
 
 MOST_POINTS = 400
-MS = 1_000
 
 
 def draw_pareto(facts: Facts) -> Drawing | None:
@@ -55,20 +54,8 @@ def draw_pareto(facts: Facts) -> Drawing | None:
     return Drawing("Loss against step time", figure, told, table)
 
 
-def front_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials that no other beats in both loss and step time, fastest first."""
-    front = []
-    smallest = math.inf
-    for trial in sorted(trials, key=lambda trial: (_ms(trial), trial.best_loss_val)):
-        loss = trial.best_loss_val
-        if loss is not None and loss < smallest:
-            smallest = loss
-            front.append(trial)
-    return front
-
-
 def _ms(trial: TrialRecord) -> float:
-    return MS / trial.steps_per_s
+    return step_ms(trial) or 0.0
 
 
 def _points(state: TrialState, trials: Sequence[TrialRecord]) -> go.Scatter:
