@@ -27,7 +27,7 @@ from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.states import FINISHED, TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.sampler import make_sampler, seed_of
+from vibesweep.sweep.search.sampler import WinShareSampler, seed_of
 from vibesweep.sweep.search.scheduler import HEARD, METRIC, TIME
 from vibesweep.sweep.search.space import ask_space, points_of, suggest
 
@@ -40,7 +40,7 @@ OPTUNA_STATES = {
     TrialState.DIVERGED: OptunaState.PRUNED,
     TrialState.FAILED: OptunaState.FAIL,
 }
-"""What Optuna is told. FAIL says nothing about the settings: TPE leaves such a trial out."""
+"""What Optuna is told. FAIL says nothing about the settings: samplers leave such a trial out."""
 RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
 """States in which a trial's best loss is its value in the study."""
 
@@ -117,7 +117,7 @@ class StepSearch(OptunaSearch):
                 space=_asked_of_nobody,
                 metric=METRIC,
                 mode="min",
-                sampler=make_sampler(trials, seed, self._suggestions),
+                sampler=self._make_sampler(seed),
                 study_name=STUDY_NAME,
                 storage=storage,
             )
@@ -239,8 +239,12 @@ class StepSearch(OptunaSearch):
         """Ask the study for a trial, drawn with the seed of its number."""
         number = len(self.study.get_trials(deepcopy=False))
         seed = seed_of(self._first_seed, number)
-        self.study.sampler = make_sampler(self._trials, seed, self._suggestions)
+        self.study.sampler = self._make_sampler(seed)
         return self.study.ask()
+
+    def _make_sampler(self, seed: int) -> WinShareSampler:
+        by_loss = self._aim.by_loss
+        return WinShareSampler(self._trials, seed, self._suggestions, of_one_kind=by_loss)
 
     def _another(self, refused: optuna.Trial, error: CombinationError) -> optuna.Trial:
         """Tell Optuna why a trial is refused, and ask for the next."""

@@ -1,0 +1,100 @@
+"""How trials that have trained for different times stand to each other.
+
+Two trials' win is decided at the last step that both have reported, by the smallest value up to
+there, or by the value there where values of two kinds follow each other. A trial's win share is the
+share of the others that it beats. So running, stopped and complete trials count together, and a
+loss is never held against one at another step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+
+def win_shares(trials: Sequence[FrozenTrial], *, of_one_kind: bool = True) -> np.ndarray:
+    """Return each trial's win share [N], between 0 and 1.
+
+    A trial that broke a constraint, as one that diverged does, loses against all that did not.
+
+    Args:
+        trials: with their reports; without any, only one that broke a constraint has a share.
+        of_one_kind: whether all values are losses. What was heard takes a loss's place.
+    """
+    values, last = _values(trials)
+    my_last = last[:, None]
+    common = np.minimum(my_last, last)
+    if of_one_kind:
+        standing = np.minimum.accumulate(values, axis=1)
+    else:
+        standing = _latest(values)
+    mine = np.take_along_axis(standing, common, axis=1)  # [N, N], where it meets each other
+    theirs = mine.T
+    wins = (mine < theirs).astype(float)
+    wins[mine == theirs] = 0.5
+    sound = np.array(
+        [is_sound(trial) for trial in trials],
+    )
+    wins[np.ix_(sound, ~sound)] = 1.0
+    wins[np.ix_(~sound, sound)] = 0.0
+    np.fill_diagonal(wins, 0.0)
+    others = max(len(trials) - 1, 1)
+    shares: np.ndarray = wins.sum(axis=1) / others
+    return shares
+
+
+def normal_scores(shares: np.ndarray) -> np.ndarray:
+    """Return the shares as a normal distribution has them, with mean 0 and deviation 1.
+
+    The best few, whose shares hardly differ, are told apart as well as those in the middle.
+    """
+    count = len(shares)
+    normal = NormalDist()
+    ranks = shares * (count - 1)
+    places = (ranks + 0.5) / count
+    scores = np.array([normal.inv_cdf(place) for place in places])
+    scores -= scores.mean()
+    deviation = scores.std()
+    return scores / deviation if deviation else scores
+
+
+def is_sound(trial: FrozenTrial) -> bool:
+    """Whether a trial keeps its constraints."""
+    excesses = trial.constraints.values()
+    largest = max(excesses, default=0.0)
+    return largest <= 0
+
+
+def _values(trials: Sequence[FrozenTrial]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each trial's value at each step, ``inf`` for none, and the column of its last one."""
+    steps: set[int] = set()
+    for trial in trials:
+        steps.update(trial.intermediate_values)
+    column = {step: number for number, step in enumerate(sorted(steps))}
+    columns = max(len(steps), 1)
+    rows = []
+    last = []
+    for trial in trials:
+        row = [math.inf] * columns
+        reached = 0
+        for step, value in trial.intermediate_values.items():
+            number = column[step]
+            reached = max(reached, number)
+            if math.isfinite(value):
+                row[number] = value
+        rows.append(row)
+        last.append(reached)
+    return np.array(rows), np.array(last)
+
+
+def _latest(values: np.ndarray) -> np.ndarray:
+    """Return at each step the value there, or the last one before."""
+    columns = np.arange(values.shape[1])
+    known = np.isfinite(values)
+    own = np.where(known, columns, 0)
+    latest = np.maximum.accumulate(own, axis=1)
+    return np.take_along_axis(values, latest, axis=1)
