@@ -100,7 +100,7 @@ def _listen(folder: SweepFolder, steering: Steering, ended: threading.Event) -> 
                 steering.do(request)
         except SweepError as error:  # a request that cannot be read
             steering.say(str(error))
-        except StorageError:  # the store is away for a while, which the sweep itself tells
+        except (StorageError, OSError):  # it is away for a while, which the sweep itself tells
             continue
         except RayError:  # Ray is gone, and the sweep with it, which says so itself
             return

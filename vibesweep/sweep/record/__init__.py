@@ -4,8 +4,9 @@ states.py says how a trial ends; whether one ends at a rung is decided in search
 which report is a trial's best by the lane that trains it (training/lanes/trial_runner.py). log.py
 hears of each event, events.py writes it as a line, replay.py makes the record of such lines,
 record.py is that record and names the best trial, and folder.py owns the files' names;
-staged_folder.py mirrors them into a store. commit.py says which state of vibesweep ran, study.py
-opens Optuna's study, curves.py writes TensorBoard's files, metrics.py tells Prometheus.
+staged_folder.py mirrors them into a store. claim.py and owner.py say whose a sweep is, and
+requests.py holds what is asked of one that runs. commit.py says which state of vibesweep ran,
+study.py opens Optuna's study, curves.py writes TensorBoard's files, metrics.py tells Prometheus.
 progress.py, show.py, table.py and trials_table.py print.
 """
 
