@@ -12,9 +12,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tests.unit.test_config import UNUSABLE_SETTINGS
-from vibesweep.config import Sweep, TrialSettings
+from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.sweep.search.fixed import with_fixed
+from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.search.space import check_space, points_of, settings_with, suggest
 from vibesweep.sweep.search.space_file import load_space
 
@@ -338,3 +339,37 @@ def test_points_lose_what_is_fixed_and_those_of_other_branches_are_left_out() ->
 def test_a_value_that_cannot_be_fixed(written: str, message: str) -> None:
     with pytest.raises(SpaceError, match=message):
         check_space(with_fixed(Sweep(rates_and_ranks), [written]))
+
+
+# Constraints of the space's own
+
+
+def constrained(trial: optuna.Trial) -> None:
+    rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+    rank = trial.suggest_int("lora_rank", 4, 64, log=True)
+    trial.set_constraint("rate by rank", rate * rank - 0.05)
+
+
+def test_what_breaks_a_constraint_is_told_and_never_trained() -> None:
+    rehearsal = check_space(Sweep(constrained))
+    assert rehearsal.refusals
+    assert "breaks its constraint 'rate by rank'" in str(rehearsal.refusals[0])
+    assert all(found.learning_rate * found.lora_rank <= 0.05 for found in rehearsal.settings)
+    search = SweepSearch(Sweep(constrained, budget=Budget(9, 3), trials=12))
+    for number in range(12):
+        swept = search.suggest(str(number))["swept"]
+        assert swept["learning_rate"] * swept["lora_rank"] <= 0.05
+
+
+def test_a_constraint_that_nothing_keeps_is_an_error_with_its_line(
+    load: Callable[[str], Sweep],
+) -> None:
+    text = FUNCTION + "    trial.set_constraint('never', 1)\nsweep = Sweep(space)\n"
+    with pytest.raises(CombinationError, match=r"my_space\.py:3: breaks its constraint 'never'"):
+        load(text)
+
+
+def test_a_point_that_breaks_a_constraint_is_an_error() -> None:
+    point = {"learning_rate": 1e-2, "lora_rank": 64}
+    with pytest.raises(CombinationError, match=r"try_first\[0\]: breaks its constraint"):
+        check_space(Sweep(constrained, try_first=(point,)))

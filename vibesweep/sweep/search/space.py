@@ -118,12 +118,27 @@ def suggest(
     """
     asked = FixedValues(trial, sweep.fixed) if sweep.fixed else trial
     fixed = ask_space(sweep.space, asked, where)
+    _refuse_broken_constraint(trial, where)
     swept = dict(trial.params)
     seed = sweep.settings.seed or sweep.seed
     settings = settings_with(sweep.settings, {"seed": seed, **swept, **fixed}, where)
     if not sweep.fixed:
         return swept, settings
     return swept, settings_with(settings, sweep.fixed, OPTION)
+
+
+def _refuse_broken_constraint(trial: optuna.trial.BaseTrial, where: str) -> None:
+    """Refuse what the space itself says does not go together: a constraint above 0.
+
+    Raises:
+        CombinationError: there is one, so that another trial is drawn.
+    """
+    for name, value in trial.constraints.items():
+        if value > 0:
+            found = f"breaks its constraint {name!r}, which is {value:g}"
+            place = _line_of(where, name)
+            fix = "suggest values that keep it at 0 or below"
+            raise CombinationError(found, where=place, fix=fix)
 
 
 def check_fixed(sweep: Sweep) -> None:
