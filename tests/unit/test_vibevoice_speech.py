@@ -63,13 +63,16 @@ def recording(path: Path, seconds: float, rate_hz: int = 16_000) -> str:
     return str(path)
 
 
-def test_it_speaks_and_says_how_long(folder: Path, tmp_path: Path) -> None:
+def test_it_speaks_and_says_how_long(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "new" / "x.wav"
     speech = synthesize(ModelRef.parse(str(folder)), TWO, out, settings=BRIEF)
     samples = wav_of(out)
     assert len(samples) % HOP == 0
     assert speech == Speech(len(samples) / 24_000, {})
     assert np.abs(samples).max() > 0
+    assert capfd.readouterr() == ("", "")  # no bars and warnings of transformers
 
 
 def test_the_seed_alone_decides_the_noise(folder: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from transformers import (
     VibeVoiceProcessor,
 )
 from transformers.generation.logits_process import UnbatchedClassifierFreeGuidanceLogitsProcessor
+from transformers.utils import logging as transformers_logging
 
 from vibesweep.corpus.clip_encoder import Samples
 from vibesweep.corpus.ingest.decoding import decode
@@ -134,7 +135,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         _check_memory(folder)
-    with _in_memory(folder):
+    with _in_memory(folder), _without_bar():
         try:
             processor = VibeVoiceProcessor.from_pretrained(folder, trust_remote_code=False)
             dtype = torch.bfloat16 if on_gpu else torch.float32
@@ -167,6 +168,18 @@ def _check_memory(folder: Path) -> None:
             f" and {free / 1e9:.1f} GB are free"
         )
         raise ResourceError(found, where=str(folder), fix=ELSEWHERE)
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep away transformers' bar of the weights that it reads, which it writes into logs too."""
+    before = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            transformers_logging.enable_progress_bar()
 
 
 @contextmanager
