@@ -75,6 +75,12 @@ def test_show_names_the_next_verb(sweep: SweepFolder, tmp_path: Path) -> None:
     )
 
 
+def test_list_names_the_newest_sweep(sweep: SweepFolder, tmp_path: Path) -> None:
+    printed = said("list", "--work", tmp_path)
+    assert f"next:       vibesweep show mine --work {tmp_path}" in printed
+    assert "next:" not in said("list", "--work", tmp_path / "elsewhere")
+
+
 def test_an_export_is_replaced_only_where_force_says_so(tmp_path: Path) -> None:
     refuse_exported(tmp_path)
     (tmp_path / PROVENANCE).write_text("{}")

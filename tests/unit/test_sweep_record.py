@@ -179,7 +179,7 @@ def test_sweeps_that_cannot_be_read_hide_no_other(record: SweepRecord, tmp_path:
     (tmp_path / "sweeps" / "running" / "events.jsonl").write_bytes(half_event)
     SweepFolder(tmp_path / "sweeps" / "sound").write(replace(record, name="sound"))
     console = Console(record=True, width=300, file=StringIO())
-    console.print(sweeps_table(tmp_path))
+    console.print(sweeps_table(list_sweeps(tmp_path), tmp_path))
     text = console.export_text()
     sound = next(line for line in text.splitlines() if " sound " in line)
     assert "0.1000" in sound

@@ -30,10 +30,14 @@ SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's 
 @app.command("list")
 def list_all(work: Work = ".") -> None:
     """List the sweeps, with their state and best loss."""
+    from vibesweep.sweep.record import list_sweeps
     from vibesweep.sweep.record.show import sweeps_table
 
-    console.print(sweeps_table(work))
-    say_next("show", "NAME")
+    found = list_sweeps(work)
+    console.print(sweeps_table(found, work))
+    if found.records:
+        place = () if work == "." else ("--work", work)
+        say_next("show", found.records[-1].name, *place)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.sweep.record.folder import list_sweeps
+from vibesweep.sweep.record.folder import FoundSweeps
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.plan import comparison
 from vibesweep.sweep.record.record import SweepRecord
@@ -39,12 +39,11 @@ STANDING = (
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
 
 
-def sweeps_table(work: StorageAddress) -> RenderableType:
+def sweeps_table(found: FoundSweeps, work: StorageAddress) -> RenderableType:
     """Show every sweep that worked in a folder: state, trials, best loss, how long it took.
 
     Sweeps whose record cannot be read come last, with the reason beneath the table.
     """
-    found = list_sweeps(work)
     if not found.records and not found.unreadable:
         return Text(f"no sweeps in {StoragePath.of(work)}")
     table = Table()
