@@ -59,6 +59,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         curves.start(record)
         curves.add_report(record, Report(4, 0.75, 0.6, 12.5, steps))
         curves.end(record)
+    curves.close()
     return folder
 
 

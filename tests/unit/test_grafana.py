@@ -16,6 +16,7 @@ from optuna.distributions import FloatDistribution
 from vibesweep.config import Sweep
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState, sweep_as_json
 from vibesweep.sweep.record.metrics import GAUGES, Point, points_of
+from vibesweep.sweep.record.standing import Standing
 
 RAY_PREFIX = "ray_"
 """Ray puts this before the name of each metric."""
@@ -138,7 +139,7 @@ def values(record: SweepRecord, gauge: str) -> dict[str, float]:
     """Return what a gauge says, by its last tag."""
     return {
         list(point.tags.values())[-1]: point.value
-        for point in points_of(record)
+        for point in points_of(record, Standing())
         if point.gauge == gauge
     }
 
@@ -155,7 +156,7 @@ def test_a_trials_last_report_is_told_before_the_trial_is_closed(record: SweepRe
     record.trials[1].state = TrialState.PRUNED
     assert set(values(record, "vibesweep_trial_loss_val")) == {"1"}
     record.trials[1].ended_unix_s = 20.0
-    assert not any("trial" in point.tags for point in points_of(record))
+    assert not any("trial" in point.tags for point in points_of(record, Standing()))
 
 
 def test_the_sweeps_figures_go_on_after_its_trials(record: SweepRecord) -> None:
@@ -181,7 +182,7 @@ def test_a_loss_that_is_not_there_is_left_out(record: SweepRecord) -> None:
 
 def test_each_point_has_its_gauges_tags(record: SweepRecord) -> None:
     record.base_loss_val = 0.8
-    points: list[Point] = list(points_of(record))
+    points: list[Point] = list(points_of(record, Standing()))
     assert {point.gauge for point in points} == set(GAUGES) - {
         "vibesweep_lane_busy"
     }  # which the dispatcher tells of

@@ -14,6 +14,7 @@ from ray import tune
 
 from vibesweep.config import Sweep
 from vibesweep.sweep.record.log import SweepLog
+from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
 from vibesweep.sweep.trackers import Tracker
@@ -78,7 +79,8 @@ def tune_trials(
             verbose=0,
         ),
     )
-    tuner.fit()
+    with quiet_optuna():  # once, and not at each result
+        tuner.fit()
 
 
 class _Stopper(tune.Stopper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import optuna
 import pandas as pd
@@ -42,7 +43,7 @@ class Facts:
     quality: Quality | None
     made_unix_s: float
 
-    @property
+    @cached_property
     def budget(self) -> Budget:
         """How long a trial may train, and where the rungs lie."""
         return Budget(**self.record.sweep["budget"])

@@ -5,6 +5,7 @@ Shapes: ``S`` samples.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from vibesweep.sweep.record.record import TrialRecord
 
 BEST = "best"
 """The folder with the best trial's speech, which TensorBoard lists as a run beside the trials."""
+FLUSH_S = 5
+"""How late TensorBoard sees a report: a thread has the disk confirm what was written, which takes
+milliseconds, and no result waits for it. What counts stands in the log of events."""
 SPEECH, SPEECH_MEL = "speech", "speech/mel"
 
 
@@ -28,11 +32,12 @@ class Curves:
         """Write into this folder of this machine."""
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
+        self._closing = ThreadPoolExecutor(1, "curves")
 
     def start(self, trial: TrialRecord) -> None:
         """Open a trial's file."""
         folder = self._folder / f"trial_{trial.number:03d}"
-        self._writers[trial.id] = SummaryWriter(str(folder))
+        self._writers[trial.id] = SummaryWriter(str(folder), flush_secs=FLUSH_S)
 
     def add_report(self, trial: TrialRecord, report: Report) -> None:
         """Write the steps of a report, its validation loss and its speed."""
@@ -45,7 +50,6 @@ class Curves:
         writer.add_scalar("steps/s", report.steps_per_s, report.step)
         for name, value in report.heard.items():
             writer.add_scalar(f"heard/{name}", value, report.step)
-        writer.flush()
 
     def end(self, trial: TrialRecord) -> None:
         """Write what TensorBoard's HParams page shows of the trial, and close its file."""
@@ -60,7 +64,11 @@ class Curves:
             for summary in start_and_end:
                 writer.file_writer.add_summary(summary)
             writer.add_scalar("loss/val_best", trial.best_loss_val, trial.best_step)
-        writer.close()
+        self._closing.submit(writer.close)
+
+    def close(self) -> None:
+        """Wait until the disk has the curves of all trials that have ended."""
+        self._closing.shutdown()
 
 
 def add_speech(

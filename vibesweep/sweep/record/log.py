@@ -34,6 +34,7 @@ from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState, end_state
+from vibesweep.sweep.record.study import confirm
 
 ACTOR_LOST = "the trial's actor was lost; see Ray's logs"
 BY_HAND = "stopped by hand"
@@ -123,6 +124,8 @@ class SweepLog(tune.Callback):
             settings=config["settings"],
             started_unix_s=time.time(),
         )
+        # A sweep is not resumed whose study lacks a trial that its log has
+        confirm(self._folder.journal)
         self._replay.apply(started)
         self._curves.start(self._replay.trial(started.trial))
         self._append(started)
@@ -205,6 +208,7 @@ class SweepLog(tune.Callback):
                 self._end(trial, TrialState.STOPPED)
         self._enter(SweepEnded(state, time.time(), reached))
         self._file.close()
+        self._curves.close()
         self._folder.compact(self._replay)
         self._staged.push()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from ray.exceptions import RayError
 from ray.util.metrics import Gauge
 
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
+from vibesweep.sweep.record.standing import Standing
 from vibesweep.sweep.record.states import ENDED, TrialState
 
 REPEAT_S = 1.0
@@ -76,6 +76,7 @@ class SweepMetrics:
         self._busy_lanes = dispatcher.busy_lanes.options(enable_task_events=False)
         self._gauges = {name: Gauge(name, text, tags) for name, (text, tags) in GAUGES.items()}
         self._points: list[Point] = []
+        self._standing = Standing()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name="metrics", daemon=True)
 
@@ -94,7 +95,7 @@ class SweepMetrics:
 
         They are set at once, because a trial that ends now is not set again.
         """
-        self._points = list(points_of(record))
+        self._points = list(points_of(record, self._standing))
         self._set(self._points)
 
     def _repeat(self) -> None:
@@ -114,23 +115,25 @@ class SweepMetrics:
             gauge.set(float(point.value), point.tags)
 
 
-def points_of(record: SweepRecord) -> Iterator[Point]:
-    """Yield the points of the sweep and of the trials that have not ended; only finite ones."""
+def points_of(record: SweepRecord, standing: Standing) -> Iterator[Point]:
+    """Yield the points of the sweep and of the trials that have not ended; only finite ones.
+
+    Args:
+        record: the sweep as it stands.
+        standing: follows the record.
+    """
     tags = {"sweep": record.name}
-    yield from _finite(_sweep_values(record), tags)
-    for state, count in _trials_by_state(record).items():
-        yield Point(TRIALS_GAUGE, count, {**tags, "state": state.value})
-    for trial in record.trials:
-        if trial.ended_unix_s is None and trial.step:
-            yield from _finite(_trial_values(trial), {**tags, "trial": str(trial.number)})
-
-
-def _sweep_values(record: SweepRecord) -> dict[str, float | None]:
-    best = record.best
-    return {
-        "vibesweep_best_loss_val": None if best is None else best.best_loss_val,
+    changed = standing.update(record)
+    of_sweep = {
+        "vibesweep_best_loss_val": standing.best_loss_val,
         "vibesweep_base_loss_val": record.base_loss_val,
     }
+    yield from _finite(of_sweep, tags)
+    for state, count in _trials_by_state(record, standing).items():
+        yield Point(TRIALS_GAUGE, count, {**tags, "state": state.value})
+    for trial in changed:
+        if trial.ended_unix_s is None and trial.step:
+            yield from _finite(_trial_values(trial), {**tags, "trial": str(trial.number)})
 
 
 def _trial_values(trial: TrialRecord) -> dict[str, float | None]:
@@ -143,12 +146,12 @@ def _trial_values(trial: TrialRecord) -> dict[str, float | None]:
     }
 
 
-def _trials_by_state(record: SweepRecord) -> dict[TrialState, int]:
+def _trials_by_state(record: SweepRecord, standing: Standing) -> dict[TrialState, int]:
     """Count the trials in each state, empty states included.
 
     A series that went away would look as if it stood still.
     """
-    found = Counter(trial.state for trial in record.trials)
+    found = standing.counts()
     found[TrialState.WAITING] += record.sweep["trials"] - len(record.trials)
     states = (TrialState.WAITING, TrialState.RUNNING, *ENDED)
     return {state: found[state] for state in states}

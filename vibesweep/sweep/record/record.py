@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass, field
 from types import NoneType
@@ -220,13 +221,24 @@ def check_types(record: SweepRecord | TrialRecord) -> None:
         TypeError: there is one.
         ValueError: a trial's id leads out of the sweep's folder.
     """
-    for attribute in dataclasses.fields(record):
-        value = getattr(record, attribute.name)
-        kinds = JSON_TYPES.get(str(attribute.type))
-        if kinds is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
-            raise TypeError(f"{attribute.name} is {value!r}, not {attribute.type}")
+    kind: Any = type(record)
+    for name, words, kinds in _typed_fields(kind):
+        value = getattr(record, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}, not {words}")
     if isinstance(record, TrialRecord) and not is_plain_name(record.id):
         raise ValueError(f"a trial's id, the name of its folders, is {record.id!r}")
+
+
+@functools.cache
+def _typed_fields(kind: Any) -> list[tuple[str, str, tuple[type, ...]]]:
+    """Return the name, the type in words and the classes of each field that is checked."""
+    found = []
+    for attribute in dataclasses.fields(kind):
+        words = str(attribute.type)
+        if words in JSON_TYPES:
+            found.append((attribute.name, words, JSON_TYPES[words]))
+    return found
 
 
 def sweep_as_json(sweep: Sweep) -> dict[str, Any]:

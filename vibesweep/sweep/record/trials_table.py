@@ -63,8 +63,8 @@ class TrialsTable:
     def __init__(self, record: SweepRecord) -> None:
         """Lay out the trials of a record."""
         self._title = f"sweep {record.name}"
-        self.rows = list(_rows(record))
         names = swept_names(record)
+        self.rows = list(_rows(record, names))
         alike = [name for name in names if _is_alike(record, name)]
         self.shared = {}
         for name in alike:
@@ -161,22 +161,22 @@ def _width(lines: Sequence[Sequence[str]]) -> int:
 
 def _is_alike(record: SweepRecord, name: str) -> bool:
     """Tell whether several trials have the same value of what the space suggests."""
-    found = {repr(trial.swept.get(name)) for trial in record.trials}
-    return len(record.trials) > 1 and len(found) == 1
+    first, *others = [trial.swept.get(name) for trial in record.trials] or [None]
+    shown = repr(first)
+    return bool(others) and all(repr(value) == shown for value in others)
 
 
-def _rows(record: SweepRecord) -> Iterator[Row]:
+def _rows(record: SweepRecord, names: Sequence[str]) -> Iterator[Row]:
     """Yield the untouched base, and then the best trials."""
+    best = None if record.base_wins else record.best
     if record.base_loss_val is not None:
         style = "bold green" if record.base_wins else ""
         heard = dict.fromkeys([MEASURES[name].title for name in record.aim.measures], "")
-        yield Row(_cells_of_base(record.base_loss_val, swept_names(record)) | heard, style)
+        yield Row(_cells_of_base(record.base_loss_val, names) | heard, style)
     for trial in ranked(record)[:ROWS_SHOWN]:
-        style = STYLES.get(trial.state, "")
-        if trial is record.best and not record.base_wins:
-            style = "bold green"
+        style = "bold green" if trial is best else STYLES.get(trial.state, "")
         heard = {MEASURES[name].title: format_heard(trial, name) for name in record.aim.measures}
-        yield Row(_cells(trial, swept_names(record)) | heard, style)
+        yield Row(_cells(trial, names) | heard, style)
 
 
 def _cells(trial: TrialRecord, names: Sequence[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ docs/design/search.md says where it differs from Ray's own searcher.
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -345,6 +345,7 @@ class SweepSearch(StepSearch):
         The study may lack what came last, or have what the log lacks. Trials that were cut short
         are suggested first, then those that were suggested and never started.
         """
+        reports = _by_trial(replay.reports)
         studied = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
         for trial in replay.record.trials:
             if trial.number not in studied:
@@ -353,8 +354,7 @@ class SweepSearch(StepSearch):
                 raise SweepError(found, where=replay.record.name, fix=fix)
             state = studied.pop(trial.number)
             if not state.is_finished():
-                reports = [report for report in replay.reports if report.trial == trial.id]
-                self._catch_up(trial, reports)
+                self._catch_up(trial, reports[trial.id])
         for number, state in studied.items():
             if state == OptunaState.RUNNING:
                 self._unstarted.append(self._trial_of(number))
@@ -392,3 +392,11 @@ class SweepSearch(StepSearch):
         """Return the study's trial of this number."""
         found = self.study.get_trials(deepcopy=False)[number]
         return optuna.Trial(self.study, found._trial_id)
+
+
+def _by_trial(reports: Sequence[TrialReported]) -> defaultdict[str, list[TrialReported]]:
+    """Sort the reports of a log by their trials."""
+    found: defaultdict[str, list[TrialReported]] = defaultdict(list)
+    for report in reports:
+        found[report.trial].append(report)
+    return found

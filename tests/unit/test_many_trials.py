@@ -1,0 +1,129 @@
+"""What keeps a sweep's driver quick when there are thousands of trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
+from rich.console import Console
+
+from tests.sweeps import write_sweep
+from vibesweep.storage import StoragePath
+from vibesweep.sweep.record import SweepRecord, TrialState
+from vibesweep.sweep.record.progress import Progress
+from vibesweep.sweep.record.standing import Standing
+from vibesweep.sweep.record.study import confirm, study_storage
+from vibesweep.sweep.search.sampler import BEST_SEEN, MOST_SEEN, SomeSeenSampler
+
+RATE = FloatDistribution(0.0, 1.0)
+
+
+def record_of(folder: Path) -> SweepRecord:
+    return write_sweep(folder / "made", 30).read()
+
+
+def test_a_standing_counts_as_the_whole_record_does_and_looks_at_few(tmp_path: Path) -> None:
+    whole = record_of(tmp_path)
+    growing = dataclasses.replace(whole, trials=[])
+    standing = Standing()
+    for trial in whole.trials:
+        ended = trial.state
+        trial.state = TrialState.RUNNING
+        growing.trials.append(trial)
+        assert standing.update(growing) == [trial]
+        trial.state = ended
+        assert standing.update(growing) == [trial]
+    assert standing.update(growing) == []
+    assert growing.best is not None
+    assert standing.best_loss_val == growing.best.best_loss_val
+    for state in TrialState:
+        counted = sum(trial.state == state for trial in growing.trials)
+        assert standing.counts()[state] == counted
+    assert Standing().best_loss_val == math.inf
+
+
+def test_a_stopped_trial_is_looked_at_again_because_it_may_go_on(tmp_path: Path) -> None:
+    record = record_of(tmp_path)
+    record.trials[0].state = TrialState.STOPPED
+    standing = Standing()
+    standing.update(record)
+    assert standing.update(record) == [record.trials[0]]
+    assert standing.counts()[TrialState.STOPPED] == 1
+
+
+def frozen(value: float, state: OptunaState) -> optuna.trial.FrozenTrial:
+    is_complete = state == OptunaState.COMPLETE
+    known = {"value": value} if is_complete else {"intermediate_values": {1: value}}
+    if not state.is_finished():
+        known = {}
+    return create_trial(params={"rate": value}, distributions={"rate": RATE}, state=state, **known)
+
+
+def test_the_sampler_sees_what_runs_the_best_and_the_last_of_many_trials() -> None:
+    study = optuna.create_study(sampler=SomeSeenSampler(seed=0, constant_liar=True))
+    running = [frozen(0.5, OptunaState.RUNNING) for _ in range(5)]
+    best = [frozen(number / 1_000, OptunaState.COMPLETE) for number in range(150)]
+    others = [frozen(0.9, OptunaState.PRUNED) for _ in range(MOST_SEEN)]
+    for trial in (*running, *best, *others):
+        study.add_trial(trial)
+    looked_at: list[list[int]] = []
+    sample = optuna.samplers.TPESampler._sample
+
+    def noted(self: object, seen: optuna.Study, *others: object, **more: object) -> object:
+        looked_at.append([trial.number for trial in seen.get_trials(deepcopy=False)])
+        return sample(self, seen, *others, **more)  # type: ignore[arg-type]
+
+    with mock.patch.object(optuna.samplers.TPESampler, "_sample", noted):
+        assert 0 <= study.ask().suggest_float("rate", 0.0, 1.0) <= 1
+    (numbers,) = looked_at
+    assert len(numbers) == MOST_SEEN
+    assert set(range(5 + BEST_SEEN)) <= set(numbers)
+    assert len(study.trials) - 1 in numbers
+
+
+def test_few_trials_are_drawn_as_optunas_own_sampler_does() -> None:
+    drawn = []
+    for sampler in (SomeSeenSampler(seed=3), optuna.samplers.TPESampler(seed=3)):
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda trial: trial.suggest_float("rate", 0, 1) ** 2, n_trials=30)
+        drawn.append([trial.params["rate"] for trial in study.trials])
+    assert drawn[0] == drawn[1]
+
+
+def test_any_optuna_reads_the_journal_and_the_disk_confirms_it_when_asked(tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    confirm(StoragePath.of(journal))  # there is none yet
+    with mock.patch("os.fsync") as fsync:
+        study = optuna.create_study(study_name="a", storage=study_storage(journal))
+        study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=3)
+        assert not fsync.called
+        confirm(StoragePath.of(journal))
+        assert fsync.call_count == 1
+    theirs = JournalStorage(JournalFileBackend(str(journal)))
+    found = optuna.load_study(study_name="a", storage=theirs)
+    assert [trial.params for trial in found.trials] == [trial.params for trial in study.trials]
+    found.enqueue_trial({"rate": 0.25})  # theirs writes, ours reads
+    again = optuna.load_study(study_name="a", storage=study_storage(journal))
+    assert again.ask().suggest_float("rate", 0, 1) == 0.25
+
+
+def test_a_table_that_is_slow_to_draw_is_drawn_seldom_and_at_the_end(tmp_path: Path) -> None:
+    record = record_of(tmp_path)
+    screen = StringIO()
+    progress = Progress(Console(file=screen, force_terminal=True, width=200))
+    with progress.shown():
+        for step in range(50):
+            record.trials[0].step = 1_000 + step
+            progress.show(record)
+        drawn = screen.getvalue().count("sweep made")
+    assert drawn < 50
+    assert "1049" in screen.getvalue()
