@@ -95,7 +95,7 @@ class Driver:
     def __init__(self, sweep: Sweep, folder: SweepFolder, log: SweepLog, former: Replay) -> None:
         self.taken = Taken()
         self._search = SweepSearch(sweep, study_storage(folder.journal))
-        self._scheduler = StepAsha(sweep.budget)
+        self._scheduler: Any = StepAsha(sweep.budget)  # Ray wants its own classes
         self._log = log
         self._rng = np.random.default_rng(0)
         self._left = MORE
@@ -172,6 +172,7 @@ def result_of(step: int, loss: float, best: float) -> dict[str, Any]:
         "report": dataclasses.asdict(report),
         "outcome": outcome,
         "reason": "",
+        "errors": [],
         "done": outcome is not None,
     }
 

@@ -37,17 +37,20 @@ class Curves:
     def start(self, trial: TrialRecord) -> None:
         """Open a trial's file."""
         folder = self._folder / f"trial_{trial.number:03d}"
-        self._writers[trial.id] = SummaryWriter(str(folder), flush_secs=FLUSH_S)
+        path = str(folder)
+        self._writers[trial.id] = SummaryWriter(path, flush_secs=FLUSH_S)
 
     def add_report(self, trial: TrialRecord, report: Report) -> None:
         """Write the steps of a report, its validation loss and its speed."""
         writer = self._writers[trial.id]
         for record in report.curve:
-            writer.add_scalar("loss/train", record.loss, record.step)
-            writer.add_scalar("lr", record.learning_rate, record.step)
-            writer.add_scalar("grad_norm", record.grad_norm, record.step)
-        writer.add_scalar("loss/val", report.loss_val, report.step)
-        writer.add_scalar("steps/s", report.steps_per_s, report.step)
+            at = record.step
+            writer.add_scalar("loss/train", record.loss, at)
+            writer.add_scalar("lr", record.learning_rate, at)
+            writer.add_scalar("grad_norm", record.grad_norm, at)
+        step = report.step
+        writer.add_scalar("loss/val", report.loss_val, step)
+        writer.add_scalar("steps/s", report.steps_per_s, step)
         for name, value in report.heard.items():
             writer.add_scalar(f"heard/{name}", value, report.step)
 
