@@ -9,11 +9,8 @@ from pathlib import Path
 from unittest import mock
 
 import optuna
-from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState as OptunaState
-from optuna.trial import create_trial
 from rich.console import Console
 
 from tests.sweeps import write_sweep
@@ -22,9 +19,6 @@ from vibesweep.sweep.record import SweepRecord, TrialState
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.standing import Standing
 from vibesweep.sweep.record.study import confirm, study_storage
-from vibesweep.sweep.search.sampler import BEST_SEEN, MOST_SEEN, SomeSeenSampler
-
-RATE = FloatDistribution(0.0, 1.0)
 
 
 def record_of(folder: Path) -> SweepRecord:
@@ -58,45 +52,6 @@ def test_a_stopped_trial_is_looked_at_again_because_it_may_go_on(tmp_path: Path)
     standing.update(record)
     assert standing.update(record) == [record.trials[0]]
     assert standing.counts()[TrialState.STOPPED] == 1
-
-
-def frozen(value: float, state: OptunaState) -> optuna.trial.FrozenTrial:
-    is_complete = state == OptunaState.COMPLETE
-    known = {"value": value} if is_complete else {"intermediate_values": {1: value}}
-    if not state.is_finished():
-        known = {}
-    return create_trial(params={"rate": value}, distributions={"rate": RATE}, state=state, **known)
-
-
-def test_the_sampler_sees_what_runs_the_best_and_the_last_of_many_trials() -> None:
-    study = optuna.create_study(sampler=SomeSeenSampler(seed=0, constant_liar=True))
-    running = [frozen(0.5, OptunaState.RUNNING) for _ in range(5)]
-    best = [frozen(number / 1_000, OptunaState.COMPLETE) for number in range(150)]
-    others = [frozen(0.9, OptunaState.PRUNED) for _ in range(MOST_SEEN)]
-    for trial in (*running, *best, *others):
-        study.add_trial(trial)
-    looked_at: list[list[int]] = []
-    sample = optuna.samplers.TPESampler._sample
-
-    def noted(self: object, seen: optuna.Study, *others: object, **more: object) -> object:
-        looked_at.append([trial.number for trial in seen.get_trials(deepcopy=False)])
-        return sample(self, seen, *others, **more)  # type: ignore[arg-type]
-
-    with mock.patch.object(optuna.samplers.TPESampler, "_sample", noted):
-        assert 0 <= study.ask().suggest_float("rate", 0.0, 1.0) <= 1
-    (numbers,) = looked_at
-    assert len(numbers) == MOST_SEEN
-    assert set(range(5 + BEST_SEEN)) <= set(numbers)
-    assert len(study.trials) - 1 in numbers
-
-
-def test_few_trials_are_drawn_as_optunas_own_sampler_does() -> None:
-    drawn = []
-    for sampler in (SomeSeenSampler(seed=3), optuna.samplers.TPESampler(seed=3)):
-        study = optuna.create_study(sampler=sampler)
-        study.optimize(lambda trial: trial.suggest_float("rate", 0, 1) ** 2, n_trials=30)
-        drawn.append([trial.params["rate"] for trial in study.trials])
-    assert drawn[0] == drawn[1]
 
 
 def test_any_optuna_reads_the_journal_and_the_disk_confirms_it_when_asked(tmp_path: Path) -> None:
