@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from optuna.distributions import FloatDistribution
 from ray.tune.schedulers import TrialScheduler
 
 from tests import tiny
+from tests.unit.test_sweep_search import a_log
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import CorpusError, ModelError, SpaceError
 from vibesweep.models.registry import ModelRef
@@ -22,6 +24,7 @@ from vibesweep.quality.aim import BEHIND, Aim, listening_line
 from vibesweep.quality.measures import MEASURES
 from vibesweep.sweep.early import check_aim, check_heard
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState, sweep_as_json
+from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import ranked, summary_of
 from vibesweep.sweep.record.trials_table import TrialsTable
 from vibesweep.sweep.search.scheduler import StepAsha
@@ -132,6 +135,20 @@ def test_optuna_is_told_distances_once_a_trial_is_heard_and_limits_as_constraint
     assert unheard.constraints == {}
 
 
+def test_a_sweep_that_is_resumed_tells_no_loss_among_measures(tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    before = SweepSearch(SWEEP, study_storage(journal))
+    before.suggest("a")
+    before.on_trial_result("a", result(2, 0.5))
+    before.on_trial_result("a", result(4, 0.4, GOOD))
+    log = a_log((0, 2, 0.5), (0, 4, 0.4), (0, 6, 0.3))
+    log.reports[1] = replace(log.reports[1], heard=GOOD)
+    again = SweepSearch(SWEEP, study_storage(journal))
+    again.resume(log)
+    (trial,) = again.study.trials
+    assert trial.intermediate_values == {2: 0.5, 4: 4.0}
+
+
 # The record
 
 
@@ -188,7 +205,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         check_aim(replace(SWEEP, objective="identified"))
 
 
-def test_shards_without_recordings_cannot_be_listened_to(tmp_path: Any) -> None:
+def test_shards_without_recordings_cannot_be_listened_to(tmp_path: Path) -> None:
     shards = tiny.write_shards(tmp_path / "shards")
     model = ModelRef.parse(str(tiny.write_base(tmp_path / "base")))
     check_heard(replace(SWEEP, objective="loss_val", limits={}), model, str(shards))

@@ -368,6 +368,8 @@ class SweepSearch(StepSearch):
         self._ot_trials[record.id] = trial
         known = self.study.get_trials(deepcopy=False)[record.number].intermediate_values
         for report in reports:
+            if report.heard:
+                self._heard.add(record.id)
             if report.step not in known:
                 self._report(record.id, report.loss_val, report.step, report.heard)
         if record.state in FINISHED:
