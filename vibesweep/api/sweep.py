@@ -12,6 +12,8 @@ from vibesweep.config import Sweep as PlannedSweep
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from vibesweep.sweep.allowance import Allowance
+
 
 class Sweep(PlannedSweep):
     """A search over fine-tunings of one base on one corpus, and how to run it.
@@ -26,6 +28,8 @@ class Sweep(PlannedSweep):
         work: str | Path = ".",
         resume: bool = False,
         track: Sequence[str] = (),
+        allowance: Allowance | None = None,
+        warm_start: Sequence[str] = (),
         console: Console | None = None,
     ) -> Results:
         """Search to the end, or until Ctrl-C, which keeps what was found.
@@ -38,6 +42,8 @@ class Sweep(PlannedSweep):
             work: the folder for sweeps and shards: a path that all hosts see, or a URI.
             resume: whether to go on with the sweep of that name, which was interrupted or stopped.
             track: trackers that are told of the trials, ``mlflow`` or ``wandb``.
+            allowance: what this run may take; it is stopped there and can be resumed.
+            warm_start: names or folders of earlier sweeps, whose trials inform the search.
             console: shows how it goes, on a terminal and in a notebook; ``Console(quiet=True)``
                 shows nothing.
 
@@ -50,7 +56,16 @@ class Sweep(PlannedSweep):
         """
         from vibesweep.sweep.run import run_sweep
 
-        folder = run_sweep(self, name, work=str(work), resume=resume, track=track, console=console)
+        folder = run_sweep(
+            self,
+            name,
+            work=str(work),
+            console=console,
+            resume=resume,
+            track=track,
+            allowance=allowance,
+            warm_start=warm_start,
+        )
         return Results(folder)
 
     @staticmethod

@@ -72,7 +72,6 @@ from vibesweep.training.lanes.lane import Lanes, running_dispatcher
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.spec import LaneSpec
 
-NO_ALLOWANCE = Allowance()
 LEAVE_S = 20.0
 """How long lanes may take to end at a sweep's end before they are killed."""
 STOP_S = 5.0
@@ -104,7 +103,7 @@ def run_sweep(
     checked: CheckedSweep | None = None,
     resume: bool = False,
     track: Sequence[str] = (),
-    allowance: Allowance = NO_ALLOWANCE,
+    allowance: Allowance | None = None,
     warm_start: Sequence[str] = (),
 ) -> SweepFolder:
     """Run a sweep to its end, or until Ctrl-C, which keeps everything.
@@ -151,7 +150,7 @@ def run_sweep(
         sigterm_is_ctrl_c(),
     ):
         lanes = plan_lanes(sweep, current_cluster())
-        limit = allowance.first(len(lanes), sweep.resources)
+        limit = (allowance or Allowance()).first(len(lanes), sweep.resources)
         check_hosts(place, _read_by_all(sweep, model))
         if resume:
             shards = folder.read().shards  # the corpus may have changed meanwhile
