@@ -34,7 +34,7 @@ from numpy import (
 )
 from numpy.linalg import cholesky, inv
 
-FIT_STEPS = 20
+FIT_STEPS = 15
 """Steps of resilient propagation; more change little."""
 FIRST_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 1e-3, 1.0
 FIRST_LOG_NOISE = -2.3

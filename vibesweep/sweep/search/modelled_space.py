@@ -21,6 +21,7 @@ class ModelledSpace:
     """All settings that a space may suggest, of all its branches.
 
     Attributes:
+        tried: places [N, S] of the trials; NaN for settings that a trial does not have.
         setting_of_column: the setting [D] that each column of a point belongs to.
     """
 
@@ -40,7 +41,7 @@ class ModelledSpace:
             self._axes[name] = Axis.of(distribution)
             if isinstance(distribution, CategoricalDistribution):
                 self._choices.append(number)
-        self._tried = self.places(tried)
+        self.tried = self.places(tried)
         columns = []
         for number, axis in enumerate(self._axes.values()):
             columns += [number] * axis.columns
@@ -94,10 +95,10 @@ class ModelledSpace:
             own = drawn[:, number]
             columns.append(axis.snapped(own))
         places = np.column_stack(columns)
-        asked = np.isfinite(self._tried)
+        asked = np.isfinite(self.tried)
         if asked.all():
             return places
-        known = np.where(asked, self._tried, NOT_ASKED)
+        known = np.where(asked, self.tried, NOT_ASKED)
         choices = known[:, self._choices]
         branches = np.column_stack([choices, asked])
         for branch in np.unique(branches, axis=0):

@@ -25,7 +25,7 @@ from vibesweep.sweep.search.win_shares import is_sound, normal_scores, win_share
 
 FEWEST_RANDOM, RANDOM_A_SETTING = 4, 2
 """Trials that are drawn at random first: at least, and for each setting of the space."""
-MOST_COMPARED, MOST_MODELLED, MOST_FITTED = 256, 128, 64
+MOST_COMPARED, MOST_MODELLED, MOST_FITTED = 192, 128, 64
 """Trials that are compared with each other, that the model knows, and that its lengths are fitted
 to. A suggestion takes some 15 ms with as many, and no longer with ten thousand."""
 DRAWN, NEAR_THE_BEST, BEST = 256, 25, 5
@@ -73,14 +73,17 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         self._draws = np.random.default_rng(seed)
         self._choosing = random.Random(seed)
         self._at_random = optuna.samplers.RandomSampler(seed)
+        self._others: list[FrozenTrial] = []
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Sample all settings of all branches together, as far as they are known."""
         known = dict(self._suggestions.distributions)
-        for other in self._compared(study, trial):
-            known |= other.distributions
+        self._others = self._compared(study, trial)
+        for other in self._others:
+            if other.params.keys() - known.keys():
+                known |= other.distributions
         return known
 
     def sample_relative(
@@ -89,14 +92,13 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         """Draw settings: the first at random, the others by what the trials have shown."""
         if not search_space:
             return {}
-        others = self._compared(study, trial)
-        tried = [other.params for other in others]
+        tried = [other.params for other in self._others]
         space = ModelledSpace(search_space, tried)
-        drawn = self._drawn(space, others)
+        drawn = self._drawn(space, self._others)
         if not self._suggestions.countable:  # a continuous range in each: none comes twice
             return next(drawn)
         promising = islice(drawn, MOST_REDRAWS)
-        others = _others(study, trial)
+        others = _suggested(study.get_trials(deepcopy=False), trial)
         tried = [other.params for other in others]
         return self._untried(chain(promising, self._at_random_in(space)), tried)
 
@@ -113,27 +115,39 @@ class WinShareSampler(optuna.samplers.BaseSampler):
 
     def _compared(self, study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
         """Return the other trials; of very many those that came far, and some more."""
-        others = _others(study, trial)
-        if len(others) <= MOST_COMPARED:
-            return others
-        others.sort(key=_reports, reverse=True)
-        half = MOST_COMPARED // 2
-        far = others[:half]
-        rest = others[half:]
-        choosing = random.Random(trial.number)
-        return far + choosing.sample(rest, half)
+        known = study.get_trials(deepcopy=False)
+        if len(known) > MOST_COMPARED:
+            reports = [len(other.intermediate_values) for other in known]
+            by_reports = np.argsort(reports, kind="stable")
+            half = MOST_COMPARED // 2
+            far = by_reports[-half:].tolist()
+            rest = by_reports[:-half].tolist()
+            choosing = random.Random(trial.number)
+            chosen = far + choosing.sample(rest, half)
+            known = [known[number] for number in chosen]
+        return _suggested(known, trial)
 
     def _drawn(
         self, space: ModelledSpace, others: Sequence[FrozenTrial]
     ) -> Iterator[dict[str, Any]]:
         """Draw settings, the most promising first; without end while little is known."""
-        trained = [other for other in others if other.state != TrialState.FAIL]
-        known = [other for other in trained if _stands_somewhere(other)]
-        fewest = max(self._random_first - len(trained), FEWEST_RANDOM - len(known))
-        if fewest > 0:
+        known = []
+        begun = []
+        for row, other in enumerate(others):
+            if other.state == TrialState.FAIL:
+                continue
+            if other.intermediate_values or not is_sound(other):
+                known.append(row)
+            else:
+                begun.append(row)
+        trained = len(known) + len(begun)
+        if trained < self._random_first or len(known) < FEWEST_RANDOM:
             return self._at_random_in(space)
-        begun = [other for other in trained if not _stands_somewhere(other)]
-        return self._by_promise(space, known, begun)
+        shares = win_shares(
+            [others[row] for row in known],
+            of_one_kind=self._of_one_kind,
+        )
+        return self._by_promise(space, shares, space.tried[known], space.tried[begun])
 
     def _at_random_in(self, space: ModelledSpace) -> Iterator[dict[str, Any]]:
         for _ in range(MOST_REDRAWS):
@@ -141,29 +155,27 @@ class WinShareSampler(optuna.samplers.BaseSampler):
             yield space.params(places)
 
     def _by_promise(
-        self, space: ModelledSpace, known: Sequence[FrozenTrial], begun: Sequence[FrozenTrial]
+        self, space: ModelledSpace, shares: np.ndarray, known: np.ndarray, begun: np.ndarray
     ) -> Iterator[dict[str, Any]]:
         """Give drawn settings, the most promising first.
 
         Args:
             space: that they are drawn from.
-            known: trials of which it is known how they stand.
-            begun: trials that have just begun.
+            shares: of the trials of which it is known how they stand.
+            known: places of these.
+            begun: places of trials that have just begun.
         """
-        shares = win_shares(known, of_one_kind=self._of_one_kind)
         scores = normal_scores(shares)
-        all_places = space.places([trial.params for trial in known])
         modelled = self._best_and_some(scores, MOST_MODELLED)
-        places = all_places[modelled]
+        places = known[modelled]
         scores = scores[modelled]
         points = space.points(places)
         fitted = self._best_and_some(scores, MOST_FITTED)
         model = GaussianProcess(space.setting_of_column)
         model.fit(points[fitted], scores[fitted])
         model.condition(points, scores)
-        if begun:
-            begun_places = space.places([trial.params for trial in begun])
-            begun_points = space.points(begun_places)
+        if len(begun):
+            begun_points = space.points(begun)
             model.assume(begun_points)
         ranked = np.argsort(-scores)
         best = ranked[:BEST]
@@ -214,22 +226,13 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         return last
 
 
-def _others(study: optuna.Study, trial: FrozenTrial) -> list[FrozenTrial]:
-    """Return all other trials that were suggested anything, those that still run included."""
+def _suggested(known: Iterable[FrozenTrial], trial: FrozenTrial) -> list[FrozenTrial]:
+    """Return all but this trial that were suggested anything, those that still run included."""
     others = []
-    for other in study.get_trials(deepcopy=False):
+    for other in known:
         if other.params and other.number != trial.number:
             others.append(other)
     return others
-
-
-def _reports(trial: FrozenTrial) -> int:
-    return len(trial.intermediate_values)
-
-
-def _stands_somewhere(trial: FrozenTrial) -> bool:
-    """Whether it is known how a trial stands: by its reports, or because it broke a constraint."""
-    return bool(trial.intermediate_values) or not is_sound(trial)
 
 
 def _repeats(drawn: Mapping[str, Any], tried: list[dict[str, Any]]) -> bool:
