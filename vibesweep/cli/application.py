@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import warnings
@@ -96,7 +97,7 @@ def main() -> None:
     An error that the user can mend is printed as one line, with exit code 2; --debug gives its
     traceback and code 1, as of an error of our own. Ctrl-C gives 130.
     """
-    _hide_transformers_future_warnings()
+    _hide_remarks_to_developers()
     try:
         with shown_on(console):
             app(standalone_mode=True)
@@ -153,7 +154,11 @@ def names_in(listed: str) -> tuple[str, ...]:
     return tuple(name for name in stripped if name)
 
 
-def _hide_transformers_future_warnings() -> None:
-    """Hide what transformers says to developers, unless -W or PYTHONWARNINGS asks for warnings."""
+def _hide_remarks_to_developers() -> None:
+    """Hide what libraries say to developers, unless -W or PYTHONWARNINGS asks for warnings.
+
+    bitsandbytes, which peft imports where it is installed, misses kernels that nothing here uses.
+    """
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
