@@ -108,7 +108,7 @@ class Flite:
             file = Path(folder) / "said.wav"
             options = ["-voice", person.voice, "--setf", f"duration_stretch={stretch:.3f}"]
             command = [str(self._program), *options, "-t", text, "-o", str(file)]
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(command, check=True, capture_output=True)  # nosec B603
             read, rate_hz = soundfile.read(file, dtype="float32")
         samples: Samples = read
         to_hz = RATE_HZ / person.formants

@@ -22,7 +22,7 @@ ENOUGH_GIB = 20.0
 RAYS_LIMIT = 0.95
 """Ray writes no more objects to a disk that is fuller than this (local_fs_capacity_threshold)."""
 LEAST_SHARED_GIB = 1.0
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # nosec B108
 
 
 def look_at_disks(work: str) -> Iterator[Finding]:

@@ -133,7 +133,8 @@ class GaussianProcess:
         apart by their ranks.
         """
         mean, deviation = self.predict(points)
-        return mean + deviation
+        high: ndarray = mean + deviation
+        return high
 
     def _squares_by_setting(self, points: ndarray) -> ndarray:
         """Return the squared distances along each setting [S, N, N] of points [N, D]."""
