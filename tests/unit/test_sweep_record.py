@@ -25,6 +25,7 @@ from vibesweep.sweep.record import (
     list_sweeps,
     sweep_as_json,
 )
+from vibesweep.sweep.record.arrival import arrival_line
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.show import sweep_table, sweeps_table
@@ -240,6 +241,21 @@ def test_losses_that_waver_and_trials_that_go_on_are_no_overfitting(record: Swee
     worse = trial(3, TrialState.PRUNED, 0.9, best_step=6, loss_val=1.2, step=18)
     for trials in ([], [wavering], [running], [diverged], [wavering, worse]):
         assert overfitting_line(replace(record, trials=trials)) == ""
+
+
+def test_the_summary_tells_when_the_order_of_arrival_may_have_decided(record: SweepRecord) -> None:
+    first = trial(0, TrialState.COMPLETE, 0.200)
+    second = trial(1, TrialState.COMPLETE, 0.204)
+    stopped = trial(2, TrialState.PRUNED, 0.9)
+    close = replace(record, lanes=2, trials=[second, stopped, first])
+    assert arrival_line(close).startswith(
+        "the best two are 2.0% apart (trials 0 and 1: 0.2000 and "
+    )
+    far = trial(1, TrialState.COMPLETE, 0.3)
+    assert arrival_line(replace(close, trials=[first, far, stopped])) == ""
+    assert arrival_line(replace(close, trials=[first, second])) == "", "none was stopped"
+    assert arrival_line(replace(close, lanes=1)) == "", "one lane does the same each time"
+    assert arrival_line(replace(close, trials=[first])) == ""
 
 
 def test_the_table_shows_the_best_first(record: SweepRecord) -> None:

@@ -44,6 +44,7 @@ from vibesweep.sweep.forecast import (
 )
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.provenance import new_record
+from vibesweep.sweep.record.arrival import arrival_line
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name, find_sweep
 from vibesweep.sweep.record.log import SweepLog
@@ -198,6 +199,7 @@ def run_sweep(
         failures_line(record),
         overfitting_line(record),
         seeds_line(record),
+        arrival_line(record),
     )
     _refuse_nothing_trained(record, folder)
     return folder

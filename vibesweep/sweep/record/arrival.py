@@ -1,0 +1,35 @@
+"""Tells where the order in which trials came may have decided which is the best."""
+
+from __future__ import annotations
+
+from vibesweep.sweep.record.record import SweepRecord
+from vibesweep.sweep.record.states import TrialState
+from vibesweep.sweep.record.table import format_loss, ranked
+
+CLOSE_SHARE = 0.05
+"""Two runs of one sweep on two lanes ended with best losses 5 % apart (docs/design/search.md)."""
+
+
+def arrival_line(record: SweepRecord) -> str:
+    """Say how close the best two trials are where another order might have turned them, or nothing.
+
+    On one lane the order is always the same, and where no trial was stopped early it does not
+    matter.
+    """
+    stopped = [trial for trial in record.trials if trial.state == TrialState.PRUNED]
+    trained = [trial for trial in ranked(record) if trial.best_loss_val is not None]
+    if record.lanes == 1 or not stopped or len(trained) < 2:
+        return ""
+    first, second = trained[:2]
+    assert first.best_loss_val is not None
+    assert second.best_loss_val is not None
+    apart = second.best_loss_val - first.best_loss_val
+    share = apart / first.best_loss_val
+    if not 0 <= share <= CLOSE_SHARE:
+        return ""
+    losses = f"{format_loss(first.best_loss_val)} and {format_loss(second.best_loss_val)}"
+    numbers = f"trials {first.number} and {second.number}"
+    return (
+        f"the best two are {share:.1%} apart ({numbers}: {losses}): "
+        f"on {record.lanes} lanes the order in which trials came may have decided between them"
+    )
