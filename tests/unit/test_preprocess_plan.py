@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from vibesweep.corpus.preprocess import plan
 from vibesweep.corpus.preprocess.fingerprints import Planned
 from vibesweep.corpus.preprocess.plan import ClipEntry, duplicates, parts_of, plan_shards
 from vibesweep.corpus.preprocess.splits import assign_splits
+from vibesweep.corpus.preprocess.tasks import remark_on_gpus
 from vibesweep.corpus.recordings import Recording
 from vibesweep.errors import CorpusError
 
@@ -156,3 +159,24 @@ def test_shards_hold_each_clip_once_in_files_of_like_size(monkeypatch: pytest.Mo
     assert plan_shards(CLIPS[::-1], splits, BYTES_PER_PATCH, "0123456789ab") == plans, (
         "in any order"
     )
+
+
+@pytest.mark.parametrize(
+    ("wants", "gpus", "may_come", "said"),
+    [
+        (False, 0.0, False, None),
+        (True, 2.0, False, None),
+        (True, 0.0, True, "wait for one"),
+        (True, 0.0, False, "run on CPUs"),
+    ],
+)
+def test_an_encoder_without_the_gpu_that_it_wants_is_told(
+    wants: bool, gpus: float, may_come: bool, said: str | None
+) -> None:
+    encoder: Any = SimpleNamespace(wants_gpu=wants, name="vibevoice:base")
+    found = remark_on_gpus(encoder, {"CPU": 2.0, "GPU": gpus}, gpus_may_come=may_come)
+    if said is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert said in found

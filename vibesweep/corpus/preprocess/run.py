@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import ray
+
 from vibesweep.cluster.nodes import SHARED_FOLDERS_FIX, check_hosts
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import CorpusSettings
@@ -33,7 +35,7 @@ from vibesweep.corpus.preprocess.shard_folder import (
 )
 from vibesweep.corpus.preprocess.splits import assign_splits
 from vibesweep.corpus.preprocess.survey import Say, Survey, survey
-from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards
+from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards, remark_on_gpus
 from vibesweep.corpus.rejects import RecordingWarning, Reject
 from vibesweep.corpus.shards.manifest import (
     REJECTS_FILE,
@@ -74,7 +76,8 @@ def preprocess(
         gpus_may_come: whether the encoder waits for a GPU that the cluster's autoscaler brings up,
             where there is none yet.
         tell: called with the progress of the encoding, first with what was there before.
-        say: told, before work starts, how the corpus's table was understood.
+        say: told, before work starts, how the corpus's table was understood, and whether an encoder
+            that wants a GPU has none.
 
     Raises:
         CorpusError: the corpus cannot be read, or too many of its recordings cannot be used;
@@ -85,7 +88,8 @@ def preprocess(
         StorageError: a store cannot be reached.
     """
     found = survey(corpus, encoder, settings, say)
-    return _make(found, ShardFolder(StoragePath.of(out)), encoder, gpus_may_come, tell)
+    folder = ShardFolder(StoragePath.of(out))
+    return _make(found, folder, encoder, gpus_may_come, tell, say)
 
 
 def preprocess_beside(
@@ -118,7 +122,7 @@ def preprocess_beside(
     """
     found = survey(corpus, encoder, None, say)
     folder = ShardFolder.of_signature(StoragePath.of(out), found.signature)
-    return folder.place, _make(found, folder, encoder, gpus_may_come, tell)
+    return folder.place, _make(found, folder, encoder, gpus_may_come, tell, say)
 
 
 def _make(
@@ -127,6 +131,7 @@ def _make(
     encoder: ClipEncoder,
     gpus_may_come: bool,
     tell: Tell | None,
+    say: Say | None,
 ) -> Manifest:
     """Make a folder of shards whole, or find it so."""
     planned, unread, settings = found.planned, found.unread, found.settings
@@ -137,6 +142,10 @@ def _make(
     folder.check()
     with running_ray():
         check_hosts(folder.place, [found.source])
+        cluster = ray.cluster_resources()
+        remark = remark_on_gpus(encoder, cluster, gpus_may_come=gpus_may_come)
+        if remark is not None and say is not None:
+            say(remark)
         sidecar = _sidecar(folder, encoder)
         job = PartJob(
             encoder=encoder,

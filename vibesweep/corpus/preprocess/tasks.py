@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -71,6 +71,26 @@ def encode_parts(parts: Sequence[Part], job: PartJob) -> Iterator[PartSummary]:
     if job.encoder.wants_gpu:
         return _encode_on_actors(parts, job)
     return _run_tasks(_encode_part, parts, job)
+
+
+def remark_on_gpus(
+    encoder: ClipEncoder, cluster: Mapping[str, float], *, gpus_may_come: bool
+) -> str | None:
+    """Say that an encoder that wants a GPU waits for one, or goes without; nothing where one is.
+
+    Args:
+        encoder: of the model family.
+        cluster: how much of what there is, as ``ray.cluster_resources`` has it.
+        gpus_may_come: whether the autoscaler may bring up a GPU.
+    """
+    if not encoder.wants_gpu or cluster.get("GPU", 0) >= 1:
+        return None
+    if gpus_may_come:
+        return f"no GPU is up yet: the encoders of {encoder.name} wait for one of the autoscaler's"
+    return (
+        f"no GPU: the encoders of {encoder.name} run on CPUs, which takes far longer;"
+        " with many hours of speech, preprocess on a host with a GPU"
+    )
 
 
 def pack_shards(
