@@ -85,15 +85,18 @@ def listen(
     files: dict[str, list[str]] = defaultdict(list)
     began = time.monotonic()
     slowest_s = 0.0
-    with telling("listening", "texts") as tell:
+    sounds = len(passages) * (len(voices) + 1)
+    heard = 0
+    with telling("listening", "sounds") as tell:
         for number, passage in enumerate(passages):
             passage_began = time.monotonic()
             spent_s = passage_began - began
             if number and spent_s + slowest_s > limit_s:
                 break
-            tell(number, len(passages))
             sayings = _sayings(voices, passage, audio, number)
             for name, sound, file in sayings:
+                tell(heard, sounds)
+                heard += 1
                 scored = scores_of(sound, passage, scorers)
                 scores[name].append(scored)
                 relative = file.relative_to(folder)
