@@ -23,6 +23,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.allowance import Allowance
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
+from vibesweep.sweep.rerun import rerun
 from vibesweep.sweep.run import run_sweep
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
@@ -205,6 +206,17 @@ class TestOneSweep:
         torch.set_num_threads(threads)
         assert min(losses) == pytest.approx(best.best_loss_val, rel=1e-6)
         assert checkpoint.is_dir()
+
+    def test_a_trial_that_is_trained_again_has_the_same_losses_to_the_bit(
+        self, folder: SweepFolder, record: SweepRecord
+    ) -> None:
+        last = max(record.trials, key=lambda trial: trial.started_unix_s)
+        said: list[str] = []
+        compared = rerun(folder, str(last.number), said.append)
+        assert compared[-1].step == last.step
+        assert [report for report in compared if not report.same] == []
+        assert all(line.endswith("as then") for line in said)
+        assert not folder.rerun.is_dir()
 
     def test_ctrl_c_is_given_back(self, ran: tuple[SweepFolder, str]) -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
