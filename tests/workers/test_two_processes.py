@@ -17,7 +17,7 @@ from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.training import trial_run
+from vibesweep.training import seat
 from vibesweep.training.lanes import trial_runner as runner
 from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
@@ -81,7 +81,7 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
     own = TrialRunner(spec, context, rank)
     errors = [str(own.run(Command(trial, SETTINGS, (2,))).error) for trial in ("moved", "other")]
     if rank == 1:
-        vars(trial_run)["configure_model"] = no_bf16_here
+        vars(seat)["configure_model"] = no_bf16_here
     errors.append(str(own.run(Command("on one device only", SETTINGS, (2,))).error))
     return errors
 

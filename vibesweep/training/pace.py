@@ -45,6 +45,7 @@ def measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | 
         run.train(last)
         seconds = time.perf_counter() - began_s
     except (VibesweepError, torch.OutOfMemoryError):
+        context.seats.clear()  # one that does not fit would go on holding what it has
         return None
     run.close()
     return seconds / MEASURED_STEPS
