@@ -110,6 +110,7 @@ def lane_over(
     max_steps: int = MAX_STEPS,
     leave_s: float = 60.0,
     signature: str = "tiny",
+    step_timeout_s: float = 600.0,
 ) -> Iterator[Trials]:
     """Bring up one lane, which is not ready yet; in the end it may take ``leave_s`` to stop."""
     kept = StoragePath.of(folder)
@@ -122,6 +123,7 @@ def lane_over(
         states=kept / "states",
         scratch=folder / "ray",
         max_steps=max_steps,
+        step_timeout_s=step_timeout_s,
         resources=TrialResources(workers=workers),
     )
     with running_dispatcher() as dispatcher:
@@ -261,11 +263,11 @@ def test_a_trial_whose_lane_is_lost_goes_on(
     ), "no step told twice"
 
 
-def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed(
+def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed_or_hangs(
     base: Path, shards: Path, tmp_path: Path
 ) -> None:
     """The survivor's error in its collective comes first, and is not what ends the trial."""
-    with lane_over(tmp_path / "pair", base, shards, workers=2) as trials:
+    with lane_over(tmp_path / "pair", base, shards, workers=2, step_timeout_s=10.0) as trials:
         assert trials.ready()
         workers = live_worker_pids()
         assert len(workers) == 2
@@ -283,7 +285,14 @@ def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed(
         again = trials.answer("doomed", SETTINGS, MAX_STEPS)
         assert again.report is not None, again.error
         assert again.report.step == MAX_STEPS
-        assert not workers & live_worker_pids(), "the survivor was ended too"
+        workers_again = live_worker_pids()
+        assert not workers & workers_again, "the survivor was ended too"
+        ray.get(trials.dispatcher.release.remote("doomed"))
+        os.kill(max(workers_again), signal.SIGSTOP)
+        stalled = trials.answer("stalled", SETTINGS, ENDLESS)
+        assert stalled.lost, stalled.error
+        assert "no step was done for" in str(stalled.error)
+        assert "trial_runner.py" in stalled.traceback, "it says what the other worker waited in"
 
 
 def test_two_workers_train_as_one_does(
