@@ -336,11 +336,23 @@ class TestAsha:
         assert self.tell(asha, "b", 1, 0.9) == CONTINUE
         assert self.tell(asha, "b", 2, 0.9) == STOP
 
-    def test_a_trial_that_came_first_is_held_against_those_behind_it(self, asha: StepAsha) -> None:
+    def test_a_trial_that_came_first_is_held_against_those_that_come_later(
+        self, asha: StepAsha
+    ) -> None:
         assert self.tell(asha, "a", 2, 0.5) == CONTINUE
         assert self.tell(asha, "b", 2, 0.4) == CONTINUE
-        assert self.tell(asha, "a", 3, 0.1) == STOP, "at step 2, which both have reached, b is best"
-        assert self.tell(asha, "b", 3, 0.6) == STOP, "a was better at step 3"
+        assert self.tell(asha, "a", 3, 0.1) == STOP, "at the rung of step 2, b is the better one"
+        assert self.tell(asha, "b", 3, 0.6) == CONTINUE
+
+    def test_a_newcomer_that_starts_well_does_not_end_the_one_that_came_furthest(
+        self, asha: StepAsha
+    ) -> None:
+        for step in (2, 4):
+            assert self.tell(asha, "leader", step, 0.3) == CONTINUE
+        assert self.tell(asha, "newcomer", 2, 0.2) == CONTINUE
+        assert self.tell(asha, "leader", 5, 0.3) == CONTINUE, "nobody else has come to step 4"
+        assert self.tell(asha, "newcomer", 4, 0.2) == CONTINUE
+        assert self.tell(asha, "leader", 6, 0.1) == STOP
 
     def test_a_worse_report_does_not_undo_a_better_one(self, asha: StepAsha) -> None:
         self.tell(asha, "a", 2, 0.1)
@@ -349,10 +361,10 @@ class TestAsha:
 
     def test_fewer_go_on_the_further_they_have_come(self, asha: StepAsha) -> None:
         names = [str(number) for number in range(8)]
-        for step, go_on in ((2, 4), (3, 3), (4, 2), (5, 2), (7, 2)):
+        for step, go_on in ((2, 4), (3, 4), (4, 2), (5, 2), (7, 2)):
             decisions = {name: self.tell(asha, name, step, int(name)) for name in names}
-            if step == 2:  # among the first few, some of the worse ones had too few rivals yet
-                continue
+            if step in (2, 4):  # the first to come had too few rivals yet
+                decisions = {name: self.tell(asha, name, step, int(name)) for name in names}
             names = [name for name in names if decisions[name] == CONTINUE]
             assert names == [str(number) for number in range(go_on)]
 
@@ -378,8 +390,9 @@ class TestAsha:
         complete: Any = SimpleNamespace(trial_id="a", config={})
         for _ in range(2):
             asha.on_trial_complete(None, complete, result(8, 0.5))
-        assert self.tell(asha, "b", 8, 0.4) == CONTINUE
-        assert self.tell(asha, "c", 2, 0.6) == CONTINUE, "nobody has a loss at 2 to be held against"
+        assert self.tell(asha, "b", 2, 0.4) == CONTINUE
+        assert self.tell(asha, "c", 2, 0.45) == CONTINUE
+        assert self.tell(asha, "d", 2, 0.47) == STOP, "of four, not of five"
 
     def test_a_sweep_that_is_resumed_decides_as_before(self, asha: StepAsha) -> None:
         told = [(0, 2, 0.5), (1, 2, 0.3), (0, 4, 0.4), (2, 2, math.inf), (3, 2, 0.9), (1, 3, 0.2)]
@@ -387,6 +400,6 @@ class TestAsha:
             self.tell(asha, f"trial_{number:03d}", step, loss)
         again = StepAsha(SWEEP.budget)
         stopped = again.replay(a_log(*told).reports)
-        assert stopped == {"trial_000", "trial_002", "trial_003"}
+        assert stopped == {"trial_002", "trial_003"}
         for name, step, loss in [("trial_001", 4, 0.6), ("new", 2, 0.45), ("newer", 2, 0.3)]:
             assert self.tell(again, name, step, loss) == self.tell(asha, name, step, loss)

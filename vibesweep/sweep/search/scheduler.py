@@ -1,18 +1,17 @@
 """Successive halving in optimizer steps: the place where it is decided whether a trial goes on.
 
-At every validation from the grace on, a trial goes on while few enough others are better: of n
-trials, the best ``n / reduction_factor`` at the grace, and at ``m`` times the grace an ``m``-th of
-these, rounded up. At the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is
-what ASHA lets through. Two trials are compared by their best losses up to the last step that both
-have reached, so that a trial which came early is held against those that come later as well.
-docs/design/search.md says what this brings over ASHA.
+At every validation from the first rung on, a trial is held against all that have come to the rung
+which it passed last (:attr:`vibesweep.config.Budget.rung_steps`), by their best losses up to there:
+it goes on while it is among the best ``1 / reduction_factor`` of them, rounded up. ASHA decides once
+at a rung, so that those who come first go on uncompared; here they are held against those that come
+later as well. The best of those that came furthest always goes on. docs/design/search.md says what
+this brings.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
-from collections import defaultdict
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,30 +29,18 @@ HEARD = "heard"
 
 
 @dataclass
-class _Curve:
-    """A trial's best scores so far, at the steps of its reports.
+class _Standing:
+    """How a trial stands.
 
     Attributes:
-        steps: rising.
-        bests: the smallest score up to each step; never rising.
+        last_step: of its last report.
+        best: its smallest score so far.
+        at_rungs: the smallest score up to each rung that it has come to.
     """
 
-    steps: list[int] = field(default_factory=list)
-    bests: list[float] = field(default_factory=list)
-
-    @property
-    def last_step(self) -> int:
-        """The step of its last report; 0 before there is one."""
-        return self.steps[-1] if self.steps else 0
-
-    def add(self, step: int, score: float) -> float:
-        """Enter a report; return the best score so far."""
-        best = score
-        if self.bests:
-            best = min(best, self.bests[-1])
-        self.steps.append(step)
-        self.bests.append(best)
-        return best
+    last_step: int = 0
+    best: float = math.inf
+    at_rungs: list[float] = field(default_factory=list)
 
 
 class StepAsha(FIFOScheduler):
@@ -71,15 +58,12 @@ class StepAsha(FIFOScheduler):
         super().__init__()
         self._aim = aim or Aim()
         self.set_search_properties(METRIC, "min")
-        self._grace = budget.report_steps[0]
+        self._rung_steps = budget.rung_steps
         self._last_step = budget.last_step
         self._factor = budget.reduction_factor
-        self._curves: dict[str, _Curve] = {}
-        self._bests_at: dict[int, list[float]] = defaultdict(list)
-        """By step: the best scores of all that have reported there, sorted."""
-        self._bests_of_last: dict[int, list[float]] = defaultdict(list)
-        """By step: the best scores of those whose last report that is, sorted."""
-        self._counted = 0
+        self._trials: dict[str, _Standing] = {}
+        self._rungs: list[list[float]] = [[] for _ in self._rung_steps]
+        """The scores of those that have come to each rung, sorted."""
 
     def replay(self, reports: Iterable[TrialReported]) -> set[str]:
         """Decide again about the reports of a sweep that is resumed, which brings its losses back.
@@ -104,7 +88,7 @@ class StepAsha(FIFOScheduler):
     def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
         own_id = _own_id(trial)
-        known = self._curves.get(own_id, _Curve())
+        known = self._trials.get(own_id, _Standing())
         step = result.get(TIME, 0)
         if step > known.last_step:
             score = self._score(result)
@@ -120,52 +104,29 @@ class StepAsha(FIFOScheduler):
         if not math.isfinite(score):
             self._leave(trial)
             return TrialScheduler.STOP
-        curve = self._curves.setdefault(trial, _Curve())
-        self._enter(curve, step, score)
-        if step < self._grace or step >= self._last_step:
+        trial_now = self._trials.setdefault(trial, _Standing())
+        self._enter(trial_now, step, score)
+        if not trial_now.at_rungs or step >= self._last_step:
             return TrialScheduler.CONTINUE
-        better = self._better_than(curve)
-        places = self._places_at(step)
+        at_rung = self._rungs[len(trial_now.at_rungs) - 1]
+        better = bisect_left(at_rung, trial_now.at_rungs[-1])
+        places = math.ceil(len(at_rung) / self._factor)
         return TrialScheduler.CONTINUE if better < places else TrialScheduler.STOP
 
-    def _places_at(self, step: int) -> int:
-        """Return how many of the trials that have come to the grace may train beyond a step."""
-        counted = self._counted * self._grace
-        share = self._factor * step
-        return math.ceil(counted / share)
-
-    def _enter(self, curve: _Curve, step: int, score: float) -> None:
-        """Add a report to its trial's curve, and sort it in."""
-        before = curve.last_step
-        if before:
-            _remove(self._bests_of_last[before], curve.bests[-1])
-        best = curve.add(step, score)
-        insort(self._bests_of_last[step], best)
-        insort(self._bests_at[step], best)
-        if before < self._grace <= step:
-            self._counted += 1
+    def _enter(self, trial: _Standing, step: int, score: float) -> None:
+        """Add a report, and the trial to the rungs that it has come to."""
+        trial.last_step = step
+        trial.best = min(trial.best, score)
+        passed = bisect_right(self._rung_steps, step)
+        for rung in self._rungs[len(trial.at_rungs) : passed]:
+            insort(rung, trial.best)
+            trial.at_rungs.append(trial.best)
 
     def _leave(self, trial: str) -> None:
         """Count a trial no more."""
-        curve = self._curves.pop(trial, None)
-        if curve is None:
-            return
-        last = curve.last_step
-        _remove(self._bests_of_last[last], curve.bests[-1])
-        for step, best in zip(curve.steps, curve.bests, strict=True):
-            _remove(self._bests_at[step], best)
-        if last >= self._grace:
-            self._counted -= 1
-
-    def _better_than(self, curve: _Curve) -> int:
-        """Count the trials with a smaller score, each at the last step that both have reached."""
-        last = curve.last_step
-        better = bisect_left(self._bests_at[last], curve.bests[-1])
-        for step, best in zip(curve.steps, curve.bests, strict=True):
-            if self._grace <= step < last:
-                stopped_there = self._bests_of_last[step]
-                better += bisect_left(stopped_there, best)
-        return better
+        left = self._trials.pop(trial, _Standing())
+        for rung, score in zip(self._rungs, left.at_rungs, strict=False):
+            _remove(rung, score)
 
 
 def _remove(ordered: list[float], value: float) -> None:
