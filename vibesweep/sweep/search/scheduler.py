@@ -2,10 +2,10 @@
 
 At every validation from the first rung on, a trial is held against all that have come to the rung
 which it passed last (:attr:`vibesweep.config.Budget.rung_steps`), by their best losses up to there:
-it goes on while it is among the best ``1 / reduction_factor`` of them, rounded up. ASHA decides once
-at a rung, so that those who come first go on uncompared; here they are held against those that come
-later as well. The best of those that came furthest always goes on. docs/design/search.md says what
-this brings.
+it goes on while it is among the best ``1 / reduction_factor`` of them, rounded up. ASHA decides
+once at a rung, so that those who come first go on uncompared; here they are held against those that
+come later as well. The best of those that came furthest always goes on. docs/design/search.md says
+what this brings.
 """
 
 from __future__ import annotations
@@ -108,17 +108,20 @@ class StepAsha(FIFOScheduler):
         self._enter(trial_now, step, score)
         if not trial_now.at_rungs or step >= self._last_step:
             return TrialScheduler.CONTINUE
-        at_rung = self._rungs[len(trial_now.at_rungs) - 1]
-        better = bisect_left(at_rung, trial_now.at_rungs[-1])
-        places = math.ceil(len(at_rung) / self._factor)
+        rung = len(trial_now.at_rungs) - 1
+        own = trial_now.at_rungs[rung]
+        rivals = self._rungs[rung]
+        better = bisect_left(rivals, own)
+        places = math.ceil(len(rivals) / self._factor)
         return TrialScheduler.CONTINUE if better < places else TrialScheduler.STOP
 
     def _enter(self, trial: _Standing, step: int, score: float) -> None:
         """Add a report, and the trial to the rungs that it has come to."""
         trial.last_step = step
         trial.best = min(trial.best, score)
+        entered = len(trial.at_rungs)
         passed = bisect_right(self._rung_steps, step)
-        for rung in self._rungs[len(trial.at_rungs) : passed]:
+        for rung in self._rungs[entered:passed]:
             insort(rung, trial.best)
             trial.at_rungs.append(trial.best)
 
