@@ -88,7 +88,7 @@ def test_a_plan_names_every_error_and_what_the_rest_will_take(place: Path, tmp_p
     assert done.returncode == 2
     space, problem, *plan = done.stdout.splitlines()
     assert "settings drawn" in space
-    assert f"{tmp_path / 'space.py'}: suggests lora_rang. Perhaps lora_rank is meant." in problem
+    assert f"{tmp_path / 'space.py'}:11: suggests lora_rang. Perhaps lora_rank is meant." in problem
     assert "learning_rate=" in problem
     heads = [line.partition(":")[0] for line in plan]
     assert heads == HEADS
