@@ -185,13 +185,15 @@ def _processes(driver: subprocess.Popen[bytes], what: Kill) -> list[psutil.Proce
     return found
 
 
-def left_in(dashboard: str) -> list[str]:
-    """List a sweep's actors, and all placement groups, that are alive in a cluster."""
+def left_in(dashboard: str) -> set[str]:
+    """Return sweeps' actors, and all placement groups, that are alive in a cluster."""
     alive = ("state", "=", "ALIVE")
     actors = list_actors(address=dashboard, filters=[alive], limit=1_000)
     groups = list_placement_groups(address=dashboard, limit=1_000)
-    left = [f"actor {actor.class_name}" for actor in actors if actor.class_name in OF_A_SWEEP]
-    return left + [f"placement group {one.name}" for one in groups if one.state != "REMOVED"]
+    ours = [one for one in actors if one.class_name in OF_A_SWEEP]
+    held = [one for one in groups if one.state != "REMOVED"]
+    left = {f"actor {one.class_name} {one.actor_id}" for one in ours}
+    return left | {f"placement group {one.placement_group_id}" for one in held}
 
 
 def run_with_kills(place: Place, name: str, kills: Iterable[tuple[int, Kill]]) -> list[Kill]:

@@ -112,6 +112,7 @@ def test_asha_goes_by_the_loss_at_the_first_rung_and_by_the_ear_above() -> None:
     assert tell("c", 4, 0.1, ENDLESS) == TrialScheduler.CONTINUE, "the best loss, heard first"
     assert tell("d", 2, 0.05) == TrialScheduler.CONTINUE
     assert tell("d", 4, 0.9, GOOD) == TrialScheduler.CONTINUE
+    assert tell("d", 5, 0.9) == TrialScheduler.CONTINUE
     assert tell("c", 5, 0.01) == TrialScheduler.STOP, "however small its loss"
 
 

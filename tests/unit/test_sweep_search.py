@@ -336,23 +336,24 @@ class TestAsha:
         assert self.tell(asha, "b", 1, 0.9) == CONTINUE
         assert self.tell(asha, "b", 2, 0.9) == STOP
 
-    def test_a_trial_that_came_first_is_held_against_those_that_come_later(
+    def test_between_rungs_too_a_trial_is_held_against_all_that_came_as_far(
         self, asha: StepAsha
     ) -> None:
         assert self.tell(asha, "a", 2, 0.5) == CONTINUE
         assert self.tell(asha, "b", 2, 0.4) == CONTINUE
-        assert self.tell(asha, "a", 3, 0.1) == STOP, "at the rung of step 2, b is the better one"
-        assert self.tell(asha, "b", 3, 0.6) == CONTINUE
+        assert self.tell(asha, "a", 3, 0.1) == CONTINUE, "nobody else has come to step 3"
+        assert self.tell(asha, "b", 3, 0.6) == STOP, "a was better at step 3"
 
     def test_a_newcomer_that_starts_well_does_not_end_the_one_that_came_furthest(
         self, asha: StepAsha
     ) -> None:
-        for step in (2, 4):
+        for step in (2, 3, 4):
             assert self.tell(asha, "leader", step, 0.3) == CONTINUE
-        assert self.tell(asha, "newcomer", 2, 0.2) == CONTINUE
-        assert self.tell(asha, "leader", 5, 0.3) == CONTINUE, "nobody else has come to step 4"
-        assert self.tell(asha, "newcomer", 4, 0.2) == CONTINUE
-        assert self.tell(asha, "leader", 6, 0.1) == STOP
+        for step in (2, 3):
+            assert self.tell(asha, "newcomer", step, 0.2) == CONTINUE
+        assert self.tell(asha, "leader", 5, 0.3) == CONTINUE
+        assert self.tell(asha, "newcomer", 4, 0.35) == CONTINUE, "its best was at step 3"
+        assert self.tell(asha, "third", 2, 0.4) == STOP
 
     def test_a_worse_report_does_not_undo_a_better_one(self, asha: StepAsha) -> None:
         self.tell(asha, "a", 2, 0.1)
@@ -361,10 +362,10 @@ class TestAsha:
 
     def test_fewer_go_on_the_further_they_have_come(self, asha: StepAsha) -> None:
         names = [str(number) for number in range(8)]
-        for step, go_on in ((2, 4), (3, 4), (4, 2), (5, 2), (7, 2)):
+        for name in reversed(names):  # the worst comes first, so that nobody is stopped at once
+            assert self.tell(asha, name, 2, int(name)) == CONTINUE
+        for step, go_on in ((3, 3), (4, 2), (5, 2), (7, 2)):
             decisions = {name: self.tell(asha, name, step, int(name)) for name in names}
-            if step in (2, 4):  # the first to come had too few rivals yet
-                decisions = {name: self.tell(asha, name, step, int(name)) for name in names}
             names = [name for name in names if decisions[name] == CONTINUE]
             assert names == [str(number) for number in range(go_on)]
 

@@ -1,17 +1,17 @@
 """Successive halving in optimizer steps: the place where it is decided whether a trial goes on.
 
-At every validation from the first rung on, a trial is held against all that have come to the rung
-which it passed last (:attr:`vibesweep.config.Budget.rung_steps`), by their best losses up to there:
-it goes on while it is among the best ``1 / reduction_factor`` of them, rounded up. ASHA decides
-once at a rung, so that those who come first go on uncompared; here they are held against those that
-come later as well. The best of those that came furthest always goes on. docs/design/search.md says
-what this brings.
+At every validation from the grace on, a trial is held against all that have come to this step, by
+their best losses up to there. Of n trials that have come to the grace, the best
+``n / reduction_factor`` go on there, and at ``m`` times the grace an ``m``-th of these, rounded up:
+at the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is what ASHA lets through. The trial
+that came furthest goes on. docs/design/search.md says what this brings.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,18 +29,30 @@ HEARD = "heard"
 
 
 @dataclass
-class _Standing:
-    """How a trial stands.
+class _Curve:
+    """A trial's best scores so far, at the steps of its reports.
 
     Attributes:
-        last_step: of its last report.
-        best: its smallest score so far.
-        at_rungs: the smallest score up to each rung that it has come to.
+        steps: rising.
+        bests: the smallest score up to each step; never rising.
     """
 
-    last_step: int = 0
-    best: float = math.inf
-    at_rungs: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    bests: list[float] = field(default_factory=list)
+
+    @property
+    def last_step(self) -> int:
+        """The step of its last report; 0 before there is one."""
+        return self.steps[-1] if self.steps else 0
+
+    def add(self, step: int, score: float) -> float:
+        """Enter a report; return the best score so far."""
+        best = score
+        if self.bests:
+            best = min(best, self.bests[-1])
+        self.steps.append(step)
+        self.bests.append(best)
+        return best
 
 
 class StepAsha(FIFOScheduler):
@@ -58,12 +70,14 @@ class StepAsha(FIFOScheduler):
         super().__init__()
         self._aim = aim or Aim()
         self.set_search_properties(METRIC, "min")
-        self._rung_steps = budget.rung_steps
+        self._grace = budget.report_steps[0]
         self._last_step = budget.last_step
         self._factor = budget.reduction_factor
-        self._trials: dict[str, _Standing] = {}
-        self._rungs: list[list[float]] = [[] for _ in self._rung_steps]
-        """The scores of those that have come to each rung, sorted."""
+        self._curves: dict[str, _Curve] = {}
+        self._bests_at: dict[int, list[float]] = defaultdict(list)
+        """By step: the best scores of all that have reported there, sorted."""
+        self._counted = 0
+        """How many have come to the grace."""
 
     def replay(self, reports: Iterable[TrialReported]) -> set[str]:
         """Decide again about the reports of a sweep that is resumed, which brings its losses back.
@@ -88,7 +102,7 @@ class StepAsha(FIFOScheduler):
     def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
         own_id = _own_id(trial)
-        known = self._trials.get(own_id, _Standing())
+        known = self._curves.get(own_id, _Curve())
         step = result.get(TIME, 0)
         if step > known.last_step:
             score = self._score(result)
@@ -104,32 +118,35 @@ class StepAsha(FIFOScheduler):
         if not math.isfinite(score):
             self._leave(trial)
             return TrialScheduler.STOP
-        trial_now = self._trials.setdefault(trial, _Standing())
-        self._enter(trial_now, step, score)
-        if not trial_now.at_rungs or step >= self._last_step:
+        curve = self._curves.setdefault(trial, _Curve())
+        best = self._enter(curve, step, score)
+        if step < self._grace or step >= self._last_step:
             return TrialScheduler.CONTINUE
-        rung = len(trial_now.at_rungs) - 1
-        own = trial_now.at_rungs[rung]
-        rivals = self._rungs[rung]
-        better = bisect_left(rivals, own)
-        places = math.ceil(len(rivals) / self._factor)
+        better = bisect_left(self._bests_at[step], best)
+        places = self._places_at(step)
         return TrialScheduler.CONTINUE if better < places else TrialScheduler.STOP
 
-    def _enter(self, trial: _Standing, step: int, score: float) -> None:
-        """Add a report, and the trial to the rungs that it has come to."""
-        trial.last_step = step
-        trial.best = min(trial.best, score)
-        entered = len(trial.at_rungs)
-        passed = bisect_right(self._rung_steps, step)
-        for rung in self._rungs[entered:passed]:
-            insort(rung, trial.best)
-            trial.at_rungs.append(trial.best)
+    def _places_at(self, step: int) -> int:
+        """Return how many of the trials that have come to the grace may train beyond a step."""
+        counted = self._counted * self._grace
+        share = self._factor * step
+        return math.ceil(counted / share)
+
+    def _enter(self, curve: _Curve, step: int, score: float) -> float:
+        """Add a report to its trial's curve and sort it in; return the trial's best score."""
+        if curve.last_step < self._grace <= step:
+            self._counted += 1
+        best = curve.add(step, score)
+        insort(self._bests_at[step], best)
+        return best
 
     def _leave(self, trial: str) -> None:
         """Count a trial no more."""
-        left = self._trials.pop(trial, _Standing())
-        for rung, score in zip(self._rungs, left.at_rungs, strict=False):
-            _remove(rung, score)
+        curve = self._curves.pop(trial, _Curve())
+        for step, best in zip(curve.steps, curve.bests, strict=True):
+            _remove(self._bests_at[step], best)
+        if curve.last_step >= self._grace:
+            self._counted -= 1
 
 
 def _remove(ordered: list[float], value: float) -> None:
