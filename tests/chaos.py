@@ -180,7 +180,8 @@ def _processes(driver: subprocess.Popen[bytes], what: Kill) -> list[psutil.Proce
     for root in (psutil.Process(), psutil.Process(driver.pid)):
         for process in root.children(recursive=True):
             with suppress(psutil.Error):
-                if Path(process.cmdline()[0]).name.startswith(what):
+                command = process.cmdline()  # empty where it has ended and nobody has waited for it
+                if command and Path(command[0]).name.startswith(what):
                     found.append(process)
     return found
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+
+STORE_KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything"}
+"""Of the tests' S3 server, which takes any. The cluster's processes find them as they start."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,6 +29,7 @@ def ray_cluster() -> Iterator[str]:
     """
     import ray
 
+    os.environ |= STORE_KEYS
     # "local": otherwise Ray looks for a cluster that somebody else, or a dead run, left behind
     # Metrics every second instead of every ten, for the tests that read them
     every_second = {"metrics_report_interval_ms": 1_000}

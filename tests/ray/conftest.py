@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import STORE_KEYS
+
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
@@ -20,12 +22,12 @@ def bucket() -> Iterator[str]:
         client = boto3.client(
             "s3",
             endpoint_url=f"http://{host}:{port}",
-            aws_access_key_id="anybody",
-            aws_secret_access_key="anything",
+            aws_access_key_id=STORE_KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=STORE_KEYS["AWS_SECRET_ACCESS_KEY"],
             region_name="us-east-1",
         )
         client.create_bucket(Bucket="speech")
         query = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
-        yield f"s3://anybody:anything@speech/{{}}?{query}"
+        yield f"s3://speech/{{}}?{query}"
     finally:
         server.stop()
