@@ -29,6 +29,8 @@ FIRST_BEST_OF = 10
 MOST_SIMULATED = 2_000
 """Trials over all simulations: half a second."""
 MOST_SIMULATIONS = 60
+MOST_REPORTS = 200_000
+"""Reports over all simulations, for budgets with very many validations."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True)
     good = min(len(points_of(sweep)), sweep.trials)
     expected = expect(budget, sweep.trials, lanes, pace, TRIAL_S, good=good)
     known = pace.step_s is not None
-    whole_s = TRIAL_S + seconds_to(budget.last_step, budget, pace)
+    whole_s = TRIAL_S + seconds_to(budget.last_step, len(budget.report_steps), pace)
     return SweepPlan(
         trials=sweep.trials,
         lanes=lanes,
@@ -101,7 +103,9 @@ def expect(
         trial_s: seconds that a lane takes from trial to trial.
         good: how many of the first are likely to be good.
     """
-    count = max(1, min(MOST_SIMULATIONS, MOST_SIMULATED // trials))
+    reports = trials * len(budget.report_steps)
+    allowed = min(MOST_SIMULATIONS, MOST_SIMULATED // trials, MOST_REPORTS // reports)
+    count = max(1, allowed)
     draws = random.Random(0)
     runs = []
     for _ in range(count):
@@ -118,12 +122,10 @@ def expect(
     )
 
 
-def seconds_to(step: int, budget: Budget, pace: Pace) -> float:
-    """Return how long one trial takes to a step, with its validations up to there."""
-    reports = [reported for reported in budget.report_steps if reported <= step]
+def seconds_to(step: int, validations: int, pace: Pace) -> float:
+    """Return how long one trial takes to a step, with so many validations up to there."""
     training_s = step * (1.0 if pace.step_s is None else pace.step_s)
-    validating_s = len(reports) * pace.validation_s
-    return training_s + validating_s
+    return training_s + validations * pace.validation_s
 
 
 def _simulate(
@@ -131,7 +133,7 @@ def _simulate(
 ) -> Expected:
     """Run one sweep: a lane that is free takes the next trial."""
     reports = budget.report_steps
-    taken_s = [trial_s + seconds_to(step, budget, pace) for step in reports]
+    taken_s = [trial_s + seconds_to(step, count, pace) for count, step in enumerate(reports, 1)]
     scheduler = StepAsha(budget)
     waiting = iter(range(len(losses)))
     reached: list[int] = []

@@ -161,14 +161,20 @@ class SweepLog(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Have the next actor of a trial whose actor was lost go on after its last report.
 
-        The trial keeps its lane, which has its model.
+        The trial keeps its lane, which has its model. One that was lost before it took a lane
+        begins.
         """
-        trial.config["reported_step"] = self._replay.trial(trial.config["id"]).step
+        own_id = trial.config["id"]
+        if self._replay.has(own_id):
+            trial.config["reported_step"] = self._replay.trial(own_id).step
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the lane of a trial whose actor was lost too often, and end the trial."""
-        record = self._replay.trial(trial.config["id"])
-        self._release(record.id)
+        own_id = trial.config["id"]
+        self._release(own_id)
+        if not self._replay.has(own_id):
+            return
+        record = self._replay.trial(own_id)
         if record.state not in ENDED:
             self._end(record, end_state(None, lost=True), ACTOR_LOST)
 

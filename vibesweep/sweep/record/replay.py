@@ -77,6 +77,10 @@ class Replay:
             case TrialEnded():
                 self._end_trial(event)
 
+    def has(self, trial_id: str) -> bool:
+        """Return whether the log tells of this trial."""
+        return trial_id in self._trials
+
     def trial(self, trial_id: str) -> TrialRecord:
         """Return the trial of this id."""
         return self._trials[trial_id]
