@@ -77,17 +77,18 @@ def test_secrets_reach_no_file_of_a_sweep(tmp_path: Path, secrets: str) -> None:
     tune = FakeTune(tmp_path / "mine")
     for number, failed in enumerate(failures):
         tune.start(number)
-        told = {"reason": f"{failed.error} {secrets}", "traceback": f"{failed.traceback}{secrets}"}
+        told = {"reason": f"{failed.error} {secrets}", "errors": f"{failed.traceback}{secrets}"}
         if number:
             tune.report(number, 2, 0.4, TrialState.FAILED, **told)
         else:
-            tune.report(number, 2, 0.4, TrialState.FAILED, **(told | {"traceback": secrets}))
+            tune.report(number, 2, 0.4, TrialState.FAILED, **(told | {"errors": secrets}))
         tune.complete(number)
     events = (tmp_path / "mine" / "events.jsonl").read_text()
     tune.close(SweepState.DONE)
     write_report(tune.folder)
     written = {path: path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()}
-    assert {path.name for path in written} >= {"sweep.json", "events.jsonl", "errors.log"}
+    assert {path.name for path in written} >= {"sweep.json", "events.jsonl"}
+    assert "errors" in {path.parent.name for path in written}, "tracebacks, a file a trial"
     assert "$HF_TOKEN" in events
     for path, content in written.items():
         assert quoted(content.decode(errors="ignore")) == [], path

@@ -367,7 +367,8 @@ def test_an_event_costs_the_same_however_many_came_before(tune: FakeTune) -> Non
         cost_of_reports(first)
     late = cost_of_reports(8_000)
     assert len(read_reports(tune.folder)) > 5_000
-    assert late == pytest.approx(early, rel=0.01)
+    # TensorBoard's threads write when they like; what grew with the reports would be eight times
+    assert late == pytest.approx(early, rel=0.25)
 
 
 REPORT = Report(step=4, loss_val=0.5, loss_train=0.5, steps_per_s=1.0, curve=())

@@ -119,4 +119,5 @@ def test_the_search_draws_near_what_was_good(earlier: SweepFolder) -> None:
     search = SweepSearch(wide, None, trials)
     rates = [search.suggest(str(number))["swept"]["learning_rate"] for number in range(6)]
     near = [rate for rate in rates if 3e-4 < rate < 3e-3]
-    assert len(near) >= 5
+    # Settings that still train push the others apart
+    assert len(near) >= 4
