@@ -124,8 +124,10 @@ def expect(
 
 def seconds_to(step: int, validations: int, pace: Pace) -> float:
     """Return how long one trial takes to a step, with so many validations up to there."""
-    training_s = step * (1.0 if pace.step_s is None else pace.step_s)
-    return training_s + validations * pace.validation_s
+    step_s = 1.0 if pace.step_s is None else pace.step_s
+    training_s = step * step_s
+    validating_s = validations * pace.validation_s
+    return training_s + validating_s
 
 
 def _simulate(
@@ -133,7 +135,10 @@ def _simulate(
 ) -> Expected:
     """Run one sweep: a lane that is free takes the next trial."""
     reports = budget.report_steps
-    taken_s = [trial_s + seconds_to(step, count, pace) for count, step in enumerate(reports, 1)]
+    taken_s = []
+    for count, step in enumerate(reports, 1):
+        trained_s = seconds_to(step, count, pace)
+        taken_s.append(trial_s + trained_s)
     scheduler = StepAsha(budget)
     waiting = iter(range(len(losses)))
     reached: list[int] = []
