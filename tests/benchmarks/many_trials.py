@@ -56,7 +56,7 @@ from vibesweep.sweep.record.standing import Standing
 from vibesweep.sweep.record.states import outcome_of
 from vibesweep.sweep.record.study import quiet_optuna, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.sweep_search import SweepSearch
 
 LANES = 64
 MORE = 128

@@ -28,7 +28,7 @@ from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import ranked, summary_of
 from vibesweep.sweep.record.trials_table import TrialsTable
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.sweep_search import SweepSearch
 
 BUDGET = Budget(8, 2, 2)  # rungs at 2 and 4
 SWEEP = Sweep(

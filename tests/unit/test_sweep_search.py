@@ -21,7 +21,7 @@ from vibesweep.sweep.record.events import SweepStarted, TrialEnded, TrialReporte
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.sweep_search import SweepSearch
 
 SWEEP = Sweep(
     {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8

@@ -15,9 +15,9 @@ from tests.unit.test_config import UNUSABLE_SETTINGS
 from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.sweep.search.fixed import with_fixed
-from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.search.space import check_space, points_of, settings_with, suggest
 from vibesweep.sweep.search.space_file import load_space
+from vibesweep.sweep.search.sweep_search import SweepSearch
 
 HEAD = "from vibesweep import Budget, Sweep, TrialSettings\n"
 FUNCTION = HEAD + "def space(trial):\n"

@@ -13,8 +13,8 @@ from vibesweep.config import Budget, Sweep
 from vibesweep.sweep.prepare import limit_trials
 from vibesweep.sweep.record import TrialState
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.searcher import SweepSearch
 from vibesweep.sweep.search.space import suggest
+from vibesweep.sweep.search.sweep_search import SweepSearch
 
 if TYPE_CHECKING:
     from vibesweep.config.sweep import Space

@@ -14,7 +14,7 @@ from optuna.trial import TrialState as OptunaState
 from tests.sweeps import BUDGET, SPACE, write_sweep
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.sweep.record import SweepFolder, TrialState
-from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.search.warm import FROM, WarmStart, warm_start
 
 SETTINGS = TrialSettings()

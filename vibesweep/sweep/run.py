@@ -61,7 +61,7 @@ from vibesweep.sweep.record.table import format_seconds, summary_of
 from vibesweep.sweep.repeat import repeat_best, repeats_of
 from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.searcher import SweepSearch
+from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.search.warm import WarmStart
 from vibesweep.sweep.search.warm import warm_start as take_trials
 from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c

@@ -6,9 +6,7 @@ docs/design/search.md says where it differs from Ray's own searcher.
 from __future__ import annotations
 
 import json
-from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,19 +15,15 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search.optuna import OptunaSearch
 
-from vibesweep.config import Sweep
-from vibesweep.errors import CombinationError, SpaceError, SweepError
+from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.quality.aim import Aim
 from vibesweep.storage.json_text import parse_json
-from vibesweep.sweep.record.events import TrialReported
-from vibesweep.sweep.record.record import TrialRecord
-from vibesweep.sweep.record.replay import Replay
-from vibesweep.sweep.record.states import FINISHED, TrialState, end_state
+from vibesweep.sweep.record.states import TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.sampler import WinShareSampler, seed_of
 from vibesweep.sweep.search.scheduler import HEARD, METRIC, TIME
-from vibesweep.sweep.search.space import ask_space, points_of, suggest
+from vibesweep.sweep.search.space import ask_space
 
 if TYPE_CHECKING:
     from vibesweep.config.sweep import Space
@@ -284,121 +278,3 @@ class StepSearch(OptunaSearch):
                 self.study._storage.set_trial_state_values(trial._trial_id, told, [best])
             else:
                 self.study.tell(trial, best, state=told)
-
-
-class SweepSearch(StepSearch):
-    """Searches a sweep's space for whole settings of a trial."""
-
-    def __init__(
-        self,
-        sweep: Sweep,
-        storage: optuna.storages.BaseStorage | None = None,
-        warm: Sequence[FrozenTrial] = (),
-    ) -> None:
-        """Search the sweep's space; the other arguments are those of :class:`StepSearch`."""
-        self._sweep = sweep
-        self._cut_short: deque[dict[str, Any]] = deque()
-        self._unstarted: deque[optuna.Trial] = deque()
-        self._held = False
-        super().__init__(
-            sweep.space,
-            max_steps=sweep.budget.last_step,
-            trials=sweep.trials,
-            seed=sweep.seed,
-            try_first=points_of(sweep),
-            storage=storage,
-            aim=Aim(sweep.objective, sweep.limits),
-            warm=warm,
-        )
-
-    def draw(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Return a trial's id and number, what is swept, and its whole settings.
-
-        ``reported_step`` is the step of its last report, where it was cut short.
-        """
-        swept, settings = suggest(self._sweep, trial)
-        return {
-            "id": f"trial_{trial.number:03d}",
-            "number": trial.number,
-            "swept": swept,
-            "settings": asdict(settings),
-            "reported_step": None,
-        }
-
-    def hold(self) -> None:
-        """Suggest no trial any more."""
-        self._held = True
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next trial's config; trials that were cut short come first."""
-        if self._held:
-            return None  # type: ignore[return-value] # has Ray Tune wait, here for the sweep's end
-        if not self._cut_short:
-            return super().suggest(trial_id)
-        config = self._cut_short.popleft()
-        self._ot_trials[trial_id] = self._ot_trials.pop(config["id"])
-        return config
-
-    def resume(self, replay: Replay) -> None:
-        """Go on where a sweep was interrupted, as its log of events has it.
-
-        The study may lack what came last, or have what the log lacks. Trials that were cut short
-        are suggested first, then those that were suggested and never started.
-        """
-        reports = _by_trial(replay.reports)
-        studied = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
-        for trial in replay.record.trials:
-            if trial.number not in studied:
-                found = f"Optuna's study lacks trial {trial.number}"
-                fix = "put back study.journal as it was, or start another sweep with --name"
-                raise SweepError(found, where=replay.record.name, fix=fix)
-            state = studied.pop(trial.number)
-            if not state.is_finished():
-                self._catch_up(trial, reports[trial.id])
-        for number, state in studied.items():
-            if state == OptunaState.RUNNING:
-                self._unstarted.append(self._trial_of(number))
-
-    def _ask(self) -> optuna.Trial:
-        return self._unstarted.popleft() if self._unstarted else super()._ask()
-
-    def _catch_up(self, record: TrialRecord, reports: list[TrialReported]) -> None:
-        """Tell the study of a trial what it has not heard, and suggest it again if it goes on."""
-        trial = self._trial_of(record.number)
-        self._ot_trials[record.id] = trial
-        known = self.study.get_trials(deepcopy=False)[record.number].intermediate_values
-        for report in reports:
-            if report.heard:
-                self._heard.add(record.id)
-            if report.step not in known:
-                self._report(record.id, report.loss_val, report.step, report.heard)
-        if record.state in FINISHED:
-            best = None
-            if record.state in RANKED and record.best_loss_val is not None:
-                best = self._aim.value(record.best_loss_val, record.best_heard)
-            self._enter_heard(record.id, record.best_heard)
-            diverged = record.state == TrialState.DIVERGED
-            self._finish(record.id, record.state, record.reason, best, by_settings=diverged)
-            return
-        self._cut_short.append(
-            {
-                "id": record.id,
-                "number": record.number,
-                "swept": record.swept,
-                "settings": record.settings,
-                "reported_step": record.step,
-            }
-        )
-
-    def _trial_of(self, number: int) -> optuna.Trial:
-        """Return the study's trial of this number."""
-        found = self.study.get_trials(deepcopy=False)[number]
-        return optuna.Trial(self.study, found._trial_id)
-
-
-def _by_trial(reports: Sequence[TrialReported]) -> defaultdict[str, list[TrialReported]]:
-    """Sort the reports of a log by their trials."""
-    found: defaultdict[str, list[TrialReported]] = defaultdict(list)
-    for report in reports:
-        found[report.trial].append(report)
-    return found
