@@ -103,6 +103,7 @@ INNER_ORDERS = {
         "provenance",
         "rerun",
         "repeat",
+        "on_lanes",
         "run",
         "jobs",
     ),

@@ -6,9 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import ray
 from rich.console import Console
 
 from vibesweep.cluster.autoscaler import current_cluster
@@ -16,15 +14,13 @@ from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import check_hosts, this_host
 from vibesweep.cluster.session import running_ray, starts_own_ray
 from vibesweep.config import Sweep, TrialResources, TrialSettings
-from vibesweep.errors import SweepError, VibesweepError
+from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.progress import shown_on
 from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
-from vibesweep.storage.secrets import without_secrets
-from vibesweep.sweep.allowance import Allowance, Deadline, Limit
-from vibesweep.sweep.disk import steered
+from vibesweep.sweep.allowance import Allowance
 from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
@@ -34,64 +30,32 @@ from vibesweep.sweep.early import (
     check_this_machine,
     is_demo,
 )
-from vibesweep.sweep.expected import plan_of_pace
-from vibesweep.sweep.failed import FailureLimit, failures_line
+from vibesweep.sweep.failed import failures_line
 from vibesweep.sweep.forecast import (
-    duration_line,
     heard_line,
     training_clips,
     typical_settings,
 )
+from vibesweep.sweep.on_lanes import SweepStart, run_on_lanes
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.provenance import new_record
 from vibesweep.sweep.record.arrival import arrival_line
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name, find_sweep
-from vibesweep.sweep.record.log import SweepLog
-from vibesweep.sweep.record.metrics import SweepMetrics
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord
-from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.seeds import seeds_line
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
-from vibesweep.sweep.record.study import study_storage
-from vibesweep.sweep.record.table import format_seconds, summary_of
-from vibesweep.sweep.repeat import repeat_best, repeats_of
+from vibesweep.sweep.record.table import summary_of
 from vibesweep.sweep.resume import check_same_budget
-from vibesweep.sweep.search.scheduler import StepAsha
-from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.search.warm import WarmStart
 from vibesweep.sweep.search.warm import warm_start as take_trials
-from vibesweep.sweep.signals import ctrl_c_stops, sigterm_is_ctrl_c
-from vibesweep.sweep.steering import Steering
-from vibesweep.sweep.trackers import Tracker, open_trackers
-from vibesweep.sweep.tuning import quiet_tune, tune_trials
-from vibesweep.sweep.waiting import report_waiting_lanes
-from vibesweep.training.lanes.lane import Lanes, running_dispatcher
-from vibesweep.training.lanes.messages import Answer
+from vibesweep.sweep.signals import sigterm_is_ctrl_c
+from vibesweep.sweep.trackers import open_trackers
+from vibesweep.sweep.tuning import quiet_tune
 from vibesweep.training.lanes.spec import LaneSpec
-
-LEAVE_S = 20.0
-"""How long lanes may take to end at a sweep's end before they are killed."""
-STOP_S = 5.0
-"""The same where the user waits: what a trial did since its last state is done again."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Start:
-    """What a sweep starts from.
-
-    Attributes:
-        former: what has happened before, where it is resumed.
-        warm: trials of earlier sweeps.
-        limit: when it ends at the latest.
-    """
-
-    former: Replay | None
-    warm: WarmStart
-    limit: Limit | None
 
 
 def run_sweep(
@@ -185,10 +149,21 @@ def run_sweep(
             if former is None:  # else they are in the study
                 warm = take_trials(sweep, earlier, str(model), record.shards_signature)
             _say_what_there_is(progress, *warm.said)
-            start = _Start(former, warm, limit)
             specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
+            start = SweepStart(
+                sweep=sweep,
+                record=record,
+                specs=specs,
+                former=former,
+                warm=warm,
+                limit=limit,
+                trackers=trackers,
+                folder=folder,
+                staged=staged,
+                progress=progress,
+            )
             try:
-                record = _run_lanes(sweep, specs, record, start, trackers, folder, staged, progress)
+                record = run_on_lanes(start)
             finally:
                 folder.scratch.remove()
             if not record.trials_left:
@@ -211,121 +186,6 @@ def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolde
     for folder in folders:
         folder.read()
     return folders
-
-
-def _run_lanes(
-    sweep: Sweep,
-    specs: list[LaneSpec],
-    record: SweepRecord,
-    start: _Start,
-    trackers: Sequence[Tracker],
-    folder: SweepFolder,
-    staged: StagedFolder,
-    progress: Progress,
-) -> SweepRecord:
-    """Bring the lanes up, run all trials on them, and return the record at the end.
-
-    Args:
-        sweep: what is searched.
-        specs: one for each lane.
-        record: the sweep as it starts.
-        start: what it starts from.
-        trackers: are told of the trials.
-        folder: where the user leaves requests.
-        staged: where the driver writes.
-        progress: shows how it goes.
-
-    Raises:
-        VibesweepError: no lane could go on, or the space could not suggest a trial.
-    """
-    former = start.former
-    search = SweepSearch(sweep, study_storage(staged.folder.journal), start.warm.trials)
-    scheduler = StepAsha(sweep.budget, record.aim)
-    left = sweep.trials if former is None else former.record.trials_left
-    with (
-        running_dispatcher(left + repeats_of(sweep), record.name) as dispatcher,
-        progress.shown(),
-        report_waiting_lanes(dispatcher, sweep.resources, progress.note, progress.say),
-        SweepMetrics(record.name, dispatcher) as metrics,
-    ):
-
-        def release(trial_id: str) -> None:
-            ray.get(dispatcher.release.remote(trial_id, ended=True))
-
-        def close() -> None:
-            ray.get(dispatcher.close.remote())
-
-        lanes = Lanes(dispatcher, specs)
-        one = record.lanes == 1
-        progress.say("a lane is coming up" if one else f"{record.lanes} lanes are coming up")
-        limit = FailureLimit(sweep.max_failed_fraction, close)
-        deadline = Deadline(start.limit, search.hold, close)
-        watch = (progress.show, metrics.tell, limit.look, deadline.look)
-        log = SweepLog(staged, record, watch, release, former)
-        if former is not None:
-            log.end_pruned(scheduler.replay(former.reports))
-            search.resume(former)
-        state = SweepState.FAILED
-        leave_s = LEAVE_S
-        try:
-            with (
-                ctrl_c_stops(progress.say, close) as stopping,
-                steered(folder, Steering(log, dispatcher, stopping, progress.say), record.lanes),
-            ):
-                lanes.start()
-                if ray.get(dispatcher.wait_until_ready.remote(1)):
-                    _tell_what_a_lane_measured(sweep, dispatcher, log, progress)
-                    if log.record.trials_left:  # else only the sweep's own end was missing
-                        tune_trials(
-                            sweep, dispatcher, search, scheduler, log, trackers, staged.scratch
-                        )
-                    repeat_best(sweep, dispatcher, log, specs[0].checkpoints, progress.say)
-            state = SweepState.STOPPED if log.record.trials_left else SweepState.DONE
-        except KeyboardInterrupt:
-            state = SweepState.STOPPED
-        finally:
-            if state == SweepState.STOPPED:
-                leave_s = 0.0 if stopping.now else STOP_S
-            failure = lanes.sweep_failure()
-            try:
-                failed = failure or limit.error
-                log.close(SweepState.FAILED if failed else state, deadline.reason)
-            finally:  # the disk may be full
-                lanes.stop(leave_s)
-    _raise_failure(failure, staged)
-    if log.heard_s:
-        took = format_seconds(log.heard_s)
-        progress.say(f"the trials were heard in {took} of the lanes' time")
-    _raise_first(search.error, limit.error)
-    return log.record
-
-
-def _tell_what_a_lane_measured(
-    sweep: Sweep, dispatcher: Any, log: SweepLog, progress: Progress
-) -> None:
-    """Enter the untouched base's loss and the sweep's plan, and say how long it will take."""
-    log.base_validated(ray.get(dispatcher.base_loss.remote()))
-    pace = ray.get(dispatcher.pace.remote())
-    plan = plan_of_pace(sweep, log.record.lanes, pace)
-    log.planned(plan)
-    takes = duration_line(plan)
-    if takes is not None:
-        progress.say(takes)
-
-
-def _raise_failure(failure: Answer | None, staged: StagedFolder) -> None:
-    """Raise the error that stopped the last lane, if there is one, and keep its traceback."""
-    if failure is None or failure.error is None:
-        return
-    traceback = failure.traceback or str(failure.error)
-    staged.folder.errors_of("sweep").write_bytes(without_secrets(traceback).encode())
-    raise failure.error
-
-
-def _raise_first(*errors: VibesweepError | None) -> None:
-    for error in errors:
-        if error is not None:
-            raise error
 
 
 def _say_what_there_is(progress: Progress, *lines: str) -> None:
