@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vibesweep import __version__
 from vibesweep.cli import app, main
-from vibesweep.cli.results import _model_named
+from vibesweep.cli.synthesize import _model_named
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.delivery.export import PROVENANCE, refuse_exported
 from vibesweep.errors import ModelError, SpaceError, SweepError

@@ -13,7 +13,7 @@ from aiohttp import ServerDisconnectedError
 from optuna.distributions import FloatDistribution
 from ray.job_submission import JobDetails, JobStatus, JobType
 
-from vibesweep.cli import sweeps
+from vibesweep.cli.job_server import follow_job
 from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError
 from vibesweep.sweep.jobs import attach, server
@@ -220,7 +220,7 @@ def test_output_goes_into_a_pipe_as_it_comes(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(attach, "follow", follow)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe))
-    sweeps._follow(SERVER, "a")
+    follow_job(SERVER, "a")
     assert seen == [b"a line\n"]
 
 

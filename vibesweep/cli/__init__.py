@@ -1,19 +1,40 @@
 """The command line: verbs that parse their options, call one function and print what it returns.
 
-application.py has the Typer app and ``main``. The verbs are in sweeps.py (run, submit, attach,
-logs), control.py (stop, pause, resume, rerun), corpus.py (demo-corpus, preprocess, inspect),
-results.py (list, show, export, evaluate, convert, synthesize), spaces.py (new-space), plan.py and
-doctor.py. Each imports the heavy libraries that it needs when it is called.
+application.py has the Typer app and ``main``, and sweep_options.py each option of the verbs about
+sweeps. run.py runs a sweep, through run_here.py and outcome.py or through job_server.py. jobs.py
+has submit, attach and logs, control.py stop, pause, resume and rerun, corpus.py demo-corpus,
+preprocess and inspect, show.py list, show and report; any other verb has a file of its name. Each
+imports the heavy libraries that it needs when it is called.
 """
 
 # The order of these imports is that of the verbs in --help.
-from vibesweep.cli import sweeps  # isort: skip
+from vibesweep.cli import run  # isort: skip
+from vibesweep.cli import jobs  # isort: skip
 from vibesweep.cli import plan  # isort: skip
+from vibesweep.cli import show  # isort: skip
+from vibesweep.cli import export  # isort: skip
+from vibesweep.cli import evaluate  # isort: skip
+from vibesweep.cli import convert  # isort: skip
+from vibesweep.cli import synthesize  # isort: skip
 from vibesweep.cli import control  # isort: skip
 from vibesweep.cli import corpus  # isort: skip
-from vibesweep.cli import results  # isort: skip
 from vibesweep.cli import spaces  # isort: skip
 from vibesweep.cli import doctor  # isort: skip
 from vibesweep.cli.application import app, main
 
-__all__ = ["app", "control", "corpus", "doctor", "main", "plan", "results", "spaces", "sweeps"]
+__all__ = [
+    "app",
+    "control",
+    "convert",
+    "corpus",
+    "doctor",
+    "evaluate",
+    "export",
+    "jobs",
+    "main",
+    "plan",
+    "run",
+    "show",
+    "spaces",
+    "synthesize",
+]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vibesweep.cli.application import Work, app, names_in, say
-from vibesweep.cli.results import SweepName
-from vibesweep.cli.sweeps import JobServer, Track, go_on_with
+from vibesweep.cli.run_here import go_on_with
+from vibesweep.cli.sweep_options import JobServer, SweepName, Track
 from vibesweep.errors import SweepError
 
 if TYPE_CHECKING:

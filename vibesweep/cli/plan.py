@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from vibesweep.cli.application import USER_ERROR, Work, app, say, say_aside
-from vibesweep.cli.sweeps import Corpus, Model, PricePerHour, Set, SpaceFile, Trials, with_options
+from vibesweep.cli.sweep_options import (
+    Corpus,
+    Model,
+    PricePerHour,
+    Set,
+    SpaceFile,
+    Trials,
+    with_options,
+)
 
 
 @app.command()

@@ -1,0 +1,95 @@
+"""The verb that runs a sweep, here or on a cluster's job server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vibesweep.cli.application import Work, app, names_in, say
+from vibesweep.cli.job_server import follow_job, submit_job
+from vibesweep.cli.run_here import SweepHere, run_here
+from vibesweep.cli.sweep_options import (
+    Corpus,
+    JobServer,
+    MaxCost,
+    MaxFailedFraction,
+    MaxGpuHours,
+    MaxHours,
+    Model,
+    Name,
+    PricePerHour,
+    RepeatBest,
+    Resume,
+    Set,
+    SpaceFile,
+    Track,
+    Trials,
+    WarmStart,
+    loaded_sweep,
+    run_options_of_a_job,
+)
+
+if TYPE_CHECKING:
+    from vibesweep.config import Sweep
+    from vibesweep.sweep.record.folder import SweepFolder
+
+
+@app.command()
+def run(
+    space: SpaceFile,
+    corpus: Corpus = None,
+    model: Model = None,
+    trials: Trials = None,
+    max_failed_fraction: MaxFailedFraction = None,
+    fixed: Set = None,
+    name: Name = None,
+    work: Work = ".",
+    resume: Resume = False,
+    track: Track = "",
+    repeat_best: RepeatBest = None,
+    warm_start: WarmStart = None,
+    max_hours: MaxHours = None,
+    max_gpu_hours: MaxGpuHours = None,
+    max_cost: MaxCost = None,
+    price_per_hour: PricePerHour = None,
+    address: JobServer = None,
+) -> None:
+    """Run the sweep that a space file defines, export its best trial, speak, and write a report.
+
+    Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
+    """
+    say(f"checking {space}")  # the libraries behind it take seconds to load
+    sweep, options = loaded_sweep(
+        space, corpus, model, trials, max_failed_fraction, fixed, repeat_best
+    )
+    sweep_name = space.stem if name is None else name
+    from vibesweep.sweep.allowance import Allowance
+    from vibesweep.sweep.jobs.address import job_server
+
+    allowance = Allowance(max_hours, max_gpu_hours, max_cost, price_per_hour)
+    server = job_server(address)
+    if server is None:
+        folder = _folder_named(sweep_name, work)
+        if resume:
+            sweep = _as_it_began(sweep, options, folder)
+        earlier = tuple(warm_start or ())
+        run_here(SweepHere(sweep, folder, work, space, resume, names_in(track), allowance, earlier))
+        return
+    of_this_run = run_options_of_a_job(track, allowance, warm_start)
+    given = options | {"resume": resume} | of_this_run
+    submit_job(server, space, sweep, given, sweep_name, work)
+    follow_job(server, sweep_name)
+
+
+def _folder_named(name: str, work: str) -> SweepFolder:
+    from vibesweep.storage import StoragePath
+    from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name
+
+    check_name(name)
+    return SweepFolder(StoragePath.of(work) / SWEEPS / name)
+
+
+def _as_it_began(sweep: Sweep, options: dict[str, Any], folder: SweepFolder) -> Sweep:
+    """Take what the command line said when the sweep began, unless it says otherwise now."""
+    from vibesweep.sweep.resume import as_it_began
+
+    return as_it_began(sweep, folder, options)
