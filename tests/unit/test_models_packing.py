@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vibesweep.models.packing import RowLimits, RowSize, clip_starts, clipwise_attention, fill_rows
+from vibesweep.models.clipwise_attention import clipwise_attention
+from vibesweep.models.packing import RowLimits, RowSize, clip_starts, fill_rows
 
 
 def sizes(count: int, seed: int = 0) -> list[RowSize]:

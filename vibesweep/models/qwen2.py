@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vibesweep.errors import ModelError
 from vibesweep.models.clips import EncodedClip
+from vibesweep.models.clipwise_attention import NO_MASK
 from vibesweep.models.diffusion import Objective
-from vibesweep.models.packing import NO_MASK
 from vibesweep.models.speech_change import PROBE_STEPS
 from vibesweep.models.speech_model import SpeechModel
 

@@ -35,12 +35,12 @@ from vibesweep.corpus.text.phoneme_table import PhonemeTable
 from vibesweep.errors import ModelError, SpaceError
 from vibesweep.models.bundle import BundleModel
 from vibesweep.models.clips import EncodedClip
+from vibesweep.models.clipwise_attention import CLIPWISE
 from vibesweep.models.diffusion import diffusion_loss, objective_named
 from vibesweep.models.losses import STOP_CLASS_WEIGHTS, Losses
 from vibesweep.models.mel.batch import MelBatch, MelCollator, encode_clip
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
-from vibesweep.models.packing import CLIPWISE
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
 from vibesweep.models.speech_change import PROBE_PATCHES, probe_noise

@@ -28,9 +28,9 @@ from transformers.models.vibevoice.modeling_vibevoice import (
 
 from vibesweep.errors import ModelError
 from vibesweep.models.clips import EncodedClip, latents_in
+from vibesweep.models.clipwise_attention import CLIPWISE
 from vibesweep.models.diffusion import VPrediction, diffusion_loss
 from vibesweep.models.losses import Losses
-from vibesweep.models.packing import CLIPWISE
 from vibesweep.models.prompts import PromptBank
 from vibesweep.models.qwen2 import Qwen2SpeechModel
 from vibesweep.models.speech_change import PROBE_PATCHES, PROBE_TEXT, probe_noise
