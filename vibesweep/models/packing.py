@@ -63,7 +63,8 @@ class RowShape:
         fitting = self.limits
         few_tokens = row.tokens <= fitting.tokens
         few_patches = row.patches <= fitting.patches
-        return bool(few_tokens and few_patches and row.clips <= fitting.clips)
+        few_clips = row.clips <= fitting.clips
+        return bool(few_tokens and few_patches and few_clips)
 
     @property
     def limits(self) -> RowLimits:
@@ -74,7 +75,8 @@ class RowShape:
 def filled_up(values: Tensor, count: int, value: float) -> Tensor:
     """Lengthen a tensor to ``count`` rows that hold ``value``."""
     missing = count - len(values)
-    rest = values.new_full((missing, *values.shape[1:]), value)
+    shape = (missing, *values.shape[1:])
+    rest = values.new_full(shape, value)
     return torch.cat([values, rest])
 
 
@@ -92,7 +94,8 @@ def fill_rows(sizes: Sequence[RowSize], limits: RowLimits) -> list[list[int]]:
     Returns:
         The clips' places in ``sizes``, row by row; no row is empty.
     """
-    longest_first = sorted(range(len(sizes)), key=lambda place: -sizes[place].tokens)
+    places = range(len(sizes))
+    longest_first = sorted(places, key=lambda place: -sizes[place].tokens)
     rows: list[list[int]] = []
     filled: list[RowSize] = []
     for place in longest_first:
@@ -101,7 +104,9 @@ def fill_rows(sizes: Sequence[RowSize], limits: RowLimits) -> list[list[int]]:
             tokens = row.tokens + clip.tokens
             patches = row.patches + clip.patches
             has_place = len(rows[number]) < limits.clips
-            if has_place and tokens <= limits.tokens and patches <= limits.patches:
+            has_tokens = tokens <= limits.tokens
+            has_patches = patches <= limits.patches
+            if has_place and has_tokens and has_patches:
                 rows[number].append(place)
                 filled[number] = RowSize(tokens, patches)
                 break
@@ -113,11 +118,15 @@ def fill_rows(sizes: Sequence[RowSize], limits: RowLimits) -> list[list[int]]:
 
 def clip_starts(lengths: Sequence[int]) -> Tensor:
     """Return where each clip of a row starts, and where the last one ends [C + 1], int32."""
-    ends = torch.tensor([0, *lengths]).cumsum(0)
+    parts = torch.tensor([0, *lengths])
+    ends = parts.cumsum(0)
     return ends.to(torch.int32)
 
 
 def positions_of(lengths: Sequence[int]) -> Tensor:
     """Count the tokens of each clip from 0 [1, N]."""
-    counted = [torch.arange(length) for length in lengths]
-    return torch.cat(counted).unsqueeze(0)
+    counted = []
+    for length in lengths:
+        counted.append(torch.arange(length))
+    positions = torch.cat(counted)
+    return positions.unsqueeze(0)
