@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from tests.reports import read_reports
 from tests.waiting import wait_until
 from vibesweep.config import Budget
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState
+from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.states import FINISHED
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 
@@ -156,23 +158,37 @@ ITS_OWN = (Kill.WORKER, Kill.CONTROLLER, Kill.TRIAL)
 """Kills after which a sweep goes on by itself."""
 
 
-def kill(process: subprocess.Popen[bytes], what: Kill) -> None:
+def kill(process: subprocess.Popen[bytes], what: Kill) -> bool:
     """Kill something of a sweep, once it is there; wait for the driver's end where that is due.
 
     Args:
         process: the sweep's driver.
         what: processes of Ray are looked for among those that the driver or this process started.
+
+    Returns:
+        Whether something was killed: the sweep may have ended before.
     """
     if what is Kill.DRIVER:
         process.kill()
     elif what is Kill.GROUP:
         os.killpg(process.pid, signal.SIGKILL)
-    else:
-        assert wait_until(lambda: bool(_processes(process, what)), 120.0), f"no {what} comes up"
-        for victim in _processes(process, what):
-            victim.kill()
+    elif not _kill_of_ray(process, what):
+        return False
     if what not in ITS_OWN:
         process.wait(timeout=120)
+    return True
+
+
+def _kill_of_ray(process: subprocess.Popen[bytes], what: Kill) -> bool:
+    def is_due() -> bool:
+        return bool(_processes(process, what)) or process.poll() is not None
+
+    assert wait_until(is_due, 120.0), f"no {what} comes up"
+    victims = _processes(process, what)
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+    return bool(victims)
 
 
 def _processes(driver: subprocess.Popen[bytes], what: Kill) -> list[psutil.Process]:
@@ -197,56 +213,90 @@ def left_in(dashboard: str) -> set[str]:
     return left | {f"placement group {one.placement_group_id}" for one in held}
 
 
-def run_with_kills(place: Place, name: str, kills: Iterable[tuple[int, Kill]]) -> list[Kill]:
-    """Run a sweep to its end, resumed after each kill that ends it.
+@dataclass(frozen=True)
+class Moment:
+    """When what is killed: after so many reports in all, and so many seconds."""
+
+    reports: int
+    what: Kill
+    delay_s: float = 0.0
+
+
+def run_with_kills(place: Place, name: str, moments: Iterable[Moment]) -> list[Kill]:
+    """Run a sweep to its end; after each kill that ends it, do what a user does: run it on.
 
     Args:
         place: where it runs.
         name: its name.
-        kills: after how many reports what is killed.
+        moments: when what is killed.
 
     Returns:
         The kills that were done before it had ended.
     """
-    done = []
-    to_do = deque(kills)
-    resume = False
-    while True:
+    done: list[Kill] = []
+    to_do = deque(moments)
+    ended = False
+    while not ended:
+        resume = place.folder(name).holds_sweep()  # killed before, it has left nothing to resume
         with running(place, name, resume=resume) as process:
-            while to_do and wait_for_reports(place, name, process, to_do[0][0]):
-                _, what = to_do.popleft()
-                kill(process, what)
-                done.append(what)
-                if process.poll() is not None:
-                    break
-            else:
+            killed = _kill_in_turn(place, name, process, to_do)
+            done += killed
+            ended = not killed or killed[-1] in ITS_OWN
+            if ended:
                 code = process.wait(timeout=240)
                 assert code == 0, place.said(name).read_text()
-                return done
-        resume = True
+    return done
 
 
-def what_is_wrong(folder: SweepFolder, undisturbed: SweepRecord) -> list[str]:
-    """List what a sweep that was killed and resumed has lost or done twice."""
+def _kill_in_turn(
+    place: Place, name: str, process: subprocess.Popen[bytes], to_do: deque[Moment]
+) -> list[Kill]:
+    """Kill one thing after another, until the driver has ended or nothing is left to kill."""
+    killed = []
+    while to_do and wait_for_reports(place, name, process, to_do[0].reports):
+        moment = to_do.popleft()
+        time.sleep(moment.delay_s)
+        if process.poll() is None and kill(process, moment.what):
+            killed.append(moment.what)
+        if process.poll() is not None:
+            break
+    return killed
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a sweep that was killed and resumed has lost or done twice, or otherwise than alone."""
+
+    lost: tuple[str, ...]
+    twice: tuple[str, ...]
+    other: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """List it; the empty string where nothing is wrong."""
+        return "; ".join(self.lost + self.twice + self.other)
+
+
+def damage(folder: SweepFolder, undisturbed: SweepRecord) -> Damage:
+    """Compare a sweep that was killed and resumed with the same one, undisturbed."""
     record = folder.read()
-    wrong = []
-    if record.state != SweepState.DONE:
-        wrong.append(f"it is {record.state}")
-    ended = [trial.number for trial in record.trials if trial.state in FINISHED]
-    if sorted(ended) != list(range(TRIALS)):
-        wrong.append(f"trials {sorted(ended)} have ended")
-    reports: pd.DataFrame = read_reports(folder)
-    twice = reports[reports.duplicated(["number", "step"])]
-    wrong += [f"trial {row.number} told step {row.step} twice" for row in twice.itertuples()]
+    ended = {trial.number for trial in record.trials if trial.state in FINISHED}
+    lost = [f"trial {number} is lost" for number in range(TRIALS) if number not in ended]
     study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
+    reports: pd.DataFrame = read_reports(folder)
+    told_twice = reports[reports.duplicated(["number", "step"])]
+    twice = [f"trial {row.number} told step {row.step} twice" for row in told_twice.itertuples()]
+    if len(study.trials) != TRIALS or len(record.trials) != TRIALS:
+        twice.append(f"{len(study.trials)} trials were suggested, {len(record.trials)} run")
+    other = []
+    if record.state != SweepState.DONE:
+        other.append(f"it is {record.state}")
     if not all(trial.state.is_finished() for trial in study.trials):
-        wrong.append("a trial still runs in Optuna's study")
-    wrong += [
-        f"trial {mine.number} has {mine.best_loss_val}, undisturbed {other.best_loss_val}"
-        for mine, other in zip(record.trials, undisturbed.trials, strict=False)
-        if (mine.number, mine.state, mine.step, mine.best_loss_val)
-        != (other.number, other.state, other.step, other.best_loss_val)
-    ]
-    if len(study.trials) != TRIALS:
-        wrong.append(f"{len(study.trials)} trials were suggested")
-    return wrong
+        other.append("a trial still runs in Optuna's study")
+    for mine, alone in zip(record.trials, undisturbed.trials, strict=False):
+        if _outcome(mine) != _outcome(alone):
+            other.append(f"trial {mine.number} is {_outcome(mine)}, undisturbed {_outcome(alone)}")
+    return Damage(tuple(lost), tuple(twice), tuple(other))
+
+
+def _outcome(trial: TrialRecord) -> tuple[str, int, float | None]:
+    return trial.state.value, trial.step, trial.best_loss_val

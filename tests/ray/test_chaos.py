@@ -52,7 +52,7 @@ def test_whatever_is_killed_costs_nothing(place: chaos.Place, undisturbed: Sweep
     with pytest.raises(SweepError, match="--resume"):
         check_sweep(sweep, "killed", place.work, print)
     chaos.finish(place, "killed", resume=True)
-    assert chaos.what_is_wrong(folder, undisturbed) == []
+    assert str(chaos.damage(folder, undisturbed)) == ""
     assert not folder.states.is_dir()
     assert not folder.scratch.is_dir()
     gone = wait_until(lambda: chaos.left_in(dashboard) <= before, 60.0)
@@ -67,6 +67,7 @@ def test_a_kill_at_any_moment_costs_nothing(
     choice = random.Random(seed)
     what = choice.choice([*chaos.ITS_OWN, Kill.DRIVER])
     name = f"moment{seed}"
-    done = chaos.run_with_kills(place, name, [(choice.randrange(REPORTS), what)])
+    moment = chaos.Moment(choice.randrange(REPORTS), what)
+    done = chaos.run_with_kills(place, name, [moment])
     assert done == [what]
-    assert chaos.what_is_wrong(place.folder(name), undisturbed) == []
+    assert str(chaos.damage(place.folder(name), undisturbed)) == ""

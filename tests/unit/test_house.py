@@ -89,6 +89,8 @@ INNER_ORDERS = {
         "corpus_size",
         "failed",
         "forecast",
+        "disk_bound",
+        "kept_checkpoints",
         "expected",
         "planning",
         "plan_text",

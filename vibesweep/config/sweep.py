@@ -37,7 +37,7 @@ STEP_TIMEOUT_S = 600.0
 FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
-    (AT_LEAST_ONE, ("trials", "lanes")),
+    (AT_LEAST_ONE, ("trials", "lanes", "keep_checkpoints")),
     (AT_LEAST_ZERO, ("repeat_best",)),
     (SEED, ("seed",)),
     (FROM_ZERO_TO_ONE, ("max_failed_fraction",)),
@@ -126,6 +126,7 @@ class Sweep:
             1 lets it go on in any case.
         step_timeout_s: a trial's workers are ended, with their stacks written down, when no
             optimizer step was done for so long; the trial goes on from its last state.
+        keep_checkpoints: how many of the best trials that have ended keep their checkpoints.
     """
 
     space: Space
@@ -144,6 +145,7 @@ class Sweep:
     limits: Mapping[str, float] = field(default_factory=dict)
     max_failed_fraction: float = 1.0
     step_timeout_s: float = STEP_TIMEOUT_S
+    keep_checkpoints: int = 5
 
     def __post_init__(self) -> None:
         """Refuse a sweep that could never run, as one without trials."""

@@ -77,7 +77,8 @@ def judge(sweep: SweepFolder) -> Judged:
         base = base_voice(record.model, model, Path(scratch))
         voices = [base, own]
         if _bytes_of(Path(model.address)) <= MOST_BYTES:
-            for trial in trials[1:HEARD_TRIALS]:
+            kept = [trial for trial in trials[1:] if (sweep.checkpoints / trial.id).is_dir()]
+            for trial in kept[: HEARD_TRIALS - 1]:
                 runner_up = _voice_of(sweep, record, trial, Path(scratch))
                 voices.append(runner_up)
         rows = listen(

@@ -16,6 +16,7 @@ from vibesweep.sweep.disk import steered
 from vibesweep.sweep.expected import plan_of_pace
 from vibesweep.sweep.failed import FailureLimit
 from vibesweep.sweep.forecast import duration_line
+from vibesweep.sweep.kept_checkpoints import KeptCheckpoints
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics
@@ -144,7 +145,8 @@ def _prepared(start: SweepStart, dispatcher: Any, metrics: SweepMetrics) -> _Run
     progress.say("a lane is coming up" if count == 1 else f"{count} lanes are coming up")
     failures = FailureLimit(sweep.max_failed_fraction, close)
     deadline = Deadline(start.limit, search.hold, close)
-    watch = (progress.show, metrics.tell, failures.look, deadline.look)
+    kept = KeptCheckpoints(start.folder.checkpoints, sweep.keep_checkpoints)
+    watch = (progress.show, metrics.tell, failures.look, deadline.look, kept.look)
     log = SweepLog(start.staged, start.record, watch, release, former)
     if former is not None:
         pruned = scheduler.replay(former.reports)

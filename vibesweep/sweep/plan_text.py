@@ -34,14 +34,7 @@ def plan_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]:
     yield f"reach:      {_reaching(plan)}"
     yield f"steps:      about {plan.steps:.0f}, of {plan.full_steps} with no trial stopped early"
     yield from _time_lines(whole, price_per_hour)
-    disk = needs.checkpoint_bytes + needs.state_bytes + needs.bundle_bytes
-    checkpoints = format_bytes(needs.checkpoint_bytes)
-    states = format_bytes(needs.state_bytes)
-    bundle = format_bytes(needs.bundle_bytes)
-    yield (
-        f"disk:       {format_bytes(disk)}: checkpoints {checkpoints},"
-        f" states {states}, the best model {bundle}"
-    )
+    yield f"disk:       {needs.disk}"
     memory = format_bytes(needs.memory_bytes)
     yield (
         f"memory:     {memory} a lane for weights, gradients and optimizer"

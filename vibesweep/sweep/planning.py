@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from statistics import fmean
 
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import this_host
@@ -16,6 +15,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.corpus_size import CorpusSize, corpus_size
+from vibesweep.sweep.disk_bound import DiskBound, disk_bound, sizes_of
 from vibesweep.sweep.early import Say, refusal_by_resources
 from vibesweep.sweep.expected import plan_of_pace
 from vibesweep.sweep.forecast import typical_settings
@@ -26,10 +26,8 @@ from vibesweep.sweep.search.survey import Refusal, SpaceSurvey, survey_space
 from vibesweep.training.estimate import estimated_pace, pace_here
 from vibesweep.training.fit import ModelFit
 from vibesweep.training.lanes.messages import Pace
-from vibesweep.training.sizes import BYTES, TrialSize, trial_size
+from vibesweep.training.sizes import TrialSize, trial_size
 
-MOST_SIZED = 24
-"""Settings whose trials' sizes are worked out: each takes some hundredths of a second."""
 SECONDS_MEASURED_ON = 7_200.0
 """Speech that is encoded in seconds, and so is trained on for a moment to measure a step."""
 PARAMETERS_MEASURED = {"cpu": 2e8, "cuda": 4e9}
@@ -45,17 +43,13 @@ class Needs:
     Attributes:
         smallest: the trial that trains the fewest parameters.
         largest: the one that trains the most.
-        checkpoint_bytes: of all trials' checkpoints.
-        state_bytes: of the states of the trials that run.
-        bundle_bytes: of the best model, exported.
+        disk: what the sweep's folder takes at most.
         memory_bytes: of a lane's weights, gradients and optimizer, for the largest trial.
     """
 
     smallest: TrialSize
     largest: TrialSize
-    checkpoint_bytes: float
-    state_bytes: float
-    bundle_bytes: float
+    disk: DiskBound
     memory_bytes: float
 
 
@@ -118,7 +112,7 @@ def plan_sweep(
         pace = _reckoned(corpus, typical, sweep.resources, size)
     count, lanes_from = _lanes(sweep, lanes)
     plan = plan_of_pace(sweep, count, pace, measured=measured)
-    needs = _needs(skeleton, survey, plan)
+    needs = _needs(skeleton, survey, sweep, count)
     return WholePlan(sweep, corpus, typical, survey, plan, needs, lanes_from)
 
 
@@ -174,19 +168,13 @@ def _reckoned(
     return estimated_pace(size, step_tokens, validation_tokens, resources)
 
 
-def _needs(skeleton: SpeechModel, survey: SpaceSurvey, plan: SweepPlan) -> Needs:
+def _needs(skeleton: SpeechModel, survey: SpaceSurvey, sweep: Sweep, lanes: int) -> Needs:
     """Work out the sizes of some of the trials that the space suggests."""
-    every = math.ceil(len(survey.sound) / MOST_SIZED)
-    some = survey.sound[::every]
-    sizes = [trial_size(skeleton, settings) for settings in some]
-    sizes.sort(key=lambda size: size.trained)
-    checkpoint = fmean(size.checkpoint_bytes for size in sizes)
+    sizes = sizes_of(skeleton, survey.sound)
     parameters = sum(part.numel() for part in skeleton.parameters())
     return Needs(
         smallest=sizes[0],
         largest=sizes[-1],
-        checkpoint_bytes=plan.trials * checkpoint,
-        state_bytes=plan.lanes * max(size.state_bytes for size in sizes),
-        bundle_bytes=BYTES * parameters,
+        disk=disk_bound(sweep, lanes, sizes, parameters),
         memory_bytes=max(size.memory_bytes for size in sizes),
     )

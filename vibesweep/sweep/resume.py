@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "max_failed_fraction",
     "step_timeout_s",
     "repeat_best",
+    "keep_checkpoints",
 )
 """What a sweep may have another of when it goes on, but for the budget, which is looked at once it
 is one in steps."""

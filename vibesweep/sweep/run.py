@@ -21,6 +21,7 @@ from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.sweep.allowance import Allowance
+from vibesweep.sweep.disk_bound import disk_line
 from vibesweep.sweep.early import (
     CheckedSweep,
     check_clips,
@@ -132,6 +133,7 @@ def run_sweep(
         if resume:
             check_same_budget(budget, folder)
         progress.say(heard_line(budget, clips, speech_s, typical))
+        progress.say(disk_line(sweep, len(lanes), model, checked.rehearsal.settings))
         _say_what_there_is(progress, listening_line(Aim(sweep.objective, sweep.limits), budget))
         record = new_record(sweep, model, name, shards, len(lanes))
         if dashboard:

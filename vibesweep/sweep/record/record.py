@@ -259,4 +259,5 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "limits": dict(sweep.limits),
         "max_failed_fraction": sweep.max_failed_fraction,
         "step_timeout_s": sweep.step_timeout_s,
+        "keep_checkpoints": sweep.keep_checkpoints,
     }

@@ -1,0 +1,118 @@
+"""Short sweeps that are killed at seeded moments and run on, compared with an undisturbed one.
+
+    python -m tests.benchmarks.chaos [--kills 20] [--seed 0]
+
+Each sweep brings up a Ray of its own, as a user's does who has no cluster. Killed by SIGKILL are
+the lane's worker, its controller, the trial's actor, the driver, Ray's raylet, and the driver's
+whole process group, each as often as the others, up to four in a sweep, some of them while it comes
+up. After a kill that ends the sweep it is run again with ``resume``, as `run --resume` does. Then
+every trial must have ended once, with the losses that it has when nobody kills anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import chaos
+from tests.benchmarks.measure import Measure, print_measures
+from tests.chaos import Damage, Kill, Moment
+from vibesweep.sweep.record import SweepRecord
+
+KILLS_OF_A_SWEEP = 4
+REPORTS = 18
+"""Reports of the undisturbed sweep, about."""
+LATEST_S = 1.0
+"""A report and the next lie some tenths of a second apart."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one sweep."""
+
+    killed: Sequence[Kill]
+    damage: Damage
+
+
+def drawn_moments(kills: int, seed: int) -> list[list[Moment]]:
+    """Draw the moments of each sweep; each kind of kill comes round as often as the others."""
+    choice = random.Random(seed)
+    kinds: list[Kill] = []
+    while len(kinds) < kills:
+        kinds += choice.sample(list(Kill), len(Kill))
+    sweeps = []
+    for begin in range(0, kills, KILLS_OF_A_SWEEP):
+        of_this = kinds[begin : min(begin + KILLS_OF_A_SWEEP, kills)]
+        after = sorted(choice.sample(range(REPORTS - 2), len(of_this)))
+        moments = [
+            Moment(reports, what, choice.uniform(0.0, LATEST_S))
+            for reports, what in zip(after, of_this, strict=True)
+        ]
+        sweeps.append(moments)
+    return sweeps
+
+
+def survive(
+    place: chaos.Place, name: str, moments: Sequence[Moment], alone: SweepRecord
+) -> Outcome:
+    """Run one sweep through its kills; print what was killed and what that cost."""
+    try:
+        killed = chaos.run_with_kills(place, name, moments)
+        found = chaos.damage(place.folder(name), alone)
+    except Exception as error:  # whatever it is, a user's sweep has not survived it
+        killed = [moment.what for moment in moments]
+        lines = str(error).strip().splitlines()
+        found = Damage(lost=(f"{name}: {lines[-1] if lines else error!r}",), twice=(), other=())
+        place.said(name).with_suffix(".error").write_text(str(error))
+    planned = ", ".join(f"{moment.what.name.lower()}@{moment.reports}" for moment in moments)
+    print(f"{name}: {planned}: {found or 'nothing lost'}", flush=True)
+    return Outcome(killed, found)
+
+
+def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
+    """Count what was killed, and what that cost; the headline last."""
+    kills = [what for outcome in outcomes for what in outcome.killed]
+    lost = sum(len(outcome.damage.lost) for outcome in outcomes)
+    twice = sum(len(outcome.damage.twice) for outcome in outcomes)
+    other = sum(len(outcome.damage.other) for outcome in outcomes)
+    whole = sum(not str(outcome.damage) for outcome in outcomes)
+    found = [Measure(f"kills of {what.name.lower()}", kills.count(what)) for what in Kill]
+    return [
+        *found,
+        Measure("kills", len(kills)),
+        Measure("sweeps", len(outcomes)),
+        Measure("sweeps that survived", whole, len(outcomes)),
+        Measure("trials lost", lost, 0, at_least=False),
+        Measure("trials run twice", twice, 0, at_least=False),
+        Measure("results that differ from the undisturbed sweep's", other, 0, at_least=False),
+        Measure("trials lost or run twice", lost + twice, 0, at_least=False),
+    ]
+
+
+def main() -> None:
+    """Run the sweeps and print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="folder to run in, which is kept")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
+        work = given.keep or Path(scratch)
+        place = chaos.make_place(work, RAY_ADDRESS="local")
+        alone = chaos.finish(place, "undisturbed")
+        print(f"undisturbed: {len(alone.trials)} trials", flush=True)
+        outcomes = [
+            survive(place, f"killed{number}", moments, alone)
+            for number, moments in enumerate(drawn_moments(given.kills, given.seed))
+        ]
+    print_measures(f"{given.kills} kills in sweeps of {chaos.TRIALS} trials", measures(outcomes))
+
+
+if __name__ == "__main__":
+    main()
