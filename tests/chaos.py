@@ -237,7 +237,10 @@ def run_with_kills(place: Place, name: str, moments: Iterable[Moment]) -> list[K
     to_do = deque(moments)
     ended = False
     while not ended:
-        resume = place.folder(name).holds_sweep()  # killed before, it has left nothing to resume
+        folder = place.folder(name)
+        resume = folder.holds_sweep()  # killed before, it has left nothing to resume
+        if resume and folder.read().state == SweepState.DONE:  # killed after its last trial
+            break
         with running(place, name, resume=resume) as process:
             killed = _kill_in_turn(place, name, process, to_do)
             done += killed

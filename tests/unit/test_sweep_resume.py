@@ -12,7 +12,12 @@ from optuna.distributions import FloatDistribution
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import SweepError
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialRecord, sweep_as_json
-from vibesweep.sweep.resume import as_it_began, check_resumable, check_same_budget
+from vibesweep.sweep.resume import (
+    as_it_began,
+    check_resumable,
+    check_same_budget,
+    only_delivery_is_left,
+)
 
 SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, budget=Budget(8, 2, 2), trials=3)
 
@@ -45,6 +50,21 @@ def test_what_the_command_line_said_need_not_be_said_again(
     assert (sweep.corpus, sweep.trials) == ("talks", 3)
     check_resumable(sweep, folder, space)
     assert as_it_began(SWEEP, folder, given=("corpus", "trials")) == SWEEP
+
+
+def test_a_sweep_that_was_killed_after_its_last_trial_only_lacks_what_follows(
+    folder: SweepFolder,
+) -> None:
+    assert not only_delivery_is_left(SWEEP, folder)  # it was stopped
+    record = folder.read()
+    record.state = SweepState.DONE
+    record.trials[0].best_loss_val = 0.5
+    folder.write(record)
+    two = dataclasses.replace(SWEEP, trials=2)
+    assert only_delivery_is_left(two, folder)
+    assert not only_delivery_is_left(SWEEP, folder)  # a third trial is asked for
+    folder.report.write_bytes(b"<html>")
+    assert not only_delivery_is_left(two, folder)
 
 
 def test_what_was_fixed_stays_so_unless_it_is_fixed_anew(tmp_path: Path) -> None:

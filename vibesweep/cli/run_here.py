@@ -54,9 +54,15 @@ class SweepHere:
 def run_here(asked: SweepHere) -> None:
     """Search; then export, speak, judge and report, and say what comes next."""
     from vibesweep.sweep.record.states import SweepState
+    from vibesweep.sweep.resume import only_delivery_is_left
 
     folder = asked.folder
-    _search(asked)
+    if asked.resume and only_delivery_is_left(asked.sweep, folder):
+        say("every trial has ended; what follows is done now")
+        folder.scratch.remove()
+        folder.states.remove()
+    else:
+        _search(asked)
     record = folder.read()
     if record.state == SweepState.STOPPED and not record.reached:
         say(_stopped_line(record, folder, asked.work), error_console, style="yellow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.models.registry import ModelRef
@@ -49,9 +50,11 @@ class DiskBound:
 def sizes_of(skeleton: SpeechModel, settings: Sequence[TrialSettings]) -> list[TrialSize]:
     """Work out the sizes of some of a space's trials, the smallest first."""
     every = math.ceil(len(settings) / MOST_SIZED)
-    sizes = [trial_size(skeleton, some) for some in settings[::every]]
-    sizes.sort(key=lambda size: size.trained)
-    return sizes
+    sizes = []
+    for some in settings[::every]:
+        size = trial_size(skeleton, some)
+        sizes.append(size)
+    return sorted(sizes, key=attrgetter("trained"))
 
 
 def disk_bound(sweep: Sweep, lanes: int, sizes: Sequence[TrialSize], parameters: int) -> DiskBound:
@@ -66,9 +69,13 @@ def disk_bound(sweep: Sweep, lanes: int, sizes: Sequence[TrialSize], parameters:
     checkpoint = max(size.checkpoint_bytes for size in sizes)
     state = max(size.state_bytes for size in sizes)
     kept = min(sweep.trials, sweep.keep_checkpoints)
-    checkpoints = kept + WHILE_REPLACED * lanes
-    states = WHILE_REPLACED * lanes
-    return DiskBound(checkpoints * checkpoint, states * state, float(BYTES * parameters))
+    written = WHILE_REPLACED * lanes
+    checkpoints = kept + written
+    return DiskBound(
+        checkpoint_bytes=checkpoints * checkpoint,
+        state_bytes=written * state,
+        bundle_bytes=float(BYTES * parameters),
+    )
 
 
 def disk_line(sweep: Sweep, lanes: int, model: ModelRef, settings: Sequence[TrialSettings]) -> str:
@@ -77,4 +84,5 @@ def disk_line(sweep: Sweep, lanes: int, model: ModelRef, settings: Sequence[Tria
     sizes = sizes_of(skeleton, settings)
     parameters = sum(part.numel() for part in skeleton.parameters())
     bound = disk_bound(sweep, lanes, sizes, parameters)
-    return f"disk: {bound}; the best {sweep.keep_checkpoints} trials' checkpoints are kept"
+    kept = sweep.keep_checkpoints
+    return f"disk: {bound}; the best {kept} trials' checkpoints are kept"

@@ -15,6 +15,7 @@ from vibesweep.errors import SweepError
 from vibesweep.sweep.record.claim import resumable_record
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, sweep_as_json
+from vibesweep.sweep.record.states import SweepState
 
 MAY_CHANGE = (
     "trials",
@@ -56,6 +57,15 @@ def as_it_began(sweep: Sweep, folder: SweepFolder, given: Collection[str]) -> Sw
         if option not in given and name in began:
             kept[name] = began[name]
     return dataclasses.replace(sweep, **kept)
+
+
+def only_delivery_is_left(sweep: Sweep, folder: SweepFolder) -> bool:
+    """Tell whether every trial has ended, but not what `run` does after it: the report is last."""
+    if folder.report.is_file() or not folder.holds_sweep():
+        return False
+    record = folder.read()
+    has_ended = record.state == SweepState.DONE and sweep.trials <= len(record.trials)
+    return has_ended and record.best is not None
 
 
 def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) -> None:
