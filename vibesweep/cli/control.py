@@ -23,7 +23,10 @@ TrialName = Annotated[
 def stop(
     sweep: SweepName, trial: TrialName = None, work: Work = ".", address: JobServer = None
 ) -> None:
-    """End a sweep as Ctrl-C does, wherever it runs: its results are kept. Or one trial of it."""
+    """End a sweep, or one trial of it; its results are kept.
+
+    It ends as by Ctrl-C, wherever it runs.
+    """
     from vibesweep.sweep.jobs.address import job_server
 
     server = job_server(address)
@@ -50,9 +53,10 @@ def _stop_trial(folder: SweepFolder, named: str) -> None:
 
 @app.command()
 def pause(sweep: SweepName, work: Work = ".", address: JobServer = None) -> None:
-    """Have a sweep wait after the reports in hand: its lanes keep their memory and compute nothing.
+    """Have a sweep wait after the reports in hand.
 
-    To give the memory back too, stop it; `resume` goes on after either.
+    Its lanes keep their memory and compute nothing. To give the memory back too, stop it;
+    `resume` goes on after either.
     """
     from vibesweep.sweep.asking import ask
     from vibesweep.sweep.jobs.address import job_server
@@ -66,7 +70,10 @@ def pause(sweep: SweepName, work: Work = ".", address: JobServer = None) -> None
 def resume(
     sweep: SweepName, work: Work = ".", track: Track = "", address: JobServer = None
 ) -> None:
-    """Go on with a sweep that is paused; or with one that was stopped or interrupted, from here."""
+    """Go on with a sweep that was paused, stopped or interrupted.
+
+    One that is paused goes on where it runs; any other goes on here.
+    """
     from vibesweep.sweep.asking import ask, is_running
     from vibesweep.sweep.jobs.address import job_server
     from vibesweep.sweep.record.requests import Request, Wish
@@ -89,7 +96,7 @@ def rerun(
     trial: Annotated[str, typer.Argument(help="The trial's number.")],
     work: Work = ".",
 ) -> None:
-    """Train one trial of a sweep again, and compare its losses with those of then."""
+    """Train one trial of a sweep again, and compare its losses."""
     from vibesweep.sweep.record import find_sweep
     from vibesweep.sweep.rerun import rerun as train_again
 

@@ -26,9 +26,9 @@ def convert(
         ),
     ] = None,
 ) -> None:
-    """Write an original VibeVoice checkpoint in transformers' layout, which sweeps take.
+    """Convert an original VibeVoice checkpoint for transformers.
 
-    The weights stay the same to the bit.
+    Sweeps take that layout. The weights stay the same to the bit.
     """
     from vibesweep.models.conversion import convert_checkpoint
 

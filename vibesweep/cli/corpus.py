@@ -39,7 +39,10 @@ def demo_corpus(
     recordings: Annotated[int, typer.Option(min=2, help="How many dialogues.")] = 48,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
 ) -> None:
-    """Speak a corpus of two-speaker dialogues, English and Mandarin, with eSpeak NG."""
+    """Speak a corpus of dialogues, in English and Mandarin.
+
+    eSpeak NG speaks them, two voices in each.
+    """
     from vibesweep.corpus.demo import write_demo_corpus
     from vibesweep.storage.early import check_folder_writable
 
@@ -106,9 +109,10 @@ def preprocess(
     ] = 0.2,
     columns: Columns = "",
 ) -> None:
-    """Turn recordings and texts into Parquet shards with the columns that a model learns from.
+    """Turn recordings and texts into Parquet shards.
 
-    Shards that are there already are not made again.
+    They have the columns that a model learns from. Shards that are there already are not made
+    again.
     """
     from vibesweep.config import CorpusSettings
 
@@ -176,10 +180,11 @@ def inspect(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("mels"),
     columns: Columns = "",
 ) -> None:
-    """Show what shards hold, and draw the mels or latents of a few clips.
+    """Show what shards or recordings hold.
 
-    It prints hours, durations, speakers, languages, levels, rejects and warnings. Of recordings it
-    prints how their table is understood, with five rows; nothing is decoded.
+    It draws the mels or latents of a few clips. It prints hours, durations, speakers,
+    languages, levels, rejects and warnings. Of recordings it prints how their table is understood,
+    with five rows; nothing is decoded.
     """
     from vibesweep.corpus.shards.manifest import MANIFEST_FILE
     from vibesweep.storage import StoragePath

@@ -13,7 +13,10 @@ SUBJECT_WIDTH = 18
 
 @app.command()
 def doctor(work: Work = ".") -> None:
-    """Look whether this machine can run sweeps, and say what to do where it cannot."""
+    """Look whether this machine can run sweeps.
+
+    Where it cannot, what to do is said.
+    """
     from vibesweep.doctor.examination import examine
 
     problems = 0

@@ -28,7 +28,7 @@ def evaluate(
     ] = None,
     work: Work = ".",
 ) -> None:
-    """Measure how a model and its untouched base say held-out texts.
+    """Measure how a model and its base say held-out texts.
 
     Asked twice for the same, it shows what it wrote the first time.
     """

@@ -30,9 +30,9 @@ def export(
     ] = False,
     work: Work = ".",
 ) -> None:
-    """Write the best trial, or the one named, as a model folder, with its provenance.
+    """Write the best trial, or the one named, as a model folder.
 
-    The folder can be spoken with, tuned further or handed on.
+    It tells where the model comes from. The folder can be spoken with, tuned further or handed on.
     """
     from vibesweep.delivery.export import export as export_best
     from vibesweep.delivery.export import refuse_exported, speech_change_of

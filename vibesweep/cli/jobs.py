@@ -47,7 +47,10 @@ def submit(
     price_per_hour: PricePerHour = None,
     address: JobServer = None,
 ) -> None:
-    """Hand a sweep to a cluster's job server, as `run --address` does, and leave it alone."""
+    """Hand a sweep to a cluster's job server and leave it there.
+
+    `run --address` does the same and shows its output.
+    """
     sweep, options = loaded_sweep(
         space, corpus, model, trials, max_failed_fraction, fixed, repeat_best
     )
@@ -64,9 +67,9 @@ def submit(
 
 @app.command()
 def attach(sweep: JobName, address: JobServer = None) -> None:
-    """Show the output of a sweep that a job server runs, from its beginning.
+    """Show the output of a sweep that a job server runs.
 
-    Ctrl-C leaves the sweep alone.
+    It begins at the beginning, and goes on until the sweep ends. Ctrl-C leaves the sweep alone.
     """
     from vibesweep.sweep.jobs.address import required_job_server
 
@@ -75,7 +78,7 @@ def attach(sweep: JobName, address: JobServer = None) -> None:
 
 @app.command()
 def logs(sweep: JobName, address: JobServer = None) -> None:
-    """Print the output so far of a sweep that a job server runs or ran."""
+    """Print the output so far of a job server's sweep."""
     from vibesweep.sweep.jobs.address import required_job_server
     from vibesweep.sweep.jobs.attach import logs as job_logs
 

@@ -34,9 +34,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     work: Work = ".",
 ) -> None:
-    """Say what a sweep will take, and what of its space is in error; nothing is trained.
+    """Say what a sweep will take, and which settings would fail.
 
-    1,000 settings are drawn, and each is held against the model.
+    Nothing is trained. 1,000 settings are drawn, and each is held against the model.
     """
     from vibesweep.storage import StoragePath
     from vibesweep.sweep.plan_text import plan_as_json, plan_lines

@@ -53,9 +53,10 @@ def run(
     price_per_hour: PricePerHour = None,
     address: JobServer = None,
 ) -> None:
-    """Run the sweep that a space file defines, export its best trial, speak, and write a report.
+    """Run a space file's sweep, and take its best voice away.
 
-    Given a cluster's job server, it runs there; its output comes here, and Ctrl-C leaves it alone.
+    The best trial is exported and speaks, and a report is written. Given a cluster's job
+    server, it runs there; its output comes here, and Ctrl-C leaves it alone.
     """
     say(f"checking {space}")  # the libraries behind it take seconds to load
     sweep, options = loaded_sweep(

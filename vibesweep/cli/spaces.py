@@ -23,7 +23,10 @@ def new_space(
         str, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")
     ] = "mel-tiny",
 ) -> None:
-    """Look at a corpus and write a commented space file for it, to be changed and run."""
+    """Write a commented space file for a corpus.
+
+    The corpus is looked at; the file is there to be changed and run.
+    """
     from vibesweep.corpus.preprocess.facts import corpus_facts
     from vibesweep.models.registry import ModelRef
     from vibesweep.storage.early import check_file_writable
