@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,25 @@ def test_the_whole_way_in_python(ray_cluster: str, tmp_path: Path) -> None:
     assert (tmp_path / "python_api_voice" / "provenance.json").is_file()
     assert soundfile.info(tmp_path / "python_api.wav").duration > 0
     assert (tmp_path / "sweeps" / "python_api" / "report.html").is_file()
+
+
+def test_the_search_in_a_plain_tuner(ray_cluster: str, tmp_path: Path) -> None:
+    program = str(ROOT / "examples" / "plain_tuner.py")
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=tmp_path,
+        env=os.environ | {"RAY_ADDRESS": ray_cluster},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "UserWarning" not in done.stderr
+    found = re.search(r"best loss (.+); (\d) of 8 trials were stopped", done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) < 0.1  # the line 0, where each trial begins, misses by 4
+    assert 1 <= int(found[2]) <= 7
 
 
 @pytest.mark.slow

@@ -182,7 +182,9 @@ class StepSearch(OptunaSearch):
             outcome = TrialState.COMPLETE
         state = end_state(outcome, lost=error or not last)
         if last and state != TrialState.FAILED:
-            self.on_trial_result(trial_id, last)
+            # A function's last report comes twice: as it is made, and when the function returns
+            if last[TIME] not in self._reported(trial_id):
+                self.on_trial_result(trial_id, last)
         best = self._best_of(trial_id, last) if state in RANKED else None
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._enter_heard(trial_id, last.get("best_heard", {}))
@@ -209,8 +211,14 @@ class StepSearch(OptunaSearch):
         if "best_loss_val" in last:
             loss = float(last["best_loss_val"])
             return self._aim.value(loss, last.get("best_heard", {}))
-        known = self.study.get_trials(deepcopy=False)[self._ot_trials[trial_id].number]
-        return float(min(known.intermediate_values.values()))
+        reported = self._reported(trial_id)
+        return float(min(reported.values()))
+
+    def _reported(self, trial_id: str) -> dict[int, float]:
+        """Return what the study has of a trial's reports, by step."""
+        number = self._ot_trials[trial_id].number
+        known: FrozenTrial = self.study.get_trials(deepcopy=False)[number]
+        return known.intermediate_values
 
     def _report(self, trial_id: str, loss: float, step: int, heard: Mapping[str, float]) -> None:
         """Enter a report, unless it is a loss among measures."""

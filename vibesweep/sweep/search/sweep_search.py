@@ -102,7 +102,7 @@ class SweepSearch(StepSearch):
         """Tell the study of a trial what it has not heard, and suggest it again if it goes on."""
         trial = self._trial_of(record.number)
         self._ot_trials[record.id] = trial
-        known = self.study.get_trials(deepcopy=False)[record.number].intermediate_values
+        known = self._reported(record.id)
         for report in reports:
             if report.heard:
                 self._heard.add(record.id)
