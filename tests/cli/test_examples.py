@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from tests.cli.command import Vibesweep
 from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.models.bundle import load_bundle
 from vibesweep.models.mel.model import MelModel
@@ -56,6 +57,35 @@ def test_the_search_in_a_plain_tuner(ray_cluster: str, tmp_path: Path) -> None:
     assert found, done.stdout
     assert float(found[1]) < 0.1  # the line 0, where each trial begins, misses by 4
     assert 1 <= int(found[2]) <= 7
+
+
+@pytest.mark.parametrize(
+    ("example", "understood"),
+    [("ljspeech", "1 person"), ("mandarin_dialogues", "2 people")],
+)
+def test_a_corpus_is_written_understood_and_can_be_swept(
+    tmp_path: Path, in_process: Vibesweep, example: str, understood: str
+) -> None:
+    program = ROOT / "examples" / f"{example}.py"
+    subprocess.run([sys.executable, program, "recordings", "8"], cwd=tmp_path, check=True)
+    said = in_process("inspect", "recordings", cwd=tmp_path)
+    assert understood in said
+    assert "8 recordings, 0 rows rejected" in said
+    made = in_process("preprocess", "recordings", "shards", cwd=tmp_path)
+    assert "7 training and 1 validation clips" in made
+    planned = in_process("plan", program, "--corpus", "shards", cwd=tmp_path)
+    assert "the model takes all of them" in planned
+
+
+def test_a_metric_of_ones_own_is_measured(tmp_path: Path, in_process: Vibesweep) -> None:
+    write_demo_corpus(tmp_path / "talks", recordings=2)
+    named = ("--scorer", "examples.own_metric:Pauses")
+    in_process("evaluate", "mel-tiny", "talks", "--texts", "1", *named, cwd=tmp_path)
+    (file,) = (tmp_path / "evaluations").glob("*/quality.json")
+    recording, base = json.loads(file.read_text())["rows"]
+    assert recording["measures"]["pauses"] == 0
+    assert -1 < base["measures"]["pauses"] < 1
+    assert base["measures"]["pauses"] != 0
 
 
 @pytest.mark.slow
