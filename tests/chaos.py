@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from tempfile import gettempdir
 
 import optuna
 import pandas as pd
@@ -28,6 +29,11 @@ from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.states import FINISHED
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 
+MARK = "OF_A_CHAOS_TEST"
+"""The environment variable by which a sweep's processes are known."""
+TEMPORARY = "tmp"
+OF_MULTIPROCESSING = "pymp-"
+"""How Python names folders for sockets, which Ray's dashboard has."""
 BUDGET = Budget(max_steps=24, grace_steps=4, reduction_factor=2)
 TRIALS = 6
 SPACE = f"""
@@ -87,7 +93,9 @@ def make_place(work: Path, **environment: str) -> Place:
     """Write shards, a base and a space file."""
     shards = str(tiny.write_shards(work / "shards_made"))
     base = str(tiny.write_base(work / "base"))
-    place = Place(work, {**os.environ, "PYTHONUNBUFFERED": "1", **environment})
+    own = {"PYTHONUNBUFFERED": "1", MARK: str(work), "TMPDIR": str(work / TEMPORARY)}
+    place = Place(work, {**os.environ, **own, "RAY_TMPDIR": gettempdir(), **environment})
+    (work / TEMPORARY).mkdir()
     place.space.write_text(SPACE.format(shards=shards, base=base))
     return place
 
@@ -192,8 +200,11 @@ def _kill_of_ray(process: subprocess.Popen[bytes], what: Kill) -> bool:
 
 
 def _processes(driver: subprocess.Popen[bytes], what: Kill) -> list[psutil.Process]:
+    roots = [psutil.Process(driver.pid)]
+    if what is not Kill.RAYLET:  # this process's cluster is other tests' too
+        roots.append(psutil.Process())
     found = []
-    for root in (psutil.Process(), psutil.Process(driver.pid)):
+    for root in roots:
         for process in root.children(recursive=True):
             with suppress(psutil.Error):
                 command = process.cmdline()  # empty where it has ended and nobody has waited for it
@@ -220,6 +231,24 @@ class Moment:
     reports: int
     what: Kill
     delay_s: float = 0.0
+
+
+def left_behind(place: Place) -> list[str]:
+    """List what sweeps have left: processes, with their ports and memory, and temporary files.
+
+    A process is known by its environment, which its children have from it. What Ray itself keeps of
+    a session, its logs, lies elsewhere; a folder for sockets, which its dashboard leaves where it
+    is killed, is not counted.
+    """
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_ours = process.environ().get(MARK) == str(place.work)
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(f"process {process.pid} {process.name()}")
+    files = [path.name for path in (place.work / TEMPORARY).iterdir()]
+    ours = [name for name in files if not name.startswith(OF_MULTIPROCESSING)]
+    return left + [f"temporary file {name}" for name in ours]
 
 
 def run_with_kills(place: Place, name: str, moments: Iterable[Moment]) -> list[Kill]:

@@ -6,7 +6,8 @@ Each sweep brings up a Ray of its own, as a user's does who has no cluster. Kill
 the lane's worker, its controller, the trial's actor, the driver, Ray's raylet, and the driver's
 whole process group, each as often as the others, up to four in a sweep, some of them while it comes
 up. After a kill that ends the sweep it is run again with ``resume``, as `run --resume` does. Then
-every trial must have ended once, with the losses that it has when nobody kills anything.
+every trial must have ended once, with the losses that it has when nobody kills anything, and no
+process and no temporary file may be left.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from pathlib import Path
 from tests import chaos
 from tests.benchmarks.measure import Measure, print_measures
 from tests.chaos import Damage, Kill, Moment
+from tests.waiting import wait_until
 from vibesweep.sweep.record import SweepRecord
 
 KILLS_OF_A_SWEEP = 4
 REPORTS = 18
 """Reports of the undisturbed sweep, about."""
-LATEST_S = 1.0
-"""A report and the next lie some tenths of a second apart."""
+LATEST_S = 0.3
+"""A report and the next lie a tenth of a second or so apart."""
+GONE_S = 60.0
+"""How long Ray's processes may take to see that their driver is gone."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Outcome:
 
     killed: Sequence[Kill]
     damage: Damage
+    left: Sequence[str]
 
 
 def drawn_moments(kills: int, seed: int) -> list[list[Moment]]:
@@ -68,9 +73,11 @@ def survive(
         lines = str(error).strip().splitlines()
         found = Damage(lost=(f"{name}: {lines[-1] if lines else error!r}",), twice=(), other=())
         place.said(name).with_suffix(".error").write_text(str(error))
+    wait_until(lambda: not chaos.left_behind(place), GONE_S)
+    left = chaos.left_behind(place)
     planned = ", ".join(f"{moment.what.name.lower()}@{moment.reports}" for moment in moments)
-    print(f"{name}: {planned}: {found or 'nothing lost'}", flush=True)
-    return Outcome(killed, found)
+    print(f"{name}: {planned}: {str(found) or 'nothing lost'}", *left, flush=True)
+    return Outcome(killed, found, left)
 
 
 def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
@@ -79,6 +86,7 @@ def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
     lost = sum(len(outcome.damage.lost) for outcome in outcomes)
     twice = sum(len(outcome.damage.twice) for outcome in outcomes)
     other = sum(len(outcome.damage.other) for outcome in outcomes)
+    left = sum(len(outcome.left) for outcome in outcomes)
     whole = sum(not str(outcome.damage) for outcome in outcomes)
     found = [Measure(f"kills of {what.name.lower()}", kills.count(what)) for what in Kill]
     return [
@@ -89,6 +97,7 @@ def measures(outcomes: Sequence[Outcome]) -> list[Measure]:
         Measure("trials lost", lost, 0, at_least=False),
         Measure("trials run twice", twice, 0, at_least=False),
         Measure("results that differ from the undisturbed sweep's", other, 0, at_least=False),
+        Measure("processes and temporary files left", left, 0, at_least=False),
         Measure("trials lost or run twice", lost + twice, 0, at_least=False),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import ray
@@ -55,8 +56,25 @@ def test_whatever_is_killed_costs_nothing(place: chaos.Place, undisturbed: Sweep
     assert str(chaos.damage(folder, undisturbed)) == ""
     assert not folder.states.is_dir()
     assert not folder.scratch.is_dir()
+    assert chaos.left_behind(place) == []
     gone = wait_until(lambda: chaos.left_in(dashboard) <= before, 60.0)
     assert gone, chaos.left_in(dashboard) - before
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_sweep_that_crashed_or_ended(tmp_path: Path) -> None:
+    """Of one with a Ray of its own, whose processes must see themselves that they are not needed.
+
+    The first run is killed with its process group, the next loses its raylet, the last one ends.
+    """
+    place = chaos.make_place(tmp_path, RAY_ADDRESS="local")
+    moments = [chaos.Moment(2, Kill.GROUP), chaos.Moment(4, Kill.RAYLET)]
+    assert chaos.run_with_kills(place, "crashed", moments) == [Kill.GROUP, Kill.RAYLET]
+    assert wait_until(lambda: not chaos.left_behind(place), 60.0), chaos.left_behind(place)
+    folder = place.folder("crashed")
+    assert folder.read().state == SweepState.DONE
+    assert not folder.states.is_dir()
+    assert not folder.scratch.is_dir()
 
 
 @pytest.mark.slow

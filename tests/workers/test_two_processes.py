@@ -32,6 +32,10 @@ ACCUMULATED = dataclasses.replace(SETTINGS, micro_batch_tokens=120)
 """Each worker's four clips come as two micro-batches or more."""
 
 
+DROPPED = dataclasses.replace(SETTINGS, lora_dropout=0.2)
+"""Its dropout is drawn from each process's own random numbers."""
+
+
 def losses(context: WorkerContext, settings: TrialSettings) -> list[float]:
     """Train a whole trial; list its losses, gradient norms and validation loss."""
     report = TrialRun(context, settings, STEPS).advance(STEPS)
@@ -49,8 +53,11 @@ def worker(rank: int, folder: Path) -> None:
     context = WorkerContext.open(
         ModelRef.parse(str(folder / "base")), folder / "shards", World(rank, 2)
     )
+    trials = (DROPPED, SETTINGS, ACCUMULATED, DROPPED)
+    dropped, *plain, again = (losses(context, settings) for settings in trials)
     found = {
-        "losses": [losses(context, SETTINGS), losses(context, ACCUMULATED)],
+        "dropped": [dropped, again],
+        "losses": plain,
         "refused": refused(context, rank, folder),
     }
     (folder / f"{rank}.json").write_text(json.dumps(found))
@@ -102,6 +109,10 @@ def test_two_workers_do_what_one_does_and_fail_together(tmp_path: Path) -> None:
     alone = losses(WorkerContext.open(ModelRef.parse(str(base)), shards, World()), SETTINGS)
     for found in first["losses"]:
         assert found == pytest.approx(alone, rel=1e-5)
+    # A trial that is trained again, after whatever others, is the same to the bit
+    once, again = first["dropped"]
+    assert once == again
+    assert once != pytest.approx(alone, rel=1e-5)
     assert first["refused"] == second["refused"]
     assert first["refused"] == [
         "the trial's state cannot be read: timed out.",

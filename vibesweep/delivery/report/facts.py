@@ -53,7 +53,7 @@ class Facts:
         """Whether it ran from its start until now or its end; if not, nobody knows how long."""
         return not self.record.resumed and self.record.state != SweepState.INTERRUPTED
 
-    @property
+    @cached_property
     def validated(self) -> list[TrialRecord]:
         """The trials that have a loss, best first."""
         return [trial for trial in ranked(self.record) if trial.best_loss_val is not None]

@@ -129,7 +129,7 @@ class SweepRecord:
     chosen: int | None = None
     schema_version: int = SCHEMA_VERSION
 
-    @property
+    @functools.cached_property
     def aim(self) -> Aim:
         """What its trials are ranked by."""
         return Aim.of(self.sweep)
