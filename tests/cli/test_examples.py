@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import soundfile
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import Audio
 
 from tests.cli.command import Vibesweep
 from vibesweep.corpus.demo import write_demo_corpus
@@ -57,6 +60,30 @@ def test_the_search_in_a_plain_tuner(ray_cluster: str, tmp_path: Path) -> None:
     assert found, done.stdout
     assert float(found[1]) < 0.1  # the line 0, where each trial begins, misses by 4
     assert 1 <= int(found[2]) <= 7
+
+
+def test_the_notebook_runs_from_top_to_bottom(
+    ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_demo_corpus(tmp_path / "talks", recordings=6)
+    notebook = json.loads((ROOT / "examples" / "quickstart.ipynb").read_text(encoding="utf-8"))
+    shell = InteractiveShell()
+    shown = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        done = shell.run_cell("".join(cell["source"]))
+        done.raise_error()
+        shown.append(done.result)
+        if "parameters" in cell["metadata"].get("tags", ()):
+            shell.push({"corpus": "talks", "trials": 2, "steps": 6})
+    tables = [found for found in shown if isinstance(found, pd.DataFrame)]
+    assert [len(table) for table in tables] == [2, 3]
+    sounds = [found for found in shown if isinstance(found, Audio)]
+    assert len(sounds) == 2
+    assert sounds[0].data != sounds[1].data
+    assert Path(shown[-1]).is_file()
 
 
 @pytest.mark.parametrize(
