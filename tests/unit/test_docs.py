@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 SPACES = sorted((ROOT / "search_spaces").glob("*.py"))
 PAGES = [
     "README.md",
+    "README.zh-CN.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "examples/clusters/README.md",
@@ -75,6 +76,16 @@ def test_the_readme_shows_the_space_that_it_names() -> None:
     (shown,) = blocks("README.md", "python")
     shipped = read("search_spaces/lr_opt.py")
     assert code_without_docstrings(shown) == code_without_docstrings(shipped)
+
+
+def test_the_chinese_readme_shows_the_same_commands_settings_and_links() -> None:
+    english, chinese = "README.md", "README.zh-CN.md"
+    assert blocks(chinese, "sh") == blocks(english, "sh")
+    (ours,), (theirs,) = blocks(english, "python"), blocks(chinese, "python")
+    assert code_without_docstrings(ours) == code_without_docstrings(theirs)
+    without_map, _, _ = read(english).partition("## File map")
+    pattern = r"\]\(((?:docs|search_spaces)/[^)]+)\)"
+    assert re.findall(pattern, read(chinese)) == re.findall(pattern, without_map)
 
 
 def test_the_python_page_shows_its_example() -> None:
