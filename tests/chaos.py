@@ -32,8 +32,12 @@ from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 MARK = "OF_A_CHAOS_TEST"
 """The environment variable by which a sweep's processes are known."""
 TEMPORARY = "tmp"
-OF_MULTIPROCESSING = "pymp-"
-"""How Python names folders for sockets, which Ray's dashboard has."""
+NOT_OURS = ("pymp-", "wandb-")
+"""In names of temporary folders that others make at import and leave where they are killed:
+Ray's dashboard, for sockets, and wandb, which Ray Tune imports where it is installed."""
+PATIENCE_S = 400.0
+"""How long may pass until something happens that must: on a machine with other work, Ray and torch
+take minutes to come up."""
 BUDGET = Budget(max_steps=24, grace_steps=4, reduction_factor=2)
 TRIALS = 6
 SPACE = f"""
@@ -124,7 +128,7 @@ def running(place: Place, name: str, *, resume: bool = False) -> Iterator[subpro
 def finish(place: Place, name: str, *, resume: bool = False) -> SweepRecord:
     """Run a sweep to its end and return its record."""
     with running(place, name, resume=resume) as process:
-        code = process.wait(timeout=240)
+        code = process.wait(timeout=PATIENCE_S)
         assert code == 0, place.said(name).read_text()
     return place.folder(name).read()
 
@@ -133,7 +137,7 @@ def wait_for_reports(
     place: Place, name: str, process: subprocess.Popen[bytes], reports: int
 ) -> bool:
     """Wait until a sweep has told of so many reports in all; False where it ends before."""
-    wait_until(lambda: _reports(place, name) >= reports or process.poll() is not None, 240.0)
+    wait_until(lambda: _reports(place, name) >= reports or process.poll() is not None, PATIENCE_S)
     return process.poll() is None
 
 
@@ -183,7 +187,7 @@ def kill(process: subprocess.Popen[bytes], what: Kill) -> bool:
     elif not _kill_of_ray(process, what):
         return False
     if what not in ITS_OWN:
-        process.wait(timeout=120)
+        process.wait(timeout=PATIENCE_S)
     return True
 
 
@@ -191,7 +195,7 @@ def _kill_of_ray(process: subprocess.Popen[bytes], what: Kill) -> bool:
     def is_due() -> bool:
         return bool(_processes(process, what)) or process.poll() is not None
 
-    assert wait_until(is_due, 120.0), f"no {what} comes up"
+    assert wait_until(is_due, PATIENCE_S), f"no {what} comes up"
     victims = _processes(process, what)
     for victim in victims:
         with suppress(psutil.NoSuchProcess):
@@ -237,8 +241,7 @@ def left_behind(place: Place) -> list[str]:
     """List what sweeps have left: processes, with their ports and memory, and temporary files.
 
     A process is known by its environment, which its children have from it. What Ray itself keeps of
-    a session, its logs, lies elsewhere; a folder for sockets, which its dashboard leaves where it
-    is killed, is not counted.
+    a session, its logs, lies elsewhere.
     """
     left = []
     for process in psutil.process_iter():
@@ -247,7 +250,7 @@ def left_behind(place: Place) -> list[str]:
             if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 left.append(f"process {process.pid} {process.name()}")
     files = [path.name for path in (place.work / TEMPORARY).iterdir()]
-    ours = [name for name in files if not name.startswith(OF_MULTIPROCESSING)]
+    ours = [name for name in files if not any(other in name for other in NOT_OURS)]
     return left + [f"temporary file {name}" for name in ours]
 
 
@@ -275,7 +278,7 @@ def run_with_kills(place: Place, name: str, moments: Iterable[Moment]) -> list[K
             done += killed
             ended = not killed or killed[-1] in ITS_OWN
             if ended:
-                code = process.wait(timeout=240)
+                code = process.wait(timeout=PATIENCE_S)
                 assert code == 0, place.said(name).read_text()
     return done
 

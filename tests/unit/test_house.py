@@ -104,6 +104,7 @@ INNER_ORDERS = {
         "tuning",
         "provenance",
         "rerun",
+        "clone",
         "repeat",
         "on_lanes",
         "run",

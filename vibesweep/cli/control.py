@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vibesweep.cli.application import Work, app, names_in, say
-from vibesweep.cli.run_here import go_on_with
+from vibesweep.cli.run_here import SweepHere, go_on_with, run_here
 from vibesweep.cli.sweep_options import JobServer, SweepName, Track
 from vibesweep.errors import SweepError
+from vibesweep.storage import StoragePath
 
 if TYPE_CHECKING:
     from vibesweep.sweep.record import SweepFolder
 
+Changed = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another value of a setting, name=value; repeat it."),
+]
+NewName = Annotated[str | None, typer.Option("--name", help="Name of the clone's sweep.")]
+MaxSteps = Annotated[
+    int | None, typer.Option(min=1, help="Steps of the whole trial; the sweep's unless given.")
+]
 TrialName = Annotated[
     str | None, typer.Argument(help="One trial's number: it ends at its next report.")
 ]
@@ -106,6 +117,40 @@ def rerun(
         return
     largest = max(abs(report.loss_val - report.loss_then) for report in compared)
     say(f"the largest difference is {largest:.2g}", style="yellow")
+
+
+@app.command()
+def clone(
+    sweep: SweepName,
+    trial: Annotated[str, typer.Argument(help="The trial's number.")],
+    fixed: Changed = None,
+    name: NewName = None,
+    max_steps: MaxSteps = None,
+    work: Work = ".",
+) -> None:
+    """Train a trial on from its best weights, with other settings, as a sweep of its own.
+
+    Its steps count on. The sweep that it is from may run, and is left as it is.
+    """
+    from vibesweep.config import Sweep
+    from vibesweep.sweep.allowance import Allowance
+    from vibesweep.sweep.clone import clone_of
+    from vibesweep.sweep.record import SweepFolder, find_sweep
+    from vibesweep.sweep.record.folder import SWEEPS, check_name
+    from vibesweep.sweep.search.fixed import with_fixed
+    from vibesweep.sweep.search.space_file import load_space
+
+    source = find_sweep(sweep, work)
+    changes = with_fixed(Sweep({}), fixed or []).fixed
+    made = clone_of(source, trial, changes, max_steps)
+    new_name = name or f"{source.place.name}_trial_{trial}"
+    check_name(new_name)
+    folder = SweepFolder(StoragePath.of(work) / SWEEPS / new_name)
+    with TemporaryDirectory(prefix="vibesweep-") as scratch:
+        space = Path(scratch) / "space.py"
+        space.write_text(made.space, encoding="utf-8")
+        say(f"trial {trial} goes on from step {made.step} as the sweep {new_name}")
+        run_here(SweepHere(load_space(space), folder, work, space, False, (), Allowance()))
 
 
 def _folder_of(sweep: str, work: str, server: str | None) -> SweepFolder:

@@ -127,6 +127,8 @@ class Sweep:
         step_timeout_s: a trial's workers are ended, with their stacks written down, when no
             optimizer step was done for so long; the trial goes on from its last state.
         keep_checkpoints: how many of the best trials that have ended keep their checkpoints.
+        starts_from: folder of a checkpoint that every trial begins with: its weights, and the steps
+            that it has behind it. The settings must train the same parts as it did.
     """
 
     space: Space
@@ -146,6 +148,7 @@ class Sweep:
     max_failed_fraction: float = 1.0
     step_timeout_s: float = STEP_TIMEOUT_S
     keep_checkpoints: int = 5
+    starts_from: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a sweep that could never run, as one without trials."""

@@ -73,6 +73,18 @@ def load_trained(
     """
     model = for_trial(base, settings)
     parameters = {name: part for name, part in model.named_parameters() if part.requires_grad}
+    copy_trained(parameters, tensors, where)
+    return model
+
+
+def copy_trained(
+    parameters: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str
+) -> None:
+    """Copy what a trial has trained into a model's parameters of the same names.
+
+    Raises:
+        ModelError: the names or the shapes are not the same.
+    """
     if tensors.keys() != parameters.keys():
         found = "the checkpoint holds other parameters than its settings train"
         raise ModelError(found, where=where)
@@ -80,7 +92,6 @@ def load_trained(
         for name, parameter in parameters.items():
             _check_shape(name, tensors[name], parameter, where)
             parameter.copy_(tensors[name])
-    return model
 
 
 def _check_shape(name: str, tensor: Tensor, parameter: Tensor, where: str) -> None:

@@ -70,7 +70,8 @@ def disk_bound(sweep: Sweep, lanes: int, sizes: Sequence[TrialSize], parameters:
     state = max(size.state_bytes for size in sizes)
     kept = min(sweep.trials, sweep.keep_checkpoints)
     written = WHILE_REPLACED * lanes
-    checkpoints = kept + written
+    origin = int(sweep.starts_from is not None)
+    checkpoints = kept + written + origin
     return DiskBound(
         checkpoint_bytes=checkpoints * checkpoint,
         state_bytes=written * state,

@@ -127,6 +127,7 @@ def _lane_for(folder: SweepFolder, record: SweepRecord, trial: TrialRecord) -> I
                 max_steps=budget.last_step,
                 typical=settings,
                 resources=own,
+                origin=None if record.sweep.get("starts_from") is None else folder.origin,
             )
             try:
                 with running_dispatcher(1, spec.name) as dispatcher:

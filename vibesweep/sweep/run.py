@@ -57,6 +57,7 @@ from vibesweep.sweep.signals import sigterm_is_ctrl_c
 from vibesweep.sweep.trackers import open_trackers
 from vibesweep.sweep.tuning import quiet_tune
 from vibesweep.training.lanes.spec import LaneSpec
+from vibesweep.training.state.checkpoint import copy_checkpoint
 
 
 def run_sweep(
@@ -144,6 +145,8 @@ def run_sweep(
             staged_folder_for(folder, progress.say, resume=resume) as staged,
         ):
             folder.requests.clear()  # of a process that is gone
+            if sweep.starts_from is not None and not resume:
+                copy_checkpoint(sweep.starts_from, folder.origin)
             former = staged.folder.replay() if resume else None
             if former is not None:
                 record.shards_signature = former.record.shards_signature
@@ -239,6 +242,7 @@ def _lane_specs(
             resources=resources,
             aim=record.aim,
             heard_steps=record.aim.heard_steps(sweep.budget),
+            origin=None if sweep.starts_from is None else folder.origin,
         )
         specs.append(spec)
     return specs

@@ -61,6 +61,7 @@ class TrainingLoop:
         world: World,
         flat: FlatParameters | None = None,
         graph: Rows | None = None,
+        first_step: int = 0,
     ) -> None:
         """Make everything that updates the model's weights.
 
@@ -71,6 +72,7 @@ class TrainingLoop:
             world: this process among the workers.
             flat: what the model trains as one tensor, where it is that already.
             graph: computes the model's rows; without it they are computed as they come.
+            first_step: steps that the model's weights have behind them.
 
         Raises:
             ModelError: the model or the device does not support the settings; on every worker
@@ -82,12 +84,12 @@ class TrainingLoop:
         with world.together():
             context = autocast(settings, world.device)
             self._optimizer = build_optimizer(model, settings, self._flat)
-            self._schedule = build_schedule(self._optimizer, max_steps, settings)
+            self._schedule = build_schedule(self._optimizer, max_steps, settings, first_step)
         self._network = wrap_distributed(model, world)
         self._rows = graph or EagerRows(self._network, context)
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
-        self.step = 0
+        self.step = first_step
         self.first_step_unix_s = 0.0
 
     def train(

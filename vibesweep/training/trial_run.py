@@ -22,7 +22,7 @@ from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.loop import StepBatches, TrainingLoop
 from vibesweep.training.optim.early_stopping import EarlyStopping
 from vibesweep.training.parameters import trained_by_name, trained_numbers
-from vibesweep.training.state.checkpoint import save_checkpoint
+from vibesweep.training.state.checkpoint import begin_with, save_checkpoint
 from vibesweep.training.state.full_state import (
     gather_random_states,
     load_state,
@@ -43,16 +43,24 @@ class TrialRun:
         micro_batch_tokens: most tokens of a micro-batch.
     """
 
-    def __init__(self, context: WorkerContext, settings: TrialSettings, max_steps: int) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        settings: TrialSettings,
+        max_steps: int,
+        origin: StorageAddress | None = None,
+    ) -> None:
         """Make everything that belongs to this trial alone.
 
         Args:
             context: the base and the clips.
             settings: what to train with.
             max_steps: the whole budget, over which the learning rate falls.
+            origin: folder of a checkpoint whose weights and number of steps the trial begins with.
 
         Raises:
-            ModelError: the model does not support the settings; on every worker alike.
+            ModelError: the model does not support the settings, or the checkpoint does not fit
+                them; on every worker alike.
         """
         world = context.world
         self._context = context
@@ -63,14 +71,28 @@ class TrialRun:
         self.model = self._seat.model
         self.micro_batch_tokens = self._seat.limits.tokens
         try:
+            first_step = self._first_step(origin)
             self._loop = TrainingLoop(
-                self.model, settings, max_steps, world, self._seat.flat, self._seat.graph
+                self.model,
+                settings,
+                max_steps,
+                world,
+                self._seat.flat,
+                self._seat.graph,
+                first_step,
             )
         except VibesweepError:
             self._seat.taken = False
             raise
         self._early_stopping = EarlyStopping()
-        self._batches = self._batches_from(first_step=0)
+        self._batches = self._batches_from(first_step)
+
+    def _first_step(self, origin: StorageAddress | None) -> int:
+        """Take the origin's weights, where there is one; return the steps behind them."""
+        if origin is None:
+            return 0
+        with self._context.world.together():
+            return begin_with(self.model, origin)
 
     @property
     def step(self) -> int:

@@ -64,6 +64,7 @@ class SweepFolder:
         self.tensorboard = self.place / "tensorboard"
         self.artifacts = self.place / "artifacts"
         self.checkpoints = self.place / "checkpoints"
+        self.origin = self.place / "origin"
         self.best = self.place / "best"
         self.states = self.place / "states"
         self.rerun = self.place / "rerun"

@@ -260,4 +260,5 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "max_failed_fraction": sweep.max_failed_fraction,
         "step_timeout_s": sweep.step_timeout_s,
         "keep_checkpoints": sweep.keep_checkpoints,
+        "starts_from": sweep.starts_from,
     }

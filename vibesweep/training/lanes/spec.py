@@ -30,6 +30,7 @@ class LaneSpec:
         resources: what the lane's worker group holds.
         aim: what trials are ranked by.
         heard_steps: steps at which they are heard.
+        origin: folder of a checkpoint that every trial begins with, where there is one.
     """
 
     name: str
@@ -45,3 +46,4 @@ class LaneSpec:
     resources: TrialResources = field(default_factory=TrialResources)
     aim: Aim = field(default_factory=Aim)
     heard_steps: tuple[int, ...] = ()
+    origin: StoragePath | None = None

@@ -145,7 +145,7 @@ class TrialRunner:
         """Make a trial's run, or say why it cannot be made, on every worker alike."""
         self._drop_finished_trial()
         try:
-            run = TrialRun(self._context, command.settings, self._spec.max_steps)
+            run = TrialRun(self._context, command.settings, self._spec.max_steps, self._spec.origin)
         except VibesweepError as error:
             return Answer(error=error, by_settings=True)
         try:

@@ -50,13 +50,26 @@ SCHEDULES: dict[str, Shape] = {
 """A new schedule is one function, one line here and one in vibesweep.config."""
 
 
-def build_schedule(optimizer: Optimizer, max_steps: int, settings: TrialSettings) -> LambdaLR:
-    """Make the optimizer's learning rate follow the settings' schedule over ``max_steps``."""
+def build_schedule(
+    optimizer: Optimizer, max_steps: int, settings: TrialSettings, first_step: int = 0
+) -> LambdaLR:
+    """Make the optimizer's learning rate follow the settings' schedule over ``max_steps``.
+
+    Args:
+        optimizer: the trial's.
+        max_steps: the whole budget.
+        settings: name the schedule.
+        first_step: steps that are behind the trial when its optimizer begins.
+    """
     shape = SCHEDULES[settings.schedule]
 
     def share(step: int) -> float:
         return share_of_peak(
-            shape, step, max_steps, settings.warmup_fraction, settings.cooldown_fraction
+            shape,
+            first_step + step,
+            max_steps,
+            settings.warmup_fraction,
+            settings.cooldown_fraction,
         )
 
     return LambdaLR(optimizer, share)

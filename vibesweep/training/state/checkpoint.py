@@ -14,7 +14,7 @@ from torch import nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import ModelError
-from vibesweep.models.adapters import load_trained
+from vibesweep.models.adapters import copy_trained, load_trained
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.parameters import trained_by_name
@@ -86,6 +86,35 @@ def fetched_checkpoint(folder: StorageAddress) -> Iterator[tuple[Path, TrialSett
             yield path, settings
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise _unreadable(folder, error) from error
+
+
+def begin_with(model: nn.Module, folder: StorageAddress) -> int:
+    """Copy a checkpoint's weights into a model that trains the same parts; return its step.
+
+    Raises:
+        ModelError: the checkpoint is missing or broken, or the model trains other parts.
+    """
+    try:
+        trained, facts = read_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON)
+        step = int(facts["step"])
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    own = trained_by_name(model)
+    copy_trained(own, trained, str(folder))
+    return step
+
+
+def copy_checkpoint(folder: StorageAddress, copy: StorageAddress) -> None:
+    """Copy a checkpoint, which its trial may be about to replace.
+
+    Raises:
+        ModelError: it is missing or broken.
+    """
+    try:
+        trained, facts = read_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON)
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise _unreadable(folder, error) from error
+    write_tensor_folder(StoragePath.of(copy), CHECKPOINT_JSON, trained, facts)
 
 
 def load_checkpoint(
