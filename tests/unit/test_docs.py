@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import pydoc
 import re
+import runpy
 import shlex
 from fnmatch import fnmatch
 from pathlib import Path
@@ -98,6 +100,31 @@ def test_every_setting_is_described() -> None:
     page = read("docs/spaces.md")
     missing = [name for name in TrialSettings.names() if f"`{name}`" not in page]
     assert missing == []
+
+
+# The site, which `mkdocs build --strict` makes
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    navigation = read("mkdocs.yml").partition("\nnav:")[2]
+    listed = set(re.findall(r": ([\w/.-]+\.md)$", navigation, re.MULTILINE))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert pages - listed == set()
+
+
+@pytest.mark.parametrize(
+    "name", re.findall(r"^::: (\S+)$", read("docs/reference.md"), re.MULTILINE)
+)
+def test_the_reference_lists_what_is_there_and_described(name: str) -> None:
+    assert pydoc.locate(name).__doc__
+
+
+@pytest.mark.parametrize("figure", sorted((ROOT / "docs" / "figures").glob("*.svg")))
+def test_figures_are_as_their_program_draws_them(figure: Path, tmp_path: Path) -> None:
+    program = runpy.run_path(str(ROOT / ".ci" / "figures.py"))
+    program["Figure"].write.__globals__["OUT"] = tmp_path
+    program[figure.stem]()
+    assert (tmp_path / figure.name).read_text() == figure.read_text()
 
 
 # Paths
