@@ -67,6 +67,22 @@ def test_a_sweep_that_was_killed_after_its_last_trial_only_lacks_what_follows(
     assert not only_delivery_is_left(two, folder)
 
 
+def test_a_larger_maximum_takes_a_finished_sweep_on(folder: SweepFolder) -> None:
+    record = folder.read()
+    record.state = SweepState.DONE
+    folder.write(record)
+    two = dataclasses.replace(SWEEP, trials=2)
+    with pytest.raises(SweepError, match="--max-steps"):
+        check_resumable(as_it_began(two, folder, given=("trials", "corpus")), folder, None)
+    longer = as_it_began(two, folder, given=("trials", "corpus"), max_steps=16)
+    assert longer.budget == Budget(16, 2, 2)
+    check_same_budget(longer.budget, folder)
+    assert not only_delivery_is_left(longer, folder)
+    for other in (Budget(16, 4, 2), Budget(6, 2, 2)):
+        with pytest.raises(SweepError, match="budget is"):
+            check_same_budget(other, folder)
+
+
 def test_what_was_fixed_stays_so_unless_it_is_fixed_anew(tmp_path: Path) -> None:
     kept = SweepFolder(tmp_path / "fixed")
     began = sweep_as_json(dataclasses.replace(SWEEP, fixed={"lora_rank": 4}))
@@ -95,8 +111,8 @@ def test_another_sweep_is_refused(
 
 def test_another_budget_is_refused(folder: SweepFolder) -> None:
     check_same_budget(SWEEP.budget, folder)
-    with pytest.raises(SweepError, match="'max_steps': 16"):
-        check_same_budget(Budget(16, 2, 2), folder)
+    with pytest.raises(SweepError, match="'max_steps': 6"):
+        check_same_budget(Budget(6, 2, 2), folder)
 
 
 def test_lanes_and_trials_may_be_others(folder: SweepFolder, space: Path) -> None:

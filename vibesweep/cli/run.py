@@ -10,6 +10,7 @@ from vibesweep.cli.run_here import SweepHere, run_here
 from vibesweep.cli.sweep_options import (
     Corpus,
     JobServer,
+    LongerTrials,
     MaxCost,
     MaxFailedFraction,
     MaxGpuHours,
@@ -27,6 +28,7 @@ from vibesweep.cli.sweep_options import (
     loaded_sweep,
     run_options_of_a_job,
 )
+from vibesweep.errors import SweepError
 
 if TYPE_CHECKING:
     from vibesweep.config import Sweep
@@ -44,6 +46,7 @@ def run(
     name: Name = None,
     work: Work = ".",
     resume: Resume = False,
+    max_steps: LongerTrials = None,
     track: Track = "",
     repeat_best: RepeatBest = None,
     warm_start: WarmStart = None,
@@ -63,6 +66,9 @@ def run(
         space, corpus, model, trials, max_failed_fraction, fixed, repeat_best
     )
     sweep_name = space.stem if name is None else name
+    if max_steps is not None and not resume:
+        fix = "a new sweep has the budget of its space; --resume makes that of an old one longer"
+        raise SweepError("--max-steps is given without --resume", where=str(space), fix=fix)
     from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.jobs.address import job_server
 
@@ -71,12 +77,13 @@ def run(
     if server is None:
         folder = _folder_named(sweep_name, work)
         if resume:
-            sweep = _as_it_began(sweep, options, folder)
+            sweep = _as_it_began(sweep, options, folder, max_steps)
         earlier = tuple(warm_start or ())
         run_here(SweepHere(sweep, folder, work, space, resume, names_in(track), allowance, earlier))
         return
     of_this_run = run_options_of_a_job(track, allowance, warm_start)
-    given = options | {"resume": resume} | of_this_run
+    longer = {} if max_steps is None else {"max-steps": max_steps}
+    given = options | {"resume": resume} | longer | of_this_run
     submit_job(server, space, sweep, given, sweep_name, work)
     follow_job(server, sweep_name)
 
@@ -89,8 +96,10 @@ def _folder_named(name: str, work: str) -> SweepFolder:
     return SweepFolder(StoragePath.of(work) / SWEEPS / name)
 
 
-def _as_it_began(sweep: Sweep, options: dict[str, Any], folder: SweepFolder) -> Sweep:
+def _as_it_began(
+    sweep: Sweep, options: dict[str, Any], folder: SweepFolder, max_steps: int | None
+) -> Sweep:
     """Take what the command line said when the sweep began, unless it says otherwise now."""
     from vibesweep.sweep.resume import as_it_began
 
-    return as_it_began(sweep, folder, options)
+    return as_it_began(sweep, folder, options, max_steps)

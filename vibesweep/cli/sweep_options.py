@@ -44,7 +44,7 @@ Resume = Annotated[
     typer.Option(
         "--resume",
         help="Go on with the sweep of that name, which was interrupted or stopped; "
-        "with a larger --trials, with one that has ended.",
+        "with a larger --trials or --max-steps, with one that has ended.",
     ),
 ]
 Track = Annotated[
@@ -69,6 +69,14 @@ MaxCost = Annotated[
 ]
 PricePerHour = Annotated[
     float | None, typer.Option(min=0, help="What a GPU costs an hour, or a CPU without GPUs.")
+]
+LongerTrials = Annotated[
+    int | None,
+    typer.Option(
+        "--max-steps",
+        min=1,
+        help="With --resume: whole trials take so many steps from now on, more than before.",
+    ),
 ]
 SweepName = Annotated[str, typer.Argument(help="A sweep's name, or its folder's path or URI.")]
 JobName = Annotated[str, typer.Argument(help="A sweep's name.")]

@@ -24,10 +24,11 @@ from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.staged_folder import StagedFolder
-from vibesweep.sweep.record.states import SweepState
+from vibesweep.sweep.record.states import FINISHED, SweepState, TrialState
 from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import format_seconds
 from vibesweep.sweep.repeat import repeat_best, repeats_of
+from vibesweep.sweep.resume import is_longer
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.search.warm import WarmStart
@@ -106,8 +107,7 @@ def run_on_lanes(start: SweepStart) -> SweepRecord:
     sweep = start.sweep
     progress = start.progress
     name = start.record.name
-    left = sweep.trials if start.former is None else start.former.record.trials_left
-    runs = left + repeats_of(sweep)
+    runs = _trials_to_come(start) + repeats_of(sweep)
     with (
         running_dispatcher(runs, name) as dispatcher,
         progress.shown(),
@@ -123,6 +123,17 @@ def run_on_lanes(start: SweepStart) -> SweepRecord:
         progress.say(f"the trials were heard in {took} of the lanes' time")
     _raise_first(running.search.error, running.failures.error)
     return running.log.record
+
+
+def _trials_to_come(start: SweepStart) -> int:
+    """Count the trials that will take a lane, with complete ones that go on to a larger maximum."""
+    if start.former is None:
+        return start.sweep.trials
+    record = start.former.record
+    longer = is_longer(start.sweep.budget, record)
+    stay = [state for state in FINISHED if not (longer and state == TrialState.COMPLETE)]
+    ended = [trial for trial in record.trials if trial.state in stay]
+    return start.sweep.trials - len(ended)
 
 
 def _prepared(start: SweepStart, dispatcher: Any, metrics: SweepMetrics) -> _Running:

@@ -40,23 +40,32 @@ KEPT = {
 which option."""
 
 
-def as_it_began(sweep: Sweep, folder: SweepFolder, given: Collection[str]) -> Sweep:
+def as_it_began(
+    sweep: Sweep, folder: SweepFolder, given: Collection[str], max_steps: int | None = None
+) -> Sweep:
     """Return a space file's sweep with what the command line said when the sweep began.
+
+    Its budget is the one in steps that the sweep has by now.
 
     Args:
         sweep: the space file's, with the options that are given now.
         folder: the folder of the sweep that is to go on.
         given: names of these options.
+        max_steps: steps of a whole trial from now on, where they are to be more.
 
     Raises:
         SweepError: there is no sweep that can go on.
+        SpaceError: a whole trial cannot have so few steps.
     """
     began = resumable_record(folder, more=True).sweep
     kept = {}
     for name, option in KEPT.items():
         if option not in given and name in began:
             kept[name] = began[name]
-    return dataclasses.replace(sweep, **kept)
+    budget = Budget(**began["budget"])
+    if max_steps is not None:
+        budget = dataclasses.replace(budget, max_steps=max_steps)
+    return dataclasses.replace(sweep, budget=budget, **kept)
 
 
 def only_delivery_is_left(sweep: Sweep, folder: SweepFolder) -> bool:
@@ -64,8 +73,9 @@ def only_delivery_is_left(sweep: Sweep, folder: SweepFolder) -> bool:
     if folder.report.is_file() or not folder.holds_sweep():
         return False
     record = folder.read()
-    has_ended = record.state == SweepState.DONE and sweep.trials <= len(record.trials)
-    return has_ended and record.best is not None
+    if record.state != SweepState.DONE or record.best is None:
+        return False
+    return not _asks_for_more(sweep, record)
 
 
 def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) -> None:
@@ -74,9 +84,9 @@ def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) 
     Raises:
         SweepError: it cannot go on; the message says why.
     """
-    begun = len(folder.read().trials)
-    more = sweep.trials > begun
+    more = _asks_for_more(sweep, folder.read())
     record = resumable_record(folder, more=more)
+    begun = len(record.trials)
     if sweep.trials < begun:
         found = f"trials is {sweep.trials}, and {begun} have begun"
         raise _another(found, folder)
@@ -85,15 +95,31 @@ def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) 
         _check_same_space(folder, space_file)
 
 
+def is_longer(budget: Budget, record: SweepRecord) -> bool:
+    """Tell whether a budget in steps differs from a sweep's only by a larger maximum."""
+    began = Budget(**record.sweep["budget"])
+    most = budget.max_steps
+    if most is None or most <= began.last_step:
+        return False
+    as_long = dataclasses.replace(budget, max_steps=began.max_steps)
+    return as_long == began
+
+
+def _asks_for_more(sweep: Sweep, record: SweepRecord) -> bool:
+    more_trials = sweep.trials > len(record.trials)
+    return more_trials or is_longer(sweep.budget, record)
+
+
 def check_same_budget(budget: Budget, folder: SweepFolder) -> None:
-    """Refuse to go on with another budget, in steps, than the sweep began with.
+    """Refuse to go on with another budget, in steps, than the sweep began with, but a longer one.
 
     Raises:
         SweepError: it is another.
     """
-    began = folder.read().sweep["budget"]
+    record = folder.read()
+    began = record.sweep["budget"]
     now = dataclasses.asdict(budget)
-    if now != began:
+    if now != began and not is_longer(budget, record):
         raise _another(f"budget is {now}, and was {began} when the sweep began", folder)
 
 

@@ -50,7 +50,7 @@ def resumable_record(folder: SweepFolder, *, more: bool) -> SweepRecord:
         raise _owned(folder)
     if record.state == SweepState.DONE and not more:
         found = f"all {len(record.trials)} trials have ended"
-        fix = "ask for more with --trials, or start another sweep with --name"
+        fix = "ask for more with --trials or --max-steps, or start another sweep with --name"
         raise SweepError(found, where=str(folder.place), fix=fix)
     if not folder.events.is_file():
         found = "its log of events is not there, from which a sweep is resumed"

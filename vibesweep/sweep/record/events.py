@@ -29,12 +29,16 @@ class SweepStarted:
 
 @dataclass(frozen=True)
 class SweepResumed:
-    """Another process goes on with the sweep: to so many trials, on so many lanes."""
+    """Another process goes on with the sweep: to so many trials, on so many lanes.
+
+    Where there is a budget it may be longer: complete trials go on to its end.
+    """
 
     trials: int
     lanes: int
     versions: dict[str, str]
     hosts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    budget: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

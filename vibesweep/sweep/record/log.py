@@ -77,8 +77,14 @@ class SweepLog(tune.Callback):
             self._append(started)
         else:
             self._replay = former
-            trials: int = record.sweep["trials"]
-            self._enter(SweepResumed(trials, record.lanes, record.versions, record.hosts))
+            resumed = SweepResumed(
+                trials=record.sweep["trials"],
+                lanes=record.lanes,
+                versions=record.versions,
+                hosts=record.hosts,
+                budget=record.sweep["budget"],
+            )
+            self._enter(resumed)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the Tuner that Ray Tune pickles.

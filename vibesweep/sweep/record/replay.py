@@ -99,8 +99,13 @@ class Replay:
         record.lanes = event.lanes
         record.versions = event.versions
         record.hosts = event.hosts
+        goes_on_from = record.sweep["budget"].get("max_steps")
+        is_longer = event.budget not in ({}, record.sweep["budget"])
+        if is_longer:
+            record.sweep["budget"] = event.budget
         for trial in record.trials:
-            if trial.state not in FINISHED:
+            came_to_the_end = trial.state == TrialState.COMPLETE and trial.step == goes_on_from
+            if trial.state not in FINISHED or (is_longer and came_to_the_end):
                 trial.state = TrialState.WAITING
                 trial.reason = ""
                 trial.ended_unix_s = None

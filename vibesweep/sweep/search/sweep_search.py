@@ -36,6 +36,8 @@ class SweepSearch(StepSearch):
         self._cut_short: deque[dict[str, Any]] = deque()
         self._unstarted: deque[optuna.Trial] = deque()
         self._held = False
+        self._longer: set[str] = set()
+        """Trials that the study has as complete, and that go on to a larger maximum."""
         super().__init__(
             sweep.space,
             max_steps=sweep.budget.last_step,
@@ -72,8 +74,23 @@ class SweepSearch(StepSearch):
         if not self._cut_short:
             return super().suggest(trial_id)
         config = self._cut_short.popleft()
-        self._ot_trials[trial_id] = self._ot_trials.pop(config["id"])
+        if config["id"] in self._ot_trials:
+            self._ot_trials[trial_id] = self._ot_trials.pop(config["id"])
+        else:
+            self._longer.add(trial_id)
         return config
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Enter a report, of a trial that the study has not ended."""
+        if trial_id not in self._longer:
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell Optuna how a trial ended, unless the study has ended it before."""
+        if trial_id not in self._longer:
+            super().on_trial_complete(trial_id, result, error)
 
     def resume(self, replay: Replay) -> None:
         """Go on where a sweep was interrupted, as its log of events has it.
@@ -91,6 +108,8 @@ class SweepSearch(StepSearch):
             state = studied.pop(trial.number)
             if not state.is_finished():
                 self._catch_up(trial, reports[trial.id])
+            elif trial.state not in FINISHED:
+                self._cut_short.append(_config_of(trial))
         for number, state in studied.items():
             if state == OptunaState.RUNNING:
                 self._unstarted.append(self._trial_of(number))
@@ -116,20 +135,23 @@ class SweepSearch(StepSearch):
             diverged = record.state == TrialState.DIVERGED
             self._finish(record.id, record.state, record.reason, best, by_settings=diverged)
             return
-        self._cut_short.append(
-            {
-                "id": record.id,
-                "number": record.number,
-                "swept": record.swept,
-                "settings": record.settings,
-                "reported_step": record.step,
-            }
-        )
+        self._cut_short.append(_config_of(record))
 
     def _trial_of(self, number: int) -> optuna.Trial:
         """Return the study's trial of this number."""
         found = self.study.get_trials(deepcopy=False)[number]
         return optuna.Trial(self.study, found._trial_id)
+
+
+def _config_of(record: TrialRecord) -> dict[str, Any]:
+    """Return the config of a trial that goes on after its last report."""
+    return {
+        "id": record.id,
+        "number": record.number,
+        "swept": record.swept,
+        "settings": record.settings,
+        "reported_step": record.step,
+    }
 
 
 def _by_trial(reports: Sequence[TrialReported]) -> defaultdict[str, list[TrialReported]]:
