@@ -7,6 +7,7 @@ import pydoc
 import re
 import runpy
 import shlex
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import cast
@@ -195,16 +196,53 @@ def commands(page: str) -> list[str]:
     return [
         typed
         for line in lines
-        for typed in re.findall(r"(?<![\w/.~-])vibesweep (\w[^'#&|]*)", line)
+        for typed in re.findall(r"(?<![\w/.~-])vibesweep ((?:--[\w-]+ )*\w[^'#&|]*)", line)
     ]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_have_the_verbs_and_options_that_are_shown(page: str) -> None:
-    verbs = cast(click.Group, get_command(app)).commands
+    group = cast(click.Group, get_command(app))
+    verbs = group.commands
     for typed in commands(page):
-        verb, *words = shlex.split(typed)
+        before = group.make_parser(click.Context(group))
+        _, (verb, *words), _ = before.parse_args(shlex.split(typed))
         verbs[verb].make_parser(click.Context(verbs[verb])).parse_args(words)
+
+
+def test_options_before_the_verb_are_seen() -> None:
+    assert "--quiet run search_spaces/lr_opt.py" in " ".join(commands("docs/commands.md"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != HISTORY])
+def test_modules_that_a_page_runs_are_there(page: str) -> None:
+    named = set(re.findall(r"python -m ((?:tests|examples|vibesweep)[\w.]*)", read(page)))
+    paths = {name: ROOT / name.rstrip(".").replace(".", "/") for name in named}
+    missing = [
+        name
+        for name, path in paths.items()
+        if not path.with_suffix(".py").is_file() and not (path / "__main__.py").is_file()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_extras_that_a_page_installs_are_declared(page: str) -> None:
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    lists = re.findall(r"pip install [^\n`]*?(?:vibesweep|\.)\[([\w,]+)\]", read(page))
+    named = {name for listed in lists for name in listed.split(",")}
+    assert named - set(project["optional-dependencies"]) == set()
+
+
+# Python
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_in_a_page_is_python_and_imports_what_is_there(page: str) -> None:
+    for code in blocks(page, "python"):
+        tree = ast.parse(code)
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(ast.unparse(imports), {})
 
 
 def test_commands_are_found_in_blocks_and_in_text() -> None:
