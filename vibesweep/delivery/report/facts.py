@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
@@ -17,7 +16,7 @@ from vibesweep.errors import ShardsError, VibesweepError
 from vibesweep.quality.quality_file import Quality, read_quality
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialRecord
-from vibesweep.sweep.record.study import STUDY_NAME, study_storage
+from vibesweep.sweep.record.study import distributions_of
 from vibesweep.sweep.record.table import ranked
 
 
@@ -80,15 +79,10 @@ def read_facts(folder: SweepFolder) -> Facts:
 
 
 def _distributions_in(journal: StoragePath) -> dict[str, BaseDistribution]:
-    """Return where each setting of the study is drawn from, in the order of first appearance."""
     if not journal.is_file():
         return {}
-    found: dict[str, BaseDistribution] = {}
     with journal.fetched() as path:
-        study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(path))
-        for trial in study.get_trials(deepcopy=False):
-            found.update(trial.distributions)
-    return found
+        return distributions_of(path)
 
 
 def _manifest_of(record: SweepRecord) -> Manifest | VibesweepError:

@@ -14,8 +14,8 @@ from vibesweep.sweep.record.study import quiet_optuna
 
 LEAST_TRIALS = 10
 """With fewer, the best of them say nothing about where good trials lie."""
-MOST_TRIALS = 2_000
-"""Evenly from more than these: the shares stay the same, and Optuna takes a second."""
+MOST_TRIALS = 1_000
+"""Evenly from more than these: the shares stay the same, and Optuna takes half a second."""
 GOOD_SHARE = 0.25
 """The trials that count as good; Optuna's own tenth would be one or two of a dozen."""
 
