@@ -19,6 +19,7 @@ from vibesweep.sweep.record import SweepRecord, TrialState
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.standing import Standing
 from vibesweep.sweep.record.study import confirm, study_storage
+from vibesweep.sweep.trial import NAMED_TRIALS, task_name
 
 
 def record_of(folder: Path) -> SweepRecord:
@@ -82,3 +83,9 @@ def test_a_table_that_is_slow_to_draw_is_drawn_seldom_and_at_the_end(tmp_path: P
         drawn = screen.getvalue().count("sweep made")
     assert drawn < 50
     assert "1049" in screen.getvalue()
+
+
+def test_ray_is_given_no_name_for_each_of_very_many_trials() -> None:
+    names = {task_name("mine", number, step) for number in range(10_000) for step in (6, 18)}
+    assert task_name("mine", 3, 18) in names
+    assert len(names) == 2 * (NAMED_TRIALS + 1)

@@ -19,6 +19,9 @@ from vibesweep.training.lanes.messages import Answer, Command
 
 LANES_LOST_AT_MOST = 2
 """A trial that loses more worker groups than this between two reports is what kills them."""
+NAMED_TRIALS = 500
+"""Trials whose tasks have names of their own. Ray keeps what it counts for each name, some 10 kB in
+the actor that asks and in the one that answers, for as long as these live."""
 SHARE_OF_HOST = 0.001
 """Share of the driver's host that Ray Tune reserves for a trial."""
 
@@ -66,6 +69,7 @@ class LaneTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
         self._id = new_config["id"]
+        self._number = int(new_config["number"])
         self._settings = TrialSettings(**new_config["settings"])
         self._reported_step = new_config["reported_step"] or 0
         self._lanes_lost = 0
@@ -98,7 +102,7 @@ class LaneTrial(tune.Trainable):
             losses: is given each answer that a lost lane gave.
         """
         command = Command(self._id, self._settings, report_steps)
-        name = f"{self.trial_name} to step {report_steps[-1]}"
+        name = task_name(self._sweep, self._number, report_steps[-1])
         advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
@@ -112,6 +116,12 @@ class LaneTrial(tune.Trainable):
         """Leave out steps that an earlier report had: another lane may have trained them again."""
         new = tuple(record for record in report.curve if record.step > self._reported_step)
         return dataclasses.replace(report, curve=new)
+
+
+def task_name(sweep: str, number: int, step: int) -> str:
+    """Return what Ray's dashboard calls a trial's way to a report."""
+    trial = f"{sweep}_{number}" if number < NAMED_TRIALS else sweep
+    return f"{trial} to step {step}"
 
 
 def _error_text(answer: Answer) -> str:
