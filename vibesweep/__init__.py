@@ -11,11 +11,12 @@ neither torch nor Ray.
 """
 
 from vibesweep.api import Results, Sweep, Trial, Voice
-from vibesweep.config import Budget, TrialResources, TrialSettings
+from vibesweep.config import Budget, Guess, TrialResources, TrialSettings
 from vibesweep.version import __version__
 
 __all__ = [
     "Budget",
+    "Guess",
     "Results",
     "Sweep",
     "Trial",

@@ -21,6 +21,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from vibesweep.sweep.search.axes import Axis
+
 LOSSES = "validation_loss"
 DECADES = 2
 """A column whose values span so many is searched in log scale."""
@@ -59,6 +61,13 @@ class Column:
         else:
             distribution = FloatDistribution(low, high, log=log)
         return cls(name, distribution, _places(numbers, low, high, log=log))
+
+    def value(self, row: int) -> Any:
+        """Return what a row has of it, as the search would suggest it."""
+        place = self.places[row]
+        if isinstance(self.distribution, CategoricalDistribution):
+            return self.distribution.choices[place]
+        return Axis.of(self.distribution).value(place)
 
     def distances(self, value: Any) -> np.ndarray:
         """Return each row's distance from a value; another choice is as far as a whole range."""
@@ -116,6 +125,10 @@ class CurveTable:
     def space(self) -> dict[str, BaseDistribution]:
         """The search space that a user would write for this table."""
         return {column.name: column.distribution for column in self.columns}
+
+    def params(self, row: int) -> dict[str, Any]:
+        """Return a row's hyper-parameters, as the search would suggest them."""
+        return {column.name: column.value(row) for column in self.columns}
 
     def nearest(self, params: Mapping[str, Any], taken: np.ndarray) -> int:
         """Return the row nearest to a suggestion among those not taken yet."""

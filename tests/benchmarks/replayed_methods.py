@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState as OptunaState
 from ray.tune.experiment import Trial
@@ -14,9 +16,11 @@ from ray.tune.search.optuna import OptunaSearch
 
 from tests.benchmarks.learning_curves import CurveTable
 from tests.benchmarks.replay import Replay, ReplayedTrial
-from vibesweep.config import Budget
+from vibesweep.config import Budget, Guess
+from vibesweep.config.guess import FAIRLY
 from vibesweep.config.sweep import FITS_THE_CORPUS
 from vibesweep.sweep.record.states import TrialState
+from vibesweep.sweep.search.sampler import NO_GUESSES
 from vibesweep.sweep.search.scheduler import METRIC, TIME, StepAsha
 from vibesweep.sweep.search.searcher import StepSearch
 
@@ -85,7 +89,9 @@ SEES_TRAINING = 2
 the base apart, and a trial for the first time after it has trained."""
 
 
-def vibesweep_defaults(table: CurveTable, seed: int) -> TuneMethod:
+def vibesweep_defaults(
+    table: CurveTable, seed: int, guesses: Mapping[str, Guess] = NO_GUESSES
+) -> TuneMethod:
     """Return what a sweep uses, with rungs at the shares of a trial that a sweep has unasked."""
     usual = FITS_THE_CORPUS
     assert usual.grace_epochs is not None
@@ -94,8 +100,24 @@ def vibesweep_defaults(table: CurveTable, seed: int) -> TuneMethod:
     grace = math.ceil(most * usual.grace_epochs / usual.max_epochs)
     grace = min(max(grace, SEES_TRAINING), most)
     budget = Budget(most, grace, usual.reduction_factor)
-    search = StepSearch(table.space, max_steps=most, trials=table.rows, seed=seed)
+    search = StepSearch(table.space, max_steps=most, trials=table.rows, seed=seed, guesses=guesses)
     return TuneMethod(table, search, StepAsha(budget))
+
+
+def vibesweep_guessing(
+    table: CurveTable, seed: int, *, good: bool, sure: str = FAIRLY
+) -> TuneMethod:
+    """Return the same with guesses: a row of the best tenth, or of the worse half that trains."""
+    finite = np.isfinite(table.losses).all(axis=1)
+    trained = np.flatnonzero(finite)
+    best_losses = table.losses[trained].min(axis=1)
+    ranked = trained[np.argsort(best_losses)]
+    tenth, half = table.rows // 10, len(ranked) // 2
+    among = ranked[:tenth] if good else ranked[half:]
+    row = np.random.default_rng(seed).choice(among)
+    values = table.params(int(row))
+    guesses = {name: Guess(value, sure) for name, value in values.items()}
+    return vibesweep_defaults(table, seed, guesses)
 
 
 def random_search(table: CurveTable, seed: int) -> TuneMethod:

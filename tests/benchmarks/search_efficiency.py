@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ METHODS: dict[str, MakeMethod] = {
     "Ray's ASHA, TPE": methods.ray_asha_tpe,
     "Optuna's TPE, Hyperband": methods.OptunaHyperband,
     **SYNE_TUNE,
+    "vibesweep, good guesses": partial(methods.vibesweep_guessing, good=True),
+    "vibesweep, bad guesses": partial(methods.vibesweep_guessing, good=False),
     OURS: methods.vibesweep_defaults,
 }
 

@@ -1,11 +1,13 @@
 """The vocabulary of a sweep: frozen dataclasses that refuse values nobody can use.
 
 corpus.py says how recordings become shards, trial.py what one trial trains with, budget.py for how
-long, sweep.py what a search tries, reports.py what a trial reports; checks.py holds shared checks.
+long, sweep.py what a search tries, guess.py what is probably good in it, reports.py what a trial
+reports; checks.py holds shared checks.
 """
 
 from vibesweep.config.budget import Budget, epoch_steps
 from vibesweep.config.corpus import SPLIT_BY, CorpusSettings, MelSettings
+from vibesweep.config.guess import Guess
 from vibesweep.config.reports import Report, StepRecord
 from vibesweep.config.sweep import STEP_TIMEOUT_S, Sweep, TrialResources
 from vibesweep.config.trial import (
@@ -29,6 +31,7 @@ __all__ = [
     "STEP_TIMEOUT_S",
     "Budget",
     "CorpusSettings",
+    "Guess",
     "MelSettings",
     "Report",
     "StepRecord",

@@ -18,6 +18,7 @@ from vibesweep.config.checks import (
     check_types,
     refuse,
 )
+from vibesweep.config.guess import Guess
 from vibesweep.config.trial import TrialSettings
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Sweep:
         budget: how long a trial may train, and when ASHA decides; it fits the corpus unless given.
         trials: how many settings are tried.
         try_first: settings to try before the sampler chooses any.
+        guesses: what settings are probably best at, by name; the search leans towards that until it
+            knows more.
         fixed: values that take the place of what the space suggests, by name.
         repeat_best: how many of the best trials are run again with other seeds at the end.
         resources: what one trial occupies.
@@ -138,6 +141,7 @@ class Sweep:
     budget: Budget = FITS_THE_CORPUS
     trials: int = 12
     try_first: tuple[Mapping[str, Any], ...] = ()
+    guesses: Mapping[str, Guess] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     repeat_best: int = 0
     resources: TrialResources = field(default_factory=TrialResources)
@@ -157,6 +161,14 @@ class Sweep:
         check_types(self)
         check_ranges(self, SWEEP_RANGES)
         self._check_limits()
+        self._check_guesses()
+
+    def _check_guesses(self) -> None:
+        for name, guess in self.guesses.items():
+            if not isinstance(guess, Guess):
+                found = f"the guess of {name} is {guess!r}"
+                fix = f'give a Guess: guesses={{"{name}": Guess({guess!r}, sure="fairly")}}'
+                raise refuse(self, "guesses", found, fix)
 
     def _check_limits(self) -> None:
         for name, limit in self.limits.items():

@@ -250,6 +250,7 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "budget": dataclasses.asdict(sweep.budget),
         "trials": sweep.trials,
         "try_first": [dict(point) for point in sweep.try_first],
+        "guesses": {name: dataclasses.asdict(guess) for name, guess in sweep.guesses.items()},
         "fixed": dict(sweep.fixed),
         "repeat_best": sweep.repeat_best,
         "resources": dataclasses.asdict(sweep.resources),

@@ -21,6 +21,7 @@ class ModelledSpace:
     """All settings that a space may suggest, of all its branches.
 
     Attributes:
+        axes: the settings, in the order of their names.
         tried: places [N, S] of the trials; NaN for settings that a trial does not have.
         setting_of_column: the setting [D] that each column of a point belongs to.
     """
@@ -34,27 +35,27 @@ class ModelledSpace:
             distributions: of the settings, by name.
             tried: what was suggested to trials, which shows the branches of the space.
         """
-        self._axes: dict[str, Axis] = {}
+        self.axes: dict[str, Axis] = {}
         self._choices: list[int] = []
         for number, name in enumerate(sorted(distributions)):
             distribution = distributions[name]
-            self._axes[name] = Axis.of(distribution)
+            self.axes[name] = Axis.of(distribution)
             if isinstance(distribution, CategoricalDistribution):
                 self._choices.append(number)
         self.tried = self.places(tried)
         columns = []
-        for number, axis in enumerate(self._axes.values()):
+        for number, axis in enumerate(self.axes.values()):
             columns += [number] * axis.columns
         self.setting_of_column = np.array(columns)
 
     def __len__(self) -> int:
         """Return how many settings there are."""
-        return len(self._axes)
+        return len(self.axes)
 
     def params(self, places: np.ndarray) -> dict[str, Any]:
         """Return the settings at places [S] between 0 and 1, in the order of their names."""
         found = {}
-        for (name, axis), place in zip(self._axes.items(), places, strict=True):
+        for (name, axis), place in zip(self.axes.items(), places, strict=True):
             found[name] = axis.value(place)
         return found
 
@@ -63,7 +64,7 @@ class ModelledSpace:
         rows = []
         for params in tried:
             places = []
-            for name, axis in self._axes.items():
+            for name, axis in self.axes.items():
                 place = np.nan
                 if name in params:
                     value = params[name]
@@ -80,7 +81,7 @@ class ModelledSpace:
         does not have lies in the middle.
         """
         columns = []
-        for number, axis in enumerate(self._axes.values()):
+        for number, axis in enumerate(self.axes.values()):
             own = places[:, number]
             columns.append(axis.spread(own))
         return np.concatenate(columns, axis=1)
@@ -91,7 +92,7 @@ class ModelledSpace:
         What it asks for after some choices is known of trials that had the same.
         """
         columns = []
-        for number, axis in enumerate(self._axes.values()):
+        for number, axis in enumerate(self.axes.values()):
             own = drawn[:, number]
             columns.append(axis.snapped(own))
         places = np.column_stack(columns)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from vibesweep.config import Guess
 from vibesweep.sweep.search.enumeration import Suggestions
 from vibesweep.sweep.search.gaussian_process import GaussianProcess
+from vibesweep.sweep.search.guesses import Guesses
 from vibesweep.sweep.search.modelled_space import ModelledSpace
 from vibesweep.sweep.search.win_shares import is_sound, normal_scores, win_shares
 
@@ -32,6 +35,7 @@ DRAWN, NEAR_THE_BEST, BEST = 256, 25, 5
 """Settings that the model is asked about: drawn at random, and near each of so many best trials."""
 NEAR = 0.1
 """How near: the deviation, as a share of a setting's range."""
+NO_GUESSES: Mapping[str, Guess] = MappingProxyType({})
 MOST_REDRAWS = 100
 """Draws that may be repeats: by the model, at random, and then one is taken from what is left."""
 
@@ -54,7 +58,13 @@ class WinShareSampler(optuna.samplers.BaseSampler):
     """
 
     def __init__(
-        self, trials: int, seed: int, suggestions: Suggestions, *, of_one_kind: bool = True
+        self,
+        trials: int,
+        seed: int,
+        suggestions: Suggestions,
+        *,
+        of_one_kind: bool = True,
+        guesses: Mapping[str, Guess] = NO_GUESSES,
     ) -> None:
         """Sample a space.
 
@@ -63,6 +73,7 @@ class WinShareSampler(optuna.samplers.BaseSampler):
             seed: of its draws.
             suggestions: what the space can suggest.
             of_one_kind: whether all that trials report are losses.
+            guesses: what the user takes settings to be best at, by name.
         """
         settings = len(suggestions.distributions)
         third = trials // 3
@@ -70,6 +81,7 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         self._random_first = max(FEWEST_RANDOM, enough)
         self._suggestions = suggestions
         self._of_one_kind = of_one_kind
+        self._guesses = guesses
         self._draws = np.random.default_rng(seed)
         self._choosing = random.Random(seed)
         self._at_random = optuna.samplers.RandomSampler(seed)
@@ -150,8 +162,10 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         return self._by_promise(space, shares, space.tried[known], space.tried[begun])
 
     def _at_random_in(self, space: ModelledSpace) -> Iterator[dict[str, Any]]:
+        guesses = Guesses(space.axes, self._guesses)
         for _ in range(MOST_REDRAWS):
-            places = self._draws.random(len(space))
+            evenly = self._draws.random((1, len(space)))
+            (places,) = guesses.pulled(evenly)
             yield space.params(places)
 
     def _by_promise(
@@ -179,10 +193,12 @@ class WinShareSampler(optuna.samplers.BaseSampler):
             model.assume(begun_points)
         ranked = np.argsort(-scores)
         best = ranked[:BEST]
-        drawn = self._places_to_ask(places[best])
+        guesses = Guesses(space.axes, self._guesses)
+        drawn = self._places_to_ask(places[best], guesses)
         suggested = space.suggested(drawn)
         asked = space.points(suggested)
         promise = model.promise(asked)
+        promise += guesses.promise(suggested, len(shares))
         for row in np.argsort(-promise):
             yield space.params(drawn[row])
 
@@ -197,10 +213,15 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         some = self._draws.choice(rest, half, replace=False)
         return np.append(best, some)
 
-    def _places_to_ask(self, best: np.ndarray) -> np.ndarray:
-        """Draw places at random, and near the best ones [B, S]; what these lack is drawn too."""
+    def _places_to_ask(self, best: np.ndarray, guesses: Guesses) -> np.ndarray:
+        """Draw places at random, and near the best ones [B, S]; what these lack is drawn too.
+
+        Half of the random ones lie near the user's guesses, if there are any.
+        """
         settings = best.shape[1]
         anywhere = self._draws.random((DRAWN, settings))
+        half = DRAWN // 2
+        anywhere[:half] = guesses.pulled(anywhere[:half])
         near = np.repeat(best, NEAR_THE_BEST, axis=0)
         lacking = np.isnan(near)
         away = self._draws.standard_normal(near.shape)

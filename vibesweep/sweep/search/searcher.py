@@ -15,13 +15,14 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from ray.tune.search.optuna import OptunaSearch
 
+from vibesweep.config import Guess
 from vibesweep.errors import CombinationError, SpaceError
 from vibesweep.quality.aim import Aim
 from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.states import TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.sampler import WinShareSampler, seed_of
+from vibesweep.sweep.search.sampler import NO_GUESSES, WinShareSampler, seed_of
 from vibesweep.sweep.search.scheduler import HEARD, METRIC, TIME
 from vibesweep.sweep.search.space import ask_space
 
@@ -85,6 +86,7 @@ class StepSearch(OptunaSearch):
         storage: optuna.storages.BaseStorage | None = None,
         aim: Aim | None = None,
         warm: Sequence[FrozenTrial] = (),
+        guesses: Mapping[str, Guess] = NO_GUESSES,
     ) -> None:
         """Search a space.
 
@@ -97,12 +99,14 @@ class StepSearch(OptunaSearch):
             storage: keeps the study; without it, it is in memory.
             aim: what trials are ranked by; the loss if left out.
             warm: finished trials of earlier searches, for a study that is new.
+            guesses: what settings are probably best at, by name.
         """
         self._aim = aim or Aim()
         self._heard: set[str] = set()
         self._space_asked = space
         self._max_steps = max_steps
         self._trials = trials
+        self._guesses = guesses
         self._first_seed = seed
         self.error: SpaceError | None = None
         self._suggestions = enumerate_suggestions(self.draw)
@@ -246,7 +250,9 @@ class StepSearch(OptunaSearch):
 
     def _make_sampler(self, seed: int) -> WinShareSampler:
         by_loss = self._aim.by_loss
-        return WinShareSampler(self._trials, seed, self._suggestions, of_one_kind=by_loss)
+        return WinShareSampler(
+            self._trials, seed, self._suggestions, of_one_kind=by_loss, guesses=self._guesses
+        )
 
     def _another(self, refused: optuna.Trial, error: CombinationError) -> optuna.Trial:
         """Tell Optuna why a trial is refused, and ask for the next."""

@@ -7,19 +7,22 @@ import difflib
 import linecache
 import re
 import traceback
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import CombinationError, SpaceError, VibesweepError
 from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.branches import draw_whole_range
 from vibesweep.sweep.search.fixed import OPTION, FixedValues
+from vibesweep.sweep.search.guess_checks import check_guesses
+from vibesweep.sweep.search.one_setting import suggest_one
 from vibesweep.sweep.search.points import PointTrial
 
 if TYPE_CHECKING:
@@ -65,17 +68,24 @@ def check_space(sweep: Sweep, where: str = "space") -> Rehearsal:
 
     Raises:
         SpaceError: a name that is no setting, a value that no trial can use, an exception in the
-            space's function, settings that never go together, or a point of ``try_first`` that the
-            space cannot make.
+            space's function, settings that never go together, a point of ``try_first`` that the
+            space cannot make, or a guess that it never suggests.
     """
     with quiet_optuna():
         check_fixed(sweep)
         first = []
         for number, point in enumerate(points_of(sweep, where)):
             first.append(_settings_of(sweep, point, f"{where}: try_first[{number}]"))
-        at_random, at_bounds = draw_whole_range(
-            sweep.seed, lambda trial: _drawn(sweep, trial, where)
-        )
+        met: dict[str, set[BaseDistribution]] = defaultdict(set)
+
+        def draw(trial: optuna.Trial) -> Drawn:
+            drawn = _drawn(sweep, trial, where)
+            for name, distribution in trial.distributions.items():
+                met[name].add(distribution)
+            return drawn
+
+        at_random, at_bounds = draw_whole_range(sweep.seed, draw)
+        check_guesses(sweep, met, where)
     rehearsal = Rehearsal(tuple(first), tuple(at_random), tuple(at_bounds))
     if not rehearsal.settings:
         raise rehearsal.refusals[0]
@@ -235,7 +245,7 @@ def ask_space(space: Space, trial: Any, where: str = "space") -> Mapping[str, An
     """
     if not callable(space):
         for name, distribution in space.items():
-            _suggest_one(trial, name, distribution, where)
+            suggest_one(trial, name, distribution, where)
         return {}
     try:
         fixed = space(trial)
@@ -255,17 +265,3 @@ def _source_of(space: Any) -> Path:
     if not hasattr(function, "__code__"):
         function = type(function).__call__
     return Path(function.__code__.co_filename)
-
-
-def _suggest_one(trial: Any, name: str, distribution: Any, where: str) -> None:
-    match distribution:
-        case FloatDistribution(low=low, high=high, log=log, step=step):
-            trial.suggest_float(name, low, high, log=log, step=step)
-        case IntDistribution(low=low, high=high, log=log, step=step):
-            trial.suggest_int(name, low, high, log=log, step=step)
-        case CategoricalDistribution(choices=choices):
-            trial.suggest_categorical(name, choices)
-        case _:
-            found = f"{name} is a {type(distribution).__name__}"
-            fix = "give one of optuna.distributions, or write the space as a function"
-            raise SpaceError(found, where=where, fix=fix)

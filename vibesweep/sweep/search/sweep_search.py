@@ -47,6 +47,7 @@ class SweepSearch(StepSearch):
             storage=storage,
             aim=Aim(sweep.objective, sweep.limits),
             warm=warm,
+            guesses=sweep.guesses,
         )
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
