@@ -106,7 +106,7 @@ def test_a_corpus_is_written_understood_and_can_be_swept(
 
 def test_a_metric_of_ones_own_is_measured(tmp_path: Path, in_process: Vibesweep) -> None:
     write_demo_corpus(tmp_path / "talks", recordings=2)
-    named = ("--scorer", "examples.own_metric:Pauses")
+    named = ("--scorer", "examples.own_metric.own_metric:Pauses")
     in_process("evaluate", "mel-tiny", "talks", "--texts", "1", *named, cwd=tmp_path)
     (file,) = (tmp_path / "evaluations").glob("*/quality.json")
     recording, base = json.loads(file.read_text())["rows"]

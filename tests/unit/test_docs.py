@@ -241,8 +241,8 @@ def test_extras_that_a_page_installs_are_declared(page: str) -> None:
 def test_python_in_a_page_is_python_and_imports_what_is_there(page: str) -> None:
     for code in blocks(page, "python"):
         tree = ast.parse(code)
-        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        exec(ast.unparse(imports), {})
+        tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(ast.unparse(tree), {})
 
 
 def test_commands_are_found_in_blocks_and_in_text() -> None:

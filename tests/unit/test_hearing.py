@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,18 @@ from vibesweep.config import TrialSettings
 from vibesweep.corpus.demo.voices import BASE_VOICES, ESPEAK_RATE_HZ, speak
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_manifest
+from vibesweep.errors import ModelError, SpaceError
 from vibesweep.models.mel import speech
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice import speech as vibevoice_speech
 from vibesweep.quality.aim import Aim
+from vibesweep.quality.measures import measure_named, scorer_class
 from vibesweep.quality.passages import Passages
 from vibesweep.quality.scorer import Passage, Sound
+from vibesweep.quality.scorers import make_scorers
 from vibesweep.storage import StoragePath
+from vibesweep.sweep.early import check_aim
+from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training import hearing
 from vibesweep.training.hearing import Ear
 from vibesweep.training.lanes.messages import Command
@@ -115,3 +122,45 @@ def test_hearing_leaves_the_generator_alone(tmp_path: Path) -> None:
     once = ear.hear(run, context)
     assert torch.equal(torch.get_rng_state(), before)
     assert ear.hear(run, context) == once, "the same seed"
+
+
+@pytest.fixture
+def own_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the example of a metric as pip would: a module, and metadata with an entry point."""
+    example = Path(__file__).parents[2] / "examples" / "own_metric"
+    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
+    (group, entries), *_ = project["entry-points"].items()
+    metadata = tmp_path / "installed" / "own_metric-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-metric\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in entries.items()]
+    (metadata / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]))
+    monkeypatch.syspath_prepend(str(example))
+    monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    yield
+    scorer_class.cache_clear()
+
+
+def test_a_metric_of_another_package_limits_a_sweep(own_metric: None, tmp_path: Path) -> None:
+    sweep = load_space(Path(__file__).parents[2] / "examples" / "own_metric" / "space.py")
+    check_aim(sweep)
+    aim = Aim(sweep.objective, sweep.limits)
+    model = ModelRef.parse(str(tiny.write_base(tmp_path / "base")))
+    shards = tiny.write_shards(tmp_path / "shards", 15)
+    spec = spec_of(model, shards, tmp_path, aim)
+    context = WorkerContext.open(model, shards, World())
+    ear = Ear(model, str(shards), spec.shards_signature, aim.measures)
+    heard = ear.hear(TrialRun(context, SETTINGS, 6), context)
+    assert abs(heard["pauses"]) <= 1
+    assert aim.score(0.5, {**heard, "pauses": 0.05}) == 0.5
+    assert aim.score(0.5, {**heard, "pauses": 0.4}) > 0.5
+    names = {measure.name for measure in make_scorers(()).measures}
+    assert "pauses" in names
+
+
+def test_without_its_package_there_is_no_such_measure() -> None:
+    sweep = load_space(Path(__file__).parents[2] / "examples" / "own_metric" / "space.py")
+    with pytest.raises(SpaceError, match="there is no measure 'pauses'"):
+        check_aim(sweep)
+    with pytest.raises(ModelError, match="install the package"):
+        measure_named("pauses")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vibesweep.config import Budget
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import measure_named
 
 LOSS = "loss_val"
 BEHIND = 1e6
@@ -79,7 +79,7 @@ class Aim:
             return {}
         found = {}
         for name, limit in self.limits.items():
-            allowed = MEASURES[name].distance(limit)
+            allowed = measure_named(name).distance(limit)
             found[name] = _distance(name, heard) - allowed
         return found
 
@@ -107,11 +107,11 @@ def listening_line(aim: Aim, budget: Budget) -> str:
     if not aim.measures:
         return ""
     at = ", ".join(str(step) for step in aim.heard_steps(budget))
-    objective = "the loss" if aim.by_loss else MEASURES[aim.objective].title
+    objective = "the loss" if aim.by_loss else measure_named(aim.objective).title
     line = (
         f"each trial says {HEARD_TEXTS} held-out texts at step {at}, and is ranked by {objective}"
     )
-    limits = [f"{MEASURES[name].title} {limit:g}" for name, limit in aim.limits.items()]
+    limits = [f"{measure_named(name).title} {limit:g}" for name, limit in aim.limits.items()]
     if limits:
         line = f"{line}, if it keeps to {' and '.join(limits)}"
     if len(budget.rung_steps) > 0:
@@ -122,4 +122,4 @@ def listening_line(aim: Aim, budget: Budget) -> str:
 def _distance(name: str, heard: Mapping[str, float]) -> float:
     if name not in heard:
         return FARTHEST
-    return MEASURES[name].distance(heard[name])
+    return measure_named(name).distance(heard[name])

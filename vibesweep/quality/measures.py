@@ -1,8 +1,19 @@
-"""The figures that are measured in speech, by name. Nothing here imports what measures them."""
+"""The figures that are measured in speech, by name. Nothing here imports what measures ours.
+
+A measure of another package is found by an entry point of the group ``vibesweep.measures`` whose
+name is the measure's and whose value is its scorer's class.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from vibesweep.errors import ModelError
+
+ENTRY_POINTS = "vibesweep.measures"
 
 
 @dataclass(frozen=True)
@@ -63,3 +74,43 @@ MEASURES = {
     )
 }
 """Those that vibesweep measures itself."""
+
+
+def measure_named(name: str) -> Measure:
+    """Return a measure of vibesweep's, or of a package that is installed.
+
+    Raises:
+        ModelError: there is none of this name.
+    """
+    if name in MEASURES:
+        return MEASURES[name]
+    measures: tuple[Measure, ...] = scorer_class(name).measures
+    for measure in measures:
+        if measure.name == name:
+            return measure
+    raise ModelError("its scorer has no measure of this name", where=name)
+
+
+@functools.cache
+def scorer_class(name: str) -> Any:
+    """Return the class that measures a figure of another package's.
+
+    Raises:
+        ModelError: no package that is installed declares it, or its class cannot be imported.
+    """
+    declared = entry_points(group=ENTRY_POINTS, name=name)
+    if not declared:
+        known = ", ".join(MEASURES)
+        fix = f"choose among {known}, or install the package that declares it"
+        raise ModelError(f"there is no measure {name!r}", where=name, fix=fix)
+    (first, *_) = declared
+    try:
+        return first.load()
+    except (ImportError, AttributeError) as error:
+        found = f"the scorer cannot be imported: {error}"
+        raise ModelError(found, where=first.value, fix="mend or uninstall its package") from error
+
+
+def declared_names() -> tuple[str, ...]:
+    """Return the names of the measures that other packages declare."""
+    return tuple(sorted(entry_points(group=ENTRY_POINTS).names))

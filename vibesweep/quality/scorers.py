@@ -1,7 +1,8 @@
 """Which scorers there are: those whose packages are installed, and those that the user names.
 
-A scorer of the user's is ``package.module:Class=path of its model``: the class is called with the
-path, and what it makes is a :class:`~vibesweep.quality.measure.Scorer`.
+Packages of others declare theirs by an entry point (:mod:`vibesweep.quality.measures`).
+A scorer that the user names is ``package.module:Class=path of its model``: the class is called with
+the path, and what it makes is a :class:`~vibesweep.quality.scorer.Scorer`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib import import_module
 from typing import NamedTuple, cast
 
 from vibesweep.errors import ModelError
-from vibesweep.quality.measures import Measure
+from vibesweep.quality.measures import MEASURES, Measure, declared_names, scorer_class
 from vibesweep.quality.naturalness import NaturalnessScorer
 from vibesweep.quality.pitch import PitchScorer
 from vibesweep.quality.recognition import RecognitionScorer
@@ -109,6 +110,7 @@ def make_scorers(texts: Sequence[str], named: Sequence[str] = ()) -> Scorers:
             scorers.append(scorer)
         else:
             missing[known.judges] = known.brought_by
+    scorers += _of_others(declared_names())
     for address in named:
         scorer = _named_scorer(address)
         scorers.append(scorer)
@@ -130,6 +132,7 @@ def make_needed(texts: Sequence[str], needed: Collection[str]) -> tuple[Scorer, 
     for known in _packages_for(needed):
         scorer = known.make(texts)
         scorers.append(scorer)
+    scorers += _of_others(needed)
     return tuple(scorers)
 
 
@@ -140,6 +143,12 @@ def check_installed(needed: Collection[str]) -> None:
         ModelError: one is not.
     """
     _packages_for(needed)
+
+
+def _of_others(names: Collection[str]) -> list[Scorer]:
+    """Make the scorers of other packages that some measures take, each once."""
+    classes = [scorer_class(name) for name in names if name not in MEASURES]
+    return [make("") for make in dict.fromkeys(classes)]
 
 
 def _packages_for(needed: Collection[str]) -> list[_OfAPackage]:

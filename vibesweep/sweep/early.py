@@ -20,7 +20,7 @@ from vibesweep.models.asked import TAKEN_BY_ALL, asked_of_model
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import HEARD_TEXTS, LOSS, Aim
 from vibesweep.quality.listening import scores_of
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import MEASURES, declared_names
 from vibesweep.quality.passages import choose_passages
 from vibesweep.quality.scorers import check_installed, make_needed
 from vibesweep.storage import StorageAddress, StoragePath
@@ -123,10 +123,11 @@ def check_aim(sweep: Sweep) -> None:
         ModelError: a package that measures is not installed.
     """
     aim = Aim(sweep.objective, sweep.limits)
+    measures = (*MEASURES, *declared_names())
     for name in aim.measures:
-        if name in MEASURES:
+        if name in measures:
             continue
-        known = ", ".join([LOSS, *MEASURES])
+        known = ", ".join([LOSS, *measures])
         where = "Sweep.limits" if name in sweep.limits else "Sweep.objective"
         fix = f"choose among {known}"
         raise SpaceError(f"there is no measure {name!r}", where=where, fix=fix)

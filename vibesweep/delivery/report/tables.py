@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import measure_named
 from vibesweep.quality.quality_file import Quality
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
 from vibesweep.sweep.record.table import (
@@ -80,7 +80,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
             f"The best {len(shown)} of {len(best_first)} trials with a validation loss; "
             "every report of every trial is in trials.parquet, in the sweep's folder"
         )
-    titles = [MEASURES[name].title for name in heard]
+    titles = [measure_named(name).title for name in heard]
     heads = ("trial", "state", *names, "steps", "best loss", "at step", *titles, "took")
     return Table(
         caption,

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from vibesweep.errors import SweepError
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import measure_named
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.table import format_loss, format_value
 
@@ -88,7 +88,7 @@ def _costs(record: SweepRecord) -> dict[str, Cost]:
 def _distance_of(measure: str) -> Cost:
     def distance(trial: TrialRecord) -> float | None:
         value = trial.best_heard.get(measure)
-        return None if value is None else MEASURES[measure].distance(value)
+        return None if value is None else measure_named(measure).distance(value)
 
     return distance
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import measure_named
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import ENDED, SweepState, TrialState
 
@@ -131,7 +131,7 @@ def best_figures(record: SweepRecord, trial: TrialRecord) -> str:
     told = [f"loss {loss}"]
     for name in aim.measures:
         figure = format_heard(trial, name)
-        told.append(f"{MEASURES[name].title} {figure}")
+        told.append(f"{measure_named(name).title} {figure}")
     if not aim.is_kept(trial.best_heard):
         told.append("outside its limits")
     return ", ".join(told)

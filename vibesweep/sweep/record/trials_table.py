@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from vibesweep.quality.measures import MEASURES
+from vibesweep.quality.measures import measure_named
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import TrialState
 from vibesweep.sweep.record.table import (
@@ -71,7 +71,7 @@ class TrialsTable:
             value = record.trials[0].swept[name]
             self.shared[name] = format_value(value)
         swept = [name for name in names if name not in alike]
-        heard = [MEASURES[name].title for name in record.aim.measures]
+        heard = [measure_named(name).title for name in record.aim.measures]
         figures = ["step", "loss", "best", *heard, "steps/s"]
         self.heads = ["trial", "state", "rung", *swept, "trains", *figures]
         sizes = {trial.trained_parameters for trial in record.trials}
@@ -171,11 +171,13 @@ def _rows(record: SweepRecord, names: Sequence[str]) -> Iterator[Row]:
     best = None if record.base_wins else record.best
     if record.base_loss_val is not None:
         style = "bold green" if record.base_wins else ""
-        heard = dict.fromkeys([MEASURES[name].title for name in record.aim.measures], "")
+        heard = dict.fromkeys([measure_named(name).title for name in record.aim.measures], "")
         yield Row(_cells_of_base(record.base_loss_val, names) | heard, style)
     for trial in ranked(record)[:ROWS_SHOWN]:
         style = "bold green" if trial is best else STYLES.get(trial.state, "")
-        heard = {MEASURES[name].title: format_heard(trial, name) for name in record.aim.measures}
+        heard = {
+            measure_named(name).title: format_heard(trial, name) for name in record.aim.measures
+        }
         yield Row(_cells(trial, names) | heard, style)
 
 

@@ -15,7 +15,7 @@ from vibesweep.delivery.report.figures.drawing import (
     some_of,
 )
 from vibesweep.delivery.report.tables import Table
-from vibesweep.quality.measures import MEASURES, Measure
+from vibesweep.quality.measures import Measure, measure_named
 from vibesweep.sweep.record import TrialRecord, TrialState
 from vibesweep.sweep.record.table import format_heard, format_loss
 
@@ -30,7 +30,7 @@ def draw_heard(facts: Facts) -> Drawing | None:
     heard = [trial for trial in facts.validated if names and names[0] in trial.best_heard]
     if not heard:
         return None
-    measure = MEASURES[names[0]]
+    measure = measure_named(names[0])
     shown = some_of(heard, MOST_POINTS)
     figure = blank_figure("loss", measure.title)
     for state in TrialState:
@@ -44,7 +44,7 @@ def draw_heard(facts: Facts) -> Drawing | None:
         + drawn_of(len(shown), len(heard))
     )
     rows = [_row(trial, names) for trial in shown]
-    titles = [MEASURES[name].title for name in names]
+    titles = [measure_named(name).title for name in names]
     table = Table("Trials that were heard, best first", ("trial", "loss", *titles), rows)
     return Drawing(f"{measure.title} against loss", figure, told, table)
 

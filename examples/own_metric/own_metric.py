@@ -1,9 +1,12 @@
 """A metric of one's own: how much of the speech is silence, beside the person's recording.
 
-    vibesweep evaluate mel-tiny my_recordings --scorer own_metric:Pauses
+    pip install -e examples/own_metric       # its entry point makes vibesweep find the measure
+    vibesweep run examples/own_metric/space.py
+    vibesweep evaluate mel-tiny my_recordings
 
-It is typed in the folder of this file, or with it on PYTHONPATH. Behind the class's name,
-`=PATH` hands it a model: a learned judge loads its weights from there.
+Installed on all hosts, it may be a sweep's objective or one of its limits, and it listens wherever
+vibesweep does. `evaluate --scorer own_metric:Pauses=PATH` takes a class that is not installed, and
+hands it a model: a learned judge loads its weights from there.
 """
 
 import numpy as np
@@ -19,10 +22,12 @@ SILENCE_DB = -40.0  # below the loudest frame
 class Pauses:
     """Compares shares of silence."""
 
-    measures = (Measure("pauses", "pauses", 0.0, "silence, less the recording's: a share of all"),)
+    measures = (
+        Measure("pauses", "pauses", 0.0, "share of silence, less the recording's", ranks=False),
+    )
 
     def __init__(self, model: str) -> None:
-        """Take the path of a model, which silence needs none of."""
+        """Take the path of a model, empty where none is named; silence needs none."""
 
     def score(self, spoken: Sound, passage: Passage) -> dict[str, float]:
         """Return the difference of both shares, from -1 to 1; a tenth is much."""
