@@ -1,11 +1,12 @@
 """One trial of VibeVoice's sizes on one GPU, against plain peft on the same clips, in one run.
 
-    python -m tests.benchmarks.gpu [SIZE:CLIPS ...]       such as 1.5B:1 1.5B:8 7B:1
+    python -m tests.benchmarks.gpu [SIZE:CLIPS[:TRIALS] ...]       such as 1.5B:1 1.5B:8:8 7B:1
 
 Weights are random, clips are 18 to 20 s of made-up features. Plain peft is what trainers do: the
 model eager under bf16 autocast, torch's AdamW over its parameters, the step's clips ready on the
 GPU. Ours is a trial's own loop: it draws prompts and noise, makes the rows, and watches for
-divergence. LoRA of rank 16 on all projections with dropout, and the diffusion head in full.
+divergence. LoRA of rank 16 on all projections with dropout, and the diffusion head in full. Several
+trials train at once, each in its thread, as on a lane with as many ``trials_per_lane``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -24,6 +27,7 @@ from torch import nn
 
 from tests.benchmarks.measure import Measure, print_measures
 from tests.checkpoint import released_config
+from tests.threads import run_in_threads
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.losses import LossNormalizer
@@ -33,6 +37,7 @@ from vibesweep.training import worker_context
 from vibesweep.training.data.feed import MemoryFeed
 from vibesweep.training.data.index import Index, RowGroup
 from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.turns import Turns
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
@@ -271,6 +276,92 @@ def measured(context: WorkerContext, size: str, clips: int, rate: float) -> list
     ]
 
 
+class Together:
+    """Trials whose steps are taken by one pass, and when they did what."""
+
+    def __init__(self, context: WorkerContext, settings: TrialSettings, trials: int) -> None:
+        """Train them all."""
+        self.context = dataclasses.replace(context, trials=trials, packs=[], turns=Turns())
+        self.first_s = 0.0
+        self.next_s = 0.0
+        self._began_s: list[float] = []
+        self._ended_s: list[float] = []
+        self._all = threading.Barrier(trials)
+        self._start_s = time.perf_counter()
+        each = [
+            dataclasses.replace(settings, seed=number, learning_rate=1e-4 * (1 + number))
+            for number in range(trials)
+        ]
+        run_in_threads(self.context, [partial(self._train, one) for one in each], 500.0)
+
+    def _train(self, settings: TrialSettings) -> None:
+        run = TrialRun(self.context, settings, 1_000)
+        run.train(1)
+        synchronize()
+        self.first_s = time.perf_counter() - self._start_s
+        run.train(6)
+        self._wait()
+        self._began_s.append(time.perf_counter())
+        run.train(6 + STEPS)
+        synchronize()
+        self._ended_s.append(time.perf_counter())
+        self._wait()
+        run.close()
+        if settings.seed == 0:
+            self._train_next(dataclasses.replace(NEXT, batch_clips=settings.batch_clips))
+
+    def _train_next(self, settings: TrialSettings) -> None:
+        began_s = time.perf_counter()
+        run = TrialRun(self.context, settings, 1_000)
+        run.train(1)
+        synchronize()
+        self.next_s = time.perf_counter() - began_s
+        run.close()
+
+    def _wait(self) -> None:
+        """Wait for the others."""
+        with self.context.turns.let_others():
+            self._all.wait()
+
+    @property
+    def pass_s(self) -> float:
+        """Seconds of a pass, with nothing else going on."""
+        pack = self.context.packs[0]
+        nothing = torch.zeros(len(pack.seats), 2)
+        return median_s(lambda: pack._rows.add_gradient(pack._stacked, nothing), 10)
+
+    @property
+    def step_s(self) -> float:
+        """Seconds in which each trial takes a step."""
+        return (max(self._ended_s) - min(self._began_s)) / STEPS
+
+
+def measured_together(
+    context: WorkerContext, size: str, clips: int, trials: int, rate: float
+) -> list[Measure]:
+    """Return the measures of trials that train at once."""
+    settings = dataclasses.replace(SETTINGS, batch_clips=clips)
+    name = f"{size}, {trials} trials of {clips} x 245 tokens: "
+    peft_s, _ = plain_peft(context, settings)
+    together = Together(context, settings, trials)
+    gib = peak_gib()
+    step_s = together.step_s
+    shape = together.context.packs[0].seats[0].shape
+    share = trials * operations(context, clips) / step_s / rate
+    torch.compiler.reset()
+    return [
+        Measure(name + "tokens of a row", shape.tokens if shape else 0),
+        Measure(name + "plain peft, ms a step", peft_s * 1e3),
+        Measure(name + "ms a trial's step", step_s / trials * 1e3),
+        Measure(name + "ms a trial of the pass alone", together.pass_s / trials * 1e3),
+        Measure(name + "first step, s", together.first_s, 30.0, at_least=False),
+        Measure(name + "first step of the next trial, s", together.next_s, 0.3, at_least=False),
+        Measure(name + "GiB", gib),
+        Measure(name + "share of the matrix rate", share, 0.5 if clips > 1 else None),
+        Measure(name + "times plain peft", trials * peft_s / step_s, 30.0 if clips == 1 else 7.0),
+    ]
+
+
 def furthest_apart() -> Measure:
     """Train a shallow model with and without the graph, and compare the losses of the steps."""
     context = context_of(base_of("1.5B", AGREEING_LAYERS))
@@ -293,11 +384,15 @@ def main() -> None:
     measures = [Measure("matrix product in bf16, TFLOP/s", rate / 1e12)]
     contexts: dict[str, WorkerContext] = {}
     for case in sys.argv[1:] or CASES:
-        size, clips = case.split(":")
+        size, clips, *trials = case.split(":")
         if size not in contexts:
             contexts.clear()
             contexts[size] = context_of(base_of(size))
-        measures += measured(contexts[size], size, int(clips), rate)
+        if trials:
+            many = int(trials[0])
+            measures += measured_together(contexts[size], size, int(clips), many, rate)
+        else:
+            measures += measured(contexts[size], size, int(clips), rate)
         print(case, flush=True)
     contexts.clear()
     measures.append(furthest_apart())

@@ -22,6 +22,7 @@ from vibesweep.errors import ModelError, ResourceError, SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.allowance import Allowance
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
+from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.rerun import rerun
 from vibesweep.sweep.run import run_sweep
@@ -278,6 +279,37 @@ class TestRefusals:
         one = replace(workplace.sweep, lanes=1, trials=1, try_first=workplace.sweep.try_first[2:3])
         run_quietly(workplace, one, "all_wrong")
         assert [trial.state for trial in folder.read().trials] == [TrialState.COMPLETE]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_trials_that_share_a_lane_end_with_the_losses_of_each_alone(workplace: Workplace) -> None:
+    points = [{"learning_rate": rate} for rate in RATES[:4]]
+    one = replace(
+        workplace.sweep,
+        settings=TrialSettings(batch_clips=4, lora_head="full", lora_dropout=0.0),
+        budget=Budget(max_steps=24, grace_steps=24),
+        lanes=1,
+        trials=4,
+        try_first=tuple(points),
+    )
+    found = []
+    for seats in (1, 3):
+        sweep = replace(one, trials_per_lane=seats)
+        folder, said = run_quietly(workplace, sweep, f"seats_{seats}")
+        assert "a lane is coming up" in said
+        trials = folder.read().trials
+        found.append({trial.number: trial.best_loss_val for trial in trials})
+    assert any(are_at_once(one, other) for one in trials for other in trials if one is not other)
+    alone, together = found
+    assert together.pop(0) is None, "it diverged"
+    assert alone.pop(0) is None
+    assert together == pytest.approx(alone, rel=1e-5)
+
+
+def are_at_once(one: TrialRecord, other: TrialRecord) -> bool:
+    """Return whether one trial takes its first step while the other trains."""
+    assert other.ended_unix_s is not None
+    return other.first_step_unix_s < one.first_step_unix_s < other.ended_unix_s
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -51,6 +51,11 @@ def test_lanes_follow_from_the_hosts(
     assert plan_lanes(sweep, TWO_HOSTS) == [resources] * expected
 
 
+def test_lanes_that_train_several_trials_at_a_time_are_fewer() -> None:
+    assert len(plan_lanes(replace(SWEEP, trials_per_lane=3), TWO_HOSTS)) == 2
+    assert len(plan_lanes(replace(SWEEP, trials_per_lane=8), TWO_HOSTS)) == 1
+
+
 @pytest.mark.parametrize(
     ("resources", "lanes", "message"),
     [

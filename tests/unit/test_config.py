@@ -96,6 +96,11 @@ def test_workers_that_could_never_start_are_refused(
     [
         ({"lanes": 0}, "lanes is 0"),
         ({"lanes": -1}, "lanes is -1"),
+        ({"trials_per_lane": 0}, "trials_per_lane is 0"),
+        (
+            {"trials_per_lane": 2, "resources": TrialResources(workers=2)},
+            "trials_per_lane is 2 with 2 workers",
+        ),
         ({"trials": 0}, "trials is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**32}, "seed is 4294967296"),

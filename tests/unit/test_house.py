@@ -59,6 +59,7 @@ INNER_ORDERS = {
     "training": (
         "parameters",
         "workers",
+        "turns",
         "data",
         "optim",
         "state",
@@ -68,6 +69,7 @@ INNER_ORDERS = {
         "row_shape",
         "rows",
         "seat",
+        "pack",
         "loop",
         "validation",
         "fit",

@@ -13,11 +13,13 @@ from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
 from vibesweep.training.lanes import lane_state
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
-from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace
+from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace, RankError
 
 LANE = "lane"
 PACE = Pace(step_s=0.5, validation_s=1.0)
 LOST = Answer(error=TrialError("its process died"), lost=True)
+SEEN = Answer(error=TrialError("worker 0 of lane was lost: TrialError"))
+BROKEN = Answer(error=TrialError("a fault of this trial's"))
 
 
 def command(trial_id: str, until: int = 1) -> Command:
@@ -245,6 +247,40 @@ def test_as_many_trials_train_at_once_as_there_are_lanes(lanes: int) -> None:
         return {one.trial_id for one in taken if one is not None}
 
     assert asyncio.run(trials_on_lanes()) == set("ab"[:lanes])
+
+
+@in_a_loop
+async def test_a_lane_of_two_seats_trains_two_trials_and_the_third_takes_the_seat_left() -> None:
+    dispatcher = LaneDispatcher(trials_per_lane=2)
+    generation = await up(dispatcher)
+    tasks = {name: asyncio.create_task(dispatcher.advance(command(name))) for name in "abc"}
+    await settled(tasks["c"])
+    for seat, name in enumerate("ab"):
+        assert await dispatcher.next_command(LANE, generation, 0, seat) == command(name)
+    await dispatcher.record_answer(LANE, generation, 0, report(1), 1)
+    assert await tasks["b"] == report(1)
+    assert not await settled(tasks["a"])
+    await dispatcher.release("b", ended=True)
+    assert await dispatcher.next_command(LANE, generation, 1, 1) == command("c")
+    await dispatcher.tell_error(LANE, generation, 0, RankError("a", BROKEN))
+    await dispatcher.fail_worker_group(LANE, SEEN)
+    assert await tasks["a"] == BROKEN
+    assert (await tasks["c"]).lost, "its neighbour's error is none of its own"
+
+
+@in_a_loop
+async def test_trials_spread_over_lanes_and_a_lane_that_is_spare_is_closed() -> None:
+    dispatcher = LaneDispatcher(trials=4, trials_per_lane=2)
+    for lane in ("one", "two"):
+        await up(dispatcher, lane)
+    tasks = {name: asyncio.create_task(dispatcher.advance(command(name))) for name in "ab"}
+    await settled(tasks["b"])
+    assert await dispatcher.busy_lanes() == {"one": True, "two": True}
+    await dispatcher.release("a", ended=True)
+    assert (await dispatcher.lane_counts()).wanted == 2, "three trials are left, for four seats"
+    await dispatcher.release("c", ended=True)
+    assert (await dispatcher.lane_counts()).wanted == 1
+    tasks["b"].cancel()
 
 
 async def three_lanes(trials: int) -> LaneDispatcher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,7 +79,8 @@ def plan_lanes(sweep: Sweep, cluster: Cluster) -> list[TrialResources]:
         lanes = _lanes_of_one_gpu_model(one, lanes_by_gpu)
     else:
         lanes = [one] * max(capacity, wanted)
-    most = min(sweep.lanes or len(lanes), sweep.trials)
+    of_use = math.ceil(sweep.trials / sweep.trials_per_lane)
+    most = min(sweep.lanes or len(lanes), of_use)
     return lanes[:most]
 
 

@@ -38,7 +38,7 @@ STEP_TIMEOUT_S = 600.0
 FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
 SWEEP_RANGES = (
-    (AT_LEAST_ONE, ("trials", "lanes", "keep_checkpoints")),
+    (AT_LEAST_ONE, ("trials", "lanes", "trials_per_lane", "keep_checkpoints")),
     (AT_LEAST_ZERO, ("repeat_best",)),
     (SEED, ("seed",)),
     (FROM_ZERO_TO_ONE, ("max_failed_fraction",)),
@@ -121,8 +121,11 @@ class Sweep:
             ``mcd_db``, whose nearness to its ideal counts (docs/design/quality.md lists them).
         limits: measures that a trial must keep: for each the value that is as far from its ideal as
             is allowed. One that does not ranks behind all that do.
-        lanes: trials that train at the same time; ``None`` takes as many as the cluster holds, or
-            may grow to hold.
+        lanes: worker groups that train at the same time; ``None`` takes as many as the cluster
+            holds, or may grow to hold.
+        trials_per_lane: trials that a lane trains at the same time. On a GPU adapters and heads of
+            LoRA trials are computed in one pass, in which each is a small part of what it is alone;
+            each needs memory of its own.
         seed: seed of the sampler, and of every trial's data order and noise, so that trials can be
             compared pair by pair.
         max_failed_fraction: the sweep ends when more than this fraction of its trials has failed;
@@ -146,6 +149,7 @@ class Sweep:
     repeat_best: int = 0
     resources: TrialResources = field(default_factory=TrialResources)
     lanes: int | None = None
+    trials_per_lane: int = 1
     seed: int = 0
     objective: str = "loss_val"
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -162,6 +166,7 @@ class Sweep:
         check_ranges(self, SWEEP_RANGES)
         self._check_limits()
         self._check_guesses()
+        self._check_trials_per_lane()
 
     def _check_guesses(self) -> None:
         for name, guess in self.guesses.items():
@@ -169,6 +174,19 @@ class Sweep:
                 found = f"the guess of {name} is {guess!r}"
                 fix = f'give a Guess: guesses={{"{name}": Guess({guess!r}, sure="fairly")}}'
                 raise refuse(self, "guesses", found, fix)
+
+    def trials_at_once(self, lanes: int) -> int:
+        """Return how many trials so many lanes train at the same time."""
+        return min(lanes * self.trials_per_lane, self.trials)
+
+    def _check_trials_per_lane(self) -> None:
+        """Refuse several trials in a process whose steps wait for other processes."""
+        workers = self.resources.workers
+        if self.trials_per_lane == 1 or workers == 1:
+            return
+        found = f"trials_per_lane is {self.trials_per_lane} with {workers} workers a trial"
+        fix = "choose workers=1, or trials_per_lane=1"
+        raise refuse(self, "trials_per_lane", found, fix)
 
     def _check_limits(self) -> None:
         for name, limit in self.limits.items():

@@ -34,6 +34,7 @@ def clipwise_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     starts: Tensor | None = None,
+    longest: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attend causally within each clip of a row.
@@ -49,6 +50,7 @@ def clipwise_attention(
         dropout: share of the attention weights that is dropped.
         scaling: factor of the logits.
         starts: what :func:`vibesweep.models.packing.clip_starts` returns, on the query's device.
+        longest: tokens that no clip has more of; kernels are launched for clips of this length.
         options: others of transformers' own attention.
 
     Returns:
@@ -60,7 +62,8 @@ def clipwise_attention(
         )
         return found
     if query.is_cuda:
-        attended = _on_cuda(query, key, value, starts, dropout, scaling)
+        most = longest or query.shape[2]
+        attended = _on_cuda(query, key, value, starts, most, dropout, scaling)
     else:
         attended = _clip_by_clip(query, key, value, starts, dropout, scaling)
     return attended, None
@@ -102,6 +105,7 @@ def _on_cuda(
     key: Tensor,
     value: Tensor,
     starts: Tensor,
+    longest: int,
     dropout: float,
     scaling: float | None,
 ) -> Tensor:
@@ -121,7 +125,6 @@ def _on_cuda(
         )
         return masked.transpose(1, 2)
     queries, keys, values = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    longest = query.shape[2]
     attended = varlen_attn(
         queries,  # [N, H, d]
         keys,

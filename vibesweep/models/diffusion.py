@@ -202,6 +202,7 @@ def diffusion_loss(
     noise: Tensor,
     levels: Tensor,
     weights: Tensor | None = None,
+    total: Callable[[Tensor], Tensor] = torch.sum,
 ) -> Tensor:
     """Return the mean squared error of each prediction, weighted and summed.
 
@@ -214,9 +215,10 @@ def diffusion_loss(
         noise: standard normal [N, D].
         levels: noise levels in (0, 1) [N].
         weights: what each noised latent counts in the sum [N]; without them each counts one.
+        total: sums the errors [N] up.
 
     Returns:
-        A scalar.
+        A scalar, unless ``total`` says otherwise.
     """
     times = objective.times(levels)
     noisy, target = objective.corrupt(latents, noise, times)
@@ -225,4 +227,4 @@ def diffusion_loss(
     mean_squared_errors = errors.square().mean(-1)
     if weights is not None:
         mean_squared_errors = mean_squared_errors * weights
-    return mean_squared_errors.sum()
+    return total(mean_squared_errors)

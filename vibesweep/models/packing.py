@@ -1,6 +1,6 @@
 """Clips side by side in one row: how many go into it, and where each of them is.
 
-Shapes: ``N`` tokens of a row, ``C`` clips.
+Shapes: ``N`` tokens of a row, ``C`` clips, ``K`` rows of as many trials.
 """
 
 from __future__ import annotations
@@ -78,6 +78,23 @@ def filled_up(values: Tensor, count: int, value: float) -> Tensor:
     shape = (missing, *values.shape[1:])
     rest = values.new_full(shape, value)
     return torch.cat([values, rest])
+
+
+def indices_side_by_side(indices: Tensor, size: int) -> Tensor:
+    """Count indices [K, n] into K rows of ``size`` each from the first row's start [K * n]."""
+    rows = torch.arange(len(indices), device=indices.device, dtype=indices.dtype)
+    row_starts = rows * size
+    moved = indices + row_starts.unsqueeze(1)
+    return moved.flatten()
+
+
+def starts_side_by_side(starts: Tensor, tokens: int) -> Tensor:
+    """Count the starts [K, C + 1] of clips in K rows from the first row's start [K * C + 1]."""
+    own_starts = starts[:, :-1]
+    moved = indices_side_by_side(own_starts, tokens)
+    tokens_in_all = len(starts) * tokens
+    end = starts.new_full((1,), tokens_in_all)
+    return torch.cat([moved, end])
 
 
 def fill_rows(sizes: Sequence[RowSize], limits: RowLimits) -> list[list[int]]:

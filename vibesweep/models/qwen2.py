@@ -44,11 +44,13 @@ class Qwen2SpeechModel(SpeechModel):
         Returns:
             States [N, H].
         """
+        tokens = embedded.shape[1]
         output = self._backbone(
             inputs_embeds=embedded,
             position_ids=positions,
             attention_mask=NO_MASK,
             starts=starts,
+            longest=tokens // (self.seats or 1),
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state

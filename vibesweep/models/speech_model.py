@@ -108,6 +108,10 @@ class SpeechModel(nn.Module, ABC):
     It is searched for in their paths.
     """
 
+    seats: int | None = None
+    """Trials whose rows lie side by side, filled up to one shape, in each batch; None for a batch
+    of one trial."""
+
     @property
     def silence_patches(self) -> int:
         """Most latents of silence that can be spoken before a clip, and as many after it.
@@ -118,7 +122,14 @@ class SpeechModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Any) -> Losses:
-        """Sum both losses over a batch of this family's collator."""
+        """Sum both losses over a batch of this family's collator; with seats, over each's row."""
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum the values of a batch to a scalar; with seats, those of each [K]."""
+        if self.seats is None:
+            return values.sum()
+        of_each = values.view(self.seats, -1)
+        return of_each.sum(1)
 
     @abstractmethod
     def encode(self, clip: Clip) -> EncodedClip:

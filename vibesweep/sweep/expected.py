@@ -70,7 +70,8 @@ def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True)
     budget = sweep.budget
     resources = sweep.resources
     good = min(len(points_of(sweep)), sweep.trials)
-    expected = expect(budget, sweep.trials, lanes, pace, TRIAL_S, good=good)
+    at_once = sweep.trials_at_once(lanes)
+    expected = expect(budget, sweep.trials, at_once, pace, TRIAL_S, good=good)
     known = pace.step_s is not None
     whole_s = TRIAL_S + seconds_to(budget.last_step, len(budget.report_steps), pace)
     return SweepPlan(
@@ -91,14 +92,14 @@ def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True)
 
 
 def expect(
-    budget: Budget, trials: int, lanes: int, pace: Pace, trial_s: float = 0.0, good: int = 0
+    budget: Budget, trials: int, at_once: int, pace: Pace, trial_s: float = 0.0, good: int = 0
 ) -> Expected:
     """Simulate a sweep whose trials keep their order of loss from rung to rung.
 
     Args:
         budget: in steps.
         trials: how many there are.
-        lanes: trials that train at the same time.
+        at_once: trials that train at the same time.
         pace: of a lane; where no step was measured, one takes a second.
         trial_s: seconds that a lane takes from trial to trial.
         good: how many of the first are likely to be good.
@@ -112,7 +113,7 @@ def expect(
         losses = [draws.random() for _ in range(trials)]
         for number in range(good):
             losses[number] = min(draws.random() for _ in range(FIRST_BEST_OF))
-        runs.append(_simulate(budget, losses, lanes, pace, trial_s))
+        runs.append(_simulate(budget, losses, at_once, pace, trial_s))
     columns = zip(*(run.reaching for run in runs), strict=True)
     return Expected(
         reaching=tuple(fmean(column) for column in columns),
@@ -131,9 +132,9 @@ def seconds_to(step: int, validations: int, pace: Pace) -> float:
 
 
 def _simulate(
-    budget: Budget, losses: list[float], lanes: int, pace: Pace, trial_s: float
+    budget: Budget, losses: list[float], at_once: int, pace: Pace, trial_s: float
 ) -> Expected:
-    """Run one sweep: a lane that is free takes the next trial."""
+    """Run one sweep: a seat that is free takes the next trial."""
     reports = budget.report_steps
     taken_s = []
     for count, step in enumerate(reports, 1):
@@ -144,7 +145,7 @@ def _simulate(
     reached: list[int] = []
     lane_s = 0.0
     now_s = 0.0
-    coming = [_Arrival(taken_s[0], trial, 0) for trial in islice(waiting, lanes)]
+    coming = [_Arrival(taken_s[0], trial, 0) for trial in islice(waiting, at_once)]
     while coming:
         now_s, trial, report = heapq.heappop(coming)
         step = reports[report]

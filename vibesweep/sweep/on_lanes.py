@@ -109,7 +109,7 @@ def run_on_lanes(start: SweepStart) -> SweepRecord:
     name = start.record.name
     runs = _trials_to_come(start) + repeats_of(sweep)
     with (
-        running_dispatcher(runs, name) as dispatcher,
+        running_dispatcher(runs, name, sweep.trials_per_lane) as dispatcher,
         progress.shown(),
         report_waiting_lanes(dispatcher, sweep.resources, progress.note, progress.say),
         SweepMetrics(name, dispatcher) as metrics,
@@ -187,11 +187,11 @@ def _train_all(start: SweepStart, running: _Running, end: _End) -> None:
     """Train all trials, and note how it ended: to the end, or stopped by Ctrl-C."""
     say = start.progress.say
     log = running.log
-    lanes = len(start.specs)
+    at_once = start.sweep.trials_at_once(len(start.specs))
     with ctrl_c_stops(say, running.close) as stopping:
         steering = Steering(log, running.dispatcher, stopping, say)
         try:
-            with steered(start.folder, steering, lanes):
+            with steered(start.folder, steering, at_once):
                 running.lanes.start()
                 first_lane = running.dispatcher.wait_until_ready.remote(1)
                 if ray.get(first_lane):

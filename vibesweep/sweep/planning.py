@@ -128,10 +128,11 @@ def _refusal(sweep: Sweep, model: ModelRef) -> Refusal:
 
 def _lanes(sweep: Sweep, asked: int | None) -> tuple[int, str]:
     """Say how many lanes a sweep will have, and why."""
+    of_use = math.ceil(sweep.trials / sweep.trials_per_lane)
     if asked is not None:
-        return min(asked, sweep.trials), "asked for"
+        return min(asked, of_use), "asked for"
     if sweep.lanes is not None:
-        return min(sweep.lanes, sweep.trials), "of the space file"
+        return min(sweep.lanes, of_use), "of the space file"
     try:
         return len(plan_lanes(sweep, Cluster([this_host()]))), "on this machine"
     except ResourceError:
@@ -175,6 +176,6 @@ def _needs(skeleton: SpeechModel, survey: SpaceSurvey, sweep: Sweep, lanes: int)
     return Needs(
         smallest=sizes[0],
         largest=sizes[-1],
-        disk=disk_bound(sweep, lanes, sizes, parameters),
+        disk=disk_bound(sweep, sweep.trials_at_once(lanes), sizes, parameters),
         memory_bytes=max(size.memory_bytes for size in sizes),
     )

@@ -20,6 +20,7 @@ from vibesweep.sweep.record.states import SweepState
 MAY_CHANGE = (
     "trials",
     "lanes",
+    "trials_per_lane",
     "resources",
     "budget",
     "max_failed_fraction",

@@ -134,7 +134,8 @@ def run_sweep(
         if resume:
             check_same_budget(budget, folder)
         progress.say(heard_line(budget, clips, speech_s, typical))
-        progress.say(disk_line(sweep, len(lanes), model, checked.rehearsal.settings))
+        at_once = sweep.trials_at_once(len(lanes))
+        progress.say(disk_line(sweep, at_once, model, checked.rehearsal.settings))
         _say_what_there_is(progress, listening_line(Aim(sweep.objective, sweep.limits), budget))
         record = new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
@@ -240,6 +241,7 @@ def _lane_specs(
             step_timeout_s=sweep.step_timeout_s,
             typical=typical,
             resources=resources,
+            trials=sweep.trials_per_lane,
             aim=record.aim,
             heard_steps=record.aim.heard_steps(sweep.budget),
             origin=None if sweep.starts_from is None else folder.origin,

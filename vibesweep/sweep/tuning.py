@@ -66,7 +66,7 @@ def tune_trials(
             num_samples=log.record.trials_left,
             search_alg=search,
             scheduler=scheduler,
-            max_concurrent_trials=log.record.lanes,
+            max_concurrent_trials=sweep.trials_at_once(log.record.lanes),
             reuse_actors=True,
             trial_name_creator=name_of,
         ),

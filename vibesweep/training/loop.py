@@ -107,20 +107,26 @@ class TrainingLoop:
         records = []
         diverged = None
         steps_left = max(until_step - self.step, 0)
-        for step in islice(steps, steps_left):
-            losses = self._backward(step)
-            grad_norm = self._flat.gradient.norm()
-            self.step += 1
-            record = self._record(losses.weighted, grad_norm)
-            records.append(record)
-            diverged = self._guard.check(self.step, losses, record.grad_norm)
-            if diverged is None:
-                self._update(record.grad_norm)
-            self._flat.gradient.zero_()
-            self.first_step_unix_s = self.first_step_unix_s or time.time()
-            if diverged is not None:
-                break
+        with self._rows.taking_part():
+            for step in islice(steps, steps_left):
+                record, diverged = self._step(step)
+                records.append(record)
+                if diverged is not None:
+                    break
         return records, diverged
+
+    def _step(self, step: StepBatches) -> tuple[StepRecord, str | None]:
+        """Take a step, unless the trial has diverged; return its record, and why it has."""
+        losses = self._backward(step)
+        grad_norm = self._flat.gradient.norm()
+        self.step += 1
+        record = self._record(losses.weighted, grad_norm)
+        diverged = self._guard.check(self.step, losses, record.grad_norm)
+        if diverged is None:
+            self._update(record.grad_norm)
+        self._flat.gradient.zero_()
+        self.first_step_unix_s = self.first_step_unix_s or time.time()
+        return record, diverged
 
     def _backward(self, step: StepBatches) -> StepLosses:
         """Add up a step's gradient over rows and workers; return the step's losses."""

@@ -109,7 +109,7 @@ def measure_memory(
     return MemoryModel(fixed_bytes, bytes_per_token)
 
 
-def free_bytes(model: nn.Module, device: str, device_share: float = 1.0) -> float:
+def free_bytes(model: nn.Module, device: str, device_share: float = 1.0, trials: int = 1) -> float:
     """Return what a CUDA device has left for a trial's forward and backward passes.
 
     What training adds besides them (:data:`COPIES`) is taken off.
@@ -118,13 +118,14 @@ def free_bytes(model: nn.Module, device: str, device_share: float = 1.0) -> floa
         model: a trial's own model.
         device: the CUDA device that the model is on.
         device_share: this process's share of the device.
+        trials: that are computed at the same time.
     """
     trained = [part.nbytes for part in model.parameters() if part.requires_grad]
     free, total = torch.cuda.mem_get_info(device)
     reserved = torch.cuda.memory_reserved(device)
     allocated = torch.cuda.memory_allocated(device)
     available = available_bytes(free, total, reserved, allocated, device_share)
-    return available - COPIES * sum(trained)
+    return available / trials - COPIES * sum(trained)
 
 
 def available_bytes(

@@ -46,6 +46,7 @@ def measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | 
         seconds = time.perf_counter() - began_s
     except (VibesweepError, torch.OutOfMemoryError):
         context.seats.clear()  # one that does not fit would go on holding what it has
+        context.packs.clear()
         return None
     run.close()
     return seconds / MEASURED_STEPS

@@ -1,9 +1,12 @@
-"""How a row's gradient is computed: as it comes, or by one CUDA graph for all rows of one shape."""
+"""How a row's gradient is computed: as it comes, or by one CUDA graph for all rows of one shape.
+
+Shapes: ``K`` trials whose rows are computed by one pass; without that axis there is one trial.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -14,8 +17,9 @@ from vibesweep.models.losses import Losses
 WARM_UP_PASSES = 3
 """Passes before a capture: compilers compile, libraries take their workspaces."""
 
-Factors = tuple[float, float]
-"""What a sum of the diffusion loss and one of the stop loss count in the loss that is trained."""
+Factors = tuple[float, float] | Tensor
+"""What a sum of the diffusion loss and one of the stop loss count in the loss that is trained, [2]
+or [K, 2]."""
 
 
 class Rows(Protocol):
@@ -25,8 +29,11 @@ class Rows(Protocol):
         """Add a row's gradient to those of its parameters.
 
         Returns:
-            The sums of the diffusion loss and of the stop loss [2].
+            The sums of the diffusion loss and of the stop loss [2] or [K, 2].
         """
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """Return the context in which a trial adds gradients."""
 
 
 class EagerRows:
@@ -41,11 +48,15 @@ class EagerRows:
         """Run forward and backward."""
         with self._autocast:
             losses: Losses = self._network(row)
-        diffusion = losses.diffusion * factors[0]
-        stop = losses.stop * factors[1]
-        torch.autograd.backward(diffusion + stop)
-        sums = torch.stack(losses)
+        sums = torch.stack(losses, -1)
+        weights = torch.as_tensor(factors, device=sums.device)
+        counted = sums * weights
+        torch.autograd.backward(counted.sum())
         return sums.detach()
+
+    def taking_part(self) -> AbstractContextManager[None]:
+        """Do nothing: the trial is alone."""
+        return nullcontext()
 
 
 class GraphedRows:
@@ -67,8 +78,9 @@ class GraphedRows:
 
     def add_gradient(self, row: Any, factors: Factors) -> Tensor:
         """Replay the graph; a row of another shape is computed without it."""
+        fresh_factors = torch.as_tensor(factors)
         if self._graph is None:
-            self._capture(row)
+            self._capture(row, fresh_factors)
         assert self._graph is not None
         if not _alike(row, self._row):
             device = self._sums.device
@@ -77,12 +89,15 @@ class GraphedRows:
                 return self._eager.add_gradient(moved, factors)
         for place, part in zip(self._row, row, strict=True):
             place.copy_(part, non_blocking=True)
-        fresh_factors = torch.tensor(factors)
         self._factors.copy_(fresh_factors)
         self._graph.replay()
         return self._sums.clone()
 
-    def _capture(self, row: Any) -> None:
+    def taking_part(self) -> AbstractContextManager[None]:
+        """Do nothing: the trial is alone."""
+        return nullcontext()
+
+    def _capture(self, row: Any, factors: Tensor) -> None:
         """Capture the graph; gradients and random state are afterwards what they were before."""
         gradients = []
         for part in self._network.parameters():
@@ -92,27 +107,29 @@ class GraphedRows:
         before = [gradient.clone() for gradient in gradients]
         device = gradients[0].device
         self._row = row.to(str(device))
-        self._factors = torch.ones(2, device=device)
+        self._factors = torch.ones_like(factors, device=device)
         random_state = torch.cuda.get_rng_state(device)
         side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
+        # Another trial, which validates meanwhile, may have turned the compiler off
+        with torch.cuda.stream(side), torch.compiler.set_stance("default"):
             for _ in range(WARM_UP_PASSES):
                 self._pass()
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph), torch.compiler.set_stance("default"):
             self._sums = self._pass()
         torch._foreach_copy_(gradients, before)
         torch.cuda.set_rng_state(random_state, device)
         self._graph = graph
 
     def _pass(self) -> Tensor:
-        """Run forward and backward on the static row: sums of its losses [2]."""
+        """Run forward and backward on the static row: sums of its losses [2] or [K, 2]."""
         with self._autocast:
             losses: Losses = self._network(self._row)
-        sums = torch.stack(losses)
-        torch.autograd.backward(sums @ self._factors)
+        sums = torch.stack(losses, -1)
+        counted = sums * self._factors
+        torch.autograd.backward(counted.sum())
         return sums.detach()
 
 

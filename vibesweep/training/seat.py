@@ -25,7 +25,7 @@ from vibesweep.training.compute import check_silence, compile_for_one_shape, con
 from vibesweep.training.optim.flat import FlatParameters
 from vibesweep.training.optim.optimizers import ELEMENTWISE
 from vibesweep.training.precision import autocast
-from vibesweep.training.rows import GraphedRows
+from vibesweep.training.rows import GraphedRows, Rows
 from vibesweep.training.workers import World
 
 
@@ -37,7 +37,8 @@ class Seat:
         flat: all that it trains as one tensor.
         limits: of a row.
         shape: shape that rows are filled up to; None where they have any.
-        graph: computes rows of that shape; None where they are computed as they come.
+        graph: computes rows of that shape, alone or with other seats'; None where they are
+            computed as they come.
         kind: of the trials that may train here; None for one trial's own seat.
         taken: whether a trial trains here.
     """
@@ -45,15 +46,16 @@ class Seat:
     def __init__(
         self,
         model: nn.Module,
+        flat: FlatParameters,
         limits: RowLimits,
         shape: RowShape | None = None,
-        graph: GraphedRows | None = None,
+        graph: Rows | None = None,
         kind: TrialSettings | None = None,
         compiled: bool = False,
     ) -> None:
-        """Take a model's trained values into one tensor."""
+        """Take a model, and what it trains as one tensor."""
         self.model = model
-        self.flat = FlatParameters(model)
+        self.flat = flat
         self.limits = limits
         self.shape = shape
         self.graph = graph
@@ -103,7 +105,8 @@ def own_seat(
         model = for_trial(base, settings).train()
         configure_model(model, settings)
         limits = limits_for(model)
-    return Seat(model, limits, compiled=settings.compile)
+    flat = FlatParameters(model)
+    return Seat(model, flat, limits, compiled=settings.compile)
 
 
 def takes_one_shape(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
@@ -112,9 +115,27 @@ def takes_one_shape(base: SpeechModel, settings: TrialSettings, world: World) ->
     What cannot: several workers, which exchange gradients; an optimizer to which the padding of an
     adapter is not nothing; and settings that draw or compute anew in the backward pass.
     """
-    on_gpu = _is_cuda(world.device) and world.size == 1
-    kept = settings.gradient_checkpointing or settings.attention_dropout > 0 or settings.lora_dora
-    return on_gpu and base.takes_one_shape and settings.optimizer in ELEMENTWISE and not kept
+    return _is_cuda(world.device) and _is_plain(base, settings, world)
+
+
+def can_be_packed(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
+    """Return whether a trial can be computed by one pass with others.
+
+    What cannot, beside what takes no one shape: weights that are no adapters and no heads, of which
+    each trial would need a copy; and float32 on a GPU, where attention keeps clips apart by a mask,
+    through which what is not a number passes.
+    """
+    by_mask = _is_cuda(world.device) and settings.precision == "float32"
+    return settings.method == "lora" and _is_plain(base, settings, world) and not by_mask
+
+
+def _is_plain(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
+    """Return whether all that a trial varies can be tensors of one size."""
+    anew = settings.gradient_checkpointing or settings.attention_dropout > 0
+    kept = anew or settings.lora_dora
+    is_alone = world.size == 1
+    elementwise = settings.optimizer in ELEMENTWISE
+    return is_alone and base.takes_one_shape and elementwise and not kept
 
 
 def shared_seat(
@@ -138,11 +159,12 @@ def shared_seat(
     model = for_trial(base, kind).train()
     make_adjustable(model)
     shape = shape_for(model)
-    compiled = _can_compile()
+    compiled = can_compile()
     if compiled:
         compile_for_one_shape(plain_model(model).layers())
     graph = GraphedRows(model, autocast(settings, world.device))
-    seat = Seat(model, shape.limits, shape, graph, kind, compiled)
+    flat = FlatParameters(model)
+    seat = Seat(model, flat, shape.limits, shape, graph, kind, compiled)
     seat.taken = False
     return seat
 
@@ -165,6 +187,6 @@ def _is_cuda(device: str) -> bool:
     return torch.device(device).type == "cuda"
 
 
-def _can_compile() -> bool:
+def can_compile() -> bool:
     """Return whether there is the C compiler that Triton makes its launchers with."""
     return "CC" in os.environ or any(shutil.which(name) for name in ("cc", "gcc", "clang"))

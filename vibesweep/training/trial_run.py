@@ -212,7 +212,22 @@ class TrialRun:
     def _batches_from(self, first_step: int) -> Generator[StepBatches, None, None]:
         """Make the rows of each step; a GPU with a graph computes one while the next is made."""
         batches = self._collated(first_step)
-        return batches if self._seat.graph is None else read_ahead(batches)
+        if self._seat.graph is not None:
+            batches = read_ahead(batches)
+        return self._while_others_compute(batches)
+
+    def _while_others_compute(
+        self, source: Generator[StepBatches, None, None]
+    ) -> Generator[StepBatches, None, None]:
+        """Wait for each step's rows while other trials of the worker have their turns."""
+        turns = self._context.turns
+        with closing(source):
+            while True:
+                with turns.let_others():
+                    batches = next(source, None)
+                if batches is None:
+                    return
+                yield batches
 
     def _collated(self, first_step: int) -> Generator[StepBatches, None, None]:
         with closing(self._read_steps(first_step)) as steps:

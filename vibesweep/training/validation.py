@@ -22,6 +22,7 @@ from vibesweep.models.losses import (
 )
 from vibesweep.models.packing import RowLimits, RowSize, fill_rows
 from vibesweep.models.speech_model import Collator
+from vibesweep.training.turns import Turns
 from vibesweep.training.workers import World
 
 VALIDATION_TOKENS = 4_096
@@ -87,7 +88,12 @@ def noise_repeats(patches: int) -> int:
 
 
 @torch.no_grad()
-def validation_loss(model: nn.Module, batches: Sequence[ValidationBatch], world: World) -> float:
+def validation_loss(
+    model: nn.Module,
+    batches: Sequence[ValidationBatch],
+    world: World,
+    turns: Turns | None = None,
+) -> float:
     """Compute a model's loss over the held-out clips of all workers.
 
     Sums are added up over the workers before they are divided, so the mean is exact although
@@ -97,6 +103,8 @@ def validation_loss(model: nn.Module, batches: Sequence[ValidationBatch], world:
         model: the model, in eval mode.
         batches: this worker's batches.
         world: this process among the workers; every worker must call.
+        turns: of the trials of this worker, where they take turns; others go first after each
+            batch.
     """
     sums = torch.zeros(4, dtype=torch.float64)  # diffusion, stop, patches, stop mass
     for batch, normalizer in batches:
@@ -108,6 +116,9 @@ def validation_loss(model: nn.Module, batches: Sequence[ValidationBatch], world:
             normalizer.stop_mass,
         ]
         sums += torch.tensor(parts, dtype=torch.float64)
+        if turns is not None:
+            with turns.let_others():
+                pass
     totals = world.sum(sums.to(world.device))
     diffusion, stop, patches, stop_mass = totals.tolist()
     return float(diffusion / patches + VALIDATION_STOP_WEIGHT * stop / stop_mass)

@@ -30,9 +30,18 @@ from vibesweep.training.memory import (
     measure_memory,
     memory_key,
 )
+from vibesweep.training.pack import Pack, make_pack
 from vibesweep.training.precision import autocast, on_device, validation_autocast
 from vibesweep.training.row_shape import choose_shape, drawn_sizes
-from vibesweep.training.seat import Seat, own_seat, shared_seat, take_seat, takes_one_shape
+from vibesweep.training.seat import (
+    Seat,
+    can_be_packed,
+    own_seat,
+    shared_seat,
+    take_seat,
+    takes_one_shape,
+)
+from vibesweep.training.turns import Turns
 from vibesweep.training.validation import (
     ValidationBatch,
     noise_repeats,
@@ -64,6 +73,10 @@ class WorkerContext:
         world: this process among the workers.
         memory_models: the memory that was measured on this device, by kind of trial.
         seats: seats that trials take one after another.
+        trials: trials that train at the same time, each in a thread of its own.
+        packs: seats of those whose rows are computed together.
+        turns: which those threads take; a thread has its turn whenever it is in here, or in a
+            trial's run.
     """
 
     base: SpeechModel
@@ -75,10 +88,18 @@ class WorkerContext:
     world: World
     memory_models: dict[MemoryKey, MemoryModel] = field(default_factory=dict)
     seats: list[Seat] = field(default_factory=list)
+    trials: int = 1
+    packs: list[Pack] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
 
     @classmethod
     def open(
-        cls, model: ModelRef, shards: StorageAddress, world: World, max_clip_bytes: float = math.inf
+        cls,
+        model: ModelRef,
+        shards: StorageAddress,
+        world: World,
+        max_clip_bytes: float = math.inf,
+        trials: int = 1,
     ) -> WorkerContext:
         """Load the base, and encode the shards or prepare to stream them.
 
@@ -88,6 +109,7 @@ class WorkerContext:
             world: this process among the workers.
             max_clip_bytes: most bytes of encoded training clips to keep in memory. Where there are
                 more, they are streamed, which takes Ray.
+            trials: trials that train at the same time.
 
         Raises:
             ModelError: the base cannot be read.
@@ -119,6 +141,7 @@ class WorkerContext:
             validation_clips=validation_clips,
             validation_batches=batches,
             world=world,
+            trials=trials,
         )
 
     def micro_batch_tokens(self, model: nn.Module, settings: TrialSettings) -> int:
@@ -140,7 +163,7 @@ class WorkerContext:
             self.memory_models[key] = measure_memory(
                 model, self.collator, self.voice_clips, device, autocast(settings, device)
             )
-        free = free_bytes(model, device, self.world.device_share)
+        free = free_bytes(model, device, self.world.device_share, self.trials)
         return self.memory_models[key].tokens_that_fit(free)
 
     def seat(self, settings: TrialSettings) -> Seat:
@@ -150,6 +173,10 @@ class WorkerContext:
             ModelError: the model does not support the settings; on every worker alike.
         """
         base, world = self.base, self.world
+        if self.trials > 1 and can_be_packed(base, settings, world):
+            seat = self._seat_in_pack(settings)
+            take_seat(seat, base, settings, world)
+            return seat
         if not takes_one_shape(base, settings, world):
             return own_seat(base, settings, world, partial(self._row_limits, settings))
         kind = kind_of(settings)
@@ -163,6 +190,19 @@ class WorkerContext:
             self.seats.append(seat)
         take_seat(seat, base, settings, world)
         return seat
+
+    def _seat_in_pack(self, settings: TrialSettings) -> Seat:
+        """Find a free seat among others, or make a pack."""
+        kind = kind_of(settings)
+        for pack in self.packs:
+            seat = pack.free_seat()
+            if pack.kind == kind and seat is not None:
+                return seat
+        self.packs[:] = [pack for pack in self.packs if not pack.idle]
+        shape_for = partial(self._row_shape, settings)
+        pack = make_pack(self.base, settings, self.world, self.trials, self.turns, shape_for)
+        self.packs.append(pack)
+        return pack.seats[0]
 
     def _make_room(self, free: list[Seat]) -> None:
         """Drop free seats but for the last ones, which hold little: adapters alone."""
@@ -185,7 +225,7 @@ class WorkerContext:
         The loss has weights that no trial sets and does not depend on the number of workers.
         """
         with validation_autocast(self.base, self.world.device):
-            return validation_loss(model, self.validation_batches, self.world)
+            return validation_loss(model, self.validation_batches, self.world, self.turns)
 
 
 def _feed_and_voices(

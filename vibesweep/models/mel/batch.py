@@ -33,7 +33,15 @@ from vibesweep.models.draws import clip_rng, keep_mask, normal, training_levels
 from vibesweep.models.mel.encoder import MEL, PHONEMES
 from vibesweep.models.mel.latents import PatchCodec
 from vibesweep.models.mel.shape import MelShape
-from vibesweep.models.packing import RowShape, RowSize, clip_starts, filled_up, positions_of
+from vibesweep.models.packing import (
+    RowShape,
+    RowSize,
+    clip_starts,
+    filled_up,
+    indices_side_by_side,
+    positions_of,
+    starts_side_by_side,
+)
 from vibesweep.models.prompts import PromptBank, stretches
 
 if TYPE_CHECKING:
@@ -112,6 +120,25 @@ class MelBatch(NamedTuple):
             keep=filled_up(self.keep, noised, 0.0),
             patch_weights=filled_up(self.patch_weights, shape.patches, 0.0),
             clip_weights=filled_up(self.clip_weights, shape.clips, 0.0),
+        )
+
+    def side_by_side(self) -> MelBatch:
+        """Make one row of stacked rows of one shape: each part [K, ...] of K trials."""
+        tokens = self.ids.shape[-1]
+        return MelBatch(
+            ids=self.ids.view(1, -1),
+            positions=self.positions.view(1, -1),
+            starts=starts_side_by_side(self.starts, tokens),
+            inputs=self.inputs.flatten(0, 1),
+            input_indices=indices_side_by_side(self.input_indices, tokens),
+            spoken_indices=indices_side_by_side(self.spoken_indices, tokens),
+            last_indices=indices_side_by_side(self.last_indices, tokens),
+            targets=self.targets.flatten(0, 1),
+            noise=self.noise.flatten(0, 1),
+            levels=self.levels.flatten(),
+            keep=self.keep.flatten(),
+            patch_weights=self.patch_weights.flatten(),
+            clip_weights=self.clip_weights.flatten(),
         )
 
     def pinned(self) -> MelBatch:

@@ -109,7 +109,14 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         latents = batch.targets.repeat_interleave(repeats, 0)
         weights = batch.patch_weights.repeat_interleave(repeats, 0)
         diffusion = diffusion_loss(
-            self.head, self.objective, latents, conditions, batch.noise, batch.levels, weights
+            self.head,
+            self.objective,
+            latents,
+            conditions,
+            batch.noise,
+            batch.levels,
+            weights,
+            self.total,
         )
         stop = self._stop_loss(batch, before, states[batch.last_indices])
         return Losses(diffusion / repeats, stop)
@@ -124,8 +131,7 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         last_logits = self.stop(last).float()
         go_on = before_logits.log_softmax(-1)[:, 0] * batch.patch_weights
         stop = last_logits.log_softmax(-1)[:, 1] * batch.clip_weights
-        total: Tensor = go_on_weight * go_on.sum() + stop_weight * stop.sum()
-        return -total
+        return -(go_on_weight * self.total(go_on) + stop_weight * self.total(stop))
 
     def encode(self, clip: Clip) -> EncodedClip:
         """Encode one clip: phonemes to ids, log-mels to latents."""

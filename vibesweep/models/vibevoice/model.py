@@ -195,6 +195,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
             batch.noise,
             batch.levels,
             weights,
+            self.total,
         )
         last = states[batch.last_indices]
         ended = states[batch.last_indices + 1]
@@ -216,8 +217,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
         def log_likelihood(states: Tensor, choice: int, counts: Tensor) -> Tensor:
             logits = states @ weights.T
             log_probabilities = logits.float().log_softmax(-1)
-            counted: Tensor = log_probabilities[:, choice] * counts
-            return counted.sum()
+            return self.total(log_probabilities[:, choice] * counts)
 
         go_on = log_likelihood(before, latent, batch.patch_weights)
         stop = log_likelihood(last, end, batch.clip_weights)

@@ -13,12 +13,13 @@ CLOSE_SHARE = 0.05
 def arrival_line(record: SweepRecord) -> str:
     """Say how close the best two trials are where another order might have turned them, or nothing.
 
-    On one lane the order is always the same, and where no trial was stopped early it does not
-    matter.
+    Where one trial trains at a time the order is always the same, and where none was stopped early
+    it does not matter.
     """
     stopped = [trial for trial in record.trials if trial.state == TrialState.PRUNED]
     trained = [trial for trial in ranked(record) if trial.best_loss_val is not None]
-    if record.lanes == 1 or not stopped or len(trained) < 2:
+    one_at_a_time = record.lanes == 1 and record.sweep.get("trials_per_lane", 1) == 1
+    if one_at_a_time or not stopped or len(trained) < 2:
         return ""
     first, second = trained[:2]
     assert first.best_loss_val is not None
@@ -31,5 +32,5 @@ def arrival_line(record: SweepRecord) -> str:
     numbers = f"trials {first.number} and {second.number}"
     return (
         f"the best two are {share:.1%} apart ({numbers}: {losses}): "
-        f"on {record.lanes} lanes the order in which trials came may have decided between them"
+        "the order in which trials came, several at a time, may have decided between them"
     )

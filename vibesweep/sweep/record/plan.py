@@ -21,7 +21,7 @@ class SweepPlan:
 
     Attributes:
         trials: how many there are.
-        lanes: trials that train at the same time.
+        lanes: worker groups that train at the same time.
         unit: ``GPU`` or ``CPU``: what hours are counted of.
         devices: how many of these a lane holds.
         marks: the steps at which ASHA decides, and the last one.

@@ -91,7 +91,7 @@ class SweepRecord:
         shards: address of the folder of shards.
         shards_signature: signature of their manifest.
         sweep: the :class:`vibesweep.config.Sweep` without its space, which lies beside as a file.
-        lanes: how many trials train at the same time.
+        lanes: how many lanes train at the same time.
         versions: versions of the packages that the result depends on, of Python and, where
             vibesweep runs from a git checkout, its commit.
         hosts: the hosts that were up when it started, or was resumed: name, CPUs, GPUs, memory.
@@ -255,6 +255,7 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "repeat_best": sweep.repeat_best,
         "resources": dataclasses.asdict(sweep.resources),
         "lanes": sweep.lanes,
+        "trials_per_lane": sweep.trials_per_lane,
         "seed": sweep.seed,
         "objective": sweep.objective,
         "limits": dict(sweep.limits),

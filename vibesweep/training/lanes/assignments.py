@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from operator import attrgetter
 
 from vibesweep.errors import TrialError
 from vibesweep.training.lanes.endings import counts_against_lane, ending_of
-from vibesweep.training.lanes.lane_state import LaneState
+from vibesweep.training.lanes.lane_state import LaneSeat, LaneState
 from vibesweep.training.lanes.messages import Answer, LaneCounts
 
 
@@ -17,6 +18,7 @@ class Assignments:
     Args:
         trials: trials of the whole sweep: when fewer are left than there are lanes, spare lanes are
             closed. ``None`` closes none.
+        trials_per_lane: trials that a lane trains at the same time.
 
     Attributes:
         lanes: the lanes by name.
@@ -25,14 +27,15 @@ class Assignments:
         failure: why no lane can go on, if that is so.
     """
 
-    def __init__(self, trials: int | None = None) -> None:
+    def __init__(self, trials: int | None = None, trials_per_lane: int = 1) -> None:
         self.lanes: dict[str, LaneState] = {}
         self.closed = False
         self.paused = False
         self.failure: Answer | None = None
         self._trials = trials
+        self._trials_per_lane = trials_per_lane
         self._ended_trials: set[str] = set()
-        self._lane_of_trial: dict[str, LaneState] = {}
+        self._seat_of_trial: dict[str, LaneSeat] = {}
         self._failed_trials: dict[str, Answer] = {}
         self._given_up: list[str] = []
 
@@ -44,7 +47,7 @@ class Assignments:
             return True
         if self.paused:
             return False
-        return trial_id in self._lane_of_trial or self._free_lane() is not None
+        return trial_id in self._seat_of_trial or self._free_seat() is not None
 
     def end_of(self, trial_id: str) -> Answer | None:
         """Return why the trial cannot go on, if that is so."""
@@ -55,30 +58,33 @@ class Assignments:
             return Answer(error=stopped, sweep_over=True)
         return self._failed_trials.get(trial_id)
 
-    def assign(self, trial_id: str) -> LaneState:
-        """Return the trial's lane; a trial without one takes the first free lane."""
-        if trial_id not in self._lane_of_trial:
-            lane = self._free_lane()
-            assert lane is not None
-            lane.trial_id = trial_id
-            self._lane_of_trial[trial_id] = lane
-        return self._lane_of_trial[trial_id]
+    def assign(self, trial_id: str) -> LaneSeat:
+        """Return the trial's seat; a trial without one takes one of the emptiest lane's."""
+        if trial_id not in self._seat_of_trial:
+            seat = self._free_seat()
+            assert seat is not None
+            seat.trial_id = trial_id
+            self._seat_of_trial[trial_id] = seat
+        return self._seat_of_trial[trial_id]
 
     def release(self, trial_id: str, *, ended: bool) -> None:
-        """Free the trial's lane; ``ended`` says that the trial will not ask again."""
+        """Free the trial's seat; ``ended`` says that the trial will not ask again."""
         if ended:
             self._ended_trials.add(trial_id)
         self._failed_trials.pop(trial_id, None)
-        lane = self._lane_of_trial.pop(trial_id, None)
-        if lane is not None and lane.trial_id == trial_id:
-            lane.trial_id = None
+        seat = self._seat_of_trial.pop(trial_id, None)
+        if seat is not None:
+            seat.trial_id = None
         self._close_spare_lanes()
 
     # Lanes
 
     def state_of(self, lane: str) -> LaneState:
         """Return a lane's state; a lane that was not heard of before gets a fresh one."""
-        return self.lanes.setdefault(lane, LaneState())
+        if lane not in self.lanes:
+            seats = [LaneSeat() for _ in range(self._trials_per_lane)]
+            self.lanes[lane] = LaneState(seats=seats)
+        return self.lanes[lane]
 
     def should_end(self, lane: LaneState, generation: int) -> bool:
         """Whether a worker of this generation takes no further command."""
@@ -89,31 +95,34 @@ class Assignments:
         state = self.state_of(lane)
         if self.closed or state.closed:
             return None
-        where = state.trial_id or lane
-        restarted = TrialError("its worker group was brought up again", where=where)
-        self._fail_trial_on(state, Answer(error=restarted, lost=True))
+        for trial_id in state.trial_ids:
+            restarted = TrialError("its worker group was brought up again", where=trial_id)
+            self._fail_trial(trial_id, Answer(error=restarted, lost=True))
         state.begin_generation(size)
         return state.generation
 
     def lose_group(self, lane: str, seen: Answer) -> None:
-        """End the lane's trial as what the controller saw, and its workers told, demand.
+        """End each of the lane's trials as what was seen, and what its workers told, demand.
 
         A lane that has lost too many worker groups is given up.
         """
         state = self.state_of(lane)
         told = [state.errors[rank] for rank in sorted(state.errors)]
-        ending = ending_of(state.trial_id, seen, told)
-        self._fail_trial_on(state, ending)
+        reason = ending_of(None, seen, told)
+        for trial_id in state.trial_ids:
+            reason = ending_of(trial_id, seen, told)
+            self._fail_trial(trial_id, reason)
         state.lose_group(counts=counts_against_lane(seen, told))
         if state.never_comes_up:
-            self.give_up(lane, ending)
+            self.give_up(lane, reason)
 
     def give_up(self, lane: str, reason: Answer) -> None:
         """Go on without this lane; the last lane's reason becomes the sweep's failure."""
         state = self.state_of(lane)
         if state.closed:
             return
-        self._fail_trial_on(state, dataclasses.replace(reason, lost=True))
+        for trial_id in state.trial_ids:
+            self._fail_trial(trial_id, dataclasses.replace(reason, lost=True))
         state.closed = True
         self._given_up.append(str(reason.error))
         if not self._open_lanes():
@@ -132,27 +141,36 @@ class Assignments:
         ]
         return LaneCounts(up, waiting, len(wanted), tuple(self._given_up), tuple(slow))
 
-    def _free_lane(self) -> LaneState | None:
-        return next((state for state in self.lanes.values() if state.free), None)
+    def _free_seat(self) -> LaneSeat | None:
+        """Return a seat of the lane that trains the fewest trials."""
+        free = [state for state in self.lanes.values() if state.free]
+        if not free:
+            return None
+        emptiest = min(free, key=_count_trials)
+        return emptiest.free_seat()
 
     def _open_lanes(self) -> list[LaneState]:
         return [state for state in self.lanes.values() if not state.closed]
 
-    def _fail_trial_on(self, lane: LaneState, answer: Answer) -> None:
-        trial_id = lane.trial_id
-        if trial_id is not None:
-            self._failed_trials.setdefault(trial_id, answer)
-            self._lane_of_trial.pop(trial_id, None)
-            lane.trial_id = None
+    def _fail_trial(self, trial_id: str, answer: Answer) -> None:
+        """End a trial that has a seat, and free that."""
+        self._failed_trials.setdefault(trial_id, answer)
+        seat = self._seat_of_trial.pop(trial_id)
+        seat.trial_id = None
 
     def _close_spare_lanes(self) -> None:
         """Close the lanes that exceed the trials to come; first those that are not up yet."""
         if self._trials is None:
             return
         open_lanes = self._open_lanes()
-        needed = max(self._trials - len(self._ended_trials), 1)
+        trials_left = max(self._trials - len(self._ended_trials), 1)
+        needed = math.ceil(trials_left / self._trials_per_lane)
         spare = max(len(open_lanes) - needed, 0)
-        idle = [lane for lane in open_lanes if lane.trial_id is None]
+        idle = [lane for lane in open_lanes if not lane.trial_ids]
         idle.sort(key=attrgetter("ready"))
         for lane in idle[:spare]:
             lane.closed = True
+
+
+def _count_trials(lane: LaneState) -> int:
+    return len(lane.trial_ids)

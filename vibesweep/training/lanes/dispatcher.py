@@ -1,8 +1,8 @@
 """Assigns trials to lanes: a trial asks for steps, a lane trains them, the answer goes back.
 
 A trial lives in Tune and wants to be trained to a step. A lane is a worker group that stays up. The
-dispatcher gives a trial a free lane when it first asks and keeps it there until the trial is
-released. Each lane's commands are a numbered list, so every rank of the lane reads the same
+dispatcher gives a trial a seat on a lane when it first asks and keeps it there until the trial is
+released. Each seat's commands are a numbered list, so every rank of the lane reads the same
 commands in the same order.
 
 What a worker says carries its generation, the number of its worker group: a worker that is left of
@@ -27,11 +27,14 @@ class LaneDispatcher:
     Args:
         trials: as for :class:`Assignments`.
         sweep: name of the sweep, by which the dashboard tells dispatchers apart.
+        trials_per_lane: as for :class:`Assignments`.
     """
 
-    def __init__(self, trials: int | None = None, sweep: str = "") -> None:
+    def __init__(
+        self, trials: int | None = None, sweep: str = "", trials_per_lane: int = 1
+    ) -> None:
         self._sweep = sweep
-        self._assignments = Assignments(trials)
+        self._assignments = Assignments(trials, trials_per_lane)
         self._lanes = self._assignments.lanes
         self._base_loss: float | None = None
         self._pace: Pace | None = None
@@ -46,7 +49,7 @@ class LaneDispatcher:
     async def advance(self, command: Command) -> Answer:
         """Have a lane train a trial to the last of ``command.report_steps``.
 
-        A trial that has no lane waits for a free one first.
+        A trial that has no seat waits for a free one first.
         """
         trial_id = command.trial_id
         decided = self._assignments
@@ -55,9 +58,9 @@ class LaneDispatcher:
             end = decided.end_of(trial_id)
             if end is not None:
                 return end
-            lane = decided.assign(trial_id)
-            number = lane.append(command)
-            answers = lane.answers  # of this generation: the next one has a dict of its own
+            seat = decided.assign(trial_id)
+            number = seat.append(command)
+            answers = seat.answers  # of this generation: the next one has a dict of its own
             self._changed.notify_all()
             await self._changed.wait_for(lambda: number in answers or decided.end_of(trial_id))
             answer = answers.get(number) or decided.end_of(trial_id)
@@ -65,12 +68,12 @@ class LaneDispatcher:
             return answer
 
     async def release(self, trial_id: str, *, ended: bool = False) -> None:
-        """Free the trial's lane for another trial.
+        """Free the trial's seat for another trial.
 
-        May be called twice, and for trials that never had a lane.
+        May be called twice, and for trials that never had a seat.
 
         Args:
-            trial_id: the trial that gives up its lane.
+            trial_id: the trial that gives up its seat.
             ended: whether the trial will not ask again.
         """
         async with self._changed:
@@ -142,30 +145,35 @@ class LaneDispatcher:
                 state.mark_ready(rank)
                 self._changed.notify_all()
 
-    async def next_command(self, lane: str, generation: int, number: int) -> Command | None:
-        """Wait for the lane's command of this number; ``None`` tells the lane to end.
+    async def next_command(
+        self, lane: str, generation: int, number: int, seat: int = 0
+    ) -> Command | None:
+        """Wait for a seat's command of this number; ``None`` tells the lane to end.
 
         A command that one rank has taken goes to all of them, or that rank would wait for ever.
         """
         state = self._lanes[lane]
+        own = state.seats[seat]
         async with self._changed:
             await self._changed.wait_for(
                 lambda: (
-                    self._assignments.should_end(state, generation) or len(state.commands) > number
+                    self._assignments.should_end(state, generation) or len(own.commands) > number
                 )
             )
             if state.generation != generation:
                 return None
-            if number < state.taken or not self._assignments.should_end(state, generation):
-                return state.take(number)
+            if number < own.taken or not self._assignments.should_end(state, generation):
+                return own.take(number)
             return None
 
-    async def record_answer(self, lane: str, generation: int, number: int, answer: Answer) -> None:
-        """Record the result of the lane's command of this number."""
+    async def record_answer(
+        self, lane: str, generation: int, number: int, answer: Answer, seat: int = 0
+    ) -> None:
+        """Record the result of a seat's command of this number."""
         async with self._changed:
             state = self._lanes[lane]
             if state.generation == generation:
-                state.answers[number] = answer
+                state.seats[seat].answers[number] = answer
                 self._changed.notify_all()
 
     async def tell_error(self, lane: str, generation: int, rank: int, error: RankError) -> None:
@@ -201,7 +209,7 @@ class LaneDispatcher:
         self._lanes[lane].mark_placed()
 
     async def fail_worker_group(self, lane: str, seen: Answer) -> None:
-        """End the lane's trial: its worker group is lost. Train brings it up again.
+        """End the lane's trials: its worker group is lost. Train brings it up again.
 
         Args:
             lane: name of the lane.
@@ -267,9 +275,7 @@ class LaneDispatcher:
 
     async def busy_lanes(self) -> dict[str, bool]:
         """Return for each ready lane whether it has a trial."""
-        return {
-            name: state.trial_id is not None for name, state in self._lanes.items() if state.ready
-        }
+        return {name: bool(state.trial_ids) for name, state in self._lanes.items() if state.ready}
 
     async def wait_until_ready(self, lanes: int) -> bool:
         """Wait until so many lanes are ready; False if the dispatcher was closed first."""

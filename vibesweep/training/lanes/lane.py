@@ -40,7 +40,9 @@ STATE_API = "RAY_API_SERVER_ADDRESS"
 
 
 @contextmanager
-def running_dispatcher(trials: int | None = None, sweep: str = "") -> Iterator[Any]:
+def running_dispatcher(
+    trials: int | None = None, sweep: str = "", trials_per_lane: int = 1
+) -> Iterator[Any]:
     """Run a dispatcher that trials and lanes of the whole cluster can reach, until the block ends.
 
     The actor holds no CPU and runs on the driver's host. On another host it would be lost, and the
@@ -49,6 +51,7 @@ def running_dispatcher(trials: int | None = None, sweep: str = "") -> Iterator[A
     Args:
         trials: as for :class:`LaneDispatcher`.
         sweep: as for :class:`LaneDispatcher`.
+        trials_per_lane: as for :class:`LaneDispatcher`.
 
     Yields:
         The actor's handle.
@@ -56,7 +59,8 @@ def running_dispatcher(trials: int | None = None, sweep: str = "") -> Iterator[A
     own_host = ray.get_runtime_context().get_node_id()
     here = NodeAffinitySchedulingStrategy(own_host, soft=False)
     actor_class: Any = ray.remote(num_cpus=0)(LaneDispatcher)
-    dispatcher = actor_class.options(scheduling_strategy=here).remote(trials, sweep)
+    placed = actor_class.options(scheduling_strategy=here)
+    dispatcher = placed.remote(trials, sweep, trials_per_lane)
     try:
         yield dispatcher
     finally:

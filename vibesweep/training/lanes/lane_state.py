@@ -19,6 +19,39 @@ SLOW_START_S = 60.0
 
 
 @dataclass
+class LaneSeat:
+    """A place on a lane for one trial at a time.
+
+    Attributes:
+        commands: numbered commands of this generation, by position.
+        taken: how many of them some rank has taken.
+        answers: their answers, by the command's number.
+        trial_id: the trial that holds the seat.
+    """
+
+    commands: list[Command] = field(default_factory=list)
+    taken: int = 0
+    answers: dict[int, Answer] = field(default_factory=dict)
+    trial_id: str | None = None
+
+    def begin_generation(self) -> None:
+        """Forget what was asked of the last worker group."""
+        self.commands = []
+        self.taken = 0
+        self.answers = {}
+
+    def append(self, command: Command) -> int:
+        """Write down the next command and return its number."""
+        self.commands.append(command)
+        return len(self.commands) - 1
+
+    def take(self, number: int) -> Command:
+        """Hand a rank the command of this number."""
+        self.taken = max(self.taken, number + 1)
+        return self.commands[number]
+
+
+@dataclass
 class LaneState:
     """One lane as the dispatcher sees it.
 
@@ -30,10 +63,7 @@ class LaneState:
         ready_ranks: ranks of this generation that can train.
         errors: exceptions in ranks of this generation, by rank.
         controller_pid: process, on the driver's host, that keeps the worker group up.
-        commands: numbered commands of this generation, by position.
-        taken: how many of them some rank has taken.
-        answers: their answers, by the command's number.
-        trial_id: the trial that holds the lane.
+        seats: places for as many trials as the lane trains at the same time.
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
@@ -49,10 +79,7 @@ class LaneState:
     ready_ranks: set[int] = field(default_factory=set)
     errors: dict[int, RankError] = field(default_factory=dict)
     controller_pid: int | None = None
-    commands: list[Command] = field(default_factory=list)
-    taken: int = 0
-    answers: dict[int, Answer] = field(default_factory=dict)
-    trial_id: str | None = None
+    seats: list[LaneSeat] = field(default_factory=lambda: [LaneSeat()])
     was_ready: bool = False
     starts_lost: int = 0
     groups_lost: int = 0
@@ -72,9 +99,18 @@ class LaneState:
         return all_ranks and not self.errors and not self.closed
 
     @property
+    def trial_ids(self) -> list[str]:
+        """The trials that hold its seats."""
+        return [seat.trial_id for seat in self.seats if seat.trial_id is not None]
+
+    @property
     def free(self) -> bool:
-        """Whether a trial can have this lane now."""
-        return self.ready and self.trial_id is None
+        """Whether a trial can have a seat of this lane now."""
+        return self.ready and len(self.trial_ids) < len(self.seats)
+
+    def free_seat(self) -> LaneSeat | None:
+        """Return a seat that no trial has."""
+        return next((seat for seat in self.seats if seat.trial_id is None), None)
 
     @property
     def never_comes_up(self) -> bool:
@@ -110,9 +146,8 @@ class LaneState:
         self.opened_ranks = set()
         self.ready_ranks = set()
         self.errors = {}
-        self.commands = []
-        self.taken = 0
-        self.answers = {}
+        for seat in self.seats:
+            seat.begin_generation()
 
     def mark_ready(self, rank: int) -> None:
         """Note that a rank can train; the lane is ready once all of them can."""
@@ -136,13 +171,3 @@ class LaneState:
         self.was_ready = False
         if counts:
             self.groups_lost += 1
-
-    def append(self, command: Command) -> int:
-        """Write down the next command and return its number."""
-        self.commands.append(command)
-        return len(self.commands) - 1
-
-    def take(self, number: int) -> Command:
-        """Hand a rank the command of this number."""
-        self.taken = max(self.taken, number + 1)
-        return self.commands[number]

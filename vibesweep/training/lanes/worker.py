@@ -1,9 +1,14 @@
-"""A lane's worker process: opens the worker context once, then trains trial after trial."""
+"""A lane's worker process: opens the worker context once, then trains trial after trial.
+
+With several trials at a time each seat has a thread, which runs its trial's commands in turns.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -86,19 +91,42 @@ class LaneWorker:
         return context
 
     def run_commands(self, context: WorkerContext) -> None:
-        """Run the lane's commands in order until the dispatcher has no more."""
+        """Run each seat's commands in order until the dispatcher has no more."""
+        if self._spec.trials == 1:
+            self._run_seat(context, 0)
+            return
+        ended: queue.Queue[Exception | None] = queue.Queue()
+
+        def run(seat: int) -> None:
+            try:
+                self._run_seat(context, seat)
+                ended.put(None)
+            except Exception as error:
+                ended.put(error)
+
+        for seat in range(self._spec.trials):
+            thread = threading.Thread(target=run, args=(seat,), name=f"seat {seat}", daemon=True)
+            thread.start()
+        for _ in range(self._spec.trials):
+            error = ended.get()
+            if error is not None:  # it ends this process, and with it the other threads
+                raise error
+
+    def _run_seat(self, context: WorkerContext, seat: int) -> None:
+        """Run one seat's commands in order until the dispatcher has no more."""
         from vibesweep.training.lanes.trial_runner import TrialRunner
 
         runner = TrialRunner(self._spec, context, self._rank, self._ear)
         number = 0
-        command = self._next_command(number)
+        command = self._next_command(seat, number)
         while command is not None:
             with self._errors_told(command.trial_id), self._ended_if_stalled(command, runner):
-                answer = runner.run(command)
+                with context.turns:
+                    answer = runner.run(command)
             if self._rank == 0:
-                self._record_answer(number, answer)
+                self._record_answer(seat, number, answer)
             number += 1
-            command = self._next_command(number)
+            command = self._next_command(seat, number)
 
     def _open_generation(self) -> int | None:
         """Announce the new worker group once, and tell every rank its generation."""
@@ -161,16 +189,17 @@ class LaneWorker:
         tell_error = self._dispatcher.tell_error
         ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
 
-    def _next_command(self, number: int) -> Command | None:
+    def _next_command(self, seat: int, number: int) -> Command | None:
         name = self._spec.name
         next_command = self._dispatcher.next_command.options(name=f"{name} take")
-        command: Command | None = ray.get(next_command.remote(name, self.generation, number))
+        asked = next_command.remote(name, self.generation, number, seat)
+        command: Command | None = ray.get(asked)
         return command
 
-    def _record_answer(self, number: int, answer: Answer) -> None:
+    def _record_answer(self, seat: int, number: int, answer: Answer) -> None:
         name = self._spec.name
         record_answer = self._dispatcher.record_answer.options(name=f"{name} answer")
-        ray.get(record_answer.remote(name, self.generation, number, answer))
+        ray.get(record_answer.remote(name, self.generation, number, answer, seat))
 
 
 def _folders_of(spec: LaneSpec) -> list[StoragePath]:
@@ -198,7 +227,8 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     torch.set_num_threads(max(spec.resources.cpus_per_worker, 1))
     device_share = spec.resources.gpus_per_worker or 1.0
     world = World(rank, size, str(get_device()), device_share)
-    return WorkerContext.open(spec.model, spec.shards, world, _clips_bytes(spec.resources))
+    clips_bytes = _clips_bytes(spec.resources)
+    return WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
 
 
 def _open_ear(spec: LaneSpec) -> Ear:

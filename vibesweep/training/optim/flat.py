@@ -30,17 +30,25 @@ class FlatParameters(nn.Module):
 
     gradient: Tensor
 
-    def __init__(self, model: nn.Module) -> None:
-        """Move what the model trains into one tensor; the values stay."""
+    def __init__(
+        self, model: nn.Module, values: Tensor | None = None, gradient: Tensor | None = None
+    ) -> None:
+        """Move what the model trains into one tensor; the values stay.
+
+        Args:
+            model: the model.
+            values: tensor to move it into [P + Q], as :func:`flat_size` counts; by default a new
+                one.
+            gradient: its gradient, zeros.
+        """
         super().__init__()
-        decaying: list[nn.Parameter] = []
-        others: list[nn.Parameter] = []
-        for part in trained_in(model):
-            side = decaying if part.decays else others
-            side.append(part.parameter)
+        decaying, others = _decaying_and_others(model)
         parameters = [*decaying, *others]
-        values = _moved(parameters)
-        gradient = torch.zeros_like(values)
+        if values is None:
+            values = parameters[0].new_zeros(_places(parameters)).detach()
+        _move(parameters, values)
+        if gradient is None:
+            gradient = torch.zeros_like(values)
         _view_gradients(parameters, gradient)
         self.register_buffer("gradient", gradient)
         size = _places(decaying)
@@ -58,6 +66,22 @@ class FlatParameters(nn.Module):
             self.gradient.mul_(largest / norm)
 
 
+def flat_size(model: nn.Module) -> int:
+    """Count the numbers that what a model trains takes in one tensor."""
+    decaying, others = _decaying_and_others(model)
+    return _places([*decaying, *others])
+
+
+def _decaying_and_others(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Divide what a model trains into what decays and what does not."""
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for part in trained_in(model):
+        side = decaying if part.decays else others
+        side.append(part.parameter)
+    return decaying, others
+
+
 def _places(parameters: Sequence[nn.Parameter]) -> int:
     return sum(_place(part) for part in parameters)
 
@@ -69,17 +93,14 @@ def _place(parameter: nn.Parameter) -> int:
 
 
 @torch.no_grad()
-def _moved(parameters: Sequence[nn.Parameter]) -> Tensor:
-    """Make the parameters views of one tensor with their values; return it."""
-    size = _places(parameters)
-    values = parameters[0].new_zeros(size)
+def _move(parameters: Sequence[nn.Parameter], values: Tensor) -> None:
+    """Make the parameters views of one tensor, with their values."""
     start = 0
     for part in parameters:
         view = _view(values, start, part)
         view.copy_(part)
         part.data = view
         start += _place(part)
-    return values.detach()
 
 
 def _view_gradients(parameters: Sequence[nn.Parameter], gradient: Tensor) -> None:
