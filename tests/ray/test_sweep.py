@@ -31,6 +31,7 @@ from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
 FAR_TOO_HIGH = 1e9
+KEPT = 3
 RATES = [FAR_TOO_HIGH, 3e-3, 1e-3, 1e-5, 1e-6, 1e-7]
 BUDGET = Budget(max_steps=8, grace_steps=2, reduction_factor=2)
 
@@ -54,6 +55,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
         settings=TrialSettings(method="full", batch_clips=4, grad_clip_norm=1e9),
         budget=BUDGET,
         trials=len(RATES),
+        keep_checkpoints=KEPT,
     )
     return Workplace(folder, sweep)
 
@@ -184,7 +186,8 @@ class TestOneSweep:
             path.name: {file.suffix for file in path.iterdir()}
             for path in Path(str(folder.checkpoints)).iterdir()
         }
-        assert set(kept) == {trial.id for trial in record.trials if trial.best_loss_val is not None}
+        best = sorted(record.trials, key=record.score)[:KEPT]
+        assert set(kept) == {trial.id for trial in best}
         assert all(suffixes == {".safetensors", ".json"} for suffixes in kept.values())
         assert not folder.scratch.is_dir()
 
