@@ -12,7 +12,7 @@ from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.disk_bound import disk_bound
+from vibesweep.sweep.disk_bound import disk_bound, sizes_of
 from vibesweep.sweep.kept_checkpoints import KeptCheckpoints
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
 from vibesweep.sweep.record.states import FINISHED
@@ -139,3 +139,11 @@ def test_what_trials_write_stays_below_what_was_told(tmp_path: Path) -> None:
 
 def bytes_in(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def test_settings_that_the_model_refuses_take_no_disk(tmp_path: Path) -> None:
+    context = tiny.open_context(tmp_path)
+    refused = TrialSettings(method="freeze", freeze_layers=99)
+    assert sizes_of(context.base, [refused]) == []
+    assert len(sizes_of(context.base, [refused, TrialSettings()])) == 1
+    assert disk_bound(Sweep({}), 1, [], parameters=1).checkpoint_bytes == 0

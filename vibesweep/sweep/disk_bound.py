@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 
 from vibesweep.config import Sweep, TrialSettings
+from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.sweep.record.table import format_bytes
@@ -48,12 +50,16 @@ class DiskBound:
 
 
 def sizes_of(skeleton: SpeechModel, settings: Sequence[TrialSettings]) -> list[TrialSize]:
-    """Work out the sizes of some of a space's trials, the smallest first."""
+    """Work out the sizes of some of a space's trials, the smallest first.
+
+    Settings that the model refuses train nothing, and have none.
+    """
     every = math.ceil(len(settings) / MOST_SIZED)
     sizes = []
     for some in settings[::every]:
-        size = trial_size(skeleton, some)
-        sizes.append(size)
+        with suppress(ModelError):
+            size = trial_size(skeleton, some)
+            sizes.append(size)
     return sorted(sizes, key=attrgetter("trained"))
 
 
@@ -66,8 +72,8 @@ def disk_bound(sweep: Sweep, lanes: int, sizes: Sequence[TrialSize], parameters:
         sizes: of some of its trials.
         parameters: of the model, which the exported one has too.
     """
-    checkpoint = max(size.checkpoint_bytes for size in sizes)
-    state = max(size.state_bytes for size in sizes)
+    checkpoint = max((size.checkpoint_bytes for size in sizes), default=0.0)
+    state = max((size.state_bytes for size in sizes), default=0.0)
     kept = min(sweep.trials, sweep.keep_checkpoints)
     written = WHILE_REPLACED * lanes
     origin = int(sweep.starts_from is not None)
