@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from tests import tiny
 from vibesweep.config import Budget, Sweep, TrialSettings
@@ -15,7 +19,7 @@ from vibesweep.sweep.forecast import (
 )
 from vibesweep.sweep.search.space import check_space
 from vibesweep.training.lanes.messages import Pace
-from vibesweep.training.pace import measured_step_s
+from vibesweep.training.pace import ORDERS, in_usual_order, measured_share, measured_step_s
 
 BUDGET = Budget(27, 3, 3)
 PACE = Pace(step_s=2.0, validation_s=1.0)
@@ -56,6 +60,21 @@ def test_the_first_named_trial_sets_the_batch() -> None:
     assert typical_settings(named, check_space(named)).batch_clips == 5
     other = Sweep(space, settings=TrialSettings(batch_clips=7))
     assert typical_settings(other, check_space(other)).batch_clips == 7
+
+
+def test_the_steps_that_are_measured_have_usual_lengths(tmp_path: Path) -> None:
+    index = tiny.open_context(tmp_path).feed.index
+    lengths = np.random.default_rng(0).lognormal(4, 0.6, len(index)).astype(int)
+    index = dataclasses.replace(index, lengths=lengths)
+    settings = TrialSettings(batch_clips=2)
+    shares = []
+    for seed in range(1, ORDERS + 1):
+        order = dataclasses.replace(settings, seed=seed)
+        shares.append(measured_share(index, order))
+    assert np.mean(shares) == pytest.approx(1, abs=0.2)
+    assert max(shares) > 1.25
+    usual = in_usual_order(index, settings)
+    assert measured_share(index, usual) == pytest.approx(1, abs=0.05)
 
 
 def test_a_step_is_measured_and_leaves_the_base_as_it_was(tmp_path: Path) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from itertools import islice
 
 import torch
 
 from vibesweep.config import TrialSettings
 from vibesweep.errors import VibesweepError
 from vibesweep.training.data.feed import MemoryFeed
+from vibesweep.training.data.index import Index
+from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 
 WARM_UP_STEPS = 1
 """The first step of a trial takes longer: memory and kernels are made."""
 MEASURED_STEPS = 3
+ORDERS = 32
+"""Orders of the clips that are looked at. A step's clips are of like length, so three steps of one
+order had 25 % more or fewer tokens than usual in a fifth to a third of made-up corpora."""
 
 
 def measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | None:
@@ -35,8 +41,9 @@ def measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | 
     """
     if context.world.size > 1 or not isinstance(context.feed, MemoryFeed):
         return None
+    usual = in_usual_order(context.feed.index, settings)
     # Compiling takes longer than the steps, and would be done again for each trial
-    eager = dataclasses.replace(settings, compile=False)
+    eager = dataclasses.replace(usual, compile=False)
     last = WARM_UP_STEPS + MEASURED_STEPS
     try:
         run = TrialRun(context, eager, last)
@@ -50,3 +57,26 @@ def measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | 
         return None
     run.close()
     return seconds / MEASURED_STEPS
+
+
+def in_usual_order(index: Index, settings: TrialSettings) -> TrialSettings:
+    """Return the settings with the seed by which the measured steps have most nearly usual tokens.
+
+    Args:
+        index: of the training clips.
+        settings: say how much a step holds.
+    """
+    orders = [dataclasses.replace(settings, seed=seed) for seed in range(1, ORDERS + 1)]
+    return min(orders, key=lambda order: abs(measured_share(index, order) - 1))
+
+
+def measured_share(index: Index, settings: TrialSettings) -> float:
+    """Return the tokens of the steps that are measured, divided by those of as many mean steps."""
+    plan = StepPlan.of(index, settings)
+    steps = plan.steps(WARM_UP_STEPS)
+    tokens = 0
+    for _, _, clips in islice(steps, MEASURED_STEPS):
+        tokens += int(index.lengths[clips].sum())
+    mean_tokens = index.lengths.sum() / plan.epoch_steps
+    share: float = tokens / MEASURED_STEPS / mean_tokens
+    return share
