@@ -30,7 +30,7 @@ def space(trial: optuna.Trial) -> None:
 sweep = Sweep(
     space=space,
     corpus="reader",
-    model="mel-tiny",
+    model="mel-small",
     settings=TrialSettings(batch_clips=4, ema_decay=0.99),
     budget=Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120),
     trials=8,

@@ -4,7 +4,7 @@
     vibesweep inspect talks
     vibesweep run examples/mandarin_dialogues.py
 
-Texts are Han characters with a tag before each turn. `mel-tiny` reads them as pinyin with tones,
+Texts are Han characters with a tag before each turn. `mel-small` reads them as pinyin with tones,
 VibeVoice as they are.
 """
 
@@ -28,7 +28,7 @@ def space(trial: optuna.Trial) -> None:
 sweep = Sweep(
     space=space,
     corpus="talks",
-    model="mel-tiny",
+    model="mel-small",
     settings=TrialSettings(batch_clips=4, ema_decay=0.99),
     budget=Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120),
     trials=8,

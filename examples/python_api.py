@@ -19,7 +19,7 @@ def space(trial: optuna.Trial) -> None:
 
 
 def main(corpus: str) -> None:
-    """Tune mel-tiny on a corpus and have it speak."""
+    """Tune mel-small on a corpus and have it speak."""
     sweep = Sweep(
         space=space,
         corpus=corpus,

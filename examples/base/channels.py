@@ -14,6 +14,8 @@ from vibesweep.corpus.sound.arrays import Floats, Samples
 RATE_HZ = 24_000
 OCTAVES = np.log2(RATE_HZ / 2 / 60)
 """From 60 Hz, where a colouring starts, to the highest frequency."""
+COLOUR_POINTS = 256
+"""The response is worked out at so many frequencies, and is a straight line between them."""
 ROLL_OFF_HZ = 150.0
 FAST_SIZE = 4_800
 """Transforms are of multiples of this size: of a large prime's, they take ten times as long."""
@@ -79,9 +81,11 @@ class Channel:
 
     def _response(self, frequencies: Floats) -> Floats:
         """Return the microphone's response [F]."""
+        grid = np.linspace(0, 1, COLOUR_POINTS)
+        waves = [np.cos(np.pi * number * grid) for number in range(1, len(self.colour_db) + 1)]
+        colour = np.array(self.colour_db) @ np.array(waves)
         place = np.log2(np.maximum(frequencies, 60.0) / 60) / OCTAVES
-        waves = [np.cos(np.pi * number * place) for number in range(1, len(self.colour_db) + 1)]
-        decibels = np.array(self.colour_db) @ np.array(waves)
+        decibels = np.interp(place, grid, colour)
         band = 1 / (1 + np.exp((frequencies - self.highest_hz) / ROLL_OFF_HZ))
         response: Floats = 10 ** (decibels / 20) * band
         return response

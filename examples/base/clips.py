@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -96,28 +96,45 @@ def chunks(
         yield Chunk(number, folder, spoken_in, [stock[place] for place in places], teachers)
 
 
-def speak_chunks(todo: Sequence[Chunk], processes: int, minutes: float) -> Counter[str]:
-    """Speak the chunks that are not there yet, for so many minutes at most; count the clips.
-
-    Returns:
-        How many clips of these chunks there are, and how many were dropped, by reason.
-    """
-    last_s = time.monotonic() + minutes * 60
+def speak_chunks(todo: Sequence[Chunk], processes: int, enough: threading.Event) -> None:
+    """Speak the chunks that are not there yet, until there is enough."""
     missing = [chunk for chunk in todo if not chunk.listing.exists()]
     # Spawned, because eSpeak and torch do not survive a fork
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _start) as pool:
         for _ in pool.imap_unordered(_speak_chunk, missing):
-            if time.monotonic() > last_s:
-                pool.terminate()
+            if enough.is_set():
                 break
-    counted = Counter[str]()
+
+
+@dataclass
+class Spoken:
+    """What there is of some chunks.
+
+    Attributes:
+        clips: how many there are, and how many were dropped, by reason.
+        frames: of the clips.
+        people: who speak.
+    """
+
+    clips: Counter[str]
+    frames: int
+    people: set[str]
+
+
+def spoken_of(todo: Sequence[Chunk]) -> Spoken:
+    """Count what has been spoken of some chunks."""
+    found = Spoken(Counter(clips=0), 0, set())
     for chunk in todo:
-        if chunk.listing.exists():
-            listed = json.loads(chunk.listing.read_text())
-            counted.update(listed["dropped"])
-            counted["clips"] += len(listed["clips"])
-    return counted
+        if not chunk.listing.exists():
+            continue
+        listed = json.loads(chunk.listing.read_text())
+        found.clips.update(listed["dropped"])
+        for entry in listed["clips"]:
+            found.clips["clips"] += 1
+            found.frames += entry["frames"]
+            found.people.update(turn["person"] for turn in entry["turns"])
+    return found
 
 
 def read_chunk(chunk: Chunk, mel: MelSettings) -> Iterator[Clip]:

@@ -17,6 +17,7 @@ EVERYDAY_ONE_IN = 5
 TWO_AT_ONCE_ONE_IN = 5
 """One utterance of so many is two sentences."""
 SHORTEST_WORDS, LONGEST_WORDS = 3, 14
+TRIES = 4
 PHONEMIZED_AT_ONCE = 2_000
 RARE_WORDS = (
     "Utrecht",
@@ -84,22 +85,45 @@ def utterances(
 def _english(books: Sequence[Path], count: int) -> list[str]:
     """Return so many sentences of books and of everyday speech, and the rare words besides."""
     rng = random.Random(0)
-    clauses = _book_sentences(books)
-    rng.shuffle(clauses)
     everyday = _made_up("en", count // EVERYDAY_ONE_IN)
     rare = [carrier.format(word) for carrier in CARRIERS for word in RARE_WORDS] * 2
-    chosen = clauses[: count - len(everyday)] + everyday + rare
+    wanted = count - len(everyday)
+    clauses = _book_sentences(books)
+    rng.shuffle(clauses)
+    stretches = _stretches(books, wanted - len(clauses), rng)
+    chosen = clauses[:wanted] + stretches + everyday + rare
     rng.shuffle(chosen)
     return chosen
 
 
-def _book_sentences(books: Sequence[Path]) -> list[str]:
-    """Return the books' clauses of a few words, each once."""
+def _one_line(books: Sequence[Path]) -> str:
     whole = " ".join(path.read_text(encoding="utf-8", errors="replace") for path in books)
     ascii_only = re.sub("[“”]", "", whole).replace("’", "'").replace("—", ", ")
-    one_line = re.sub(r"\s+", " ", ascii_only)
-    clauses = [part.strip() for part in re.split(r"(?<=[.!?;:,]) ", one_line)]
+    return re.sub(r"\s+", " ", ascii_only)
+
+
+def _book_sentences(books: Sequence[Path]) -> list[str]:
+    """Return the books' clauses of a few words, each once."""
+    clauses = [part.strip() for part in re.split(r"(?<=[.!?;:,]) ", _one_line(books))]
     return list(dict.fromkeys(clause for clause in clauses if _is_speakable(clause)))
+
+
+def _stretches(books: Sequence[Path], count: int, rng: random.Random) -> list[str]:
+    """Return so many runs of a few words that begin and end anywhere in the books.
+
+    Short books may have fewer.
+    """
+    words = _one_line(books).split()
+    found: dict[str, None] = {}
+    for _ in range(TRIES * count if words else 0):
+        if len(found) == count:
+            break
+        length = rng.randint(SHORTEST_WORDS, LONGEST_WORDS)
+        start = rng.randrange(len(words))
+        stretch = " ".join(words[start : start + length]).strip(",.!?;:- ")
+        if _is_speakable(stretch):
+            found[f"{stretch}."] = None
+    return list(found)
 
 
 def _is_speakable(clause: str) -> bool:

@@ -2,7 +2,7 @@
 
     pip install -e examples/own_metric       # its entry point makes vibesweep find the measure
     vibesweep run examples/own_metric/space.py
-    vibesweep evaluate mel-tiny my_recordings
+    vibesweep evaluate mel-small my_recordings
 
 Installed on all hosts, it may be a sweep's objective or one of its limits, and it listens wherever
 vibesweep does. `evaluate --scorer own_metric:Pauses=PATH` takes a class that is not installed, and

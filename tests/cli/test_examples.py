@@ -107,7 +107,7 @@ def test_a_corpus_is_written_understood_and_can_be_swept(
 def test_a_metric_of_ones_own_is_measured(tmp_path: Path, in_process: Vibesweep) -> None:
     write_demo_corpus(tmp_path / "talks", recordings=2)
     named = ("--scorer", "examples.own_metric.own_metric:Pauses")
-    in_process("evaluate", "mel-tiny", "talks", "--texts", "1", *named, cwd=tmp_path)
+    in_process("evaluate", "mel-small", "talks", "--texts", "1", *named, cwd=tmp_path)
     (file,) = (tmp_path / "evaluations").glob("*/quality.json")
     recording, base = json.loads(file.read_text())["rows"]
     assert recording["measures"]["pauses"] == 0
@@ -128,7 +128,7 @@ def test_a_base_is_trained_from_text_files(tmp_path: Path) -> None:
     program = [*command, *sizes, *speakers]
     subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True, timeout=400)
     facts = json.loads((out / "base" / "training.json").read_text())
-    assert facts["steps"] >= 1
+    assert facts["diffusion_loss"] > 0
     assert facts["variance_kept"] > 0.9
     bundle = load_bundle(out / "base", MelModel)
     assert bundle.model.describe()["shape"] == facts["shape"]
