@@ -18,7 +18,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "examples/clusters/README.md": "clusters.md",
-    "vibesweep/models/bases/mel-tiny/README.md": "mel-tiny.md",
+    "vibesweep/models/bases/mel-small/README.md": "mel-small.md",
 }
 """Address on the site of each page that does not lie in docs/."""
 SOURCES = {page: source for source, page in PAGES.items()}

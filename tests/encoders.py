@@ -11,7 +11,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.encoder import VibeVoiceEncoder
 
 MEL_ENCODER = MelEncoder(MelSettings(), "en-us")
-"""The encoder of ``mel-tiny``."""
+"""The encoder of ``mel-small``."""
 
 
 def encoder_of(name: str, language: str = "en-us") -> ClipEncoder:

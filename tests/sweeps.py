@@ -99,7 +99,7 @@ def _begin(name: str, trials: int, lanes: int, shards: str) -> MadeSweep:
     versions = {"vibesweep": "0.1.0", "commit": "abc1234 with changes", "torch": "2.11.0"}
     record = SweepRecord(
         name=name,
-        model="mel-tiny",
+        model="mel-small",
         shards=shards,
         shards_signature="feedbeef0123456789",
         sweep=sweep_as_json(sweep),

@@ -126,7 +126,7 @@ def measures(tally: Tally) -> list[Measure]:
 
 def main() -> None:
     """Speak, listen, and print the figures."""
-    model = ModelRef.parse(sys.argv[1] if len(sys.argv) > 1 else "mel-tiny").load()
+    model = ModelRef.parse(sys.argv[1] if len(sys.argv) > 1 else "mel-small").load()
     assert isinstance(model, MelModel)
     torch.set_num_threads(2)
     listener = ClosedSet(SENTENCES)

@@ -36,7 +36,7 @@ from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZERO
 from vibesweep.models.registry import ModelRef
 
 SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
-MODEL = ModelRef.parse("mel-tiny")
+MODEL = ModelRef.parse("mel-small")
 MEL = MelSettings()
 SAMPLE_EVERY_S = 0.2
 WARM_UP_HOURS = 0.2

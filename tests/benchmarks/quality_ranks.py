@@ -116,7 +116,7 @@ def main() -> None:
     """Speak, score, and print the table and a line of JSON for each measure."""
     corpus = Path(sys.argv[1]) if len(sys.argv) > 1 else CORPUS
     count = int(sys.argv[2]) if len(sys.argv) > 2 else SENTENCES
-    model = ModelRef.parse("mel-tiny").load()
+    model = ModelRef.parse("mel-small").load()
     assert isinstance(model, MelModel)
     chosen = choose_passages(corpus, "en-us", count)
     passages = [passage for passage in chosen.passages if passage.prompts]

@@ -49,7 +49,7 @@ from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
 SPACE = ROOT / "search_spaces" / "lr_opt.py"
-MODEL = "mel-tiny"
+MODEL = "mel-small"
 WHOLE_S, SHORT_S = 600.0, 180.0
 STOPPED_S = 150.0
 """When Ctrl-C is typed for a voice within SHORT_S: the lanes end and the voice is exported then."""

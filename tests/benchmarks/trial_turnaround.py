@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.trial_turnaround
 
-Both do the same work: the base mel-tiny, a small demo corpus, LoRA, one optimizer step and its
+Both do the same work: the base mel-small, a small demo corpus, LoRA, one optimizer step and its
 validation, one trial at a time on one worker of one core. A trial starts when Tune hands it its
 config (``setup`` or ``reset_config``, in an actor that is reused in both), and its first step ends
 where :class:`vibesweep.config.Report` says so. Both figures contain the step's own computing, which
@@ -38,7 +38,7 @@ from vibesweep.sweep.search.space import settings_with
 from vibesweep.sweep.trial import LaneTrial, beside_the_driver
 from vibesweep.training.lanes.lane import POLL_S
 
-MODEL = ModelRef.parse("mel-tiny")
+MODEL = ModelRef.parse("mel-small")
 TRIALS = 5
 RECORDINGS = 12
 GOAL = 40.0

@@ -198,7 +198,7 @@ def test_bad_options_of_preprocess_are_one_line(
 
 def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
     text = "The lantern burned until morning."
-    vibesweep("synthesize", "mel-tiny", "--text", text, "--out", "base.wav", cwd=tmp_path)
+    vibesweep("synthesize", "mel-small", "--text", text, "--out", "base.wav", cwd=tmp_path)
     seconds, rms = loudness(tmp_path / "base.wav")
     assert 1.0 < seconds < 4.0
     assert rms > 0.01

@@ -102,7 +102,7 @@ def test_a_sweep_there_is_refused_before_anything_is_made(hidden: Path, sweep: S
 
 def test_shards_are_refused_where_a_host_does_not_see_what_they_are_made_of(hidden: Path) -> None:
     corpus = write_demo_corpus(hidden / "talks", recordings=2)
-    encoder = ModelRef.parse("mel-tiny").family.clip_encoder("mel-tiny")
+    encoder = ModelRef.parse("mel-small").family.clip_encoder("mel-small")
     with pytest.raises(ResourceError, match="this host does not see"):
         preprocess(corpus, hidden / "shards", encoder)
     assert not list((hidden / "shards").iterdir())

@@ -154,7 +154,7 @@ def test_a_sweep_that_is_resumed_tells_no_loss_among_measures(tmp_path: Path) ->
 
 
 def record() -> SweepRecord:
-    made = SweepRecord("mine", "mel-tiny", "/shards", "", sweep_as_json(SWEEP), 1, {})
+    made = SweepRecord("mine", "mel-small", "/shards", "", sweep_as_json(SWEEP), 1, {})
     for number, heard in enumerate(({}, ENDLESS, GOOD, FARTHER)):
         trial = TrialRecord(f"t{number}", number, {}, {}, TrialState.COMPLETE)
         made.trials.append(replace(trial, best_loss_val=0.1 * (number + 1), best_heard=heard))

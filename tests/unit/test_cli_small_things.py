@@ -37,7 +37,7 @@ def sweep(tmp_path: Path) -> SweepFolder:
     trials[1] = replace(trials[1], state=TrialState.COMPLETE, best_loss_val=0.25, best_step=9)
     settings = sweep_as_json(Sweep(space={}, trials=2))
     folder = SweepFolder(tmp_path / "sweeps" / "mine")
-    folder.write(SweepRecord("mine", "mel-tiny", "/shards", "", settings, 1, {}, trials=trials))
+    folder.write(SweepRecord("mine", "mel-small", "/shards", "", settings, 1, {}, trials=trials))
     return folder
 
 
@@ -91,7 +91,7 @@ def test_an_export_is_replaced_only_where_force_says_so(tmp_path: Path) -> None:
 def test_a_sweeps_name_stands_for_its_best_model(sweep: SweepFolder, tmp_path: Path) -> None:
     assert _model_named("mine", str(tmp_path)) == str(sweep.best)
     assert _model_named(str(sweep.place), "elsewhere") == str(sweep.best)
-    assert _model_named("mel-tiny", str(tmp_path)) == "mel-tiny"
+    assert _model_named("mel-small", str(tmp_path)) == "mel-small"
     assert _model_named("vibevoice:owner/name", str(tmp_path)) == "vibevoice:owner/name"
 
 

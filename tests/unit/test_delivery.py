@@ -245,7 +245,7 @@ def test_a_phoneme_that_the_model_lacks_is_named(speaker: ModelRef, tmp_path: Pa
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"shipped base \(mel-tiny\)"):
+    with pytest.raises(ModelError, match=r"shipped base \(mel-small\)"):
         ModelRef.parse(str(tmp_path))
 
 

@@ -132,7 +132,7 @@ def record() -> SweepRecord:
         ),
         TrialRecord("c", 2, {}, {}, TrialState.RUNNING),
     ]
-    return SweepRecord("mine", "mel-tiny", "/shards", "abc", sweep, 1, {}, trials=trials)
+    return SweepRecord("mine", "mel-small", "/shards", "abc", sweep, 1, {}, trials=trials)
 
 
 def values(record: SweepRecord, gauge: str) -> dict[str, float]:

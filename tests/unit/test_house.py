@@ -261,7 +261,7 @@ def test_the_door_to_rays_private_names_is_used() -> None:
 # Model families
 
 
-FAMILY_NAMES = ("mel", "mel-tiny", "vibevoice")
+FAMILY_NAMES = ("mel", "mel-small", "vibevoice")
 
 
 def asks_for_the_family(node: ast.AST) -> bool:

@@ -43,7 +43,7 @@ def test_what_it_writes_passes_the_early_checks(
     assert "About 4 clips" in typed.output
     assert "next:       vibesweep run my_talks.py" in typed.output
     sweep = load_space(Path("my_talks.py"))
-    assert (sweep.corpus, sweep.model, sweep.settings.batch_clips) == ("my talks", "mel-tiny", 4)
+    assert (sweep.corpus, sweep.model, sweep.settings.batch_clips) == ("my talks", "mel-small", 4)
     said: list[str] = []
     check_sweep(sweep, "mine", tmp_path, said.append, space_file=Path("my_talks.py"))
     assert said == []
@@ -69,7 +69,7 @@ def test_a_corpus_is_looked_at_without_being_decoded(tmp_path: Path) -> None:
 def test_every_recipe_makes_a_space(recipe: Recipe, tmp_path: Path) -> None:
     facts = CorpusFacts(900, 1.5, tuple(f"person {n}" for n in range(20)), {"en": 9})
     corpus = 'odd "na\\me"'
-    text = draft_space("a space.py", corpus, "mel-tiny", facts, recipe)
+    text = draft_space("a space.py", corpus, "mel-small", facts, recipe)
     file = tmp_path / "a space.py"
     file.write_text(text)
     sweep = load_space(file)

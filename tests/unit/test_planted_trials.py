@@ -41,7 +41,7 @@ from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
-BASE = "mel-tiny"
+BASE = "mel-small"
 VOICES = DEMO_VOICES[:2]
 CLIPS, HELD_OUT = 30, 6
 STEPS = 24

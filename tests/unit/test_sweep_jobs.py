@@ -77,7 +77,7 @@ def test_what_a_cluster_can_see_goes(
     monkeypatch.chdir(tmp_path)
     for corpus in ("demo", "s3://bucket/corpus", "/mnt/corpus"):
         for model in (
-            "mel-tiny",
+            "mel-small",
             "vibevoice:vibevoice/VibeVoice-1.5B-hf",
             "vibevoice:/mnt/checkpoint",
             "/mnt/base",

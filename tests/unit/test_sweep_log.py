@@ -102,7 +102,7 @@ class FakeTune:
             staged_folder_for(self.folder, pytest.fail, resume=resume)
         )
         record = SweepRecord(
-            "mine", "mel-tiny", "/shards", "abc", sweep_as_json(SWEEP), 1, {"ray": "2"}
+            "mine", "mel-small", "/shards", "abc", sweep_as_json(SWEEP), 1, {"ray": "2"}
         )
         former = staged.folder.replay() if resume else None
         self.log = SweepLog(staged, record, [self._watch], self.released.append, former)

@@ -70,7 +70,7 @@ def record() -> SweepRecord:
     ]
     return SweepRecord(
         "mine",
-        "mel-tiny",
+        "mel-small",
         "/shards",
         "abc",
         sweep_as_json(SWEEP),

@@ -66,7 +66,7 @@ def preprocess(
         typer.Option(
             help=(
                 "eSpeak NG voice that reads all but Han characters; "
-                "the one that the model was trained in, en-us for mel-tiny, if left out."
+                "the one that the model was trained in, en-us for mel-small, if left out."
             )
         ),
     ] = None,
@@ -78,7 +78,7 @@ def preprocess(
                 "or vibevoice:<folder or hub id>."
             )
         ),
-    ] = "mel-tiny",
+    ] = "mel-small",
     max_duration: Annotated[
         float, typer.Option(help="Seconds; longer recordings are cut between turns.")
     ] = 300.0,

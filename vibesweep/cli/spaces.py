@@ -21,7 +21,7 @@ def new_space(
     ] = None,
     model: Annotated[
         str, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")
-    ] = "mel-tiny",
+    ] = "mel-small",
 ) -> None:
     """Write a commented space file for a corpus.
 

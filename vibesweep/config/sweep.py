@@ -139,7 +139,7 @@ class Sweep:
 
     space: Space
     corpus: str = "demo"
-    model: str = "mel-tiny"
+    model: str = "mel-small"
     settings: TrialSettings = field(default_factory=TrialSettings)
     budget: Budget = FITS_THE_CORPUS
     trials: int = 12

@@ -16,7 +16,7 @@ from vibesweep.storage.early import check_folder_writable
 
 GIB = 2**30
 LEAST_GIB = 1.0
-"""Each trial of mel-tiny keeps its best weights, 30 MB."""
+"""Each trial of mel-small keeps its best weights, 47 MB."""
 ENOUGH_GIB = 20.0
 """VibeVoice's 1.5B has 2.7 billion weights of 2 bytes; an export has as many again."""
 RAYS_LIMIT = 0.95

@@ -18,7 +18,7 @@ from vibesweep.version import PACKAGE
 PROJECT = PACKAGE.parent / "pyproject.toml"
 """Of a copy of the repository, which may be run without being installed."""
 PURPOSES = {
-    "mel": "phonemes and the demo corpus, which mel-tiny needs",
+    "mel": "phonemes and the demo corpus, which mel-small needs",
     "quality": "voices judged by ear",
     "inspect": "pictures of shards",
     "watch": "TensorBoard and optuna-dashboard",

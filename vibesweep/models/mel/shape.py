@@ -34,7 +34,7 @@ RANGES: Ranges = (
 
 @dataclass(frozen=True)
 class MelShape:
-    """Sizes and odds of a network. The defaults are those of ``mel-tiny``, 7.6 M parameters.
+    """Sizes and odds of a network. The defaults are 7.6 M parameters with a hundred phonemes.
 
     Attributes:
         hidden_size: ``H``.
