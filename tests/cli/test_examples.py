@@ -124,7 +124,7 @@ def test_a_base_is_trained_from_text_files(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "examples.base.train", str(out), "--texts", str(book)]
     sizes = ["--english", "24", "--mandarin", "12", "--minutes", "0.01", "--processes", "1"]
-    speakers = ["--teachers", "espeak", "--chunks", "2"]
+    speakers = ["--teachers", "espeak", "--chunks", "2", "--row", "4096"]
     program = [*command, *sizes, *speakers]
     subprocess.run(program, cwd=ROOT, check=True, capture_output=True, text=True, timeout=400)
     facts = json.loads((out / "base" / "training.json").read_text())
