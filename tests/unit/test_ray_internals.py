@@ -18,6 +18,8 @@ import pytest
 import ray
 import yaml  # type: ignore[import-untyped]
 
+from vibesweep.cluster import session
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "vibesweep"
 DOOR = PACKAGE / "cluster" / "ray_internals.py"
@@ -82,6 +84,15 @@ def test_what_is_loaded_when_asked_for_is_what_the_type_checker_sees() -> None:
     assert set(NAMES) <= set(ray_internals.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = ray_internals.Nothing
+
+
+def test_what_raylets_remark_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    deduplicator = from_ray("stdout_deduplicator")
+    monkeypatch.setattr(deduplicator, "skip_re", session.RAYLETS_REMARKS)
+    remark = "WARNING: 8 PYTHON worker processes have been started on node: 1a2b"
+    other = "the node has no memory left"
+    (printed,) = deduplicator.deduplicate({"lines": [remark, other], "pid": "raylet"})
+    assert printed["lines"] == [other]
 
 
 def test_importing_it_brings_in_neither_train_nor_the_autoscaler() -> None:

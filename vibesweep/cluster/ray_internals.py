@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 # runs, and with too long a path it does not.
 from ray._common.utils import get_default_system_temp_dir
 
+# Ray 2.60.0. What raylets tell every driver is printed through it, whatever `log_to_driver` says.
+# The environment variable that names what to leave out is read when Ray is imported: too early.
+from ray._private.ray_logging import stdout_deduplicator
+
 # Ray 2.60.0. What `ray.init` takes this machine's CPUs, GPUs and memory to be. It says so only once
 # it runs, and a sweep that asks for more can be refused before.
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
@@ -65,6 +69,7 @@ __all__ = [
     "find_gcs_addresses",
     "get_dashboard_url",
     "get_default_system_temp_dir",
+    "stdout_deduplicator",
 ]
 
 AUTOSCALER_SCRIPTS = ("autoscaler/v2/monitor.py", "autoscaler/_private/monitor.py")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from vibesweep.cluster.ray_internals import (
     find_bootstrap_address,
     find_gcs_addresses,
     get_default_system_temp_dir,
+    stdout_deduplicator,
 )
 from vibesweep.errors import TOKEN_FIX, ClusterError
 from vibesweep.storage.early import check_folder_writable
@@ -31,6 +33,9 @@ SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a Unix socket; Ray refuses a longer one with a traceback."""
 TEMPORARY = ("RAY_TMPDIR", "TMPDIR")
 """Environment variables that name the folder for Ray's own, the first before the second."""
+
+RAYLETS_REMARKS = re.compile("worker processes have been started|A worker died or was killed")
+"""What raylets tell every driver and nobody can use: a sweep says itself what it lost and why."""
 
 
 @contextmanager
@@ -56,6 +61,7 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
     # Ray's future default; Ray warns until it is set
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # before init, which warns of its own defaults
+    stdout_deduplicator.skip_re = RAYLETS_REMARKS
     address = _address()
     if address == "local":
         check_ray_folder()
