@@ -16,6 +16,8 @@ from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
 SETTINGS = TrialSettings(
     learning_rate=1e-3,
     lora_rank=4,

@@ -246,6 +246,7 @@ def test_a_trial_whose_lane_is_lost_goes_on(
         trial = tune.with_parameters(LaneTrial, dispatcher=trials.dispatcher, budget=budget)(
             {
                 "id": "survivor",
+                "number": 0,
                 "settings": dataclasses.asdict(SETTINGS),
                 "reported_step": None,
             }
