@@ -7,13 +7,16 @@ import signal
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
+import ray
 import torch
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState as OptunaState
+from ray.tune.execution.tune_controller import TuneController
 from rich.console import Console
 
 from tests import tiny
@@ -23,6 +26,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.allowance import Allowance
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
 from vibesweep.sweep.record.record import TrialRecord
+from vibesweep.sweep.record.states import FINISHED
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.rerun import rerun
 from vibesweep.sweep.run import run_sweep
@@ -313,6 +317,37 @@ def are_at_once(one: TrialRecord, other: TrialRecord) -> bool:
     """Return whether one trial takes its first step while the other trains."""
     assert other.ended_unix_s is not None
     return other.first_step_unix_s < one.first_step_unix_s < other.ended_unix_s
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Tune gives a trial up whose actor, another trial's before, is lost as it is handed on."""
+    kept = workplace.sweep.try_first[1:3]
+    two = replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
+    lost: list[int] = []
+    hand_on = TuneController._schedule_trial_reset
+
+    def kill_once(self: TuneController, trial: Any, *arguments: Any) -> None:
+        if not lost:
+            lost.append(trial.config["number"])
+            actor, _ = self._actor_manager._live_actors_to_ray_actors_resources[
+                self._trial_to_actor[trial]
+            ]
+            ray.kill(actor)
+        hand_on(self, trial, *arguments)
+
+    monkeypatch.setattr(TuneController, "_schedule_trial_reset", kill_once)
+    folder, _ = run_quietly(workplace, two, "lost_before_it_began")
+    record = folder.read()
+    assert lost == [1]
+    assert record.state == SweepState.DONE
+    assert [trial.number for trial in record.trials] == [0, 1]
+    assert all(trial.state in FINISHED for trial in record.trials)
+    assert TrialState.FAILED not in [trial.state for trial in record.trials]
+    study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
+    assert len(study.trials) == 2
 
 
 @pytest.mark.usefixtures("ray_cluster")

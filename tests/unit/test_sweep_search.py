@@ -253,6 +253,23 @@ def a_log(*reports: tuple[int, int, float], **ends: TrialState) -> Replay:
     return replay
 
 
+def test_a_trial_that_was_lost_before_it_began_is_suggested_again(search: SweepSearch) -> None:
+    began = {"trial_000"}
+    search.has_begun = began.__contains__
+    search.suggest("a")
+    lost = search.suggest("b")
+    search.on_trial_complete("b", error=True)
+    assert search.has_waiting
+    assert search.suggest("c") == lost
+    assert not search.has_waiting
+    began.add("trial_001")
+    search.on_trial_complete("c", error=True)
+    assert [trial.state for trial in search.study.trials] == [
+        OptunaState.RUNNING,
+        OptunaState.FAIL,
+    ]
+
+
 class TestResume:
     """A process that dies leaves a study that is one event behind the log, or before it."""
 

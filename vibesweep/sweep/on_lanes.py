@@ -163,6 +163,7 @@ def _prepared(start: SweepStart, dispatcher: Any, metrics: SweepMetrics) -> _Run
         pruned = scheduler.replay(former.reports)
         log.end_pruned(pruned)
         search.resume(former)
+    search.has_begun = log.has_begun
     return _Running(dispatcher, lanes, search, scheduler, failures, deadline, log, close)
 
 
@@ -208,7 +209,7 @@ def _train_trials(start: SweepStart, running: _Running) -> None:
     log = running.log
     dispatcher = running.dispatcher
     _tell_what_a_lane_measured(start, running)
-    if log.record.trials_left:  # else only the sweep's own end was missing
+    while log.record.trials_left:  # else only the sweep's own end was missing
         tune_trials(
             sweep,
             dispatcher,
@@ -218,6 +219,9 @@ def _train_trials(start: SweepStart, running: _Running) -> None:
             start.trackers,
             start.staged.scratch,
         )
+        # A trial whose actor was lost before it began was one of Tune's samples
+        if not running.search.has_waiting or ray.get(dispatcher.is_closed.remote()):
+            break
     repeat_best(sweep, dispatcher, log, start.folder.checkpoints, start.progress.say)
 
 

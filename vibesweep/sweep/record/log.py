@@ -69,6 +69,7 @@ class SweepLog(tune.Callback):
         self._watch = tuple(watch)
         self._release = release
         self._stopped_by_hand: set[str] = set()
+        self._begun: set[str] = set()
         self._curves = Curves(staged.folder.tensorboard)
         self._file = Path(str(staged.folder.events)).open("ab")
         if former is None:
@@ -120,6 +121,7 @@ class SweepLog(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Start the trial's record, or go on with it."""
         config = trial.config
+        self._begun.add(config["id"])
         if config["reported_step"] is not None:
             self._resume(config["id"])
             return
@@ -177,12 +179,16 @@ class SweepLog(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Free the lane of a trial whose actor was lost too often, and end the trial."""
         own_id = trial.config["id"]
+        if not self.has_begun(own_id):
+            return  # it has no lane, and is suggested again
         self._release(own_id)
-        if not self._replay.has(own_id):
-            return
         record = self._replay.trial(own_id)
         if record.state not in ENDED:
             self._end(record, end_state(None, lost=True), ACTOR_LOST)
+
+    def has_begun(self, trial_id: str) -> bool:
+        """Tell whether a trial has begun, or gone on, since this log was opened."""
+        return trial_id in self._begun
 
     def stop_trial(self, trial_id: str) -> bool:
         """Have a trial end at its next report, if it runs; return whether it does."""

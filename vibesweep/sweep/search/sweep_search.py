@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,11 @@ from vibesweep.sweep.search.space import points_of, suggest
 
 
 class SweepSearch(StepSearch):
-    """Searches a sweep's space for whole settings of a trial."""
+    """Searches a sweep's space for whole settings of a trial.
+
+    Attributes:
+        has_begun: tells of a trial's own id whether it has begun since the search was made.
+    """
 
     def __init__(
         self,
@@ -35,7 +39,10 @@ class SweepSearch(StepSearch):
         self._sweep = sweep
         self._cut_short: deque[dict[str, Any]] = deque()
         self._unstarted: deque[optuna.Trial] = deque()
+        self._suggested: dict[str, dict[str, Any]] = {}
+        """Configs of trials that have not ended, by Tune's ids."""
         self._held = False
+        self.has_begun: Callable[[str], bool] = lambda own_id: True
         self._longer: set[str] = set()
         """Trials that the study has as complete, and that go on to a larger maximum."""
         super().__init__(
@@ -72,14 +79,23 @@ class SweepSearch(StepSearch):
         """Return the next trial's config; trials that were cut short come first."""
         if self._held:
             return None  # type: ignore[return-value] # has Ray Tune wait, here for the sweep's end
-        if not self._cut_short:
-            return super().suggest(trial_id)
+        config = self._go_on(trial_id) if self._cut_short else super().suggest(trial_id)
+        self._suggested[trial_id] = config
+        return config
+
+    def _go_on(self, trial_id: str) -> dict[str, Any]:
+        """Return the config of the next trial that was cut short."""
         config = self._cut_short.popleft()
         if config["id"] in self._ot_trials:
             self._ot_trials[trial_id] = self._ot_trials.pop(config["id"])
         else:
             self._longer.add(trial_id)
         return config
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether trials that were cut short are still to be suggested."""
+        return bool(self._cut_short) and not self._held
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Enter a report, of a trial that the study has not ended."""
@@ -89,8 +105,18 @@ class SweepSearch(StepSearch):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how a trial ended, unless the study has ended it before."""
-        if trial_id not in self._longer:
+        """Tell Optuna how a trial ended, unless the study has ended it before.
+
+        A trial whose actor was lost before the trial began is suggested again: Ray Tune starts a
+        trial anew whose actor is lost, but not where that actor was another trial's before.
+        """
+        config = self._suggested.pop(trial_id, None)
+        longer = trial_id in self._longer
+        if error and config is not None and not self.has_begun(config["id"]):
+            self._cut_short.append(config)
+            if not longer:
+                self._ot_trials[config["id"]] = self._ot_trials.pop(trial_id)
+        elif not longer:
             super().on_trial_complete(trial_id, result, error)
 
     def resume(self, replay: Replay) -> None:
