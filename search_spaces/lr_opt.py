@@ -27,7 +27,7 @@ sweep = Sweep(
     model="mel-small",
     settings=TrialSettings(batch_clips=4, ema_decay=0.99),
     # Each clip is heard 4 times, in short corpora more; three rungs leave the time to few trials
-    budget=Budget(max_epochs=4, grace_epochs=4 / 27, least_steps=54),
+    budget=Budget(max_epochs=4, grace_epochs=4 / 27, least_steps=66),
     trials=12,
     try_first=(
         {"learning_rate": 1e-3, "optimizer": "adamw", "method": "full"},

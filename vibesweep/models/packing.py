@@ -66,6 +66,11 @@ class RowShape:
         few_clips = row.clips <= fitting.clips
         return bool(few_tokens and few_patches and few_clips)
 
+    def is_of(self, row: Any) -> bool:
+        """Tell whether a row has this very shape."""
+        sizes = (row.tokens, row.patches, row.clips)
+        return sizes == (self.tokens, self.patches, self.clips)
+
     @property
     def limits(self) -> RowLimits:
         """What clips may fill of it: one token is left, which what is filled up points to."""

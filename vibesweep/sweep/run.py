@@ -32,11 +32,7 @@ from vibesweep.sweep.early import (
     is_demo,
 )
 from vibesweep.sweep.failed import failures_line
-from vibesweep.sweep.forecast import (
-    heard_line,
-    training_clips,
-    typical_settings,
-)
+from vibesweep.sweep.forecast import heard_line, training_clips, typical_settings
 from vibesweep.sweep.on_lanes import SweepStart, run_on_lanes
 from vibesweep.sweep.prepare import limit_trials, shards_for
 from vibesweep.sweep.provenance import new_record
@@ -124,19 +120,20 @@ def run_sweep(
         else:
             shards = shards_for(sweep, model, place, progress.say)
         if checked.manifest is None:
-            check_fit(model, shards, progress.say)
-            check_clips(sweep, checked.rehearsal, shards, progress.say)
-            check_heard(sweep, model, shards)
+            _check_shards(sweep, checked, shards, progress)
         typical = typical_settings(sweep, checked.rehearsal)
         clips, speech_s = training_clips(shards)
         budget = sweep.budget.in_steps(clips, speech_s, typical)
         sweep = dataclasses.replace(sweep, budget=budget)
         if resume:
             check_same_budget(budget, folder)
-        progress.say(heard_line(budget, clips, speech_s, typical))
         at_once = sweep.trials_at_once(len(lanes))
-        progress.say(disk_line(sweep, at_once, model, checked.rehearsal.settings))
-        _say_what_there_is(progress, listening_line(Aim(sweep.objective, sweep.limits), budget))
+        _say_what_there_is(
+            progress,
+            heard_line(budget, clips, speech_s, typical),
+            disk_line(sweep, at_once, model, checked.rehearsal.settings),
+            listening_line(Aim(sweep.objective, sweep.limits), budget),
+        )
         record = new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
@@ -174,14 +171,7 @@ def run_sweep(
                 folder.scratch.remove()
             if not record.trials_left:
                 folder.states.remove()
-    _say_what_there_is(
-        progress,
-        summary_of(record, time.time()),
-        failures_line(record),
-        overfitting_line(record),
-        seeds_line(record),
-        arrival_line(record),
-    )
+    _say_how_it_went(record, progress)
     _refuse_nothing_trained(record, folder)
     return folder
 
@@ -192,6 +182,26 @@ def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolde
     for folder in folders:
         folder.read()
     return folders
+
+
+def _check_shards(
+    sweep: Sweep, checked: CheckedSweep, shards: StoragePath, progress: Progress
+) -> None:
+    """Check what could not be checked before there were shards."""
+    check_fit(checked.model, shards, progress.say)
+    check_clips(sweep, checked.rehearsal, shards, progress.say)
+    check_heard(sweep, checked.model, shards)
+
+
+def _say_how_it_went(record: SweepRecord, progress: Progress) -> None:
+    _say_what_there_is(
+        progress,
+        summary_of(record, time.time()),
+        failures_line(record),
+        overfitting_line(record),
+        seeds_line(record),
+        arrival_line(record),
+    )
 
 
 def _say_what_there_is(progress: Progress, *lines: str) -> None:

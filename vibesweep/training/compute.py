@@ -16,7 +16,7 @@ from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
 from vibesweep.models.speech_model import SpeechModel
-from vibesweep.training.workers import World
+from vibesweep.training.workers import World, is_cuda
 
 COMPILE_BACKEND = "inductor"
 
@@ -106,10 +106,9 @@ def wrap_distributed(model: nn.Module, world: World) -> nn.Module:
     for part in model.parameters():
         if part.requires_grad:
             torch.distributed.broadcast(part.detach(), 0)
-    device = torch.device(world.device)
     return DistributedDataParallel(
         model,
-        device_ids=[device] if device.type == "cuda" else None,
+        device_ids=[world.device] if is_cuda(world.device) else None,
         init_sync=False,
         broadcast_buffers=False,
     )

@@ -60,7 +60,7 @@ class TrainingLoop:
         max_steps: int,
         world: World,
         flat: FlatParameters | None = None,
-        graph: Rows | None = None,
+        rows: Rows | None = None,
         first_step: int = 0,
     ) -> None:
         """Make everything that updates the model's weights.
@@ -71,7 +71,7 @@ class TrainingLoop:
             max_steps: the whole budget, over which the learning rate falls.
             world: this process among the workers.
             flat: what the model trains as one tensor, where it is that already.
-            graph: computes the model's rows; without it they are computed as they come.
+            rows: computes the model's rows; without it they are computed as they come.
             first_step: steps that the model's weights have behind them.
 
         Raises:
@@ -86,7 +86,7 @@ class TrainingLoop:
             self._optimizer = build_optimizer(model, settings, self._flat)
             self._schedule = build_schedule(self._optimizer, max_steps, settings, first_step)
         self._network = wrap_distributed(model, world)
-        self._rows = graph or EagerRows(self._network, context)
+        self._rows = rows or EagerRows(self._network, context)
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = first_step

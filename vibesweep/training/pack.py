@@ -22,15 +22,15 @@ from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.packed import PackedModel
 from vibesweep.models.packing import RowShape
-from vibesweep.models.seating import kind_of, make_adjustable
+from vibesweep.models.seating import kind_of
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.training.compute import compile_for_one_shape
 from vibesweep.training.optim.flat import FlatParameters, flat_size
 from vibesweep.training.precision import autocast
 from vibesweep.training.rows import EagerRows, Factors, GraphedRows, Rows
-from vibesweep.training.seat import Seat, can_compile
+from vibesweep.training.seat import Seat, adjustable_model, can_compile
 from vibesweep.training.turns import Turns
-from vibesweep.training.workers import World
+from vibesweep.training.workers import World, is_cuda
 
 
 class Pack:
@@ -62,13 +62,6 @@ class Pack:
     def free_seat(self) -> Seat | None:
         """Return a seat that no trial has."""
         return next((seat for seat in self.seats if not seat.taken), None)
-
-    def holds(self, row: Any) -> bool:
-        """Tell whether a row has the shape of all others."""
-        shape = self.seats[0].shape
-        assert shape is not None
-        size = (row.tokens, row.patches, row.clips)
-        return size == (shape.tokens, shape.patches, shape.clips)
 
     def enter(self, seat: int) -> None:
         """Wait for this seat's rows from now on."""
@@ -127,15 +120,16 @@ class Pack:
 class PackedRows:
     """Computes one seat's rows in its pack's passes; a row of another shape by itself."""
 
-    def __init__(self, pack: Pack, seat: int, alone: Rows) -> None:
-        """Take the pack, the seat's number, and what computes rows of any shape."""
+    def __init__(self, pack: Pack, seat: int, shape: RowShape, alone: Rows) -> None:
+        """Take the pack, its shape, the seat's number, and what computes rows of any shape."""
         self._pack = pack
         self._seat = seat
+        self._shape = shape
         self._alone = alone
 
     def add_gradient(self, row: Any, factors: Factors) -> Tensor:
         """Hand a row in and wait for the pass."""
-        if self._pack.holds(row):
+        if self._shape.is_of(row):
             return self._pack.compute(self._seat, row, factors)
         return self._alone.add_gradient(row, factors)
 
@@ -171,7 +165,7 @@ def make_pack(
         ModelError: the model does not support the settings.
     """
     kind = kind_of(settings)
-    models = [_seat_model(base, kind) for _ in range(trials)]
+    models = [adjustable_model(base, kind) for _ in range(trials)]
     shape = shape_for(models[0])
     size = flat_size(models[0])
     values = torch.zeros(trials, size, device=world.device)
@@ -180,24 +174,17 @@ def make_pack(
     shared = for_trial(base, kind)
     network = PackedModel(shared, models, values, gradient).train()
     context = autocast(settings, world.device)
-    on_gpu = torch.device(world.device).type == "cuda"
+    on_gpu = is_cuda(world.device)
     if on_gpu and can_compile():
         compile_for_one_shape(network.layers())
     rows = GraphedRows(network, context) if on_gpu else EagerRows(network, context)
     pack = Pack(kind, rows, turns)
     for number, (model, flat) in enumerate(zip(models, flats, strict=True)):
-        own_rows = PackedRows(pack, number, EagerRows(model, context))
+        own_rows = PackedRows(pack, number, shape, EagerRows(model, context))
         seat = Seat(model, flat, shape.limits, shape, own_rows, kind)
         seat.taken = False
         pack.seats.append(seat)
     return pack
-
-
-def _seat_model(base: SpeechModel, kind: TrialSettings) -> nn.Module:
-    """Make a trial's own model, which validates and is saved."""
-    model = for_trial(base, kind).train()
-    make_adjustable(model)
-    return model
 
 
 def _flats(models: Sequence[nn.Module], values: Tensor, gradient: Tensor) -> list[FlatParameters]:

@@ -26,7 +26,7 @@ from vibesweep.training.optim.flat import FlatParameters
 from vibesweep.training.optim.optimizers import ELEMENTWISE
 from vibesweep.training.precision import autocast
 from vibesweep.training.rows import GraphedRows, Rows
-from vibesweep.training.workers import World
+from vibesweep.training.workers import World, is_cuda
 
 
 class Seat:
@@ -37,7 +37,7 @@ class Seat:
         flat: all that it trains as one tensor.
         limits: of a row.
         shape: shape that rows are filled up to; None where they have any.
-        graph: computes rows of that shape, alone or with other seats'; None where they are
+        rows: computes rows of that shape, alone or with other seats'; None where they are
             computed as they come.
         kind: of the trials that may train here; None for one trial's own seat.
         taken: whether a trial trains here.
@@ -49,7 +49,7 @@ class Seat:
         flat: FlatParameters,
         limits: RowLimits,
         shape: RowShape | None = None,
-        graph: Rows | None = None,
+        rows: Rows | None = None,
         kind: TrialSettings | None = None,
         compiled: bool = False,
     ) -> None:
@@ -58,7 +58,7 @@ class Seat:
         self.flat = flat
         self.limits = limits
         self.shape = shape
-        self.graph = graph
+        self.rows = rows
         self.kind = kind
         self.taken = True
         self._compiled = compiled
@@ -68,7 +68,7 @@ class Seat:
         if self.shape is None or not self.shape.holds(row):
             return row.to(device)
         filled = row.filled_up(self.shape)
-        return filled.pinned() if _is_cuda(device) else filled
+        return filled.pinned() if is_cuda(device) else filled
 
     def eager(self) -> AbstractContextManager[Any]:
         """Return a context in which nothing is compiled.
@@ -115,7 +115,7 @@ def takes_one_shape(base: SpeechModel, settings: TrialSettings, world: World) ->
     What cannot: several workers, which exchange gradients; an optimizer to which the padding of an
     adapter is not nothing; and settings that draw or compute anew in the backward pass.
     """
-    return _is_cuda(world.device) and _is_plain(base, settings, world)
+    return is_cuda(world.device) and _is_plain(base, settings, world)
 
 
 def can_be_packed(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
@@ -125,7 +125,7 @@ def can_be_packed(base: SpeechModel, settings: TrialSettings, world: World) -> b
     each trial would need a copy; and float32 on a GPU, where attention keeps clips apart by a mask,
     through which what is not a number passes.
     """
-    by_mask = _is_cuda(world.device) and settings.precision == "float32"
+    by_mask = is_cuda(world.device) and settings.precision == "float32"
     return settings.method == "lora" and _is_plain(base, settings, world) and not by_mask
 
 
@@ -156,17 +156,27 @@ def shared_seat(
         ModelError: the model does not support the settings.
     """
     kind = kind_of(settings)
-    model = for_trial(base, kind).train()
-    make_adjustable(model)
+    model = adjustable_model(base, kind)
     shape = shape_for(model)
     compiled = can_compile()
     if compiled:
         compile_for_one_shape(plain_model(model).layers())
-    graph = GraphedRows(model, autocast(settings, world.device))
+    rows = GraphedRows(model, autocast(settings, world.device))
     flat = FlatParameters(model)
-    seat = Seat(model, flat, shape.limits, shape, graph, kind, compiled)
+    seat = Seat(model, flat, shape.limits, shape, rows, kind, compiled)
     seat.taken = False
     return seat
+
+
+def adjustable_model(base: SpeechModel, kind: TrialSettings) -> nn.Module:
+    """Make a model that trial after trial of a kind sets to its own settings.
+
+    Raises:
+        ModelError: the base does not support the kind.
+    """
+    model = for_trial(base, kind).train()
+    make_adjustable(model)
+    return model
 
 
 def take_seat(seat: Seat, base: SpeechModel, settings: TrialSettings, world: World) -> None:
@@ -181,10 +191,6 @@ def take_seat(seat: Seat, base: SpeechModel, settings: TrialSettings, world: Wor
     seat_trial(seat.model, base, settings)
     seat.model.train()
     seat.taken = True
-
-
-def _is_cuda(device: str) -> bool:
-    return torch.device(device).type == "cuda"
 
 
 def can_compile() -> bool:

@@ -78,7 +78,7 @@ class TrialRun:
                 max_steps,
                 world,
                 self._seat.flat,
-                self._seat.graph,
+                self._seat.rows,
                 first_step,
             )
         except VibesweepError:
@@ -212,7 +212,7 @@ class TrialRun:
     def _batches_from(self, first_step: int) -> Generator[StepBatches, None, None]:
         """Make the rows of each step; a GPU with a graph computes one while the next is made."""
         batches = self._collated(first_step)
-        if self._seat.graph is not None:
+        if self._seat.rows is not None:
             batches = read_ahead(batches)
         return self._while_others_compute(batches)
 

@@ -15,6 +15,11 @@ from vibesweep.errors import VibesweepError
 T = TypeVar("T")
 
 
+def is_cuda(device: str) -> bool:
+    """Tell whether a device, as torch names it, is a GPU of CUDA's."""
+    return torch.device(device).type == "cuda"
+
+
 @dataclass(frozen=True)
 class World:
     """This process among a trial's workers.
@@ -36,7 +41,7 @@ class World:
     @property
     def device_name(self) -> str:
         """``cpu``, or the name of the GPU."""
-        if torch.device(self.device).type != "cuda":
+        if not is_cuda(self.device):
             return self.device
         return torch.cuda.get_device_name(self.device)
 

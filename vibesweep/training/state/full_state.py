@@ -21,7 +21,7 @@ from vibesweep.training.state.tensor_folder import (
     read_tensor_folder,
     write_tensor_folder,
 )
-from vibesweep.training.workers import World
+from vibesweep.training.workers import World, is_cuda
 
 STATE_JSON = "state.json"
 PLAIN_TYPES = (str, int, float, bool, type(None))
@@ -81,7 +81,7 @@ def set_random_state(states: list[Tensor], world: World) -> None:
     if world.rank >= len(states):
         return
     state = states[world.rank]
-    if _is_cuda(world.device):
+    if is_cuda(world.device):
         torch.cuda.set_rng_state(state, world.device)
     else:
         torch.set_rng_state(state)
@@ -89,13 +89,9 @@ def set_random_state(states: list[Tensor], world: World) -> None:
 
 def _random_state(device: str) -> Tensor:
     """Return the state of the generator that dropout draws from on a device."""
-    if _is_cuda(device):
+    if is_cuda(device):
         return torch.cuda.get_rng_state(device)
     return torch.get_rng_state()
-
-
-def _is_cuda(device: str) -> bool:
-    return torch.device(device).type == "cuda"
 
 
 def _take_out_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
