@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import soundfile
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.samplers import RandomSampler
 from PIL import Image
 
 from tests import tiny
@@ -29,6 +38,7 @@ from vibesweep.delivery.report.figures.parallel import draw_parallel
 from vibesweep.delivery.report.figures.timeline import draw_timeline
 from vibesweep.delivery.report.importance import importances_of
 from vibesweep.delivery.report.page import page_of
+from vibesweep.delivery.report.ped_anova import shares_of_settings
 from vibesweep.delivery.report.sounds import SHADES, mel_png
 from vibesweep.delivery.report.spans import Span, spans_of, uses_of
 from vibesweep.delivery.report.write import write_report
@@ -336,6 +346,36 @@ def test_the_setting_that_was_planted_matters_most(facts: Facts) -> None:
     shares = importances_of(facts)
     assert max(shares, key=shares.__getitem__) == "learning_rate"
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+MIXED: dict[str, BaseDistribution] = {
+    "rate": FloatDistribution(1e-5, 1e-1, log=True),
+    "dropout": FloatDistribution(0.0, 0.3),
+    "decay": FloatDistribution(0.0, 0.1, step=0.01),
+    "clips": IntDistribution(1, 64, log=True),
+    "layers": IntDistribution(0, 300),
+    "rank": CategoricalDistribution([4, 8, 16]),
+    "optimizer": CategoricalDistribution(["adamw", "lion", None]),
+    "epochs": IntDistribution(3, 3),
+}
+
+
+@pytest.mark.parametrize("trials", [10, 300])
+def test_importances_are_those_of_optuna(trials: int) -> None:
+    rng = np.random.default_rng(trials)
+    study = optuna.create_study(sampler=RandomSampler(seed=trials))
+    for _ in range(trials):
+        asked = study.ask(MIXED)
+        rate = math.log10(asked.params["rate"])
+        study.tell(asked, abs(rate + 3) + asked.params["layers"] / 300 + rng.normal(0, 0.3))
+    tried = [one.params for one in study.trials]
+    losses = [one.values[0] for one in study.trials]
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
+    expected = get_param_importances(study, evaluator=evaluator)
+    assert shares_of_settings(MIXED, tried, losses, 0.25) == pytest.approx(expected)
+    same = [0.5] * trials
+    even = dict.fromkeys(MIXED, 1 / len(MIXED))
+    assert shares_of_settings(MIXED, tried, same, 0.25) == pytest.approx(even)
 
 
 def test_the_front_is_what_no_trial_beats() -> None:

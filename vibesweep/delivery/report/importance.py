@@ -1,21 +1,15 @@
-"""Which settings decide how good a trial is: Optuna's PED-ANOVA."""
+"""Which settings decide how good a trial is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import create_trial
-
 from vibesweep.delivery.report.facts import Facts
-from vibesweep.sweep.record.study import quiet_optuna
+from vibesweep.delivery.report.ped_anova import shares_of_settings
 
 LEAST_TRIALS = 10
 """With fewer, the best of them say nothing about where good trials lie."""
-MOST_TRIALS = 1_000
-"""Evenly from more than these: the shares stay the same, and Optuna takes half a second."""
 GOOD_SHARE = 0.25
 """The trials that count as good; Optuna's own tenth would be one or two of a dozen."""
 
@@ -28,26 +22,15 @@ def importances_of(facts: Facts) -> Mapping[str, float]:
     """
     losses = losses_at_first_report(facts)
     trials = [trial for trial in facts.record.trials if trial.number in losses]
-    trials = trials[:: math.ceil(len(trials) / MOST_TRIALS) or 1]
     shared = set(facts.distributions).intersection(*(trial.swept for trial in trials))
     if len(trials) < LEAST_TRIALS or len(shared) < 2:
         return {}
     distributions = {
         name: distribution for name, distribution in facts.distributions.items() if name in shared
     }
-    compared = [
-        create_trial(
-            params={name: trial.swept[name] for name in distributions},
-            distributions=distributions,
-            value=losses[trial.number],
-        )
-        for trial in trials
-    ]
-    with quiet_optuna():
-        study = optuna.create_study()
-        study.add_trials(compared)
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
-        return get_param_importances(study, evaluator=evaluator)
+    tried = [trial.swept for trial in trials]
+    values = [losses[trial.number] for trial in trials]
+    return shares_of_settings(distributions, tried, values, GOOD_SHARE)
 
 
 def losses_at_first_report(facts: Facts) -> dict[int, float]:

@@ -40,7 +40,7 @@ def draw_importance(facts: Facts) -> Drawing | None:
     compared = len(losses_at_first_report(facts))
     told = (
         f"How much each setting decides whether a trial is in the best quarter at step "
-        f"{facts.budget.report_steps[0]}, to which all came: Optuna's PED-ANOVA over "
+        f"{facts.budget.report_steps[0]}, to which all came: PED-ANOVA over "
         f"{compared} trials."
     )
     if compared < ROUGH_TRIALS:
