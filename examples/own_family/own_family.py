@@ -102,6 +102,11 @@ class Example:
 class OwnBatch(list[Example]):
     """Clips that are computed one after the other."""
 
+    @property
+    def tokens(self) -> int:
+        """How long the sequences are, in all."""
+        return sum(len(example.ids) + len(example.latents) for example in self)
+
     def to(self, device: str) -> OwnBatch:
         """Stay on the CPU, where a network of this size belongs."""
         return self

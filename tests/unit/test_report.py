@@ -36,11 +36,13 @@ from vibesweep.delivery.report.figures.drawing import some_of
 from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.parallel import draw_parallel
 from vibesweep.delivery.report.figures.timeline import draw_timeline
+from vibesweep.delivery.report.filling import filling_lines
 from vibesweep.delivery.report.importance import importances_of
 from vibesweep.delivery.report.page import page_of
 from vibesweep.delivery.report.ped_anova import shares_of_settings
 from vibesweep.delivery.report.sounds import SHADES, mel_png
 from vibesweep.delivery.report.spans import Span, spans_of, uses_of
+from vibesweep.delivery.report.tables import table_of_trials
 from vibesweep.delivery.report.write import write_report
 from vibesweep.errors import ShardsError, SweepError
 from vibesweep.quality.measures import Measure
@@ -155,7 +157,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
     assert levels.count(1) == 1
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
     plots = [found for found in page.all("div") if found.get("class") == "plot"]
-    assert len(plots) == 8, "curves, importance, parallel, three slices, front, timeline"
+    assert len(plots) == 9, "curves, importance, parallel, three slices, two fronts, timeline"
     assert all(found["role"] == "img" and found["aria-label"] for found in plots)
     assert len(page.all("caption")) == len(page.all("table")) > len(plots)
     assert all(found["scope"] in ("col", "row") for found in page.all("th"))
@@ -170,7 +172,9 @@ def test_every_part_of_the_page_is_there(page: Page) -> None:
         "Learning curves",
         "Which settings matter",
         "Settings of the best trials",
-        "Loss against step time",
+        "Loss against step time and memory",
+        "Best loss against step time",
+        "Best loss against memory",
         "What the lanes did",
         FAILED_REASON,
         "abc1234 with changes",
@@ -378,22 +382,41 @@ def test_importances_are_those_of_optuna(trials: int) -> None:
     assert shares_of_settings(MIXED, tried, same, 0.25) == pytest.approx(even)
 
 
-def test_the_front_is_what_no_trial_beats() -> None:
+def test_the_front_is_what_no_trial_beats(facts: Facts) -> None:
     rng = np.random.default_rng(3)
     trials = [
-        trial(number, float(loss), steps_per_s=float(pace))
-        for number, (loss, pace) in enumerate(rng.random((200, 2)) + 0.1)
+        trial(number, float(loss), step_ms=float(step_ms))
+        for number, (loss, step_ms) in enumerate(rng.random((200, 2)) + 0.1)
     ]
 
     def is_beaten(one: TrialRecord) -> bool:
         assert one.best_loss_val is not None
         return any(
-            other.steps_per_s > one.steps_per_s and (other.best_loss_val or 0) < one.best_loss_val
+            other.step_ms < one.step_ms and (other.best_loss_val or 0) < one.best_loss_val
             for other in trials
         )
 
-    found = {one.number for one in front_of(trials)}
+    record = with_trials(facts, trials).record
+    found = {one.number for one in front_of(record, "step_ms")}
     assert found == {one.number for one in trials if not is_beaten(one)}
+
+
+def test_what_filled_rows_up_is_told_in_all_and_by_trial(facts: Facts, page: Page) -> None:
+    known = [one for one in facts.record.trials if one.row_tokens]
+    filled = 1 - sum(one.tokens for one in known) / sum(one.row_tokens for one in known)
+    assert f"computed in training, {100 * filled:.1f} % filled rows up" in page.text
+    assert "most in trial" in page.text
+    alike = [dataclasses.replace(one, tokens=900, row_tokens=1_000) for one in known]
+    assert filling_lines(alike)[0].endswith("10.0 % filled rows up to their one shape.")
+    full = [dataclasses.replace(one, tokens=900, row_tokens=900) for one in known]
+    assert filling_lines(full) == [
+        "No row was filled up: each was computed as long as its clips were."
+    ]
+    unknown = [dataclasses.replace(one, tokens=0, row_tokens=0) for one in known]
+    assert filling_lines(unknown) == []
+    heads = table_of_trials(facts.record, unknown).heads
+    assert "filling" not in heads
+    assert "filling" in table_of_trials(facts.record, alike).heads
 
 
 def test_a_sweep_that_was_ranked_by_ear_says_so_and_draws_it(facts: Facts) -> None:

@@ -80,6 +80,15 @@ def test_each_of_four_trials_on_three_seats_is_the_trial_alone(mel: WorkerContex
         assert packed == pytest.approx(expected, rel=1e-5)
 
 
+def test_what_rows_are_filled_up_with_is_counted(mel: WorkerContext) -> None:
+    run = TrialRun(of_three(mel), SETTINGS, 1)
+    shape = run._seat.shape
+    assert shape is not None
+    report = run.advance(1)
+    assert 0 < report.tokens < report.row_tokens
+    assert report.row_tokens % shape.tokens == 0
+
+
 @pytest.mark.parametrize("changes", [{"lora_head": "lora"}, {"lora_connectors": "full"}], ids=str)
 def test_whatever_a_trial_trains_in_full_is_its_own(
     mel: WorkerContext, changes: dict[str, Any]

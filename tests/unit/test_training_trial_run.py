@@ -18,6 +18,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.training import validation
 from vibesweep.training.optim.early_stopping import EarlyStopping
 from vibesweep.training.state.checkpoint import load_checkpoint
+from vibesweep.training.tally import StepSize, StepTally
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.validation import noise_repeats, validation_batches
 from vibesweep.training.worker_context import WorkerContext
@@ -54,6 +55,27 @@ def test_training_lowers_the_validation_loss(
     assert report.loss_val < untouched
     assert report.step == 12 == len(report.curve)
     assert report.diverged is None
+
+
+def test_what_steps_take_is_measured(context: WorkerContext) -> None:
+    run = start(context, 4)
+    first, second = run.advance(1), run.advance(4)
+    assert first.step_ms > 0
+    assert second.step_ms > 0
+    assert first.peak_memory_mb > 0
+    assert second.peak_memory_mb >= first.peak_memory_mb, "the most of the trial so far"
+    assert second.tokens > first.tokens > 0, "of three steps, and of one"
+    assert second.tokens == second.row_tokens, "on a CPU rows are not filled up"
+
+
+def test_a_step_is_taken_for_one_of_usual_size() -> None:
+    tally = StepTally()
+    tally.add(StepSize(share=1.0, tokens=10, row_tokens=16), seconds=60.0)
+    assert tally.step_s == 60.0
+    tally.add(StepSize(share=0.5, tokens=5, row_tokens=16), seconds=1.0)
+    tally.add(StepSize(share=2.0, tokens=20, row_tokens=32), seconds=4.0)
+    assert tally.step_s == 2.0, "without the first, which starts libraries up"
+    assert (tally.tokens, tally.row_tokens) == (35, 64)
 
 
 def test_a_trial_does_not_see_what_ran_before_it(context: WorkerContext) -> None:

@@ -36,8 +36,8 @@ def show(
     pareto: Annotated[
         str | None,
         typer.Option(
-            help="Show the trials that none beats in both loss and this: step-ms, parameters, "
-            "steps, or a measure that they were heard by."
+            help="Show the trials that none beats in both loss and this: step_ms, peak_memory_mb, "
+            "trained_parameters, best_step, or a measure that they were heard by."
         ),
     ] = None,
     work: Work = ".",

@@ -2,7 +2,7 @@
 
 corpus.py says how recordings become shards, trial.py what one trial trains with, budget.py for how
 long, sweep.py what a search tries, guess.py what is probably good in it, reports.py what a trial
-reports; checks.py holds shared checks.
+reports, costs.py which of that it takes; checks.py holds shared checks.
 """
 
 from vibesweep.config.budget import Budget, epoch_steps

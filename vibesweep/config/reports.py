@@ -32,6 +32,12 @@ class Report:
         early_stopped: whether the trial has run out of patience.
         first_step_unix_s: Unix time at which the trial's first optimizer step ended.
         trained_parameters: number of parameters that the trial trains and its checkpoint holds.
+        step_ms: milliseconds of a step of usual size, by all steps since the trial came to its
+            lane.
+        peak_memory_mb: the most memory in MB that its lane's first process held in training; 0
+            where that is not known.
+        tokens: of the rows of that process since the last report.
+        row_tokens: the same with what these rows were filled up with.
         best_loss_val: the validation loss of the best report so far, whose weights the checkpoint
             holds; ``inf`` before there is one. The best has the smallest loss, unless the sweep
             ranks trials by what is heard. The lane's trial runner decides it, and fills it in, as
@@ -53,6 +59,10 @@ class Report:
     early_stopped: bool = False
     first_step_unix_s: float = 0.0
     trained_parameters: int = 0
+    step_ms: float = 0.0
+    peak_memory_mb: float = 0.0
+    tokens: int = 0
+    row_tokens: int = 0
     best_loss_val: float = math.inf
     best_step: int = 0
     best_heard: dict[str, float] = field(default_factory=dict)

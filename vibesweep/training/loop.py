@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -26,6 +26,7 @@ from vibesweep.training.optim.optimizers import build_optimizer
 from vibesweep.training.optim.schedules import build_schedule
 from vibesweep.training.precision import autocast
 from vibesweep.training.rows import EagerRows, Factors, Rows
+from vibesweep.training.tally import StepSize, StepTally
 from vibesweep.training.workers import World
 
 
@@ -37,11 +38,13 @@ class StepBatches:
         batches: this worker's rows; at least one.
         normalizer: normalizer of the whole step, over all workers.
         loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 for a borrowed clip.
+        size: how large the step is.
     """
 
     batches: Sequence[Any]
     normalizer: LossNormalizer
     loss_scale: float = 1.0
+    size: StepSize = field(default_factory=StepSize)
 
 
 class TrainingLoop:
@@ -50,6 +53,7 @@ class TrainingLoop:
     Attributes:
         averaging: averages of the trained weights.
         step: optimizer steps taken so far.
+        tally: what they took.
         first_step_unix_s: when the first of them was done (Unix time); 0 before.
     """
 
@@ -90,6 +94,7 @@ class TrainingLoop:
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = first_step
+        self.tally = StepTally()
         self.first_step_unix_s = 0.0
 
     def train(
@@ -108,9 +113,13 @@ class TrainingLoop:
         diverged = None
         steps_left = max(until_step - self.step, 0)
         with self._rows.taking_part():
+            began_s = time.perf_counter()
             for step in islice(steps, steps_left):
                 record, diverged = self._step(step)
                 records.append(record)
+                ended_s = time.perf_counter()
+                self.tally.add(step.size, ended_s - began_s)
+                began_s = ended_s
                 if diverged is not None:
                     break
         return records, diverged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from itertools import islice
 
@@ -74,9 +75,5 @@ def measured_share(index: Index, settings: TrialSettings) -> float:
     """Return the tokens of the steps that are measured, divided by those of as many mean steps."""
     plan = StepPlan.of(index, settings)
     steps = plan.steps(WARM_UP_STEPS)
-    tokens = 0
-    for _, _, clips in islice(steps, MEASURED_STEPS):
-        tokens += int(index.lengths[clips].sum())
-    mean_tokens = index.lengths.sum() / plan.epoch_steps
-    share: float = tokens / MEASURED_STEPS / mean_tokens
-    return share
+    shares = [plan.share_of(clips) for _, _, clips in islice(steps, MEASURED_STEPS)]
+    return statistics.fmean(shares)

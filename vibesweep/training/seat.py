@@ -41,6 +41,8 @@ class Seat:
             computed as they come.
         kind: of the trials that may train here; None for one trial's own seat.
         taken: whether a trial trains here.
+        peak_bytes: the most memory that its process held while a trial trained here: a graph's is
+            seen when it is captured, and not by the trials that follow.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Seat:
         self.rows = rows
         self.kind = kind
         self.taken = True
+        self.peak_bytes = 0
         self._compiled = compiled
 
     def prepared(self, row: Any, device: str) -> Any:
@@ -69,6 +72,10 @@ class Seat:
             return row.to(device)
         filled = row.filled_up(self.shape)
         return filled.pinned() if is_cuda(device) else filled
+
+    def note_peak(self, held_bytes: int) -> None:
+        """Enter how much was held while a trial trained."""
+        self.peak_bytes = max(self.peak_bytes, held_bytes)
 
     def eager(self) -> AbstractContextManager[Any]:
         """Return a context in which nothing is compiled.

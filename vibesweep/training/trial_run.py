@@ -22,6 +22,7 @@ from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.loop import StepBatches, TrainingLoop
 from vibesweep.training.optim.early_stopping import EarlyStopping
 from vibesweep.training.parameters import trained_by_name, trained_numbers
+from vibesweep.training.peak import watch_peak
 from vibesweep.training.state.checkpoint import begin_with, save_checkpoint
 from vibesweep.training.state.full_state import (
     gather_random_states,
@@ -29,7 +30,11 @@ from vibesweep.training.state.full_state import (
     save_state,
     set_random_state,
 )
+from vibesweep.training.tally import StepSize
 from vibesweep.training.worker_context import WorkerContext
+
+MS = 1_000
+MB = 1e6
 
 
 class TrialRun:
@@ -85,6 +90,7 @@ class TrialRun:
             self._seat.taken = False
             raise
         self._early_stopping = EarlyStopping()
+        self._plan = StepPlan.of(context.feed.index, settings)
         self._batches = self._batches_from(first_step)
 
     def _first_step(self, origin: StorageAddress | None) -> int:
@@ -109,9 +115,13 @@ class TrialRun:
 
         The report is the same on every worker.
         """
+        tally = self._loop.tally
+        tokens, row_tokens = tally.tokens, tally.row_tokens
+        peak = watch_peak(self._context.world.device)
         began = time.perf_counter()
         records, diverged = self.train(until_step)
         seconds = time.perf_counter() - began
+        self._seat.note_peak(peak())
         loss_val = math.inf if diverged else self.validate()
         if diverged is None and not math.isfinite(loss_val):
             loss_val = math.inf
@@ -128,6 +138,10 @@ class TrialRun:
             early_stopped=self._early_stopping.is_due(self.settings.patience_reports),
             first_step_unix_s=self._loop.first_step_unix_s,
             trained_parameters=trained_numbers(self.model),
+            step_ms=MS * tally.step_s,
+            peak_memory_mb=self._seat.peak_bytes / MB,
+            tokens=tally.tokens - tokens,
+            row_tokens=tally.row_tokens - row_tokens,
         )
 
     def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
@@ -205,9 +219,7 @@ class TrialRun:
 
     def _read_steps(self, first_step: int) -> Steps:
         """Read the plan's steps from this one on, without end."""
-        feed = self._context.feed
-        plan = StepPlan.of(feed.index, self.settings)
-        return endless_steps(feed, plan, first_step, self._max_steps)
+        return endless_steps(self._context.feed, self._plan, first_step, self._max_steps)
 
     def _batches_from(self, first_step: int) -> Generator[StepBatches, None, None]:
         """Make the rows of each step; a GPU with a graph computes one while the next is made."""
@@ -243,5 +255,11 @@ class TrialRun:
         rows = context.collator.rows(
             step.own_clips, self.settings.seed, step.epoch, self._seat.limits, augmentation
         )
-        batches = [self._seat.prepared(row, context.world.device) for row in rows]
-        return StepBatches(batches, normalizer, step.loss_scale)
+        batches = []
+        tokens = 0
+        for row in rows:
+            tokens += row.tokens
+            batches.append(self._seat.prepared(row, context.world.device))
+        row_tokens = sum(batch.tokens for batch in batches)
+        size = StepSize(self._plan.share_of(step.clips), tokens, row_tokens)
+        return StepBatches(batches, normalizer, step.loss_scale, size)

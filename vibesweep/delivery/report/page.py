@@ -29,9 +29,10 @@ from vibesweep.delivery.report.figures.drawing import Drawing
 from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.importance import draw_importance
 from vibesweep.delivery.report.figures.parallel import draw_parallel
-from vibesweep.delivery.report.figures.pareto import draw_pareto
+from vibesweep.delivery.report.figures.pareto import draw_fronts
 from vibesweep.delivery.report.figures.slices import draw_slices
 from vibesweep.delivery.report.figures.timeline import draw_timeline
+from vibesweep.delivery.report.filling import filling_lines
 from vibesweep.delivery.report.reproduce import reproduction_of
 from vibesweep.delivery.report.sounds import spoken_texts
 from vibesweep.delivery.report.spans import Span, spans_of
@@ -105,9 +106,13 @@ def _sections(facts: Facts, spans: Sequence[Span], costs: Costs) -> list[Section
         Section("curves", "Learning curves", drawings=_known([draw_curves(facts)])),
         Section("settings", "The settings", drawings=matter, small=slices),
         Section("heard", "Heard while they trained", drawings=_known([draw_heard(facts)])),
-        Section("pareto", "Loss against step time", drawings=_known([draw_pareto(facts)])),
+        Section("pareto", "Loss against step time and memory", drawings=draw_fronts(facts)),
         Section(
-            "cost", "What it cost", drawings=_known([draw_timeline(facts, spans)]), tables=[cost]
+            "cost",
+            "What it cost",
+            filling_lines(facts.record.trials),
+            drawings=_known([draw_timeline(facts, spans)]),
+            tables=[cost],
         ),
         Section("trials", "The trials", tables=_known(trials)),
         _corpus(facts),

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vibesweep.config.costs import PEAK_MEMORY_MB, STEP_MS
+from vibesweep.delivery.report.filling import filling_of
 from vibesweep.quality.measures import measure_named
 from vibesweep.quality.quality_file import Quality
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
@@ -42,6 +44,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
     names = swept_names(record)
     heard = record.aim.measures
     shown = best_first[:TRIALS_SHOWN]
+    taken = [head for head, written in TAKEN.items() if any(map(written, shown))]
     rows = []
     if record.base_loss_val is not None:
         base_loss = format_loss(record.base_loss_val)
@@ -54,6 +57,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
                 base_loss,
                 "0",
                 *[""] * len(heard),
+                *[""] * len(taken),
                 "",
             ]
         )
@@ -64,6 +68,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
             str(trial.step),
             *best,
             *(format_heard(trial, name) for name in heard),
+            *(TAKEN[head](trial) for head in taken),
             _took(trial),
         ]
         rows.append(
@@ -81,7 +86,7 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
             "every report of every trial is in trials.parquet, in the sweep's folder"
         )
     titles = [measure_named(name).title for name in heard]
-    heads = ("trial", "state", *names, "steps", "best loss", "at step", *titles, "took")
+    heads = ("trial", "state", *names, "steps", "best loss", "at step", *titles, *taken, "took")
     return Table(
         caption,
         heads,
@@ -127,6 +132,23 @@ def table_of_voices(quality: Quality) -> Table:
     caption = "What was measured in the voices, on average over the texts"
     heads = ["voice", *(measure.title for measure in measures)]
     return Table(caption, heads, rows)
+
+
+def _step_ms(trial: TrialRecord) -> str:
+    return f"{trial.step_ms:.0f}" if trial.step_ms else ""
+
+
+def _peak_mb(trial: TrialRecord) -> str:
+    return f"{trial.peak_memory_mb:.0f}" if trial.peak_memory_mb else ""
+
+
+def _filled(trial: TrialRecord) -> str:
+    filling = filling_of(trial)
+    return f"{100 * filling:.1f} %" if filling else ""
+
+
+TAKEN = {STEP_MS.title: _step_ms, PEAK_MEMORY_MB.title: _peak_mb, "filling": _filled}
+"""What a trial took, by the heads of columns that are left out where no trial has any."""
 
 
 def _listed(numbers: Sequence[str]) -> str:

@@ -106,6 +106,10 @@ class TrialReported:
         lane: name of the lane that trained the steps of this report.
         device: ``cpu`` or the name of the lane's GPU.
         first_step_unix_s: Unix time at which the trial's first step was done on that lane.
+        step_ms: milliseconds of a step of usual size.
+        peak_memory_mb: the most memory in MB that the lane held in training; 0 if not known.
+        tokens: of the rows since the last report.
+        row_tokens: the same with what these rows were filled up with.
         heard: what was measured in its speech, by name; nothing where it was not heard.
         best_heard: the same of ``best_step``.
         heard_s: seconds that this took.
@@ -129,6 +133,10 @@ class TrialReported:
     lane: str = ""
     device: str = ""
     first_step_unix_s: float = 0.0
+    step_ms: float = 0.0
+    peak_memory_mb: float = 0.0
+    tokens: int = 0
+    row_tokens: int = 0
     heard: dict[str, float] = field(default_factory=dict)
     best_heard: dict[str, float] = field(default_factory=dict)
     heard_s: float = 0.0

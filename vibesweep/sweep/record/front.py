@@ -1,106 +1,132 @@
-"""The trials that no other beats in both loss and something else."""
+"""The trials that no other beats in both the first objective and something else."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
 
 from rich import box
 from rich.table import Table
 
+from vibesweep.config.costs import COSTS
 from vibesweep.errors import SweepError
+from vibesweep.quality.aim import BEHIND
 from vibesweep.quality.measures import measure_named
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.table import format_loss, format_value
 
-Cost = Callable[[TrialRecord], float | None]
-"""What a trial has of the other objective, less for better; ``None`` where that is not known."""
-
-MS = 1_000
+BEST_STEP = "best_step"
+FIGURES = (*COSTS, BEST_STEP)
+"""Fields of a trial's record that a loss can be held against; 0 there means not known."""
 OPTION = "--pareto"
 
 
-def step_ms(trial: TrialRecord) -> float | None:
-    """Return the milliseconds of a step, by a trial's last report."""
-    return MS / trial.steps_per_s if trial.steps_per_s else None
+def price_of(trial: TrialRecord, metric: str) -> float | None:
+    """Return what a trial has of a metric, less for better; ``None`` where that is not known."""
+    if metric in FIGURES:
+        return getattr(trial, metric) or None
+    value = trial.best_heard.get(metric)
+    return None if value is None else measure_named(metric).distance(value)
 
 
-def front_of(trials: Iterable[TrialRecord], cost: Cost = step_ms) -> list[TrialRecord]:
-    """Return the trials that no other beats in both loss and cost, the smallest cost first."""
+def figure_of(trial: TrialRecord, metric: str) -> float | None:
+    """Return a metric as it was measured, and not how far it is from the best."""
+    return trial.best_heard.get(metric, price_of(trial, metric))
+
+
+def sought_of(record: SweepRecord, trial: TrialRecord) -> float | None:
+    """Return a trial's figure of the first objective."""
+    aim = record.aim
+    return trial.best_loss_val if aim.by_loss else trial.best_heard.get(aim.objective)
+
+
+def front_of(record: SweepRecord, metric: str) -> list[TrialRecord]:
+    """Return the trials that no other beats in both the first objective and a metric.
+
+    Those that are not known to keep the sweep's limits are left out.
+
+    Returns:
+        The smallest cost first.
+    """
     known = []
-    for trial in trials:
-        price = cost(trial)
-        loss = trial.best_loss_val
-        if price is not None and loss is not None:
-            known.append((price, loss, trial.number, trial))
+    for trial in record.trials:
+        price = price_of(trial, metric)
+        score = record.score(trial)
+        if price is not None and score < BEHIND:
+            known.append((price, score, trial.number, trial))
     front = []
     smallest = math.inf
-    for _, loss, _, trial in sorted(known):
-        if loss < smallest:
-            smallest = loss
+    for _, score, _, trial in sorted(known):
+        if score < smallest:
+            smallest = score
             front.append(trial)
     return front
 
 
+def title_of(metric: str) -> str:
+    """Return what a metric is called in tables."""
+    if metric == BEST_STEP:
+        return "steps to the best"
+    return COSTS[metric].title if metric in COSTS else measure_named(metric).title
+
+
+def title_of_sought(record: SweepRecord) -> str:
+    """Return what the first objective is called in tables."""
+    aim = record.aim
+    return "best loss" if aim.by_loss else measure_named(aim.objective).title
+
+
+def format_figure(value: float | None) -> str:
+    """Write what was measured in three digits, or all of a large number's; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def front_table(record: SweepRecord, metric: str) -> Table:
-    """Tabulate the trials that no other beats in both loss and a metric.
+    """Tabulate the trials that no other beats in both the first objective and a metric.
 
     Args:
         record: the sweep.
-        metric: ``step-ms``, ``parameters``, ``steps``, or a measure that its trials were heard by.
+        metric: a cost that trials report, ``best_step``, or a measure that they were heard by.
 
     Raises:
         SweepError: no trial has that metric.
     """
-    cost = _costs(record).get(metric)
-    if cost is None:
-        raise _unknown(metric, record)
+    known = metrics_of(record)
+    if metric not in known:
+        raise _unknown(metric, known, record)
     title = f"sweep {record.name}: none beats these in both"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in ("trial", metric, "best loss"):
+    for head in ("trial", title_of(metric), title_of_sought(record)):
         table.add_column(head, justify="right")
     table.add_column("settings", overflow="fold")
-    for trial in front_of(record.trials, cost):
+    for trial in front_of(record, metric):
         settings = [f"{name}={format_value(value)}" for name, value in trial.swept.items()]
         table.add_row(
             str(trial.number),
-            _shown(trial, metric, cost),
-            format_loss(trial.best_loss_val),
+            format_figure(figure_of(trial, metric)),
+            format_sought(record, trial),
             " ".join(settings),
         )
     return table
 
 
-def _costs(record: SweepRecord) -> dict[str, Cost]:
-    """Return what a loss can be held against, by name."""
-    costs: dict[str, Cost] = {
-        "step-ms": step_ms,
-        "parameters": lambda trial: trial.trained_parameters or None,
-        "steps": lambda trial: trial.best_step or None,
-    }
+def format_sought(record: SweepRecord, trial: TrialRecord) -> str:
+    """Write a trial's figure of the first objective."""
+    found = sought_of(record, trial)
+    return format_loss(found) if record.aim.by_loss else format_figure(found)
+
+
+def metrics_of(record: SweepRecord) -> list[str]:
+    """Return what the first objective can be held against: what some trial has."""
+    names = [name for name in FIGURES if any(price_of(trial, name) for trial in record.trials)]
     for trial in record.trials:
-        for name in trial.best_heard:
-            costs[name] = _distance_of(name)
-    return costs
+        names += [name for name in trial.best_heard if name not in names]
+    return [name for name in names if name != record.aim.objective]
 
 
-def _distance_of(measure: str) -> Cost:
-    def distance(trial: TrialRecord) -> float | None:
-        value = trial.best_heard.get(measure)
-        return None if value is None else measure_named(measure).distance(value)
-
-    return distance
-
-
-def _shown(trial: TrialRecord, metric: str, cost: Cost) -> str:
-    """Write what was measured, and not how far it is from the best."""
-    value = trial.best_heard.get(metric, cost(trial))
-    return "" if value is None else f"{value:.6g}"
-
-
-def _unknown(metric: str, record: SweepRecord) -> SweepError:
-    known = list(_costs(record))
+def _unknown(metric: str, known: list[str], record: SweepRecord) -> SweepError:
     fix = f"choose among {', '.join(known)}"
     alike = difflib.get_close_matches(metric, known, n=1)
     if alike:

@@ -51,6 +51,11 @@ class TrialRecord:
         best_heard: what was measured in the speech of those weights, by name.
         steps_per_s: optimizer steps per second over the last report.
         trained_parameters: number of parameters that it trains; 0 before its first report.
+        step_ms: milliseconds of a step of usual size, 0 before its first report.
+        peak_memory_mb: the most memory in MB that its lane held while it trained; 0 where that is
+            not known.
+        tokens: of the rows that were computed for it.
+        row_tokens: the same with what these rows were filled up with.
         reason: why it diverged or failed.
         lane: name of the lane that trained it last; empty before its first report.
         device: what that lane computes on: ``cpu`` or the GPU's name.
@@ -73,6 +78,10 @@ class TrialRecord:
     best_heard: dict[str, float] = field(default_factory=dict)
     steps_per_s: float = 0.0
     trained_parameters: int = 0
+    step_ms: float = 0.0
+    peak_memory_mb: float = 0.0
+    tokens: int = 0
+    row_tokens: int = 0
     reason: str = ""
     lane: str = ""
     device: str = ""

@@ -129,6 +129,10 @@ class Replay:
         trial.rung = event.rung
         trial.steps_per_s = event.steps_per_s
         trial.trained_parameters = event.trained_parameters
+        trial.step_ms = event.step_ms
+        trial.peak_memory_mb = max(trial.peak_memory_mb, event.peak_memory_mb)
+        trial.tokens += event.tokens
+        trial.row_tokens += event.row_tokens
         trial.loss_val = _finite_or_none(event.loss_val)
         trial.loss_train = _finite_or_none(event.loss_train)
         trial.best_loss_val = _finite_or_none(event.best_loss_val)
@@ -157,6 +161,10 @@ class Replay:
             "learning_rate_now": report.learning_rate_now,
             "grad_norm": report.grad_norm,
             "steps_per_s": report.steps_per_s,
+            "step_ms": report.step_ms,
+            "peak_memory_mb": report.peak_memory_mb,
+            "tokens": report.tokens,
+            "row_tokens": report.row_tokens,
             "reported_unix_s": report.reported_unix_s,
             "lane": report.lane,
             **report.heard,

@@ -31,7 +31,11 @@ STANDING = (
     "best_loss_val",
     "best_step",
     "steps_per_s",
+    "step_ms",
+    "peak_memory_mb",
     "trained_parameters",
+    "tokens",
+    "row_tokens",
 )
 """Fields of a trial's record, before what the space suggested."""
 

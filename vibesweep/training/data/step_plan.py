@@ -97,6 +97,12 @@ class StepPlan:
         total_weight = float(self._weights.sum())
         return max(int(total_weight + ROUNDING), 1)
 
+    def share_of(self, clips: Ints) -> float:
+        """Return the tokens of a step's clips, divided by those of a mean step."""
+        tokens = self.index.lengths[clips].sum()
+        mean_tokens = self.index.lengths.sum() / self.epoch_steps
+        return float(tokens / mean_tokens)
+
     def windows(self, first_step: int) -> Iterator[Window]:
         """Yield windows, epoch after epoch without end, from the one that holds ``first_step``."""
         epoch, skipped = divmod(first_step, self.epoch_steps)
