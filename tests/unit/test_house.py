@@ -66,6 +66,8 @@ INNER_ORDERS = {
         "compute",
         "precision",
         "memory",
+        "peak",
+        "tally",
         "row_shape",
         "rows",
         "seat",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
@@ -44,6 +45,15 @@ TOLD = {
 }
 
 
+class Place(NamedTuple):
+    """Where a trial lies in a figure, and what is told of it there."""
+
+    trial: TrialRecord
+    price: float
+    sought: float
+    words: str
+
+
 def draw_fronts(facts: Facts) -> list[Drawing]:
     """Draw the first objective against step time and memory, where trials have them."""
     record = facts.record
@@ -53,66 +63,74 @@ def draw_fronts(facts: Facts) -> list[Drawing]:
 
 def _front_against(facts: Facts, metric: str) -> Drawing:
     record = facts.record
-    trials = [trial for trial in facts.validated if _is_drawn(record, trial, metric)]
-    front = front_of(record, metric)
-    shown = some_of(trials, MOST_POINTS)
     sought = title_of_sought(record)
-    figure = blank_figure(title_of(metric), sought)
+    price = title_of(metric)
+    places = _places(record, facts.validated, metric)
+    front = _places(record, front_of(record, metric), metric)
+    shown = some_of(places, MOST_POINTS)
+    figure = blank_figure(price, sought)
     for state in TrialState:
-        group = [trial for trial in shown if trial.state == state]
+        group = [place for place in shown if place.trial.state == state]
         if group:
-            figure.add_trace(_points(record, metric, state, group))
-    figure.add_trace(_line(record, metric, front))
-    heights = [found for trial in shown if (found := sought_of(record, trial)) is not None]
+            figure.add_trace(_points(state, group))
+    figure.add_trace(_line(front))
+    heights = [place.sought for place in shown]
     figure.update_yaxes(range=loss_range(heights, None))
-    told = f"No other trial is better in both than those on the line. {TOLD.get(metric, '')}"
-    rows = []
-    for trial in front:
-        settings = ", ".join(f"{key} {format_value(value)}" for key, value in trial.swept.items())
-        measured = format_figure(figure_of(trial, metric))
-        rows.append([f"trial {trial.number}", measured, format_sought(record, trial), settings])
-    heads = ("trial", title_of(metric), sought, "settings")
+    told = f"No other trial is better in both than those on the line. {TOLD[metric]}"
+    told += drawn_of(len(shown), len(places))
+    rows = [_row(record, place, metric) for place in front]
+    heads = ("trial", price, sought, "settings")
     table = Table("Trials that no other beats in both", heads, rows)
-    told = told.strip() + drawn_of(len(shown), len(trials))
-    return Drawing(f"{_capital(sought)} against {_versus(metric)}", figure, told, table)
+    title = f"{sought} against {COSTS[metric].versus}"
+    return Drawing(title[0].upper() + title[1:], figure, told, table)
 
 
-def _is_drawn(record: SweepRecord, trial: TrialRecord, metric: str) -> bool:
-    return figure_of(trial, metric) is not None and sought_of(record, trial) is not None
+def _places(record: SweepRecord, trials: Iterable[TrialRecord], metric: str) -> list[Place]:
+    """Return where trials lie, those left out of which not both figures are known."""
+    places = []
+    for trial in trials:
+        price = figure_of(trial, metric)
+        sought = sought_of(record, trial)
+        if price is None or sought is None:
+            continue
+        lines = (
+            f"trial {trial.number}, {trial.state}",
+            f"{title_of(metric)} {format_figure(price)}",
+            f"{title_of_sought(record)} {format_sought(record, trial)}",
+        )
+        place = Place(trial, price, sought, "<br>".join(lines))
+        places.append(place)
+    return places
 
 
-def _versus(metric: str) -> str:
-    return COSTS[metric].versus if metric in COSTS else title_of(metric)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def _points(
-    record: SweepRecord, metric: str, state: TrialState, trials: Sequence[TrialRecord]
-) -> go.Scatter:
-    texts = [
-        f"trial {trial.number}, {state}"
-        f"<br>{title_of(metric)} {format_figure(figure_of(trial, metric))}"
-        f"<br>{title_of_sought(record)} {format_sought(record, trial)}"
-        for trial in trials
+def _row(record: SweepRecord, place: Place, metric: str) -> list[str]:
+    settings = []
+    for name, value in place.trial.swept.items():
+        settings.append(f"{name} {format_value(value)}")
+    return [
+        f"trial {place.trial.number}",
+        format_figure(place.price),
+        format_sought(record, place.trial),
+        ", ".join(settings),
     ]
+
+
+def _points(state: TrialState, places: Sequence[Place]) -> go.Scatter:
     return go.Scatter(
-        x=[figure_of(trial, metric) for trial in trials],
-        y=[sought_of(record, trial) for trial in trials],
+        x=[place.price for place in places],
+        y=[place.sought for place in places],
         name=state.value,
-        text=texts,
+        text=[place.words for place in places],
         hoverinfo="text",
         mode="markers",
         marker={"color": STATE_COLOURS[state], "symbol": STATE_SYMBOLS[state], "size": 9},
     )
 
 
-def _line(record: SweepRecord, metric: str, front: Sequence[TrialRecord]) -> go.Scatter:
+def _line(front: Sequence[Place]) -> go.Scatter:
     return go.Scatter(
-        x=[figure_of(trial, metric) for trial in front],
-        y=[sought_of(record, trial) for trial in front],
+        x=[place.price for place in front],
+        y=[place.sought for place in front],
         name="none beats these",
         hoverinfo="skip",
         mode="lines+markers",
