@@ -141,7 +141,7 @@ def test_a_sweep_brings_hosts_up_and_leaves_none(
     alone = [
         line
         for line in ran.stdout.splitlines()
-        if "of 3 lanes" in line and "; 1 waits for 1 CPU: " in line
+        if "of 3 lanes" in line and "; 1 waits for 1 CPU since " in line
     ]
     assert any(SOLD_OUT in line for line in alone), ran.stdout
     # Six seconds after the last lane. Where a busy machine had a lane killed, not ended, Ray

@@ -297,12 +297,17 @@ async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still
     for lane in "ab":
         await dispatcher.mark_placed(lane)
         await up(dispatcher, lane)
-    assert await dispatcher.lane_counts() == LaneCounts(up=2, waiting=1, wanted=3)
+    counts = await dispatcher.lane_counts()
+    asked = counts.waiting_since_unix_s
+    assert asked is not None
+    assert counts == LaneCounts(up=2, waiting=1, wanted=3, waiting_since_unix_s=asked)
     taking = {lane: asyncio.create_task(dispatcher.next_command(lane, 1, 0)) for lane in "ab"}
     running = asyncio.create_task(dispatcher.advance(command("first")))
     await settled(running)
     await dispatcher.release("one", ended=True)
     assert await dispatcher.request_start("c", 1), "three trials are left, for three lanes"
+    counts = await dispatcher.lane_counts()
+    assert counts.waiting_since_unix_s == asked, "it has waited since it first asked"
     await dispatcher.release("two")
     assert await dispatcher.request_start("c", 1), "it may come back"
     await dispatcher.release("two", ended=True)
@@ -353,7 +358,7 @@ async def test_a_lane_that_comes_up_slowly_says_what_it_is_doing() -> None:
     assert await slow() == (), "it is not slow yet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lane_state, "SLOW_START_S", 0.0)
-        assert "processes start and find each other" in (await slow())[0]
+        assert "processes load PyTorch and find each other" in (await slow())[0]
         generation = await dispatcher.open_generation(LANE, 2)
         assert generation is not None
         first = asyncio.create_task(dispatcher.may_begin(LANE, generation, 0))

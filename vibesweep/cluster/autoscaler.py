@@ -8,6 +8,7 @@ cannot be seen: such a cluster is open-ended.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,28 @@ def current_cluster() -> Cluster:
     return _growing_cluster(live, path)
 
 
-def why_lanes_wait() -> str:
-    """Return what the autoscaler does about lanes that wait, as half a sentence."""
-    state = _status().autoscaling_state
+@dataclass(frozen=True)
+class MissingHosts:
+    """What the cluster has no room for.
+
+    Attributes:
+        groups: groups of processes that wait for it.
+        why: what the autoscaler does about it, or that there is none, as half a sentence.
+    """
+
+    groups: int
+    why: str
+
+
+def missing_hosts() -> MissingHosts:
+    """Ask what waits for hosts, and what the autoscaler does about it."""
+    status = _status()
+    groups = status.cluster_resource_state.pending_gang_resource_requests
+    why = _why_hosts_are_missing(status.autoscaling_state)
+    return MissingHosts(len(groups), why)
+
+
+def _why_hosts_are_missing(state: Any) -> str:
     clauses = []
     coming = _coming_hosts(state)
     if coming:

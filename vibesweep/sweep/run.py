@@ -184,9 +184,7 @@ def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolde
     return folders
 
 
-def _check_shards(
-    sweep: Sweep, checked: CheckedSweep, shards: StoragePath, progress: Progress
-) -> None:
+def _check_shards(sweep: Sweep, checked: CheckedSweep, shards: str, progress: Progress) -> None:
     """Check what could not be checked before there were shards."""
     check_fit(checked.model, shards, progress.say)
     check_clips(sweep, checked.rehearsal, shards, progress.say)

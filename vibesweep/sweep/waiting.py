@@ -11,8 +11,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from vibesweep.cluster.autoscaler import why_lanes_wait
+from vibesweep.cluster.autoscaler import MissingHosts, missing_hosts
 from vibesweep.config import TrialResources
+from vibesweep.training.lanes.lane_state import clock_time
 from vibesweep.training.lanes.messages import LaneCounts
 
 LOOK_S = 2.0
@@ -59,8 +60,8 @@ class _Watcher:
         self._one = one
         self._note = note
         self._say = say
-        self._waiting_since_s = time.monotonic()
         self._given_up_told = 0
+        self._groups_before = 0
 
     def run(self) -> None:
         while not self.ended.wait(LOOK_S):
@@ -72,13 +73,18 @@ class _Watcher:
     def _look(self) -> None:
         counts: LaneCounts = ray.get(self._dispatcher.lane_counts.remote())
         self._say_given_up(counts)
-        now_s = time.monotonic()
-        if not counts.waiting:
-            self._waiting_since_s = now_s
         notes = list(counts.slow)
-        if now_s - self._waiting_since_s >= PATIENCE_S:
-            notes.append(waiting_line(counts, self._one, why_lanes_wait()))
+        since_unix_s = counts.waiting_since_unix_s
+        if since_unix_s is not None and time.time() - since_unix_s >= PATIENCE_S:
+            notes.append(waiting_line(counts, self._one, self._missing()))
         self._note("; ".join(notes))
+
+    def _missing(self) -> MissingHosts:
+        """Ask what waits for hosts; a lane asks again and again, and in between it waits too."""
+        missing = missing_hosts()
+        groups = max(missing.groups, self._groups_before)
+        self._groups_before = missing.groups
+        return MissingHosts(groups, missing.why)
 
     def _say_given_up(self, counts: LaneCounts) -> None:
         """Say why lanes were given up; the last lane's reason is the sweep's own error."""
@@ -88,14 +94,27 @@ class _Watcher:
         self._given_up_told = len(counts.given_up)
 
 
-def waiting_line(counts: LaneCounts, one: TrialResources, why: str) -> str:
-    """Say in one line how many lanes are up, how many wait, for what, and why."""
+def waiting_line(counts: LaneCounts, one: TrialResources, missing: MissingHosts) -> str:
+    """Say in one line how many lanes are up, how many wait, since when, for what, and why.
+
+    A lane that waits while the cluster lacks room for no group has its place: processes start
+    slowly on a busy host.
+    """
     verb = "is" if counts.up == 1 else "are"
-    up = f"{counts.up} of {counts.wanted} lanes {verb} up"
-    needs = _needs(one)
-    if counts.waiting == 1:
-        return f"{up}; 1 waits for {needs}: {why}"
-    return f"{up}; {counts.waiting} wait for {needs} each: {why}"
+    parts = [f"{counts.up} of {counts.wanted} lanes {verb} up"]
+    without_place = min(missing.groups, counts.waiting)
+    starting = counts.waiting - without_place
+    assert counts.waiting_since_unix_s is not None
+    since = clock_time(counts.waiting_since_unix_s)
+    if without_place == 1:
+        parts.append(f"1 waits for {_needs(one)} since {since}: {missing.why}")
+    elif without_place:
+        parts.append(f"{without_place} wait for {_needs(one)} each since {since}: {missing.why}")
+    if starting == 1:
+        parts.append(f"1 has its place and starts its processes; it asked at {since}")
+    elif starting:
+        parts.append(f"{starting} have their place and start their processes; asked at {since}")
+    return "; ".join(parts)
 
 
 def _needs(one: TrialResources) -> str:

@@ -133,13 +133,21 @@ class Assignments:
         """Count the lanes that are up, waiting and wanted."""
         wanted = self._open_lanes()
         up = sum(state.ready for state in wanted)
-        waiting = sum(state.waiting for state in wanted)
+        waited = [state.waiting_since_unix_s for state in wanted]
+        waiting = [since for since in waited if since is not None]
         slow = [
             f"{name} has been {lane.slow_start}"
             for name, lane in self.lanes.items()
             if lane.slow_start and not lane.closed
         ]
-        return LaneCounts(up, waiting, len(wanted), tuple(self._given_up), tuple(slow))
+        return LaneCounts(
+            up,
+            len(waiting),
+            len(wanted),
+            tuple(self._given_up),
+            tuple(slow),
+            min(waiting, default=None),
+        )
 
     def _free_seat(self) -> LaneSeat | None:
         """Return a seat of the lane that trains the fewest trials."""

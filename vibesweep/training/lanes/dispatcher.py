@@ -201,11 +201,13 @@ class LaneDispatcher:
         async with self._changed:
             state = self._assignments.state_of(lane)
             state.controller_pid = controller_pid
-            state.waiting = not (self._assignments.closed or state.closed)
-            return state.waiting
+            wanted = not (self._assignments.closed or state.closed)
+            if wanted:
+                state.ask_for_hosts()
+            return wanted
 
     async def mark_placed(self, lane: str) -> None:
-        """Note that the cluster has room for the lane, whose processes start now."""
+        """Note that the cluster had room for the lane, whose processes are there."""
         self._lanes[lane].mark_placed()
 
     async def fail_worker_group(self, lane: str, seen: Answer) -> None:

@@ -67,8 +67,9 @@ class LaneState:
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
-        waiting: whether the lane has asked for hosts that are not there yet.
-        placed_s: when it was given hosts (monotonic), until it is ready; ``None`` otherwise.
+        waiting_since_unix_s: when the lane first asked for hosts, until its processes are there;
+            ``None`` otherwise.
+        placed_unix_s: when its processes were there, until it is ready; ``None`` otherwise.
         closed: whether the lane takes no further trial.
     """
 
@@ -83,8 +84,8 @@ class LaneState:
     was_ready: bool = False
     starts_lost: int = 0
     groups_lost: int = 0
-    waiting: bool = False
-    placed_s: float | None = None
+    waiting_since_unix_s: float | None = None
+    placed_unix_s: float | None = None
     closed: bool = False
 
     @property
@@ -120,21 +121,27 @@ class LaneState:
     @property
     def slow_start(self) -> str:
         """What a lane is doing that takes long to come up; empty for any other."""
-        if self.placed_s is None or time.monotonic() - self.placed_s < SLOW_START_S:
+        placed_unix_s = self.placed_unix_s
+        if placed_unix_s is None or time.time() - placed_unix_s < SLOW_START_S:
             return ""
         if not self.joined:
-            doing = "its processes start and find each other"
+            doing = "its processes load PyTorch and find each other"
         elif not self.opened:
             loaded = f"{len(self.opened_ranks)} of {self.size} workers"
             doing = f"{loaded} have the model and the clips loaded"
         else:
             doing = "it validates the untouched base and times a step"
-        return f"coming up for over {SLOW_START_S:.0f} s: {doing}"
+        return f"coming up since {clock_time(placed_unix_s)}: {doing}"
+
+    def ask_for_hosts(self) -> None:
+        """Note that the lane asks the cluster for its worker group, perhaps once more."""
+        if self.waiting_since_unix_s is None:
+            self.waiting_since_unix_s = time.time()
 
     def mark_placed(self) -> None:
-        """Note that the cluster has room for the lane, whose processes start now."""
-        self.waiting = False
-        self.placed_s = time.monotonic()
+        """Note that the cluster had room for the lane, whose processes are there."""
+        self.waiting_since_unix_s = None
+        self.placed_unix_s = time.time()
         self.joined = False
 
     def begin_generation(self, size: int) -> None:
@@ -142,7 +149,7 @@ class LaneState:
         self.size = size
         self.generation += 1
         self.joined = True
-        self.waiting = False
+        self.waiting_since_unix_s = None
         self.opened_ranks = set()
         self.ready_ranks = set()
         self.errors = {}
@@ -154,7 +161,7 @@ class LaneState:
         self.ready_ranks.add(rank)
         if self.ready:
             self.was_ready = True
-            self.placed_s = None
+            self.placed_unix_s = None
             self.starts_lost = 0
 
     def lose_group(self, *, counts: bool) -> None:
@@ -165,9 +172,15 @@ class LaneState:
         """
         self.ready_ranks = set()
         self.errors = {}
-        self.placed_s = None
+        self.placed_unix_s = None
         if not self.was_ready:
             self.starts_lost += 1
         self.was_ready = False
         if counts:
             self.groups_lost += 1
+
+
+def clock_time(unix_s: float) -> str:
+    """Return a moment as a user's clock shows it."""
+    moment = time.localtime(unix_s)
+    return time.strftime("%H:%M:%S", moment)

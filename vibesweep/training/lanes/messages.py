@@ -81,10 +81,11 @@ class LaneCounts:
 
     Attributes:
         up: lanes that can take a trial or have one.
-        waiting: lanes that wait for hosts with room for them.
+        waiting: lanes that wait for hosts with room for them, or whose processes start there.
         wanted: lanes that the sweep still wants in all.
         given_up: why other lanes were given up, one reason a lane.
         slow: what each lane is doing that has its processes and is not up for long.
+        waiting_since_unix_s: when the one that has waited longest began to wait.
     """
 
     up: int
@@ -92,3 +93,4 @@ class LaneCounts:
     wanted: int
     given_up: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
+    waiting_since_unix_s: float | None = None
