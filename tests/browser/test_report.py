@@ -15,8 +15,9 @@ from vibesweep.delivery.report.write import write_report
 from vibesweep.quality.quality_file import write_quality
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+TWO_LINES_PX = 45
 FLAGS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-PHONE_PX, DESKTOP_PX = 375, 1_280
+PHONE_PX, PAPER_PX, DESKTOP_PX = 375, 720, 1_280
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
@@ -45,9 +46,11 @@ def test_a_report_opens_without_a_complaint(browser: Browser, report: Path, widt
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     _open(page, report)
-    assert page.locator(".plot").count() == page.locator(".plot .main-svg:first-child").count() == 8
+    assert page.locator(".plot").count() == page.locator(".plot .main-svg:first-child").count() == 9
     assert page.locator(".plot .scatterlayer .trace").count() > 8
     assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+    row_px = page.evaluate("document.querySelector('#trials tbody tr:nth-child(2)').offsetHeight")
+    assert row_px < TWO_LINES_PX, "a trial is one line"
     assert page.evaluate(PLAY) == [True] * 3
     assert complaints == []
     assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
@@ -75,7 +78,9 @@ def test_text_of_page_and_figures_stands_out(browser: Browser, report: Path, sch
     assert label == ink
     assert (_brightness(paper) > _brightness(ink)) == (scheme == "light")
     assert abs(_brightness(paper) - _brightness(ink)) > 150
+    page.set_viewport_size({"width": PAPER_PX, "height": DESKTOP_PX})
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.close()
 

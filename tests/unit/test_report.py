@@ -506,7 +506,7 @@ def test_voices_are_heard_side_by_side(tmp_path: Path) -> None:
     assert heard[2] == "the untouched base"
     widths = [found["style"] for found in page.all("img")]
     assert widths == ["width:50.0%", "width:50.0%", "width:100.0%"]
-    assert QUALITY.verdict in page.text
+    assert f"{QUALITY.verdict.capitalize()}." in page.text
     assert all(found["alt"] for found in page.all("img"))
 
 

@@ -96,6 +96,18 @@ class TrialResources:
         fix = "choose gpus_per_worker=1, or leave accelerator_type out"
         raise refuse(self, "accelerator_type", found, fix)
 
+    @property
+    def in_words(self) -> str:
+        """What a lane needs, as ``2 workers with 1 GPU and 4 CPUs``."""
+        parts = []
+        if self.gpus_per_worker:
+            parts.append(f"{self.gpus_per_worker:g} {self.accelerator_type or 'GPU'}")
+        if self.cpus_per_worker:
+            plural = "s" if self.cpus_per_worker > 1 else ""
+            parts.append(f"{self.cpus_per_worker} CPU{plural}")
+        worker = " and ".join(parts)
+        return worker if self.workers == 1 else f"{self.workers} workers with {worker}"
+
 
 @dataclass(frozen=True)
 class Sweep:

@@ -107,22 +107,11 @@ def waiting_line(counts: LaneCounts, one: TrialResources, missing: MissingHosts)
     assert counts.waiting_since_unix_s is not None
     since = clock_time(counts.waiting_since_unix_s)
     if without_place == 1:
-        parts.append(f"1 waits for {_needs(one)} since {since}: {missing.why}")
+        parts.append(f"1 waits for {one.in_words} since {since}: {missing.why}")
     elif without_place:
-        parts.append(f"{without_place} wait for {_needs(one)} each since {since}: {missing.why}")
+        parts.append(f"{without_place} wait for {one.in_words} each since {since}: {missing.why}")
     if starting == 1:
         parts.append(f"1 has its place and starts its processes; it asked at {since}")
     elif starting:
         parts.append(f"{starting} have their place and start their processes; asked at {since}")
     return "; ".join(parts)
-
-
-def _needs(one: TrialResources) -> str:
-    parts = []
-    if one.gpus_per_worker:
-        parts.append(f"{one.gpus_per_worker:g} {one.accelerator_type or 'GPU'}")
-    if one.cpus_per_worker:
-        plural = "s" if one.cpus_per_worker > 1 else ""
-        parts.append(f"{one.cpus_per_worker} CPU{plural}")
-    worker = " and ".join(parts)
-    return worker if one.workers == 1 else f"{one.workers} workers with {worker}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from vibesweep.config import TrialResources
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.tables import Table
 
@@ -60,18 +61,15 @@ def _command(facts: Facts) -> str:
 
 def _conditions(facts: Facts) -> Table:
     record = facts.record
-    resources = record.sweep["resources"]
+    resources = TrialResources(**record.sweep["resources"])
     devices = dict.fromkeys(trial.device for trial in record.trials if trial.device)
-    lane = f"{resources['workers']} worker(s), each with {resources['cpus_per_worker']} CPU(s)"
-    if resources["gpus_per_worker"]:
-        lane = f"{lane} and {resources['gpus_per_worker']:g} GPU(s)"
     rows = [
         ["base model", record.model],
         ["shards", record.shards],
         ["signature of the shards", record.shards_signature[:SIGNATURE_SHOWN]],
         ["seed", str(record.sweep["seed"])],
         ["lanes", str(record.lanes)],
-        ["each lane", lane],
+        ["each lane", resources.in_words],
         ["trained on", ", ".join(devices) or "not known"],
     ]
     for package, version in record.versions.items():

@@ -21,6 +21,7 @@ from vibesweep.sweep.record.table import (
 
 TRIALS_SHOWN = 50
 NUMBERS_SHOWN = 12
+WIDE_COLUMNS = 6
 BROKEN = (TrialState.DIVERGED, TrialState.FAILED)
 
 
@@ -37,6 +38,11 @@ class Table:
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it may need more room than a text's lines."""
+        return len(self.heads) > WIDE_COLUMNS
 
 
 def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> Table:
