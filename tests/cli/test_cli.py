@@ -31,7 +31,7 @@ def space(trial: optuna.Trial):
         trial.suggest_int("lora_rank", 4, 16, log=True)
 
 sweep = Sweep(space=space, settings=TrialSettings(batch_clips=4), trials=3, lanes=1,
-              limits={"ran_on": 0.34},
+              objective=("loss_val", "step_ms"), limits={"ran_on": 0.34},
               budget=Budget(max_steps=6, grace_steps=2, reduction_factor=2),
               try_first=({"learning_rate": 1e-3, "method": "lora", "lora_rank": 8},))
 """
@@ -55,7 +55,8 @@ def staged(on_cluster: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> P
     printed = on_cluster("run", "small.py", "--corpus", "talks", cwd=folder)
     assert "3 of 3 ended" in printed
     assert "untouched base" in printed
-    assert "ranked by the loss, if it keeps to ran on 0.34" in printed
+    assert "ranked by the loss and ms a step, if it keeps to ran on 0.34" in printed
+    assert "unbeaten in both best loss and ms a step: trial " in printed
     assert "the trials were heard in " in printed
     return folder
 
@@ -100,6 +101,13 @@ def test_list_show_and_report_tell_of_it(staged: Path) -> None:
     heard = [trial["best_heard"] for trial in record["trials"] if trial["best_heard"]]
     assert heard
     assert {"mcd_db", "ran_on"} <= heard[0].keys()
+    for trial in record["trials"]:
+        assert trial["step_ms"] > 0
+        assert trial["peak_memory_mb"] > 0
+        assert trial["tokens"] == trial["row_tokens"] > 0, "on a CPU rows are not filled up"
+    assert "none beats these in both" in vibesweep(
+        "show", "small", "--pareto", "step_ms", cwd=staged
+    )
 
 
 def test_the_export_speaks(staged: Path) -> None:

@@ -38,7 +38,7 @@ SWEEP = Sweep(
     objective="mcd_db",
     limits={"ran_on": 0.25, "duration_ratio": 1.5},
 )
-AIM = Aim(SWEEP.objective, SWEEP.limits)
+AIM = Aim.of(SWEEP)
 GOOD = {"mcd_db": 4.0, "ran_on": 0.0, "duration_ratio": 1.1}
 FARTHER = {**GOOD, "mcd_db": 5.0}
 ENDLESS = {**GOOD, "mcd_db": 3.0, "ran_on": 1.0}
@@ -51,7 +51,7 @@ SHORT = {**GOOD, "mcd_db": 3.0, "duration_ratio": 0.4}
 def test_the_loss_is_the_score_unless_the_sweep_says_otherwise() -> None:
     assert Aim().score(0.4, {}) == 0.4
     assert Aim().heard_steps(BUDGET) == ()
-    assert Aim.of({}) == Aim()
+    assert Aim.recorded({}) == Aim()
     assert AIM.heard_steps(BUDGET) == (4, 8)
     assert AIM.heard_steps(Budget(8, 8)) == (8,)
 

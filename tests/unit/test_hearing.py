@@ -144,7 +144,7 @@ def own_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def test_a_metric_of_another_package_limits_a_sweep(own_metric: None, tmp_path: Path) -> None:
     sweep = load_space(Path(__file__).parents[2] / "examples" / "own_metric" / "space.py")
     check_aim(sweep)
-    aim = Aim(sweep.objective, sweep.limits)
+    aim = Aim.of(sweep)
     model = ModelRef.parse(str(tiny.write_base(tmp_path / "base")))
     shards = tiny.write_shards(tmp_path / "shards", 15)
     spec = spec_of(model, shards, tmp_path, aim)

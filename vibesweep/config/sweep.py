@@ -18,6 +18,7 @@ from vibesweep.config.checks import (
     check_types,
     refuse,
 )
+from vibesweep.config.costs import COSTS
 from vibesweep.config.guess import Guess
 from vibesweep.config.trial import TrialSettings
 
@@ -37,6 +38,7 @@ STEP_TIMEOUT_S = 600.0
 """Compiling a model takes some two minutes, within the first step."""
 FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
 """Rungs at 1/27, 1/9 and 1/3 of a whole trial: most trials of a dozen take little of the time."""
+MOST_OBJECTIVES = 2
 SWEEP_RANGES = (
     (AT_LEAST_ONE, ("trials", "lanes", "trials_per_lane", "keep_checkpoints")),
     (AT_LEAST_ZERO, ("repeat_best",)),
@@ -130,7 +132,9 @@ class Sweep:
         repeat_best: how many of the best trials are run again with other seeds at the end.
         resources: what one trial occupies.
         objective: what trials are ranked by: ``loss_val``, or a measure of how they sound, such as
-            ``mcd_db``, whose nearness to its ideal counts (docs/design/quality.md lists them).
+            ``mcd_db``, whose nearness to its ideal counts (docs/design/quality.md lists them). Of
+            two, as in ``("loss_val", "step_ms")``, the second is sought as well: another measure,
+            ``step_ms``, ``peak_memory_mb`` or ``trained_parameters``, less for better.
         limits: measures that a trial must keep: for each the value that is as far from its ideal as
             is allowed. One that does not ranks behind all that do.
         lanes: worker groups that train at the same time; ``None`` takes as many as the cluster
@@ -163,7 +167,7 @@ class Sweep:
     lanes: int | None = None
     trials_per_lane: int = 1
     seed: int = 0
-    objective: str = "loss_val"
+    objective: str | tuple[str, ...] = "loss_val"
     limits: Mapping[str, float] = field(default_factory=dict)
     max_failed_fraction: float = 1.0
     step_timeout_s: float = STEP_TIMEOUT_S
@@ -176,6 +180,7 @@ class Sweep:
         self._check_try_first()
         check_types(self)
         check_ranges(self, SWEEP_RANGES)
+        self._check_objective()
         self._check_limits()
         self._check_guesses()
         self._check_trials_per_lane()
@@ -199,6 +204,18 @@ class Sweep:
         found = f"trials_per_lane is {self.trials_per_lane} with {workers} workers a trial"
         fix = "choose workers=1, or trials_per_lane=1"
         raise refuse(self, "trials_per_lane", found, fix)
+
+    def _check_objective(self) -> None:
+        """Refuse more objectives than two, and a cost that is sought first."""
+        names = (self.objective,) if isinstance(self.objective, str) else self.objective
+        found = f"objective is {self.objective!r}"
+        if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            raise refuse(self, "objective", found, 'name each once: ("loss_val", "step_ms")')
+        if not 1 <= len(names) <= MOST_OBJECTIVES:
+            raise refuse(self, "objective", found, "name one or two; others may be limits")
+        if names[0] in COSTS:
+            fix = f'what is cheapest need not be trained: give ("loss_val", "{names[0]}")'
+            raise refuse(self, "objective", found, fix)
 
     def _check_limits(self) -> None:
         for name, limit in self.limits.items():

@@ -3,19 +3,22 @@
 A trial is heard at ASHA's rungs above the first and at its end. Its score is one number, smaller
 for better: the loss until it is heard, then the objective's distance from its ideal. A trial that
 breaks a limit ranks behind all that keep theirs, and before those that were not heard.
+
+A second objective is another number, its price, less for better.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vibesweep.config import Budget
+from vibesweep.config import Budget, Sweep
+from vibesweep.config.costs import COSTS
 from vibesweep.quality.measures import measure_named
 
-LOSS = "loss_val"
+LOSS, BEST_LOSS = "loss_val", "best_loss_val"
 BEHIND = 1e6
 """Farther than any objective is from its ideal; twice that is where trials that were not heard are.
 Sums of it and a loss are exact to ten digits."""
@@ -32,15 +35,27 @@ class Aim:
     Attributes:
         objective: ``loss_val``, or the name of a measure.
         limits: by the name of a measure, the value that is as far from its ideal as is allowed.
+        second: what else is sought: ``loss_val``, a measure or a cost; empty for nothing.
     """
 
     objective: str = LOSS
     limits: Mapping[str, float] = field(default_factory=dict)
+    second: str = ""
 
     @classmethod
-    def of(cls, sweep: Mapping[str, Any]) -> Aim:
+    def of(cls, sweep: Sweep) -> Aim:
+        """Return the aim of a sweep."""
+        return cls._of(sweep.objective, sweep.limits)
+
+    @classmethod
+    def recorded(cls, sweep: Mapping[str, Any]) -> Aim:
         """Return the aim of a sweep that a record describes."""
-        return cls(sweep.get("objective", LOSS), sweep.get("limits", {}))
+        return cls._of(sweep.get("objective", LOSS), sweep.get("limits", {}))
+
+    @classmethod
+    def _of(cls, objective: str | Sequence[str], limits: Mapping[str, float]) -> Aim:
+        first, *others = [objective] if isinstance(objective, str) else objective
+        return cls(first, limits, *others)
 
     @property
     def by_loss(self) -> bool:
@@ -50,8 +65,9 @@ class Aim:
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that it names; where there are none, no trial is heard."""
-        own = [] if self.by_loss else [self.objective]
-        return tuple(dict.fromkeys((*own, *self.limits)))
+        sought = [name for name in (self.objective, self.second) if name]
+        heard = [name for name in sought if name != LOSS and name not in COSTS]
+        return tuple(dict.fromkeys((*heard, *self.limits)))
 
     def heard_steps(self, budget: Budget) -> tuple[int, ...]:
         """Return the steps at which a trial is heard."""
@@ -101,13 +117,36 @@ class Aim:
         broken = [excess for excess in self.excesses(heard).values() if excess > 0]
         return BEHIND + sum(broken)
 
+    def price(self, figures: Mapping[str, Any]) -> float:
+        """Return what a trial has of the second objective; smaller is better.
+
+        Args:
+            figures: of a report: the costs, ``best_loss_val`` and ``best_heard``, by name.
+
+        Returns:
+            The price; ``inf`` where it is not known, and 0 where nothing else is sought.
+        """
+        if not self.second:
+            return 0.0
+        heard = figures.get("best_heard", {})
+        if self.second in COSTS or self.second == LOSS:
+            name = BEST_LOSS if self.second == LOSS else self.second
+            return float(figures.get(name) or math.inf)
+        return _distance(self.second, heard) if heard else math.inf
+
+    def ranked_price(self, figures: Mapping[str, Any]) -> float:
+        """Return the price that ranks a trial: the highest if it breaks a limit."""
+        price = self.price(figures)
+        return price if self.is_kept(figures.get("best_heard", {})) else math.inf
+
 
 def listening_line(aim: Aim, budget: Budget) -> str:
     """Say when trials are heard, and what they are ranked by; nothing if by the loss alone."""
+    sought = [name for name in (aim.objective, aim.second) if name]
+    objective = " and ".join("the loss" if name == LOSS else title_of(name) for name in sought)
     if not aim.measures:
-        return ""
+        return f"trials are ranked by {objective}" if aim.second else ""
     at = ", ".join(str(step) for step in aim.heard_steps(budget))
-    objective = "the loss" if aim.by_loss else measure_named(aim.objective).title
     line = (
         f"each trial says {HEARD_TEXTS} held-out texts at step {at}, and is ranked by {objective}"
     )
@@ -117,6 +156,13 @@ def listening_line(aim: Aim, budget: Budget) -> str:
     if len(budget.rung_steps) > 0:
         line = f"{line}; at step {budget.rung_steps[0]} the loss decides alone"
     return line
+
+
+def title_of(name: str) -> str:
+    """Return what an objective is called over a column."""
+    if name == LOSS:
+        return "loss"
+    return COSTS[name].title if name in COSTS else measure_named(name).title
 
 
 def _distance(name: str, heard: Mapping[str, float]) -> float:

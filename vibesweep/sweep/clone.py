@@ -133,7 +133,12 @@ def _space(
         budget=budget,
         resources=TrialResources(**record.sweep["resources"]),
         seed=record.sweep["seed"],
-        objective=record.sweep.get("objective", "loss_val"),
+        objective=_objective(record),
         limits=record.sweep.get("limits", {}),
         starts_from=starts_from,
     )
+
+
+def _objective(record: SweepRecord) -> str | tuple[str, ...]:
+    found = record.sweep.get("objective", "loss_val")
+    return found if isinstance(found, str) else tuple(found)

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vibesweep.config import Sweep, TrialSettings
+from vibesweep.config.costs import COSTS
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, Manifest, read_manifest
 from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, remarks
@@ -122,13 +123,14 @@ def check_aim(sweep: Sweep) -> None:
         SpaceError: the objective or a limit has no such name.
         ModelError: a package that measures is not installed.
     """
-    aim = Aim(sweep.objective, sweep.limits)
+    aim = Aim.of(sweep)
     measures = (*MEASURES, *declared_names())
     for name in aim.measures:
         if name in measures:
             continue
-        known = ", ".join([LOSS, *measures])
-        where = "Sweep.limits" if name in sweep.limits else "Sweep.objective"
+        is_limit = name in sweep.limits
+        known = ", ".join(measures if is_limit else (LOSS, *COSTS, *measures))
+        where = "Sweep.limits" if is_limit else "Sweep.objective"
         fix = f"choose among {known}"
         raise SpaceError(f"there is no measure {name!r}", where=where, fix=fix)
     check_installed(aim.measures)
@@ -140,7 +142,7 @@ def check_heard(sweep: Sweep, model: ModelRef, shards: str) -> None:
     Raises:
         CorpusError: no held-out recording can be compared with, or its text has no such measure.
     """
-    aim = Aim(sweep.objective, sweep.limits)
+    aim = Aim.of(sweep)
     if not aim.measures:
         return
     language = model.family.language(model.address)

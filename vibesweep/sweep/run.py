@@ -39,6 +39,7 @@ from vibesweep.sweep.provenance import new_record
 from vibesweep.sweep.record.arrival import arrival_line
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name, find_sweep
+from vibesweep.sweep.record.front import front_line
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord
@@ -132,7 +133,7 @@ def run_sweep(
             progress,
             heard_line(budget, clips, speech_s, typical),
             disk_line(sweep, at_once, model, checked.rehearsal.settings),
-            listening_line(Aim(sweep.objective, sweep.limits), budget),
+            listening_line(Aim.of(sweep), budget),
         )
         record = new_record(sweep, model, name, shards, len(lanes))
         if dashboard:
@@ -199,6 +200,7 @@ def _say_how_it_went(record: SweepRecord, progress: Progress) -> None:
         overfitting_line(record),
         seeds_line(record),
         arrival_line(record),
+        front_line(record),
     )
 
 

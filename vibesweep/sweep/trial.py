@@ -14,6 +14,7 @@ from ray import tune
 
 from vibesweep.cluster.nodes import own_node
 from vibesweep.config import Budget, Report, TrialSettings
+from vibesweep.config.costs import COSTS
 from vibesweep.sweep.record.states import TrialState, outcome_of
 from vibesweep.training.lanes.messages import Answer, Command
 
@@ -140,6 +141,7 @@ def _result(report: Report, budget: Budget) -> dict[str, Any]:
         "best_loss_val": report.best_loss_val,
         "heard": report.heard,
         "best_heard": report.best_heard,
+        **{name: getattr(report, name) for name in COSTS},
         "rung": len(passed),
         "report": dataclasses.asdict(report),
         "outcome": outcome,

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from vibesweep.config.costs import COSTS
 from vibesweep.errors import SweepError
-from vibesweep.quality.aim import BEHIND
+from vibesweep.quality.aim import BEHIND, LOSS
+from vibesweep.quality.aim import title_of as title_of_objective
 from vibesweep.quality.measures import measure_named
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.table import format_loss, format_value
@@ -19,10 +20,14 @@ BEST_STEP = "best_step"
 FIGURES = (*COSTS, BEST_STEP)
 """Fields of a trial's record that a loss can be held against; 0 there means not known."""
 OPTION = "--pareto"
+MOST_NAMED = 8
+"""Trials that a line names: those of the best first objective."""
 
 
 def price_of(trial: TrialRecord, metric: str) -> float | None:
     """Return what a trial has of a metric, less for better; ``None`` where that is not known."""
+    if metric == LOSS:
+        return trial.best_loss_val
     if metric in FIGURES:
         return getattr(trial, metric) or None
     value = trial.best_heard.get(metric)
@@ -30,7 +35,7 @@ def price_of(trial: TrialRecord, metric: str) -> float | None:
 
 
 def figure_of(trial: TrialRecord, metric: str) -> float | None:
-    """Return a metric as it was measured, and not how far it is from the best."""
+    """Return a metric as it was measured, and not how far it is from its ideal."""
     return trial.best_heard.get(metric, price_of(trial, metric))
 
 
@@ -64,16 +69,15 @@ def front_of(record: SweepRecord, metric: str) -> list[TrialRecord]:
 
 
 def title_of(metric: str) -> str:
-    """Return what a metric is called in tables."""
+    """Return what a metric is called in tables: of a loss and a step, those of the best report."""
     if metric == BEST_STEP:
         return "steps to the best"
-    return COSTS[metric].title if metric in COSTS else measure_named(metric).title
+    return "best loss" if metric == LOSS else title_of_objective(metric)
 
 
 def title_of_sought(record: SweepRecord) -> str:
     """Return what the first objective is called in tables."""
-    aim = record.aim
-    return "best loss" if aim.by_loss else measure_named(aim.objective).title
+    return title_of(record.aim.objective)
 
 
 def format_figure(value: float | None) -> str:
@@ -112,6 +116,23 @@ def front_table(record: SweepRecord, metric: str) -> Table:
     return table
 
 
+def front_line(record: SweepRecord) -> str:
+    """Name the trials that no other beats in both objectives; nothing if there is one objective."""
+    second = record.aim.second
+    if not second:
+        return ""
+    front = front_of(record, second)
+    named = []
+    for trial in front[-MOST_NAMED:]:
+        sought = format_sought(record, trial)
+        price = format_figure(figure_of(trial, second))
+        named.append(f"trial {trial.number} ({sought}, {price})")
+    left = len(front) - len(named)
+    more = f", and {left} more" if left else ""
+    listed = ", ".join(named) or "none, as none has both figures"
+    return f"unbeaten in both {title_of_sought(record)} and {title_of(second)}: {listed}{more}"
+
+
 def format_sought(record: SweepRecord, trial: TrialRecord) -> str:
     """Write a trial's figure of the first objective."""
     found = sought_of(record, trial)
@@ -120,7 +141,8 @@ def format_sought(record: SweepRecord, trial: TrialRecord) -> str:
 
 def metrics_of(record: SweepRecord) -> list[str]:
     """Return what the first objective can be held against: what some trial has."""
-    names = [name for name in FIGURES if any(price_of(trial, name) for trial in record.trials)]
+    figures = (LOSS, *FIGURES)
+    names = [name for name in figures if any(price_of(trial, name) for trial in record.trials)]
     for trial in record.trials:
         names += [name for name in trial.best_heard if name not in names]
     return [name for name in names if name != record.aim.objective]

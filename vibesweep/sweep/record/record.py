@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -141,7 +142,7 @@ class SweepRecord:
     @functools.cached_property
     def aim(self) -> Aim:
         """What its trials are ranked by."""
-        return Aim.of(self.sweep)
+        return Aim.recorded(self.sweep)
 
     def score(self, trial: TrialRecord) -> float:
         """Return what a trial is ranked by; smaller is better, ``inf`` before there is any."""
@@ -266,10 +267,14 @@ def sweep_as_json(sweep: Sweep) -> dict[str, Any]:
         "lanes": sweep.lanes,
         "trials_per_lane": sweep.trials_per_lane,
         "seed": sweep.seed,
-        "objective": sweep.objective,
+        "objective": _objective_as_json(sweep.objective),
         "limits": dict(sweep.limits),
         "max_failed_fraction": sweep.max_failed_fraction,
         "step_timeout_s": sweep.step_timeout_s,
         "keep_checkpoints": sweep.keep_checkpoints,
         "starts_from": sweep.starts_from,
     }
+
+
+def _objective_as_json(objective: str | Sequence[str]) -> str | list[str]:
+    return objective if isinstance(objective, str) else list(objective)

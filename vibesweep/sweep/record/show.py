@@ -13,6 +13,7 @@ from rich.text import Text
 
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.folder import FoundSweeps
+from vibesweep.sweep.record.front import front_table, metrics_of
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.plan import comparison
 from vibesweep.sweep.record.record import SweepRecord
@@ -80,6 +81,8 @@ def sweep_table(record: SweepRecord) -> RenderableType:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")
     found: list[RenderableType] = [TrialsTable(record), Text("\n".join(lines))]
     compared = comparison(record)
+    if record.aim.second in metrics_of(record):
+        found.append(front_table(record, record.aim.second))
     if compared is not None:
         found.append(compared)
     return Group(*found)

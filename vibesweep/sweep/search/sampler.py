@@ -2,12 +2,14 @@
 
 The first trials are drawn at random. Then a Gaussian process is fitted to the win shares of all
 trials, however far they have come (:mod:`vibesweep.sweep.search.win_shares`), and of some hundreds
-of drawn settings the most promising one is tried. Settings that were tried,
-or that still run, are not suggested again. docs/design/search.md says how that compares.
+of drawn settings the most promising one is tried. Where there is a second objective, each trial is
+drawn for another weighing of both. Settings that were tried, or that still run, are not suggested
+again. docs/design/search.md says how that compares.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -24,7 +26,12 @@ from vibesweep.sweep.search.enumeration import Suggestions
 from vibesweep.sweep.search.gaussian_process import GaussianProcess
 from vibesweep.sweep.search.guesses import Guesses
 from vibesweep.sweep.search.modelled_space import ModelledSpace
-from vibesweep.sweep.search.win_shares import is_sound, normal_scores, win_shares
+from vibesweep.sweep.search.win_shares import (
+    is_sound,
+    normal_scores,
+    weighed_shares,
+    win_shares,
+)
 
 FEWEST_RANDOM, RANDOM_A_SETTING = 4, 2
 """Trials that are drawn at random first: at least, and for each setting of the space."""
@@ -36,6 +43,11 @@ DRAWN, NEAR_THE_BEST, BEST = 256, 25, 5
 NEAR = 0.1
 """How near: the deviation, as a share of a setting's range."""
 NO_GUESSES: Mapping[str, Guess] = MappingProxyType({})
+PRICE = "second_objective"
+"""Optuna's user attribute with what a trial has of a second objective, less for better."""
+FIRST_ALONE = 1 / 3
+"""Share of the trials that are drawn for the first of two objectives alone: its winner is what a
+sweep hands over. With a half of them, where they go ever more trials lie, and fewer elsewhere."""
 MOST_REDRAWS = 100
 """Draws that may be repeats: by the model, at random, and then one is taken from what is left."""
 
@@ -155,10 +167,11 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         trained = len(known) + len(begun)
         if trained < self._random_first or len(known) < FEWEST_RANDOM:
             return self._at_random_in(space)
-        shares = win_shares(
-            [others[row] for row in known],
-            of_one_kind=self._of_one_kind,
-        )
+        compared = [others[row] for row in known]
+        shares = win_shares(compared, of_one_kind=self._of_one_kind)
+        prices = np.array([other.user_attrs.get(PRICE, math.inf) for other in compared])
+        if np.isfinite(prices).any():
+            shares = weighed_shares(shares, prices, self._weight_of_first())
         return self._by_promise(space, shares, space.tried[known], space.tried[begun])
 
     def _at_random_in(self, space: ModelledSpace) -> Iterator[dict[str, Any]]:
@@ -201,6 +214,11 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         promise += guesses.promise(suggested, len(shares))
         for row in np.argsort(-promise):
             yield space.params(drawn[row])
+
+    def _weight_of_first(self) -> float:
+        """Draw how much the first of two objectives counts for a trial, between 0 and 1."""
+        alone, weight = self._draws.random(2)
+        return 1.0 if alone < FIRST_ALONE else float(weight)
 
     def _best_and_some(self, scores: np.ndarray, most: int) -> np.ndarray:
         """Return the rows of at most so many: the best half, and others drawn at random."""

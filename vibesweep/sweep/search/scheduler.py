@@ -4,13 +4,13 @@ At every validation from the grace on, a trial is held against all that have com
 their best losses up to there. Of n trials that have come to the grace, the best
 ``n / reduction_factor`` go on there, and at ``m`` times the grace an ``m``-th of these, rounded up:
 at the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is what ASHA lets through. The trial
-that came furthest goes on. docs/design/search.md says what this brings.
+that came furthest goes on. Where a second objective is sought, those are ahead whom fewer trials
+beat in both. docs/design/search.md says what this brings.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from vibesweep.config import Budget
 from vibesweep.quality.aim import Aim
 from vibesweep.sweep.record.events import TrialReported
+from vibesweep.sweep.search.ranks import Ranks
 
 METRIC = "loss_val"
 TIME = "step"
@@ -30,28 +31,31 @@ HEARD = "heard"
 
 @dataclass
 class _Curve:
-    """A trial's best scores so far, at the steps of its reports.
+    """What a trial is ranked by, at the steps of its reports.
 
     Attributes:
         steps: rising.
         bests: the smallest score up to each step; never rising.
+        prices: what it has of the second objective at each.
     """
 
     steps: list[int] = field(default_factory=list)
     bests: list[float] = field(default_factory=list)
+    prices: list[float] = field(default_factory=list)
 
     @property
     def last_step(self) -> int:
         """The step of its last report; 0 before there is one."""
         return self.steps[-1] if self.steps else 0
 
-    def add(self, step: int, score: float) -> float:
+    def add(self, step: int, score: float, price: float) -> float:
         """Enter a report; return the best score so far."""
         best = score
         if self.bests:
             best = min(best, self.bests[-1])
         self.steps.append(step)
         self.bests.append(best)
+        self.prices.append(price)
         return best
 
 
@@ -74,8 +78,8 @@ class StepAsha(FIFOScheduler):
         self._last_step = budget.last_step
         self._factor = budget.reduction_factor
         self._curves: dict[str, _Curve] = {}
-        self._bests_at: dict[int, list[float]] = defaultdict(list)
-        """By step: the best scores of all that have reported there, sorted."""
+        self._ranks_at: dict[int, Ranks] = defaultdict(Ranks)
+        """By step: how all that have reported there stand."""
         self._counted = 0
         """How many have come to the grace."""
 
@@ -88,7 +92,8 @@ class StepAsha(FIFOScheduler):
         stopped = set()
         for report in reports:
             score = self._aim.score(report.loss_val, report.heard)
-            decision = self._decide(report.trial, report.step, score)
+            price = self._aim.ranked_price(vars(report))
+            decision = self._decide(report.trial, report.step, score, price)
             if decision == TrialScheduler.STOP:
                 stopped.add(report.trial)
         return stopped
@@ -97,7 +102,7 @@ class StepAsha(FIFOScheduler):
         """Decide after a report whether the trial goes on."""
         own_id = _own_id(trial)
         score = self._score(result)
-        return self._decide(own_id, result[TIME], score)
+        return self._decide(own_id, result[TIME], score, self._aim.ranked_price(result))
 
     def on_trial_complete(self, _controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Enter a trial's last report, if it is new."""
@@ -106,25 +111,24 @@ class StepAsha(FIFOScheduler):
         step = result.get(TIME, 0)
         if step > known.last_step:
             score = self._score(result)
-            self._decide(own_id, step, score)
+            self._decide(own_id, step, score, self._aim.ranked_price(result))
 
     def _score(self, result: dict[str, Any]) -> float:
         loss = result.get(METRIC, math.nan)
         heard = result.get(HEARD, {})
         return self._aim.score(loss, heard)
 
-    def _decide(self, trial: str, step: int, score: float) -> str:
+    def _decide(self, trial: str, step: int, score: float, price: float) -> str:
         """Enter a report, and say whether the trial goes on."""
         if not math.isfinite(score):
             self._leave(trial)
             return TrialScheduler.STOP
         curve = self._curves.setdefault(trial, _Curve())
-        best = self._enter(curve, step, score)
+        ahead = self._enter(curve, step, score, price)
         if step < self._grace or step >= self._last_step:
             return TrialScheduler.CONTINUE
-        better = bisect_left(self._bests_at[step], best)
         places = self._places_at(step)
-        return TrialScheduler.CONTINUE if better < places else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if ahead < places else TrialScheduler.STOP
 
     def _places_at(self, step: int) -> int:
         """Return how many of the trials that have come to the grace may train beyond a step."""
@@ -132,26 +136,20 @@ class StepAsha(FIFOScheduler):
         share = self._factor * step
         return math.ceil(counted / share)
 
-    def _enter(self, curve: _Curve, step: int, score: float) -> float:
-        """Add a report to its trial's curve and sort it in; return the trial's best score."""
+    def _enter(self, curve: _Curve, step: int, score: float, price: float) -> int:
+        """Add a report to its trial's curve and sort it in; return how many are ahead."""
         if curve.last_step < self._grace <= step:
             self._counted += 1
-        best = curve.add(step, score)
-        insort(self._bests_at[step], best)
-        return best
+        best = curve.add(step, score, price)
+        return self._ranks_at[step].enter(best, price)
 
     def _leave(self, trial: str) -> None:
         """Count a trial no more."""
         curve = self._curves.pop(trial, _Curve())
-        for step, best in zip(curve.steps, curve.bests, strict=True):
-            _remove(self._bests_at[step], best)
+        for step, best, price in zip(curve.steps, curve.bests, curve.prices, strict=True):
+            self._ranks_at[step].remove(best, price)
         if curve.last_step >= self._grace:
             self._counted -= 1
-
-
-def _remove(ordered: list[float], value: float) -> None:
-    place = bisect_left(ordered, value)
-    del ordered[place]
 
 
 def _own_id(trial: Any) -> str:

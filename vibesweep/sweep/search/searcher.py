@@ -6,6 +6,7 @@ docs/design/search.md says where it differs from Ray's own searcher.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +23,7 @@ from vibesweep.storage.json_text import parse_json
 from vibesweep.sweep.record.states import TrialState, end_state
 from vibesweep.sweep.record.study import STUDY_NAME, quiet_optuna
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
-from vibesweep.sweep.search.sampler import NO_GUESSES, WinShareSampler, seed_of
+from vibesweep.sweep.search.sampler import NO_GUESSES, PRICE, WinShareSampler, seed_of
 from vibesweep.sweep.search.scheduler import HEARD, METRIC, TIME
 from vibesweep.sweep.search.space import ask_space
 
@@ -69,7 +70,8 @@ class StepSearch(OptunaSearch):
     A trainable reports ``loss_val`` and ``step``. It may say ``outcome``, how it ended by itself,
     with a ``reason``, ``by_settings`` and ``best_loss_val``; and ``heard`` and ``best_heard``, what
     was measured in its speech. Where a measure is the objective, Optuna is told the losses until a
-    trial is heard, and then the measure alone. A limit is a constraint.
+    trial is heard, and then the measure alone. A limit is a constraint. With a second objective the
+    study has two, and a trainable reports that too, by its name.
 
     Attributes:
         error: why the space could not suggest a trial, once that has happened.
@@ -113,8 +115,8 @@ class StepSearch(OptunaSearch):
         with quiet_optuna():
             super().__init__(
                 space=_asked_of_nobody,
-                metric=METRIC,
-                mode="min",
+                metric=[METRIC, self._aim.second] if self._aim.second else METRIC,
+                mode=["min", "min"] if self._aim.second else "min",
                 sampler=self._make_sampler(seed),
                 study_name=STUDY_NAME,
                 storage=storage,
@@ -170,6 +172,7 @@ class StepSearch(OptunaSearch):
         heard = result.get(HEARD, {})
         with quiet_optuna():
             self._report(trial_id, loss, step, heard)
+            self._enter_price(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -190,9 +193,10 @@ class StepSearch(OptunaSearch):
             if last[TIME] not in self._reported(trial_id):
                 self.on_trial_result(trial_id, last)
         best = self._best_of(trial_id, last) if state in RANKED else None
+        price = self._aim.price(last)
         by_settings = state == TrialState.DIVERGED or last.get("by_settings", False)
         self._enter_heard(trial_id, last.get("best_heard", {}))
-        self._finish(trial_id, state, last.get("reason", ""), best, by_settings=by_settings)
+        self._finish(trial_id, state, last.get("reason", ""), best, price, by_settings=by_settings)
 
     def save(self, checkpoint_path: str) -> None:
         """Save only which trial is which: the study itself is durable."""
@@ -230,7 +234,15 @@ class StepSearch(OptunaSearch):
             self._heard.add(trial_id)
         if self._aim.by_loss or heard or trial_id not in self._heard:
             value = self._aim.value(loss, heard)
-            self._ot_trials[trial_id].report(value, step)
+            trial = self._ot_trials[trial_id]
+            # Trial.report would refuse it where there are two objectives
+            self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+
+    def _enter_price(self, trial_id: str, figures: Mapping[str, Any]) -> None:
+        """Enter what a trial has of the second objective, where there is one and it is known."""
+        price = self._aim.price(figures)
+        if self._aim.second and math.isfinite(price):
+            self._ot_trials[trial_id].set_user_attr(PRICE, price)
 
     def _enter_heard(self, trial_id: str, heard: Mapping[str, float]) -> None:
         """Enter what was heard of a trial's best weights, and how far that is from its limits."""
@@ -266,6 +278,7 @@ class StepSearch(OptunaSearch):
         state: TrialState,
         reason: str = "",
         best: float | None = None,
+        price: float = math.inf,
         *,
         by_settings: bool = False,
     ) -> None:
@@ -276,6 +289,7 @@ class StepSearch(OptunaSearch):
             state: how it ended.
             reason: why it diverged or failed.
             best: its value, if it is complete or pruned.
+            price: what it has of the second objective, where there is one.
             by_settings: whether its own settings ended it, so that their like should be avoided.
         """
         trial = self._ot_trials[trial_id]
@@ -287,8 +301,11 @@ class StepSearch(OptunaSearch):
                 trial.set_user_attr(DIVERGED if state == TrialState.DIVERGED else REASON, reason)
             if by_settings:
                 trial.set_constraint(state.value, 1.0)
-            if told == OptunaState.PRUNED and best is not None:
+            values = None
+            if best is not None:
+                values = [best, price] if self._aim.second else [best]
+            if told == OptunaState.PRUNED and values is not None:
                 # tell would enter the last loss, and sweeps rank trials by their best
-                self.study._storage.set_trial_state_values(trial._trial_id, told, [best])
+                self.study._storage.set_trial_state_values(trial._trial_id, told, values)
             else:
-                self.study.tell(trial, best, state=told)
+                self.study.tell(trial, values, state=told)

@@ -52,7 +52,7 @@ class SweepSearch(StepSearch):
             seed=sweep.seed,
             try_first=points_of(sweep),
             storage=storage,
-            aim=Aim(sweep.objective, sweep.limits),
+            aim=Aim.of(sweep),
             warm=warm,
             guesses=sweep.guesses,
         )
@@ -159,8 +159,10 @@ class SweepSearch(StepSearch):
             if record.state in RANKED and record.best_loss_val is not None:
                 best = self._aim.value(record.best_loss_val, record.best_heard)
             self._enter_heard(record.id, record.best_heard)
+            self._enter_price(record.id, vars(record))
+            price = self._aim.price(vars(record))
             diverged = record.state == TrialState.DIVERGED
-            self._finish(record.id, record.state, record.reason, best, by_settings=diverged)
+            self._finish(record.id, record.state, record.reason, best, price, by_settings=diverged)
             return
         self._cut_short.append(_config_of(record))
 

@@ -21,6 +21,7 @@ from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.states import TrialState
 from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.points import PointTrial
+from vibesweep.sweep.search.sampler import PRICE
 from vibesweep.sweep.search.space import suggest
 
 if TYPE_CHECKING:
@@ -104,21 +105,30 @@ def _taken(
     loss = trial.best_loss_val
     if complete and loss is None:
         return "without a loss"
-    aim = Aim(sweep.objective, sweep.limits)
+    aim = Aim.of(sweep)
     if not aim.by_loss and not (complete and trial.best_heard):
         return "not heard to their end"
-    value = None
+    attributes: dict[str, Any] = {
+        FROM: f"{record.name}/{trial.id}",
+        "outcome": trial.state.value,
+    }
+    price = aim.price(vars(trial))
+    if aim.second and math.isfinite(price):
+        attributes[PRICE] = price
+    objectives = None
     if complete and loss is not None:
-        value = aim.value(loss, trial.best_heard)
+        objectives = [aim.value(loss, trial.best_heard)]
+        if aim.second:
+            objectives.append(price)
     values = _losses(trial, reports) if aim.by_loss else {}
     with quiet_optuna():
         return create_trial(
             state=state,
-            value=value,
+            values=objectives,
             params=asked.params,
             distributions=asked.distributions,
             intermediate_values=values,
-            user_attrs={FROM: f"{record.name}/{trial.id}", "outcome": trial.state.value},
+            user_attrs=attributes,
         )
 
 

@@ -15,6 +15,10 @@ from statistics import NormalDist
 import numpy as np
 from optuna.trial import FrozenTrial
 
+AUGMENTED = 0.05
+"""What both objectives count beside the worse of them (Knowles): else a trial might be preferred to
+one that beats it."""
+
 
 def win_shares(trials: Sequence[FrozenTrial], *, of_one_kind: bool = True) -> np.ndarray:
     """Return each trial's win share [N], between 0 and 1.
@@ -44,6 +48,39 @@ def win_shares(trials: Sequence[FrozenTrial], *, of_one_kind: bool = True) -> np
     np.fill_diagonal(wins, 0.0)
     others = max(len(trials) - 1, 1)
     shares: np.ndarray = wins.sum(axis=1) / others
+    return shares
+
+
+def weighed_shares(shares: np.ndarray, prices: np.ndarray, weight: float) -> np.ndarray:
+    """Return trials' win shares [N] where both objectives count, each by its weight.
+
+    Who lacks least of winning against all others in what it lacks most wins, as in ParEGO (Knowles,
+    ParEGO: a hybrid algorithm, 2006). Each weight has another trial of the front in front.
+
+    Args:
+        shares: win shares [N] of the first objective.
+        prices: of the second [N]; ``inf`` where it is not known: such a trial is taken to win as
+            often in it as in the first.
+        weight: of the first, between 0 and 1.
+    """
+    lacking_first = 1 - shares
+    lacking_second = 1 - _shares_of(prices)
+    unknown = np.isinf(prices)
+    lacking_second[unknown] = lacking_first[unknown]
+    by_first = weight * lacking_first
+    by_second = (1 - weight) * lacking_second
+    lacking = np.maximum(by_first, by_second)
+    lacking += AUGMENTED * (by_first + by_second)
+    return _shares_of(lacking)
+
+
+def _shares_of(values: np.ndarray) -> np.ndarray:
+    """Return the share of the others that each value [N] is smaller than."""
+    mine = values[:, None]
+    wins = (mine < values).astype(float)
+    wins[mine == values] = 0.5
+    np.fill_diagonal(wins, 0.0)
+    shares: np.ndarray = wins.sum(axis=1) / max(len(values) - 1, 1)
     return shares
 
 

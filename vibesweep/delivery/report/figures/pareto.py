@@ -55,10 +55,11 @@ class Place(NamedTuple):
 
 
 def draw_fronts(facts: Facts) -> list[Drawing]:
-    """Draw the first objective against step time and memory, where trials have them."""
+    """Draw the first objective against the second, step time and memory, where trials have them."""
     record = facts.record
     known = metrics_of(record)
-    return [_front_against(facts, metric) for metric in DRAWN if metric in known]
+    drawn = dict.fromkeys((record.aim.second, *DRAWN))
+    return [_front_against(facts, metric) for metric in drawn if metric in known]
 
 
 def _front_against(facts: Facts, metric: str) -> Drawing:
@@ -76,12 +77,13 @@ def _front_against(facts: Facts, metric: str) -> Drawing:
     figure.add_trace(_line(front))
     heights = [place.sought for place in shown]
     figure.update_yaxes(range=loss_range(heights, None))
-    told = f"No other trial is better in both than those on the line. {TOLD[metric]}"
-    told += drawn_of(len(shown), len(places))
+    told = f"No other trial is better in both than those on the line. {TOLD.get(metric, '')}"
+    told = told.strip() + drawn_of(len(shown), len(places))
     rows = [_row(record, place, metric) for place in front]
     heads = ("trial", price, sought, "settings")
     table = Table("Trials that no other beats in both", heads, rows)
-    title = f"{sought} against {COSTS[metric].versus}"
+    versus = COSTS[metric].versus if metric in COSTS else price
+    title = f"{sought} against {versus}"
     return Drawing(title[0].upper() + title[1:], figure, told, table)
 
 
