@@ -56,7 +56,7 @@ def staged(on_cluster: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> P
     assert "3 of 3 ended" in printed
     assert "untouched base" in printed
     assert "ranked by the loss and ms a step, if it keeps to ran on 0.34" in printed
-    assert "unbeaten in both best loss and ms a step: trial " in printed
+    assert "unbeaten in both best loss and ms a step: " in printed
     assert "the trials were heard in " in printed
     return folder
 

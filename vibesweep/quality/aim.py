@@ -65,9 +65,11 @@ class Aim:
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that it names; where there are none, no trial is heard."""
-        sought = [name for name in (self.objective, self.second) if name]
-        heard = [name for name in sought if name != LOSS and name not in COSTS]
-        return tuple(dict.fromkeys((*heard, *self.limits)))
+        named = (self.objective, self.second, *self.limits)
+        others = ("", LOSS, *COSTS)
+        return tuple(
+            dict.fromkeys(name for name in named if name not in others),
+        )
 
     def heard_steps(self, budget: Budget) -> tuple[int, ...]:
         """Return the steps at which a trial is heard."""
@@ -129,21 +131,25 @@ class Aim:
         if not self.second:
             return 0.0
         heard = figures.get("best_heard", {})
-        if self.second in COSTS or self.second == LOSS:
-            name = BEST_LOSS if self.second == LOSS else self.second
-            return float(figures.get(name) or math.inf)
+        if self.second == LOSS:
+            return float(figures.get(BEST_LOSS) or math.inf)
+        if self.second in COSTS:
+            return float(figures.get(self.second) or math.inf)
         return _distance(self.second, heard) if heard else math.inf
 
     def ranked_price(self, figures: Mapping[str, Any]) -> float:
         """Return the price that ranks a trial: the highest if it breaks a limit."""
-        price = self.price(figures)
-        return price if self.is_kept(figures.get("best_heard", {})) else math.inf
+        heard = figures.get("best_heard", {})
+        if not self.is_kept(heard):
+            return math.inf
+        return self.price(figures)
 
 
 def listening_line(aim: Aim, budget: Budget) -> str:
     """Say when trials are heard, and what they are ranked by; nothing if by the loss alone."""
-    sought = [name for name in (aim.objective, aim.second) if name]
-    objective = " and ".join("the loss" if name == LOSS else title_of(name) for name in sought)
+    objective = _told(aim.objective)
+    if aim.second:
+        objective = f"{objective} and {_told(aim.second)}"
     if not aim.measures:
         return f"trials are ranked by {objective}" if aim.second else ""
     at = ", ".join(str(step) for step in aim.heard_steps(budget))
@@ -156,6 +162,10 @@ def listening_line(aim: Aim, budget: Budget) -> str:
     if len(budget.rung_steps) > 0:
         line = f"{line}; at step {budget.rung_steps[0]} the loss decides alone"
     return line
+
+
+def _told(name: str) -> str:
+    return "the loss" if name == LOSS else title_of(name)
 
 
 def title_of(name: str) -> str:

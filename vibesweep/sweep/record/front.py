@@ -129,7 +129,7 @@ def front_line(record: SweepRecord) -> str:
         named.append(f"trial {trial.number} ({sought}, {price})")
     left = len(front) - len(named)
     more = f", and {left} more" if left else ""
-    listed = ", ".join(named) or "none, as none has both figures"
+    listed = ", ".join(named) or "none has both figures and keeps the limits"
     return f"unbeaten in both {title_of_sought(record)} and {title_of(second)}: {listed}{more}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 FIRST_ROOM = 16
+STANDING = np.dtype([("score", float), ("price", float), ("beaten_by", int)])
 
 
 class Ranks:
@@ -20,57 +21,57 @@ class Ranks:
     def __init__(self) -> None:
         """Start with no trial."""
         self._count = 0
-        self._scores = np.empty(FIRST_ROOM)
-        self._prices = np.empty(FIRST_ROOM)
-        self._beaten_by = np.empty(FIRST_ROOM, int)
+        self._standings = np.empty(FIRST_ROOM, STANDING)
 
     def enter(self, score: float, price: float) -> int:
         """Enter a trial; return how many are ahead of it."""
-        scores, prices, beaten_by = self._known()
-        beaten_by += _beats(score, price, scores, prices)
-        beating = _is_beaten(score, price, scores, prices).sum()
-        fewer = beaten_by < beating
-        tied = (beaten_by == beating) & (scores < score)
-        ahead = int((fewer | tied).sum())
-        self._append(score, price, int(beating))
+        others = self._known()
+        worse = _beaten(others, score, price)
+        others["beaten_by"] += worse
+        better = _beating(others, score, price)
+        own = np.count_nonzero(better)
+        fewer = others["beaten_by"] < own
+        tied = others["beaten_by"] == own
+        tied &= others["score"] < score
+        ahead = int(np.count_nonzero(fewer | tied))
+        if self._count == len(self._standings):
+            self._standings = np.resize(self._standings, 2 * self._count)
+        self._standings[self._count] = (score, price, own)
+        self._count += 1
         return ahead
 
     def remove(self, score: float, price: float) -> None:
         """Leave a trial of these figures out again."""
-        scores, prices, beaten_by = self._known()
-        beaten_by -= _beats(score, price, scores, prices)
-        (places,) = np.nonzero((scores == score) & (prices == price))
-        last = self._count - 1
-        for column in (self._scores, self._prices, self._beaten_by):
-            column[places[0]] = column[last]
-        self._count = last
+        known = self._known()
+        worse = _beaten(known, score, price)
+        known["beaten_by"] -= worse
+        same = known["score"] == score
+        same &= known["price"] == price
+        place = same.argmax()
+        known[place] = known[-1]
+        self._count -= 1
 
-    def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        count = self._count
-        return self._scores[:count], self._prices[:count], self._beaten_by[:count]
-
-    def _append(self, score: float, price: float, beaten_by: int) -> None:
-        if self._count == len(self._scores):
-            self._scores = np.resize(self._scores, 2 * self._count)
-            self._prices = np.resize(self._prices, 2 * self._count)
-            self._beaten_by = np.resize(self._beaten_by, 2 * self._count)
-        self._scores[self._count] = score
-        self._prices[self._count] = price
-        self._beaten_by[self._count] = beaten_by
-        self._count += 1
+    def _known(self) -> np.ndarray:
+        return self._standings[: self._count]
 
 
-def _beats(score: float, price: float, scores: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """Return which of the trials [N] one of these figures beats."""
-    no_worse = (score <= scores) & (price <= prices)
-    better = (score < scores) | (price < prices)
-    found: np.ndarray = no_worse & better
-    return found
+def _beaten(others: np.ndarray, score: float, price: float) -> np.ndarray:
+    """Return which of the others [N] a trial beats: better in nothing, and not its equal."""
+    no_better: np.ndarray = others["score"] >= score
+    no_better &= others["price"] >= price
+    no_better &= _differ(others, score, price)
+    return no_better
 
 
-def _is_beaten(score: float, price: float, scores: np.ndarray, prices: np.ndarray) -> np.ndarray:
-    """Return which of the trials [N] beat one of these figures."""
-    no_worse = (scores <= score) & (prices <= price)
-    better = (scores < score) | (prices < price)
-    found: np.ndarray = no_worse & better
-    return found
+def _beating(others: np.ndarray, score: float, price: float) -> np.ndarray:
+    """Return which of the others [N] beat a trial: worse in nothing, and not its equal."""
+    no_worse: np.ndarray = others["score"] <= score
+    no_worse &= others["price"] <= price
+    no_worse &= _differ(others, score, price)
+    return no_worse
+
+
+def _differ(others: np.ndarray, score: float, price: float) -> np.ndarray:
+    differ: np.ndarray = others["score"] != score
+    differ |= others["price"] != price
+    return differ
