@@ -352,7 +352,6 @@ OF_EXTRAS = (
     "mlflow",
     "onnxruntime",
     "optuna_dashboard",
-    "phonemizer",
     "pocketsphinx",
     "pypinyin",
     "resemblyzer",

@@ -472,7 +472,16 @@ def test_a_recording_error_survives_pickling() -> None:
     assert (error.reason, error.detail, error.where) == ("short_audio", "0.1 s", "a.wav")
 
 
-HEAVY = {"torch", "torchaudio", "ray", "pandas", "soundfile", "fsspec", "pypinyin", "phonemizer"}
+HEAVY = {
+    "torch",
+    "torchaudio",
+    "ray",
+    "pandas",
+    "soundfile",
+    "fsspec",
+    "pypinyin",
+    "espeakng_loader",
+}
 """Modules that take long to import, or that not everybody has."""
 
 

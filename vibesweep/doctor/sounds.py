@@ -30,7 +30,7 @@ def _espeak() -> Finding:
         return refused(subject, error)
     except (OSError, RuntimeError) as error:  # the library does not load
         reason = " ".join(str(error).split())
-        fix = "pip install --force-reinstall espeakng-loader phonemizer-fork"
+        fix = "pip install --force-reinstall espeakng-loader"
         return problem(subject, f"does not load: {reason}", fix)
     symbols = "".join(hello.symbols)
     return Finding(subject, f'reads "hello" as {symbols}')

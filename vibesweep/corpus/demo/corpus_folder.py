@@ -24,7 +24,7 @@ from vibesweep.corpus.demo.voices import DEMO_VOICES, ESPEAK_RATE_HZ, Samples, V
 from vibesweep.corpus.ingest.metadata import COLUMNS, METADATA_FILE, SEGMENTS_FILE, SPEAKERS_COLUMN
 from vibesweep.corpus.recordings import MAX_SPEAKERS
 from vibesweep.corpus.sound.speech_file import write_speech
-from vibesweep.corpus.text.espeak import load_espeak
+from vibesweep.corpus.text.espeak_library import load_espeak
 from vibesweep.progress import telling
 
 DEMO_RECORDINGS = 48

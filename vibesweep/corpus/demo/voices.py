@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vibesweep.corpus.text.espeak import load_espeak
+from vibesweep.corpus.text.espeak_library import (
+    CHARS_UTF8,
+    OK,
+    initialize,
+    library_copy,
+    load_espeak,
+)
 from vibesweep.errors import CorpusError
 
 Samples = npt.NDArray[np.int16]
@@ -23,9 +26,6 @@ Samples = npt.NDArray[np.int16]
 ESPEAK_RATE_HZ = 22_050
 
 # Constants and the callback's type, from eSpeak NG's speak_lib.h
-_SYNCHRONOUS = 2
-_CHARS_UTF8 = 1
-_OK = 0
 _RATE = 1
 _PITCH = 3
 _SYNTH_CALLBACK = ctypes.CFUNCTYPE(
@@ -141,8 +141,8 @@ class _Espeak:
         self.spoken.clear()
         encoded = text.encode()
         size = ctypes.c_size_t(len(encoded) + 1)
-        status = self.library.espeak_Synth(encoded, size, 0, 0, 0, _CHARS_UTF8, None, None)
-        assert status == _OK, status
+        status = self.library.espeak_Synth(encoded, size, 0, 0, 0, CHARS_UTF8, None, None)
+        assert status == OK, status
         self.library.espeak_Synchronize()
         if not self.spoken:
             return np.zeros(0, np.int16)
@@ -150,7 +150,7 @@ class _Espeak:
 
     def _choose(self, voice: Voice) -> None:
         name = voice.espeak_voice.encode()
-        if not _has_variant(voice) or self.library.espeak_SetVoiceByName(name) != _OK:
+        if not _has_variant(voice) or self.library.espeak_SetVoiceByName(name) != OK:
             raise CorpusError(
                 f"eSpeak NG has no voice {voice.espeak_voice}",
                 where=voice.name,
@@ -187,12 +187,11 @@ def _fresh_espeak() -> Iterator[_Espeak]:
 
     eSpeak's static variables (flutter, phase of the wave) live through ``espeak_Terminate``, so
     that what it says depends on all that it has said before. Only loading the library anew (3 ms)
-    resets them. It is a copy of our own, since phonemizer may hold the original.
+    resets them.
     """
     import _ctypes
 
-    data = str(load_espeak().data).encode()
-    library = ctypes.CDLL(_private_copy().library)
+    library = library_copy("speaker")
     spoken: list[Samples] = []
 
     def take(samples: Any, count: int, _events: Any) -> int:
@@ -204,26 +203,10 @@ def _fresh_espeak() -> Iterator[_Espeak]:
     callback = _SYNTH_CALLBACK(take)  # kept here for as long as the library calls it
     try:
         ctypes.CDLL(None).srand(1)
-        rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data, 0)
+        rate_hz = initialize(library)
         assert rate_hz == ESPEAK_RATE_HZ, rate_hz
         library.espeak_SetSynthCallback(callback)
         yield _Espeak(library, spoken)
     finally:
         library.espeak_Terminate()
         _ctypes.dlclose(library._handle)
-
-
-@dataclass(frozen=True)
-class _PrivateCopy:
-    """A copy of the library, in a folder that is removed when its owner is."""
-
-    folder: tempfile.TemporaryDirectory[str]
-    library: str
-
-
-@functools.lru_cache(maxsize=1)
-def _private_copy() -> _PrivateCopy:
-    """Copy the library once in this process; the folder goes with the process."""
-    folder = tempfile.TemporaryDirectory(prefix="vibesweep-espeak-")
-    library = shutil.copy(load_espeak().library, folder.name)
-    return _PrivateCopy(folder, library)

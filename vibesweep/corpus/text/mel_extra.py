@@ -1,7 +1,7 @@
 """The packages of the extra ``mel``, which phonemes and the demo's voices need and nothing else.
 
-eSpeak NG and phonemizer are under the GPL, and models that read texts themselves need none of
-these packages. So they are imported where they are used, and what is missing is named.
+eSpeak NG is under the GPL, and models that read texts themselves need none of these packages. So
+they are imported where they are used, and what is missing is named.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from vibesweep.errors import CorpusError
 INSTALL = 'pip install "vibesweep[mel]"'
 PACKAGES = {
     "espeakng_loader": "espeakng-loader",
-    "phonemizer": "phonemizer-fork",
     "pypinyin": "pypinyin",
     "wetext": "wetext",
     "babel": "babel",
