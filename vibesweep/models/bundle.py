@@ -27,6 +27,7 @@ from vibesweep.models.bundle_folder import (
 from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.models.tensor_files import save_tensors
+from vibesweep.models.threads import one_thread
 from vibesweep.models.trained_on import TRAINED_ON, TrainedOn
 
 
@@ -71,6 +72,7 @@ class Bundle:
     trained_on: TrainedOn
 
 
+@one_thread()
 def load_bundle(folder: Path, network: type[BundleModel]) -> Bundle:
     """Load a bundle.
 

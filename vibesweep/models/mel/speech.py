@@ -5,8 +5,7 @@ Shapes: ``P`` patches, ``D`` latent size, ``H`` hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -26,6 +25,7 @@ from vibesweep.models.losses import STOP_CLASS_WEIGHTS
 from vibesweep.models.mel.batch import prefix_ids
 from vibesweep.models.mel.model import MelModel
 from vibesweep.models.mel.reading import read_texts
+from vibesweep.models.threads import one_thread
 from vibesweep.progress import telling
 
 GUIDANCE = 1.5
@@ -46,21 +46,6 @@ class SampledSpeech(NamedTuple):
 
     latents: Tensor
     cut: bool
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Have torch compute on one thread for the block.
-
-    A step of speaking multiplies a row or two, and threads wait for each other longer than they
-    work: on 2 busy cores two threads took 3.3 to 10.8 s of CPU for 14 latents, one took 0.33 s.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @one_thread()
@@ -97,8 +82,10 @@ def speak_turns(
     with torch.inference_mode():
         log_mel = model.codec.decode(sampled.latents.cpu())
     waveform = griffin_lim(log_mel.numpy(), model.mel)
-    write_speech(out, np.clip(waveform, -1.0, 1.0), model.mel.sample_rate_hz)
-    seconds = len(waveform) / model.mel.sample_rate_hz
+    rate_hz = model.mel.sample_rate_hz
+    within = np.clip(waveform, -1.0, 1.0)
+    write_speech(out, within, rate_hz)
+    seconds = len(waveform) / rate_hz
     remarks = bundle.trained_on.remarks() + read.remarks()
     return Speech(seconds, voices, sampled.cut, remarks)
 
@@ -143,7 +130,8 @@ def sample_latents(
             spoken.append(latent)
             embedded = model.embed(patch, latent, first)
             state, cache = _read(model, embedded, cache)
-            choice = model.stop(state).softmax(-1)
+            logits = model.stop(state)
+            choice = logits.softmax(-1)
             stop = choice[0, 1].item()
             stopped = stop > stop_threshold
             tell(len(spoken) / rate_hz)
