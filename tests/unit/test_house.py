@@ -107,6 +107,7 @@ INNER_ORDERS = {
         "trial",
         "tuning",
         "provenance",
+        "ready",
         "rerun",
         "clone",
         "repeat",

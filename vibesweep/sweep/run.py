@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from vibesweep.cluster.autoscaler import current_cluster
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
-from vibesweep.cluster.nodes import check_hosts, this_host
+from vibesweep.cluster.nodes import this_host
 from vibesweep.cluster.session import running_ray, starts_own_ray
-from vibesweep.config import Sweep, TrialResources, TrialSettings
+from vibesweep.config import Sweep
 from vibesweep.errors import SweepError
-from vibesweep.models.registry import ModelRef
 from vibesweep.progress import shown_on
-from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
-from vibesweep.sweep.allowance import Allowance
-from vibesweep.sweep.disk_bound import disk_line
-from vibesweep.sweep.early import (
-    CheckedSweep,
-    check_clips,
-    check_fit,
-    check_heard,
-    check_sweep,
-    check_this_machine,
-    is_demo,
-)
+from vibesweep.sweep.allowance import Allowance, Limit
+from vibesweep.sweep.early import CheckedSweep, check_sweep, check_this_machine
 from vibesweep.sweep.failed import failures_line
-from vibesweep.sweep.forecast import heard_line, training_clips, typical_settings
 from vibesweep.sweep.on_lanes import SweepStart, run_on_lanes
-from vibesweep.sweep.prepare import limit_trials, shards_for
+from vibesweep.sweep.prepare import limit_trials
 from vibesweep.sweep.provenance import new_record
+from vibesweep.sweep.ready import ReadySweep, make_ready
 from vibesweep.sweep.record.arrival import arrival_line
 from vibesweep.sweep.record.claim import claimed
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder, check_name, find_sweep
@@ -43,15 +32,15 @@ from vibesweep.sweep.record.front import front_line
 from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.progress import Progress
 from vibesweep.sweep.record.record import SweepRecord
+from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.seeds import seeds_line
 from vibesweep.sweep.record.staged_folder import StagedFolder, staged_folder_for
 from vibesweep.sweep.record.states import SweepState
 from vibesweep.sweep.record.table import summary_of
-from vibesweep.sweep.resume import check_same_budget
 from vibesweep.sweep.search.warm import WarmStart
 from vibesweep.sweep.search.warm import warm_start as take_trials
 from vibesweep.sweep.signals import sigterm_is_ctrl_c
-from vibesweep.sweep.trackers import open_trackers
+from vibesweep.sweep.trackers import Tracker, open_trackers
 from vibesweep.sweep.tuning import quiet_tune
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.state.checkpoint import copy_checkpoint
@@ -100,7 +89,6 @@ def run_sweep(
     checked = checked or check_sweep(
         sweep, name, work, progress.say, resume=resume, space_file=space_file
     )
-    model = checked.model
     earlier = _readable_sweeps(warm_start, place)
     trackers = open_trackers(track, name, progress.say)
     if starts_own_ray():
@@ -115,66 +103,88 @@ def run_sweep(
     ):
         lanes = plan_lanes(sweep, current_cluster())
         limit = (allowance or Allowance()).first(len(lanes), sweep.resources)
-        check_hosts(place, _read_by_all(sweep, model))
-        if resume:
-            shards = folder.read().shards  # the corpus may have changed meanwhile
-        else:
-            shards = shards_for(sweep, model, place, progress.say)
-        if checked.manifest is None:
-            _check_shards(sweep, checked, shards, progress)
-        typical = typical_settings(sweep, checked.rehearsal)
-        clips, speech_s = training_clips(shards)
-        budget = sweep.budget.in_steps(clips, speech_s, typical)
-        sweep = dataclasses.replace(sweep, budget=budget)
-        if resume:
-            check_same_budget(budget, folder)
-        at_once = sweep.trials_at_once(len(lanes))
-        _say_what_there_is(
-            progress,
-            heard_line(budget, clips, speech_s, typical),
-            disk_line(sweep, at_once, model, checked.rehearsal.settings),
-            listening_line(Aim.of(sweep), budget),
-        )
-        record = new_record(sweep, model, name, shards, len(lanes))
+        resumed = folder if resume else None
+        ready = make_ready(sweep, checked, lanes, place, progress, resumed)
         if dashboard:
             progress.say(f"Ray's dashboard: http://{dashboard}")
+        run = _Run(ready, name, folder, earlier, trackers, limit, progress)
         # After everything that the user may have to mend: the name stays free until then
         with (
             claimed(folder, space_file, resume=resume),
             staged_folder_for(folder, progress.say, resume=resume) as staged,
         ):
-            folder.requests.clear()  # of a process that is gone
-            if sweep.starts_from is not None and not resume:
-                copy_checkpoint(sweep.starts_from, folder.origin)
-            former = staged.folder.replay() if resume else None
-            if former is not None:
-                record.shards_signature = former.record.shards_signature
-            warm = WarmStart()
-            if former is None:  # else they are in the study
-                warm = take_trials(sweep, earlier, str(model), record.shards_signature)
-            _say_what_there_is(progress, *warm.said)
-            specs = _lane_specs(record, sweep, typical, model, lanes, folder, staged)
-            start = SweepStart(
-                sweep=sweep,
-                record=record,
-                specs=specs,
-                former=former,
-                warm=warm,
-                limit=limit,
-                trackers=trackers,
-                folder=folder,
-                staged=staged,
-                progress=progress,
-            )
-            try:
-                record = run_on_lanes(start)
-            finally:
-                folder.scratch.remove()
+            record = _train(run, staged, resume=resume)
             if not record.trials_left:
                 folder.states.remove()
     _say_how_it_went(record, progress)
     _refuse_nothing_trained(record, folder)
     return folder
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that can begin, as it was asked for."""
+
+    ready: ReadySweep
+    name: str
+    folder: SweepFolder
+    earlier: Sequence[SweepFolder]
+    trackers: Sequence[Tracker]
+    limit: Limit | None
+    progress: Progress
+
+
+def _train(run: _Run, staged: StagedFolder, *, resume: bool) -> SweepRecord:
+    """Train all trials of a run whose folder is claimed; return the record at the end."""
+    folder = run.folder
+    folder.requests.clear()  # of a process that is gone
+    try:
+        start = _resumed(run, staged) if resume else _started(run, staged)
+        return run_on_lanes(start)
+    finally:
+        folder.scratch.remove()
+
+
+def _started(run: _Run, staged: StagedFolder) -> SweepStart:
+    """Begin a sweep with what earlier ones have found out."""
+    ready = run.ready
+    record = _new_record(run)
+    if ready.sweep.starts_from is not None:
+        copy_checkpoint(ready.sweep.starts_from, run.folder.origin)
+    signature = record.shards_signature
+    warm = take_trials(ready.sweep, run.earlier, record.model, signature)
+    run.progress.say_each(*warm.said)
+    return _start(run, staged, record, None, warm)
+
+
+def _resumed(run: _Run, staged: StagedFolder) -> SweepStart:
+    """Go on with a sweep; trials of earlier ones are in its study."""
+    former = staged.folder.replay()
+    record = _new_record(run)
+    record.shards_signature = former.record.shards_signature
+    return _start(run, staged, record, former, WarmStart())
+
+
+def _new_record(run: _Run) -> SweepRecord:
+    ready = run.ready
+    return new_record(ready.sweep, ready.model, run.name, ready.shards, len(ready.lanes))
+
+
+def _start(
+    run: _Run, staged: StagedFolder, record: SweepRecord, former: Replay | None, warm: WarmStart
+) -> SweepStart:
+    return SweepStart(
+        sweep=run.ready.sweep,
+        record=record,
+        specs=_lane_specs(run, record, staged),
+        former=former,
+        warm=warm,
+        limit=run.limit,
+        trackers=run.trackers,
+        folder=run.folder,
+        staged=staged,
+        progress=run.progress,
+    )
 
 
 def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolder]:
@@ -185,16 +195,8 @@ def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolde
     return folders
 
 
-def _check_shards(sweep: Sweep, checked: CheckedSweep, shards: str, progress: Progress) -> None:
-    """Check what could not be checked before there were shards."""
-    check_fit(checked.model, shards, progress.say)
-    check_clips(sweep, checked.rehearsal, shards, progress.say)
-    check_heard(sweep, checked.model, shards)
-
-
 def _say_how_it_went(record: SweepRecord, progress: Progress) -> None:
-    _say_what_there_is(
-        progress,
+    progress.say_each(
         summary_of(record, time.time()),
         failures_line(record),
         overfitting_line(record),
@@ -202,12 +204,6 @@ def _say_how_it_went(record: SweepRecord, progress: Progress) -> None:
         arrival_line(record),
         front_line(record),
     )
-
-
-def _say_what_there_is(progress: Progress, *lines: str) -> None:
-    for line in lines:
-        if line:
-            progress.say(line)
 
 
 def _refuse_nothing_trained(record: SweepRecord, folder: SweepFolder) -> None:
@@ -218,30 +214,15 @@ def _refuse_nothing_trained(record: SweepRecord, folder: SweepFolder) -> None:
     raise SweepError(f"no trial could be trained: {reason}", where=str(folder.place))
 
 
-def _read_by_all(sweep: Sweep, model: ModelRef) -> list[StoragePath]:
-    """Return what every lane reads beside the shards, unless it comes with the package."""
-    folders = [] if is_demo(sweep.corpus) else [StoragePath.of(sweep.corpus)]
-    folder = model.family.folder(model.address)
-    if folder is not None:
-        folders.append(StoragePath.of(folder))
-    return folders
-
-
-def _lane_specs(
-    record: SweepRecord,
-    sweep: Sweep,
-    typical: TrialSettings,
-    model: ModelRef,
-    lanes: list[TrialResources],
-    folder: SweepFolder,
-    staged: StagedFolder,
-) -> list[LaneSpec]:
+def _lane_specs(run: _Run, record: SweepRecord, staged: StagedFolder) -> list[LaneSpec]:
     """Say what each lane holds. Checkpoints and states go where all hosts see them."""
+    ready, folder = run.ready, run.folder
+    sweep = ready.sweep
     specs = []
-    for number, resources in enumerate(lanes):
+    for number, resources in enumerate(ready.lanes):
         spec = LaneSpec(
             name=f"{record.name}-lane-{number}",
-            model=model,
+            model=ready.model,
             shards=record.shards,
             shards_signature=record.shards_signature,
             checkpoints=folder.checkpoints,
@@ -249,7 +230,7 @@ def _lane_specs(
             scratch=staged.scratch,
             max_steps=sweep.budget.last_step,
             step_timeout_s=sweep.step_timeout_s,
-            typical=typical,
+            typical=ready.typical,
             resources=resources,
             trials=sweep.trials_per_lane,
             aim=record.aim,

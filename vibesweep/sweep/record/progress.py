@@ -53,6 +53,12 @@ class Progress:
         """Print one line above the table."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def say_each(self, *lines: str) -> None:
+        """Print the lines that are not empty."""
+        for line in lines:
+            if line:
+                self.say(line)
+
     def show(self, record: SweepRecord) -> None:
         """Show the record as it stands."""
         self._record = record
