@@ -21,7 +21,7 @@ from vibesweep.sweep.corpus_size import corpus_size
 from vibesweep.sweep.expected import expect, plan_of_pace
 from vibesweep.sweep.plan_text import plan_as_json, plan_lines
 from vibesweep.sweep.planning import WholePlan, plan_sweep
-from vibesweep.sweep.record.plan import comparison
+from vibesweep.sweep.record.plan import comparison, likely
 from vibesweep.training.lanes.messages import Pace
 from vibesweep.training.sizes import MOMENTS, trial_size
 from vibesweep.training.trial_run import TrialRun
@@ -60,10 +60,21 @@ def test_every_trial_comes_to_the_first_rung_and_at_least_one_to_the_end() -> No
     assert 27 + 8 * 3 <= expected.steps < 9 * 27
 
 
+def test_nine_of_ten_simulations_lie_in_what_is_likely() -> None:
+    expected = expect(Budget(27, 3, 3), 12, 2, PACE)
+    least, most = expected.likely_steps
+    assert 12 * 3 < least < expected.steps < most < 12 * 27
+    shortest, longest = expected.likely_wall_s
+    assert shortest < expected.wall_s < longest
+    assert expect(Budget(27, 3, 3), 1_000, 8, PACE).likely_steps == (), "two simulations say little"
+
+
 def test_without_a_rung_all_trials_go_to_the_end() -> None:
     expected = expect(Budget(10, 10), 5, 2, PACE, trial_s=2.0)
     assert expected.reaching == (5,)
     assert expected.steps == 50
+    assert expected.likely_steps == (50, 50)
+    assert likely("50", ["50", "50"]) == "50"
     assert expected.lane_s == 5 * 12
     assert expected.wall_s == 3 * 12  # 3 trials one after another on one lane, 2 on the other
 
@@ -213,3 +224,6 @@ def test_show_sets_the_plan_beside_the_outcome(tmp_path: Path) -> None:
     assert outcomes[names.index("trials that came to step 54")] == str(reached)
     assert outcomes[names.index("steps")] == str(sum(trial.step for trial in record.trials))
     assert plans[names.index("a step")] == "0.5 s"
+    least, most = plan.likely_steps
+    assert plans[names.index("steps")] == f"{plan.steps:.0f} ({least:.0f} to {most:.0f})"
+    assert plans[names.index("first trial to last")].endswith("s)")

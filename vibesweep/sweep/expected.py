@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
@@ -29,6 +30,10 @@ FIRST_BEST_OF = 10
 MOST_SIMULATED = 2_000
 """Trials over all simulations: half a second."""
 MOST_SIMULATIONS = 60
+FEWEST_TO_SPREAD = 20
+"""Simulations that say how far sweeps of one plan lie apart."""
+LEFT_OUT = 0.05
+"""Share of the simulations at either end that are less likely than what is told."""
 MOST_REPORTS = 200_000
 """Reports over all simulations, for budgets with very many validations."""
 
@@ -42,12 +47,16 @@ class Expected:
         steps: optimizer steps of all trials.
         lane_s: seconds in which lanes train, all lanes together.
         wall_s: seconds from the first trial's start to the last one's end.
+        likely_steps: least and most steps of nine simulations in ten; nothing where few were made.
+        likely_wall_s: the same of the seconds.
     """
 
     reaching: tuple[float, ...]
     steps: float
     lane_s: float
     wall_s: float
+    likely_steps: tuple[float, ...] = ()
+    likely_wall_s: tuple[float, ...] = ()
 
 
 class _Arrival(NamedTuple):
@@ -86,6 +95,8 @@ def plan_of_pace(sweep: Sweep, lanes: int, pace: Pace, *, measured: bool = True)
         validation_s=pace.validation_s,
         measured=measured,
         wall_s=expected.wall_s if known else None,
+        likely_steps=expected.likely_steps,
+        likely_wall_s=expected.likely_wall_s if known else (),
         whole_trial_s=whole_s if known else None,
         made_unix_s=time.time(),
     )
@@ -120,7 +131,19 @@ def expect(
         steps=fmean(run.steps for run in runs),
         lane_s=fmean(run.lane_s for run in runs),
         wall_s=fmean(run.wall_s for run in runs),
+        likely_steps=_likely([run.steps for run in runs]),
+        likely_wall_s=_likely([run.wall_s for run in runs]),
     )
+
+
+def _likely(values: Sequence[float]) -> tuple[float, ...]:
+    """Return the least and the most of the values, the outermost left out."""
+    count = len(values)
+    if count < FEWEST_TO_SPREAD:
+        return ()
+    ordered = sorted(values)
+    left_out = round(LEFT_OUT * count)
+    return ordered[left_out], ordered[-1 - left_out]
 
 
 def seconds_to(step: int, validations: int, pace: Pace) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vibesweep.config import Budget, Sweep, TrialSettings, epoch_steps
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.sweep.record.plan import SweepPlan
+from vibesweep.sweep.record.plan import SweepPlan, likely_time
 from vibesweep.sweep.record.table import format_seconds
 from vibesweep.sweep.search.space import Rehearsal
 
@@ -44,7 +44,7 @@ def duration_line(plan: SweepPlan) -> str | None:
     if plan.step_s is None or plan.wall_s is None or plan.whole_trial_s is None:
         return None
     whole = format_seconds(plan.whole_trial_s)
-    everything = format_seconds(plan.wall_s)
+    everything = likely_time(plan, plan.wall_s)
     many = "1 trial" if plan.trials == 1 else f"{plan.trials} trials"
     return (
         f"measured: {plan.step_s:.2g} s a step, {plan.validation_s:.2g} s a validation;"

@@ -8,8 +8,8 @@ from typing import Any
 
 from vibesweep.sweep.forecast import heard_line
 from vibesweep.sweep.planning import WholePlan
-from vibesweep.sweep.record.plan import SweepPlan, format_hours
-from vibesweep.sweep.record.table import format_bytes, format_millions, format_seconds, format_value
+from vibesweep.sweep.record.plan import SweepPlan, format_hours, likely, likely_time
+from vibesweep.sweep.record.table import format_bytes, format_millions, format_value
 from vibesweep.sweep.search.survey import Problem, SpaceSurvey
 from vibesweep.training.sizes import TrialSize
 
@@ -32,7 +32,8 @@ def plan_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]:
     yield f"budget:     {heard}"
     yield f"trains:     {_trained(needs.smallest, needs.largest)}"
     yield f"reach:      {_reaching(plan)}"
-    yield f"steps:      about {plan.steps:.0f}, of {plan.full_steps} with no trial stopped early"
+    steps = likely(f"about {plan.steps:.0f}", [f"{steps:.0f}" for steps in plan.likely_steps])
+    yield f"steps:      {steps}, of {plan.full_steps} with no trial stopped early"
     yield from _time_lines(whole, price_per_hour)
     yield f"disk:       {needs.disk}"
     memory = format_bytes(needs.memory_bytes)
@@ -117,7 +118,7 @@ def _time_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]
     yield (f"a step:     {plan.step_s:.2g} s, a validation {plan.validation_s:.2g} s ({source})")
     unit = f"{plan.unit}-hours"
     cost = "" if price_per_hour is None else f", which cost {hours * price_per_hour:.2f}"
-    yield f"time:       {format_seconds(plan.wall_s)}, {format_hours(hours)} {unit}{cost}"
+    yield f"time:       {likely_time(plan, plan.wall_s)}, {format_hours(hours)} {unit}{cost}"
     saved = 100 * (1 - hours / full)
     line = f"saving:     {saved:.0f} % of {format_hours(full)} {unit} with no trial stopped early"
     grid = whole.survey.grid_trials

@@ -33,6 +33,9 @@ class SweepPlan:
         wall_s: seconds from the first trial's start to the last one's end.
         whole_trial_s: seconds of a trial that goes to the end.
         made_unix_s: when this was worked out.
+        likely_steps: least and most steps of nine such sweeps in ten, as far as losses decide;
+            nothing where that is not known.
+        likely_wall_s: the same of ``wall_s``.
     """
 
     trials: int
@@ -48,6 +51,8 @@ class SweepPlan:
     wall_s: float | None
     whole_trial_s: float | None
     made_unix_s: float
+    likely_steps: Sequence[float] = ()
+    likely_wall_s: Sequence[float] = ()
 
     @property
     def device_hours(self) -> float | None:
@@ -76,6 +81,19 @@ def format_hours(hours: float) -> str:
     if hours >= 100:
         return f"{hours:.0f}"
     return f"{hours:.2g}"
+
+
+def likely(expected: str, ends: Sequence[str]) -> str:
+    """Write what is expected, and between what it is likely to lie, where that is known."""
+    if len(set(ends)) < 2:
+        return expected
+    return f"{expected} ({' to '.join(ends)})"
+
+
+def likely_time(plan: SweepPlan, wall_s: float) -> str:
+    """Write how long a sweep is expected to take, and between what that is likely to lie."""
+    ends = [format_seconds(seconds) for seconds in plan.likely_wall_s]
+    return likely(format_seconds(wall_s), ends)
 
 
 def plan_of(record: SweepRecord) -> SweepPlan | None:
@@ -109,13 +127,14 @@ def _rows(plan: SweepPlan, record: SweepRecord) -> Iterator[tuple[str, str, str]
             f"{len(reached)}",
         )
     taken = sum(trial.step for trial in trials)
-    yield _row("steps", f"{plan.steps:.0f}", f"{taken}")
+    steps = likely(f"{plan.steps:.0f}", [f"{steps:.0f}" for steps in plan.likely_steps])
+    yield _row("steps", steps, f"{taken}")
     step_s = _step_s(trials)
     if plan.step_s is not None and step_s is not None:
         yield _row("a step", f"{plan.step_s:.2g} s", f"{step_s:.2g} s")
     if plan.wall_s is not None and record.ended_unix_s is not None:
         wall_s = record.ended_unix_s - plan.made_unix_s
-        expected_wall = format_seconds(plan.wall_s)
+        expected_wall = likely_time(plan, plan.wall_s)
         wall = format_seconds(wall_s)
         yield _row("first trial to last", expected_wall, wall)
 
