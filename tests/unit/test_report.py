@@ -35,6 +35,7 @@ from vibesweep.delivery.report.figures.curves import draw_curves
 from vibesweep.delivery.report.figures.drawing import some_of
 from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.parallel import draw_parallel
+from vibesweep.delivery.report.figures.slices import draw_slices
 from vibesweep.delivery.report.figures.timeline import draw_timeline
 from vibesweep.delivery.report.filling import filling_lines
 from vibesweep.delivery.report.importance import importances_of
@@ -350,6 +351,13 @@ def test_the_setting_that_was_planted_matters_most(facts: Facts) -> None:
     shares = importances_of(facts)
     assert max(shares, key=shares.__getitem__) == "learning_rate"
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_numbers_of_a_short_list_stand_side_by_side_in_their_order(facts: Facts) -> None:
+    (ranks,) = [drawn.figure for drawn in draw_slices(facts) if drawn.title == "lora_rank"]
+    known = {trial.swept["lora_rank"] for trial in facts.validated}
+    assert ranks.layout.xaxis.type == "category"
+    assert ranks.layout.xaxis.categoryarray == tuple(map(str, sorted(known)))
 
 
 MIXED: dict[str, BaseDistribution] = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from optuna.distributions import CategoricalDistribution
 
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.figures.drawing import (
@@ -48,6 +49,8 @@ def draw_slices(facts: Facts) -> list[Drawing]:
 def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
     shown = some_of(trials, MOST_POINTS)
     numeric = all(_is_number(trial.swept[name]) for trial in trials)
+    distribution = facts.distributions.get(name)
+    choices = not numeric or isinstance(distribution, CategoricalDistribution)
     figure = blank_figure(
         name,
         "best loss",
@@ -61,21 +64,19 @@ def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
                     name,
                     state,
                     group,
-                    numeric,
+                    choices,
                 )
             )
     base = facts.record.base_loss_val
     add_base_line(figure, base)
     losses = [trial.best_loss_val for trial in shown if trial.best_loss_val is not None]
     figure.update_yaxes(range=loss_range(losses, base))
-    if getattr(
-        facts.distributions.get(name),
-        "log",
-        False,
-    ):
-        figure.update_xaxes(type="log", exponentformat="power")
-    elif not numeric:
-        figure.update_xaxes(type="category")
+    if getattr(distribution, "log", False):
+        figure.update_xaxes(type="log", exponentformat="power", dtick="D2")
+    elif choices:
+        ordered = _in_order(trials, name, numeric)
+        labels = [format_value(value) for value in ordered]
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
     told = f"Best loss of each trial over {name}." + drawn_of(len(shown), len(trials))
     return Drawing(
         name,
@@ -90,7 +91,7 @@ def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
 
 
 def _points(
-    name: str, state: TrialState, trials: Sequence[TrialRecord], numeric: bool
+    name: str, state: TrialState, trials: Sequence[TrialRecord], choices: bool
 ) -> go.Scatter:
     values = [trial.swept[name] for trial in trials]
     texts = [
@@ -99,7 +100,7 @@ def _points(
         for trial in trials
     ]
     return go.Scatter(
-        x=values if numeric else [format_value(value) for value in values],
+        x=[format_value(value) for value in values] if choices else values,
         y=[trial.best_loss_val for trial in trials],
         name=state.value,
         text=texts,
@@ -118,9 +119,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _in_order(trials: Sequence[TrialRecord], name: str, numeric: bool) -> list[Any]:
+    """Return the values that trials have of a setting, each once."""
+    values = {trial.swept[name] for trial in trials}
+    return sorted(values) if numeric else sorted(values, key=str)
+
+
 def _table(name: str, trials: Sequence[TrialRecord], numeric: bool) -> Table:
     """Tabulate the losses by the setting's values, or by ranges of them where there are many."""
-    values = {trial.swept[name] for trial in trials}
+    values = _in_order(trials, name, numeric)
     groups: dict[str, list[TrialRecord]] = {}
     if numeric and len(values) > PARTS:
         ordered = sorted(trials, key=lambda trial: trial.swept[name])
@@ -129,8 +136,7 @@ def _table(name: str, trials: Sequence[TrialRecord], numeric: bool) -> Table:
             low, high = (format_value(trial.swept[name]) for trial in (cut[0], cut[-1]))
             groups[f"{low} to {high}"] = cut
     else:
-        ordered_values = sorted(values) if numeric else sorted(values, key=str)
-        for value in ordered_values:
+        for value in values:
             groups[format_value(value)] = [t for t in trials if t.swept[name] == value]
     rows = []
     for label, group in groups.items():
