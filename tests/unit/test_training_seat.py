@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.models.seating import TensorDropout, kind_of
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.training import seat, worker_context
-from vibesweep.training.data.ahead import read_ahead
 from vibesweep.training.optim.flat import FlatParameters
 from vibesweep.training.parameters import trained_by_name
 from vibesweep.training.row_shape import choose_shape
@@ -194,31 +193,6 @@ def test_the_shape_holds_the_longest_clip_and_wastes_less_than_a_third() -> None
     assert small.tokens == 512, "the longest clip fits nevertheless"
     assert small.limits.tokens < small.tokens
     assert isinstance(small.limits, RowLimits)
-
-
-def numbers(closed: list[bool]) -> Generator[int, None, None]:
-    try:
-        yield from range(5)
-        raise ValueError("the sixth")
-    finally:
-        closed.append(True)
-
-
-def test_reading_ahead_keeps_order_and_raises_what_the_source_raised() -> None:
-    closed: list[bool] = []
-    ahead = read_ahead(numbers(closed))
-    assert [next(ahead) for _ in range(5)] == list(range(5))
-    with pytest.raises(ValueError, match="the sixth"):
-        next(ahead)
-    assert closed == [True]
-
-
-def test_closing_what_reads_ahead_closes_its_source() -> None:
-    closed: list[bool] = []
-    ahead = read_ahead(numbers(closed))
-    assert next(ahead) == 0
-    ahead.close()
-    assert closed == [True]
 
 
 def test_flat_values_are_the_model_s_and_gradients_add_up() -> None:

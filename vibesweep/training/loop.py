@@ -114,19 +114,23 @@ class TrainingLoop:
         steps_left = max(until_step - self.step, 0)
         with self._rows.taking_part():
             began_s = time.perf_counter()
-            for step in islice(steps, steps_left):
-                record, diverged = self._step(step)
+            wanted = islice(steps, steps_left)
+            step = next(wanted, None)
+            while step is not None and diverged is None:
+                sums = self._backward(step)
+                # Drawn here, while a GPU computes
+                following = next(wanted, None)
+                record, diverged = self._finish(step, sums)
                 records.append(record)
                 ended_s = time.perf_counter()
                 self.tally.add(step.size, ended_s - began_s)
                 began_s = ended_s
-                if diverged is not None:
-                    break
+                step = following
         return records, diverged
 
-    def _step(self, step: StepBatches) -> tuple[StepRecord, str | None]:
+    def _finish(self, step: StepBatches, sums: Tensor) -> tuple[StepRecord, str | None]:
         """Take a step, unless the trial has diverged; return its record, and why it has."""
-        losses = self._backward(step)
+        losses = self._means(step, sums)
         grad_norm = self._flat.gradient.norm()
         self.step += 1
         record = self._record(losses.weighted, grad_norm)
@@ -137,8 +141,8 @@ class TrainingLoop:
         self.first_step_unix_s = self.first_step_unix_s or time.time()
         return record, diverged
 
-    def _backward(self, step: StepBatches) -> StepLosses:
-        """Add up a step's gradient over rows and workers; return the step's losses."""
+    def _backward(self, step: StepBatches) -> Tensor:
+        """Add up a step's gradient over rows and workers; return the sums of its losses [2]."""
         world = self._world
         diffusion, stop = self._factors(step)
         # DDP averages over the workers, where a sum is wanted
@@ -147,8 +151,12 @@ class TrainingLoop:
         for number, batch in enumerate(step.batches, 1):
             with gradient_sync(self._network, last=number == len(step.batches)):
                 sums += self._rows.add_gradient(batch, factors)
+        return sums
+
+    def _means(self, step: StepBatches, sums: Tensor) -> StepLosses:
+        """Add up the sums of the workers' losses, and divide them."""
         counted = sums * step.loss_scale
-        diffusion_sum, stop_sum = world.sum(counted).tolist()
+        diffusion_sum, stop_sum = self._world.sum(counted).tolist()
         normalizer = step.normalizer
         means = (diffusion_sum / normalizer.patches, stop_sum / normalizer.stop_mass)
         settings = self._settings

@@ -16,7 +16,6 @@ from vibesweep.config import Report, StepRecord, TrialSettings
 from vibesweep.errors import ModelError, VibesweepError
 from vibesweep.models.clips import Augmentation
 from vibesweep.storage import StorageAddress
-from vibesweep.training.data.ahead import read_ahead
 from vibesweep.training.data.feed import Step, Steps, endless_steps
 from vibesweep.training.data.step_plan import StepPlan
 from vibesweep.training.loop import StepBatches, TrainingLoop
@@ -222,18 +221,9 @@ class TrialRun:
         return endless_steps(self._context.feed, self._plan, first_step, self._max_steps)
 
     def _batches_from(self, first_step: int) -> Generator[StepBatches, None, None]:
-        """Make the rows of each step; a GPU with a graph computes one while the next is made."""
-        batches = self._collated(first_step)
-        if self._seat.rows is not None:
-            batches = read_ahead(batches)
-        return self._while_others_compute(batches)
-
-    def _while_others_compute(
-        self, source: Generator[StepBatches, None, None]
-    ) -> Generator[StepBatches, None, None]:
-        """Wait for each step's rows while other trials of the worker have their turns."""
+        """Make the rows of each step while other trials of the worker have their turns."""
         turns = self._context.turns
-        with closing(source):
+        with closing(self._collated(first_step)) as source:
             while True:
                 with turns.let_others():
                     batches = next(source, None)
