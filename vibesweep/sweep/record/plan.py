@@ -13,6 +13,7 @@ from vibesweep.sweep.record.states import ENDED
 from vibesweep.sweep.record.table import format_seconds
 
 SECONDS_AN_HOUR = 3_600
+MS = 1_000
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,11 @@ def _row(name: str, expected: str, found: str) -> tuple[str, str, str]:
 
 
 def _step_s(trials: Sequence[TrialRecord]) -> float | None:
-    """Return the mean seconds of a step, by the pace of each trial's last report."""
+    """Return the mean seconds of a step of usual size, which is what a lane measures beforehand."""
     steps = 0
-    seconds = 0.0
+    milliseconds = 0.0
     for trial in trials:
-        if trial.steps_per_s and trial.state in ENDED:
+        if trial.step_ms and trial.state in ENDED:
             steps += trial.step
-            seconds += trial.step / trial.steps_per_s
-    return seconds / steps if steps else None
+            milliseconds += trial.step * trial.step_ms
+    return milliseconds / steps / MS if steps else None
