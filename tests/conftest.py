@@ -44,15 +44,6 @@ def ray_cluster() -> Iterator[str]:
     ray.shutdown()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook, which would come before
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for two processes: one has the cluster, and a file's tests share fixtures."""
-    for item in items:
-        shares_cluster = "ray_cluster" in getattr(item, "fixturenames", ())
-        group = "cluster" if shares_cluster else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_configure() -> None:
     """Receive Ctrl-C: a shell in the background has the tests and their subprocesses ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

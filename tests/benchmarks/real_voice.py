@@ -52,7 +52,7 @@ SPACE = ROOT / "search_spaces" / "lr_opt.py"
 MODEL = "mel-small"
 WHOLE_S, SHORT_S = 600.0, 180.0
 STOPPED_S = 150.0
-"""When Ctrl-C is typed for a voice within SHORT_S: the lanes end and the voice is exported then."""
+"""When Ctrl-C is typed for a voice within SHORT_S: the lanes end and it is exported then."""
 PATCHES_A_SECOND = 75 / FRAMES_PER_PATCH
 PART = 0.4
 """The share of two like turns that is surely the first speaker's, or the last one's."""
@@ -61,29 +61,34 @@ TAG = "SPEAKER_A"
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep that has been run, and how long its command took."""
+    """A sweep that has been run, its voice, and how long it took to get there."""
 
     folder: SweepFolder
+    voice: ModelRef
     seconds: float
-
-    @property
-    def voice(self) -> ModelRef:
-        """The winner."""
-        return ModelRef.parse(str(self.folder.best))
 
 
 def run(work: Path, name: str, corpus: str, stopped_s: float | None = None) -> Swept:
-    """Run the shipped space as a user does; Ctrl-C after ``stopped_s`` seconds."""
-    command = [sys.executable, "-m", "vibesweep", "run", str(SPACE), "--corpus", corpus]
+    """Run the shipped space as a user does; Ctrl-C after ``stopped_s`` seconds, then export."""
+    folder = SweepFolder(StoragePath.of(work / SWEEPS / name))
     began = time.monotonic()
-    process = subprocess.Popen([*command, "--name", name, "--work", str(work)], cwd=ROOT)
+    process = start("run", SPACE, "--corpus", corpus, "--name", name, "--work", work)
+    voice = str(folder.best)
     try:
         process.wait(stopped_s)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         process.wait()
+        voice = str(work / f"{name}_voice")
+        start("export", folder.place, "--out", voice).wait()
     seconds = time.monotonic() - began
-    return Swept(SweepFolder(StoragePath.of(work / SWEEPS / name)), seconds)
+    return Swept(folder, ModelRef.parse(voice), seconds)
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    """Type a command."""
+    typed = [str(argument) for argument in arguments]
+    return subprocess.Popen([sys.executable, "-m", "vibesweep", *typed], cwd=ROOT)
 
 
 def say(model: ModelRef, turns: Sequence[Turn], people: Mapping[str, str], seed: int) -> Sound:
