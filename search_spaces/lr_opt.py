@@ -25,7 +25,7 @@ sweep = Sweep(
     space=space,
     corpus="demo",
     model="mel-small",
-    settings=TrialSettings(batch_clips=4, ema_decay=0.99),
+    settings=TrialSettings(batch_clips=4, ema_decay=0.99, base_share=0.25),
     # Each clip is heard 4 times, in short corpora more; three rungs leave the time to few trials
     budget=Budget(max_epochs=4, grace_epochs=4 / 27, least_steps=66),
     trials=12,

@@ -20,7 +20,7 @@ from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import adapted_layers, for_trial, merged, trained_parameters
 from vibesweep.training import compute, precision
-from vibesweep.training.optim.averaging import ExponentialAverage
+from vibesweep.training.optim.averaging import BaseMixture, ExponentialAverage, NoAverage
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.state.checkpoint import load_checkpoint
 from vibesweep.training.trial_run import TrialRun
@@ -69,7 +69,14 @@ def test_every_optimizer_lowers_the_validation_loss(
     assert run.advance(steps).loss_val < untouched
 
 
-AVERAGED = [{"ema_decay": 0.9}, {"optimizer": "schedule_free_adamw", "schedule": "constant"}]
+SCHEDULE_FREE = {"optimizer": "schedule_free_adamw", "schedule": "constant"}
+AVERAGED = [
+    {"ema_decay": 0.9},
+    SCHEDULE_FREE,
+    {"base_share": 0.5},
+    {"base_share": 0.5, "ema_decay": 0.9},
+    {"base_share": 0.5, **SCHEDULE_FREE},
+]
 
 
 @pytest.mark.parametrize("change", AVERAGED)
@@ -121,6 +128,21 @@ def test_an_average_is_the_weighted_mean_of_the_weights_after_each_step() -> Non
     with pytest.raises(KeyError), average.averaged():
         raise KeyError
     assert torch.equal(model.weight, seen[-1]), "an error inside leaves the live weights too"
+
+
+def test_a_mixture_lies_between_the_first_weights_and_their_average() -> None:
+    model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    parts = dict(model.named_parameters())
+    first = model.weight.data.clone()
+    mixture = BaseMixture(NoAverage(), parts, 0.25)
+    model.weight.data += torch.randn(1, 2, dtype=torch.float64)
+    last = model.weight.data.clone()
+    again = BaseMixture(NoAverage(), parts, 0.25)
+    again.load_state_dict(mixture.state_dict())
+    for one in (mixture, again):
+        with one.averaged():
+            assert torch.allclose(model.weight, 0.75 * last + 0.25 * first, rtol=1e-12)
+        assert torch.equal(model.weight, last)
 
 
 def test_an_average_of_the_heads_needs_a_head_that_is_trained(context: WorkerContext) -> None:

@@ -37,7 +37,7 @@ def history(run: TrialRun, *until_steps: int) -> list[tuple[float, float, float]
     "changes",
     [
         {},
-        {"ema_decay": 0.9, "schedule": "wsd"},
+        {"ema_decay": 0.9, "schedule": "wsd", "base_share": 0.25},
         {"optimizer": "muon", "method": "full", "attention_dropout": 0.1},
         {"optimizer": "schedule_free_adamw", "schedule": "constant"},
         {"optimizer": "lion", "batch_seconds": 8.0},

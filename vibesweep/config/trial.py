@@ -65,6 +65,7 @@ SHARES = (
     "specaugment_time_share",
     "specaugment_dims_share",
     "ema_decay",
+    "base_share",
 )
 RANGES = (
     (checks.AT_LEAST_ONE, COUNTS),
@@ -102,6 +103,9 @@ class TrialSettings:
         ema_decay: share of itself that the average of the trained weights keeps per step; the
             average is what is validated and saved. ``None`` averages nothing.
         ema_parts: which trained weights are averaged: ``all`` or ``heads``.
+        base_share: share of the weights that training began with in the weights that are validated
+            and saved (Wortsman et al. 2022, WiSE-FT): little tuning data makes a base forget how to
+            speak clearly, and a share of it brings that back.
         precision: ``float32`` or ``bf16``: autocast in training. Trained weights and losses stay in
             float32; frozen ones, on a GPU, in the type of the checkpoint.
         gradient_checkpointing: compute the backbone's layers again in the backward pass instead of
@@ -158,6 +162,7 @@ class TrialSettings:
     grad_clip_norm: float = 1.0
     ema_decay: float | None = None
     ema_parts: str = "all"
+    base_share: float = 0.0
     precision: str = "float32"
     gradient_checkpointing: bool = False
     compile: bool = False

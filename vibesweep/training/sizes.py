@@ -55,10 +55,10 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
     """
     model = for_trial(skeleton, settings)
     trained, parameters = trained_parameters(model)
-    averaged = _averaged(model, settings)
+    kept = _kept(model, settings, trained)
     live = BYTES * trained
     moments = MOMENTS[settings.optimizer] * live
-    state = live + moments + BYTES * averaged
+    state = live + moments + BYTES * kept
     base = BYTES * sum(part.numel() for part in skeleton.parameters())
     copied = 0 if settings.method == "lora" else BYTES * parameters
     added = live if settings.method == "lora" else 0
@@ -68,12 +68,14 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
         parameters=parameters,
         checkpoint_bytes=live,
         state_bytes=state,
-        memory_bytes=base + copied + added + gradient + moments + BYTES * averaged,
+        memory_bytes=base + copied + added + gradient + moments + BYTES * kept,
     )
 
 
-def _averaged(model: nn.Module, settings: TrialSettings) -> int:
-    """Count the weights that are averaged beside the live ones."""
+def _kept(model: nn.Module, settings: TrialSettings, trained: int) -> int:
+    """Count the weights that are kept beside the live ones: their average, and the first ones."""
+    first = trained if settings.base_share else 0
     if settings.ema_decay is None:
-        return 0
-    return sum(part.numel() for part in averaged_parts(model, settings).values())
+        return first
+    averaged = sum(part.numel() for part in averaged_parts(model, settings).values())
+    return first + averaged

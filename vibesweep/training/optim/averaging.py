@@ -20,6 +20,9 @@ from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
 from vibesweep.training.parameters import trained_by_name
 
+FIRST = "first."
+"""Begins the names of the weights that training began with, in a state."""
+
 
 class Averaging(Protocol):
     """Averaged weights that follow a model's live weights."""
@@ -45,6 +48,15 @@ def build_averaging(
     Raises:
         ModelError: ``ema_parts`` are the heads, and no head is trained.
     """
+    average = _average_over_steps(model, optimizer, settings)
+    if settings.base_share == 0:
+        return average
+    return BaseMixture(average, trained_by_name(model), settings.base_share)
+
+
+def _average_over_steps(
+    model: nn.Module, optimizer: torch.optim.Optimizer, settings: TrialSettings
+) -> Averaging:
     if averages_itself(optimizer):
         return ScheduleFreeAverage(optimizer)
     if settings.ema_decay is None:
@@ -182,6 +194,51 @@ class ScheduleFreeAverage:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Do nothing."""
+
+
+class BaseMixture:
+    """Another average, mixed with the weights that training began with.
+
+    Between a base and what it was tuned to lie weights that keep what the base could do and have
+    learned what is new: WiSE-FT, Wortsman et al. 2022 (arXiv:2109.01903), section 3.
+    """
+
+    def __init__(self, average: Averaging, parts: Mapping[str, Tensor], share: float) -> None:
+        """Keep the weights as they are now.
+
+        Args:
+            average: of the live weights.
+            parts: all trained weights, by name.
+            share: of today's weights in the mixture.
+        """
+        self._average = average
+        self._share = share
+        self._names = tuple(parts)
+        self._live = [part.data for part in parts.values()]
+        self._first = [part.clone() for part in self._live]
+
+    def update(self) -> None:
+        """Update the average."""
+        self._average.update()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Hold the mixture of the average and the first weights."""
+        with self._average.averaged(), _restored(self._live):
+            torch._foreach_lerp_(self._live, self._first, self._share)
+            yield
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the average's state, and the first weights under ``first.NAME``."""
+        first = dict(zip(self._names, self._first, strict=True))
+        prefixed = {f"{FIRST}{name}": part for name, part in first.items()}
+        return {**self._average.state_dict(), **prefixed}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore both for the same parameters."""
+        self._average.load_state_dict(state)
+        for name, part in zip(self._names, self._first, strict=True):
+            part.copy_(state[f"{FIRST}{name}"])
 
 
 @contextmanager
