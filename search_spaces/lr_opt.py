@@ -25,6 +25,7 @@ sweep = Sweep(
     space=space,
     corpus="demo",
     model="mel-small",
+    # A quarter of the base stays in what is saved: it keeps voices clear
     settings=TrialSettings(batch_clips=4, ema_decay=0.99, base_share=0.25),
     # Each clip is heard 4 times, in short corpora more; three rungs leave the time to few trials
     budget=Budget(max_epochs=4, grace_epochs=4 / 27, least_steps=66),
