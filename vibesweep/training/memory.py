@@ -25,11 +25,14 @@ CPU_TOKENS = 4_096
 SMALL_PROBE_TOKENS = 512
 LARGE_PROBE_TOKENS = 2_048
 """Tokens of the two batches that are measured. The larger takes 10 GiB with VibeVoice's 1.5B."""
+MASKED_TOKENS = 8_192
+"""Most tokens of a row whose clips are kept apart by a mask, which has a number for each pair of
+tokens; two short probes say nothing of it."""
 HEADROOM = 0.2
 """Share of the free memory that is left alone."""
-COPIES = 5
-"""Copies of the trained weights that training adds: the gradient, two moments, an average, and one
-for DDP's buckets or a larger optimizer."""
+COPIES = 6
+"""Copies of the trained weights that training adds: the gradient, two moments, an average, the
+first weights, and one for DDP's buckets or a larger optimizer."""
 
 MemoryKey = tuple[object, ...]
 
@@ -54,6 +57,11 @@ class MemoryModel:
         fitting = (usable - self.fixed_bytes) / self.bytes_per_token
         tokens = max(int(fitting), SMALL_PROBE_TOKENS)
         return 1 << (tokens.bit_length() - 1)
+
+
+def takes_mask(settings: TrialSettings) -> bool:
+    """Tell whether attention on a CUDA device goes by a mask: its kernels take nothing else."""
+    return settings.precision == "float32" or settings.attention_dropout > 0
 
 
 def memory_key(settings: TrialSettings) -> MemoryKey:

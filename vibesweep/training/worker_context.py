@@ -24,11 +24,13 @@ from vibesweep.training.data.feed import Feed, MemoryFeed
 from vibesweep.training.data.index import Index, read_index, read_wanted_clips, voice_groups
 from vibesweep.training.memory import (
     CPU_TOKENS,
+    MASKED_TOKENS,
     MemoryKey,
     MemoryModel,
     free_bytes,
     measure_memory,
     memory_key,
+    takes_mask,
 )
 from vibesweep.training.pack import Pack, make_pack
 from vibesweep.training.precision import autocast, on_device, validation_autocast
@@ -164,7 +166,8 @@ class WorkerContext:
                 model, self.collator, self.voice_clips, device, autocast(settings, device)
             )
         free = free_bytes(model, device, self.world.device_share, self.trials)
-        return self.memory_models[key].tokens_that_fit(free)
+        tokens = self.memory_models[key].tokens_that_fit(free)
+        return min(tokens, MASKED_TOKENS) if takes_mask(settings) else tokens
 
     def seat(self, settings: TrialSettings) -> Seat:
         """Find a trial a seat, or make one; the trial has taken it.
