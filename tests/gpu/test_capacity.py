@@ -133,9 +133,7 @@ def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
     free_unused_memory()
     clips = 5_000
     context = context_on_gpu(tmp_path, LARGE, clips)
-    settings = TrialSettings(
-        batch_clips=clips, learning_rate=1e-3, precision="bf16", **changes
-    )
+    settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, precision="bf16", **changes)
     run = TrialRun(context, settings, 3)
     free = free_bytes(run.model, DEVICE)
     memory = context.memory_models[memory_key(settings)]
