@@ -29,7 +29,7 @@ from vibesweep.sweep.record.show import sweep_table
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.ranks import Ranks
 from vibesweep.sweep.search.sampler import PRICE
-from vibesweep.sweep.search.scheduler import StepAsha
+from vibesweep.sweep.search.scheduler import METRIC, StepAsha
 from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.search.win_shares import weighed_shares
 
@@ -168,6 +168,14 @@ def result(step: int, loss: float, outcome: TrialState | None = None) -> dict[st
         "step_ms": 10.0 * step,
         "outcome": outcome,
     }
+
+
+@pytest.mark.parametrize("second", ["step_ms", "mcd_db"])
+def test_a_result_may_lack_the_second(second: str) -> None:
+    """Ray Tune refuses a result without what the searcher calls its metric."""
+    search = SweepSearch(replace(SWEEP, objective=("loss_val", second)))
+    assert search.metric == METRIC
+    assert len(search.study.directions) == 2
 
 
 def test_the_study_has_two_objectives_and_a_front(tmp_path: Path) -> None:

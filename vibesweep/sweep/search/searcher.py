@@ -121,6 +121,10 @@ class StepSearch(OptunaSearch):
                 study_name=STUDY_NAME,
                 storage=storage,
             )
+            # Tune refuses results without a searcher's metric. A trial that fails or is not heard
+            # has no second objective; the study is told of it by this class
+            self._metric = METRIC
+            self._mode = "min"
             if warm and not self.study.get_trials(deepcopy=False):
                 self.study.add_trials(warm)
                 self.study.set_user_attr(WARM, len(warm))
