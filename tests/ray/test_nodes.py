@@ -29,7 +29,7 @@ from vibesweep.errors import ResourceError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
-from vibesweep.sweep import run
+from vibesweep.sweep import ready
 from vibesweep.sweep.record import SweepState, TrialState
 from vibesweep.sweep.run import run_sweep
 
@@ -113,7 +113,7 @@ def test_a_lane_on_a_host_that_came_later_and_does_not_see_the_shards_leaves_the
 ) -> None:
     shards = shutil.copytree(sweep.corpus, hidden / "some_shards")
     # As if the second host were not up yet
-    monkeypatch.setattr(run, "check_hosts", lambda work, others: None)
+    monkeypatch.setattr(ready, "check_hosts", lambda work, others: None)
     said = io.StringIO()
     three = replace(
         sweep, corpus=str(shards), resources=TrialResources(workers=1), lanes=3, trials=6
