@@ -100,12 +100,12 @@ def parsed_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def first_chunks(todo: Sequence[Chunk], speaking: threading.Thread | None) -> list[Chunk]:
+def first_chunks(planned: Sequence[Chunk], speaking: threading.Thread | None) -> list[Chunk]:
     """Wait until there are enough chunks to fit the codec on, and return those."""
-    wanted = min(CODEC_CHUNKS, len(todo))
+    wanted = min(CODEC_CHUNKS, len(planned))
     while True:
         ended = speaking is not None and not speaking.is_alive()
-        spoken = [chunk for chunk in todo if chunk.listing.exists()]
+        spoken = [chunk for chunk in planned if chunk.listing.exists()]
         if len(spoken) >= wanted:
             return spoken[:wanted]
         if ended:
@@ -113,9 +113,9 @@ def first_chunks(todo: Sequence[Chunk], speaking: threading.Thread | None) -> li
         time.sleep(POLL_S)
 
 
-def begun(todo: Sequence[Chunk], processes: int, enough: threading.Event) -> threading.Thread:
+def begun(planned: Sequence[Chunk], processes: int, enough: threading.Event) -> threading.Thread:
     """Have the chunks spoken by other processes, from a thread of this one."""
-    speaking = threading.Thread(target=speak_chunks, args=(todo, processes, enough), daemon=True)
+    speaking = threading.Thread(target=speak_chunks, args=(planned, processes, enough), daemon=True)
     speaking.start()
     return speaking
 
@@ -128,9 +128,9 @@ def check_dropped(spoken: Sequence[Chunk]) -> None:
         raise SystemExit(f"{dropped} of {clips.total()} clips are no speech: {dict(clips)}")
 
 
-def facts_of(todo: Sequence[Chunk], mel: MelSettings) -> dict[str, Any]:
+def facts_of(planned: Sequence[Chunk], mel: MelSettings) -> dict[str, Any]:
     """Say how much has been spoken."""
-    spoken = spoken_of(todo)
+    spoken = spoken_of(planned)
     hours = seconds_of(spoken.frames, mel) / 3_600
     return {"hours": round(hours, 1), "people": len(spoken.people), "clips": dict(spoken.clips)}
 
@@ -142,10 +142,10 @@ def main() -> None:
     speech.mkdir(parents=True, exist_ok=True)
     asked.out.mkdir(exist_ok=True)
     said = utterances(speech / "texts.jsonl", asked.texts, asked.english, asked.mandarin)
-    todo = list(chunks(speech, said, asked.chunks, tuple(asked.teachers)))
+    planned = list(chunks(speech, said, asked.chunks, tuple(asked.teachers)))
     enough = threading.Event()
-    speaking = begun(todo, asked.processes, enough) if asked.processes else None
-    spoken = first_chunks(todo, speaking)
+    speaking = begun(planned, asked.processes, enough) if asked.processes else None
+    spoken = first_chunks(planned, speaking)
     check_dropped(spoken)
     everything = [utterance.symbols for stock in said.values() for utterance in stock]
     shape = MelShape(
@@ -157,12 +157,16 @@ def main() -> None:
     augmentation = Augmentation(time_share=asked.hide)
     reading = Reading(model.encoder(), mel, shape, row, augmentation)
     training = Training(
-        model, [replace(chunk, said=()) for chunk in todo], reading, asked.out, asked.weight_decay
+        model,
+        [replace(chunk, said=()) for chunk in planned],
+        reading,
+        asked.out,
+        asked.weight_decay,
     )
     training.run(asked.minutes * 60)
     enough.set()
     facts = {"variance_kept": round(kept, 3), "shape": asdict(shape), "hide": asked.hide}
-    training.save({**facts, **facts_of(todo, mel)})
+    training.save({**facts, **facts_of(planned, mel)})
 
 
 if __name__ == "__main__":

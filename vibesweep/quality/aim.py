@@ -65,11 +65,9 @@ class Aim:
     @property
     def measures(self) -> tuple[str, ...]:
         """The measures that it names; where there are none, no trial is heard."""
-        named = (self.objective, self.second, *self.limits)
-        others = ("", LOSS, *COSTS)
-        return tuple(
-            dict.fromkeys(name for name in named if name not in others),
-        )
+        named = dict.fromkeys((self.objective, self.second, *self.limits))
+        no_measures = ("", LOSS, *COSTS)
+        return tuple(name for name in named if name not in no_measures)
 
     def heard_steps(self, budget: Budget) -> tuple[int, ...]:
         """Return the steps at which a trial is heard."""

@@ -108,7 +108,7 @@ def wrap_distributed(model: nn.Module, world: World) -> nn.Module:
             torch.distributed.broadcast(part.detach(), 0)
     return DistributedDataParallel(
         model,
-        device_ids=[world.device] if is_cuda(world.device) else None,
+        device_ids=[torch.device(world.device)] if is_cuda(world.device) else None,
         init_sync=False,
         broadcast_buffers=False,
     )

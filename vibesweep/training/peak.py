@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from vibesweep.training.workers import is_cuda
+
 FORGET = Path("/proc/self/clear_refs")
 PEAK_ALONE = "5"
 """What Linux takes there to forget the largest resident size (man 5 proc)."""
@@ -27,7 +29,7 @@ def watch_peak(device: str) -> Callable[[], int]:
         it. On a CUDA device it is what tensors take, the base included; elsewhere what is resident
         of the whole process.
     """
-    if torch.device(device).type == "cuda":
+    if is_cuda(device):
         torch.cuda.reset_peak_memory_stats(device)
         return partial(torch.cuda.max_memory_allocated, device)
     try:
