@@ -34,7 +34,7 @@ EVENLY = np.random.default_rng(0).random((4_000, 2))
 @pytest.mark.parametrize(("sure", "near"), [(LITTLE, 0.3), (FAIRLY, 0.1), (VERY, 0.03)])
 def test_half_of_the_draws_lie_near_a_guess(value: float, sure: str, near: float) -> None:
     guesses = Guesses(AXES, {"learning_rate": Guess(value, sure)})
-    places = guesses.pulled(EVENLY)
+    places = guesses.quantiles(EVENLY)
     place = AXES["learning_rate"].place(value)
     is_near = np.abs(places[:, 0] - place) <= near
     assert 0.47 <= is_near.mean() <= 0.78
@@ -44,7 +44,7 @@ def test_half_of_the_draws_lie_near_a_guess(value: float, sure: str, near: float
 
 def test_a_choice_that_is_guessed_is_drawn_more_often_than_another() -> None:
     guesses = Guesses(AXES, {"optimizer": Guess("lion", VERY)})
-    places = guesses.pulled(EVENLY)
+    places = guesses.quantiles(EVENLY)
     drawn = Counter(AXES["optimizer"].value(place) for place in places[:, 1])
     assert drawn["lion"] / len(EVENLY) == pytest.approx(20 / 22, abs=0.02)
     assert drawn["adamw"] == pytest.approx(drawn["muon"], rel=0.3)
@@ -54,7 +54,7 @@ def test_a_choice_that_is_guessed_is_drawn_more_often_than_another() -> None:
 def test_the_density_is_that_of_the_draws(guess: Guess) -> None:
     guesses = Guesses(AXES, {"learning_rate": guess, "optimizer": Guess("muon")})
     evenly = np.stack(np.meshgrid(np.linspace(0, 1, 2_001), [0.1, 0.5, 0.9]), -1).reshape(-1, 2)
-    density = np.exp(guesses.promise(evenly, results=FADING))
+    density = np.exp(guesses.bonus(evenly, results=FADING))
     assert density.mean() == pytest.approx(1.0, rel=0.02)
 
 
@@ -62,10 +62,10 @@ def test_a_guess_fades_with_results_and_adds_nothing_where_it_is_not_asked_for()
     guesses = Guesses(AXES, {"learning_rate": Guess(3e-4)})
     at_it = AXES["learning_rate"].place(3e-4)
     places = np.array([[at_it, 0.5], [np.nan, 0.5]])
-    first, none = guesses.promise(places, results=10)
+    first, none = guesses.bonus(places, results=10)
     assert first > 0
     assert none == 0
-    later, _ = guesses.promise(places, results=100)
+    later, _ = guesses.bonus(places, results=100)
     assert later == pytest.approx(first / 10)
 
 

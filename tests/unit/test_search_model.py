@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.axes import Axis
 from vibesweep.sweep.search.enumeration import Suggestions
-from vibesweep.sweep.search.gaussian_process import GaussianProcess, _unlikeliness
+from vibesweep.sweep.search.gaussian_process import GaussianProcess, _negative_log_posterior
 from vibesweep.sweep.search.modelled_space import ModelledSpace
 from vibesweep.sweep.search.sampler import WinShareSampler, seed_of
 from vibesweep.sweep.search.win_shares import normal_scores, win_shares
@@ -121,11 +121,11 @@ def test_the_slope_of_the_fit_is_right() -> None:
     squares = (squares + squares.transpose(0, 2, 1)) * (1 - np.eye(6))
     scores = draws.standard_normal(6)
     at = np.array([0.3, -0.4, 0.2, -1.0])
-    _, slope = _unlikeliness(at, squares, scores)
+    _, slope = _negative_log_posterior(at, squares, scores)
     for number in range(4):
         nudge = np.eye(4)[number] * 1e-5
-        above, _ = _unlikeliness(at + nudge, squares, scores)
-        below, _ = _unlikeliness(at - nudge, squares, scores)
+        above, _ = _negative_log_posterior(at + nudge, squares, scores)
+        below, _ = _negative_log_posterior(at - nudge, squares, scores)
         assert slope[number] == pytest.approx((above - below) / 2e-5, rel=1e-4)
 
 
@@ -141,10 +141,10 @@ def test_the_process_learns_which_setting_matters_and_where_it_is_best() -> None
     mean, deviation = model.predict(asked)
     assert abs(asked[mean.argmax(), 0] - 0.3) < 0.1
     assert model.predict(points)[1].mean() < deviation.mean()
-    promising = asked[[model.promise(asked).argmax()]]
-    before = model.promise(promising)
+    promising = asked[[model.upper_bound(asked).argmax()]]
+    before = model.upper_bound(promising)
     model.assume(promising)
-    assert model.promise(promising) < before, "another place is looked at next"
+    assert model.upper_bound(promising) < before, "another place is looked at next"
 
 
 def searched(trials: int, seed: int, *, random: bool) -> float:

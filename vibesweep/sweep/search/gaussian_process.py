@@ -35,8 +35,10 @@ from numpy import (
 from numpy.linalg import cholesky, inv
 
 FIT_STEPS = 15
-"""Steps of resilient propagation; more change little."""
+"""Steps of resilient propagation (Riedmiller and Braun 1993); more change little."""
 FIRST_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 1e-3, 1.0
+FASTER, SLOWER = 1.3, 0.5
+"""What a step is multiplied by where the slope keeps its sign, and where it turns."""
 FIRST_LOG_NOISE = -2.3
 JITTER = 1e-8
 LENGTH_PRIOR = 0.1
@@ -62,7 +64,7 @@ class GaussianProcess:
         self._log[-1] = FIRST_LOG_NOISE
 
     def fit(self, points: ndarray, scores: ndarray) -> None:
-        """Find the likeliest lengths, signal and noise.
+        """Find the likeliest lengths, signal and noise, by the sign of the slope alone.
 
         Args:
             points: [N, D].
@@ -71,27 +73,27 @@ class GaussianProcess:
         squares = self._squares_by_setting(points)
         bounds = [LOG_LENGTHS] * self._settings
         bounds += [LOG_SIGNALS, LOG_NOISES]
-        least, most = array(bounds).T
-        at = self._log
-        best = at
+        lowest, highest = array(bounds).T
+        logs = self._log
+        best = logs
         smallest = inf
-        step = full(len(at), FIRST_STEP)
-        former = zeros(len(at))
+        step = full(len(logs), FIRST_STEP)
+        last_direction = zeros(len(logs))
         for _ in range(FIT_STEPS):
-            loss, slope = _unlikeliness(at, squares, scores)
+            loss, slope = _negative_log_posterior(logs, squares, scores)
             if loss < smallest:
-                best = at
+                best = logs
                 smallest = loss
-            turn = sign(slope)
-            step[turn * former > 0] *= 1.3
-            step[turn * former < 0] /= 2
+            direction = sign(slope)
+            step[direction * last_direction > 0] *= FASTER
+            step[direction * last_direction < 0] *= SLOWER
             step = clip(step, SMALLEST_STEP, LARGEST_STEP)
-            at = clip(at - turn * step, least, most)
-            former = turn
+            logs = clip(logs - direction * step, lowest, highest)
+            last_direction = direction
         self._log = best
 
     def condition(self, points: ndarray, scores: ndarray) -> None:
-        """Take the points [N, D] and their scores [N] in."""
+        """Take in the known points [N, D] and their scores [N]."""
         self._points = points
         self._scores = scores
         noise = exp(self._log[-1])
@@ -115,7 +117,7 @@ class GaussianProcess:
         return mean, sqrt(above_zero)
 
     def assume(self, points: ndarray) -> None:
-        """Take points [M, D] in whose scores will be known later, as if they were what is likely.
+        """Take in points [M, D] whose scores come later, as if they were the likeliest ones.
 
         Ginsbourger et al., Kriging is well-suited to parallelize optimization, 2010. It keeps the
         next ones away from them.
@@ -125,8 +127,8 @@ class GaussianProcess:
         all_scores = append(self._scores, likely)
         self.condition(all_points, all_scores)
 
-    def promise(self, points: ndarray) -> ndarray:
-        """Return the scores [M] that points [M, D] may well have: a deviation above what is likely.
+    def upper_bound(self, points: ndarray) -> ndarray:
+        """Return the upper confidence bound [M] of points [M, D]: a deviation above the mean.
 
         Srinivas et al., Gaussian process optimization in the bandit setting, 2010. The expected
         improvement would stay near the best: the more trials lie there, the less they are told
@@ -179,17 +181,36 @@ def _matern(signal: float, distance: ndarray, decay: ndarray) -> ndarray:
     return falling
 
 
-def _unlikeliness(at: ndarray, squares: ndarray, scores: ndarray) -> tuple[float, ndarray]:
-    """Return the negative log posterior of lengths and variances, and its slope.
+def _matern_slope(signal: float, distance: ndarray, decay: ndarray) -> ndarray:
+    """Return how the kernel changes with the squared distance."""
+    slope: ndarray = distance + 1
+    slope *= decay
+    slope *= -5 / 6 * signal
+    return slope
+
+
+def _negative_log_posterior(
+    logs: ndarray, squares: ndarray, scores: ndarray
+) -> tuple[float, ndarray]:
+    """Return what the fit makes small, and its slope [S + 2].
 
     Args:
-        at: logarithms [S + 2]: of inverse squared lengths, signal and noise.
+        logs: logarithms [S + 2]: of inverse squared lengths, signal and noise.
         squares: squared distances along each setting [S, N, N].
         scores: [N].
     """
-    inverse = exp(at[:-2])
-    signal = exp(at[-2])
-    noise = exp(at[-1])
+    loss, slope = _negative_log_likelihood(logs, squares, scores)
+    prior, prior_slope = _negative_log_prior(logs)
+    return loss + prior, slope + prior_slope
+
+
+def _negative_log_likelihood(
+    logs: ndarray, squares: ndarray, scores: ndarray
+) -> tuple[float, ndarray]:
+    """Return how unlikely the scores are, up to a constant (5.8), and its slope (5.9)."""
+    inverse = exp(logs[:-2])
+    signal = exp(logs[-2])
+    noise = exp(logs[-1])
     weighted = tensordot(inverse, squares, 1)
     distance, decay = _distance_and_decay(weighted)
     without_noise = _matern(signal, distance, decay)
@@ -199,34 +220,32 @@ def _unlikeliness(at: ndarray, squares: ndarray, scores: ndarray) -> tuple[float
     whitening = inv(factor)
     precision = whitening.T @ whitening
     weights = precision @ scores
-    by_covariance = precision.copy()
-    by_covariance -= outer(weights, weights)
-    by_covariance /= 2
-    by_square = by_covariance * decay
-    by_square *= distance + 1
-    by_square *= signal
-    by_square *= -5 / 6
-
-    loss = scores @ weights
-    loss /= 2
     diagonal = diag(factor)
+    loss = scores @ weights / 2
     loss += log(diagonal).sum()
-    length_prior = inverse + 1 / inverse
-    loss += LENGTH_PRIOR * length_prior.sum()
-    loss += signal
-    loss -= log(signal)
-    loss += NOISE_PRIOR * noise
-    loss -= NOISE_SHAPE * log(noise)
 
-    slope = empty_like(at)
-    by_inverse = tensordot(squares, by_square, 2)
-    by_inverse *= inverse
-    by_inverse += LENGTH_PRIOR * inverse
-    by_inverse -= LENGTH_PRIOR / inverse
-    slope[:-2] = by_inverse
+    by_covariance = precision - outer(weights, weights)
+    by_covariance /= 2
+    by_square = by_covariance * _matern_slope(signal, distance, decay)
     by_signal = by_covariance * without_noise
-    slope[-2] = by_signal.sum() + signal - 1
-    by_noise = trace(by_covariance)
-    by_noise += NOISE_PRIOR
-    slope[-1] = noise * by_noise - NOISE_SHAPE
+    slope = empty_like(logs)
+    slope[:-2] = inverse * tensordot(squares, by_square, 2)
+    slope[-2] = by_signal.sum()
+    slope[-1] = noise * trace(by_covariance)
+    return float(loss), slope
+
+
+def _negative_log_prior(logs: ndarray) -> tuple[float, ndarray]:
+    """Return how unlikely lengths, signal and noise are by themselves, and its slope."""
+    inverse = exp(logs[:-2])
+    signal = exp(logs[-2])
+    noise = exp(logs[-1])
+    lengths = inverse + 1 / inverse
+    loss = LENGTH_PRIOR * lengths.sum()
+    loss += signal - logs[-2]
+    loss += NOISE_PRIOR * noise - NOISE_SHAPE * logs[-1]
+    slope = empty_like(logs)
+    slope[:-2] = LENGTH_PRIOR * (inverse - 1 / inverse)
+    slope[-2] = signal - 1
+    slope[-1] = NOISE_PRIOR * noise - NOISE_SHAPE
     return float(loss), slope

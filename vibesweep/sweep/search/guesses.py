@@ -33,14 +33,16 @@ As in Hvarfner et al., πBO: Augmenting acquisition functions with user beliefs,
 class _Belief(Protocol):
     """What is likely of one setting, in places between 0 and 1."""
 
-    def pulled(self, evenly: np.ndarray) -> np.ndarray:
-        """Turn draws [N] that lie evenly into draws that lie as the belief has them."""
+    def quantiles(self, shares: np.ndarray) -> np.ndarray:
+        """Return the places [N] that have these shares [N] of all draws below them."""
 
     def log_density(self, places: np.ndarray) -> np.ndarray:
-        """Return the logarithm of how likely places [N] are; 0 is as likely as all."""
+        """Return the log density [N] at places [N]; 0 is that of even draws."""
 
 
-class _NearAPlace:
+class _Cauchy:
+    """A Cauchy distribution around a place, cut off at 0 and 1."""
+
     def __init__(self, place: float, scale: float) -> None:
         self._place = place
         self._scale = scale
@@ -48,10 +50,10 @@ class _NearAPlace:
         high = self._share_below(1.0)
         self._span = high - self._low
 
-    def pulled(self, evenly: np.ndarray) -> np.ndarray:
-        shares = self._span * evenly
-        shares += self._low
-        angles = math.pi * shares
+    def quantiles(self, shares: np.ndarray) -> np.ndarray:
+        below = self._span * shares
+        below += self._low
+        angles = math.pi * below
         places = self._scale * np.tan(angles)
         places += self._place
         within: np.ndarray = np.clip(places, 0.0, 1.0)
@@ -74,7 +76,9 @@ class _NearAPlace:
         return angle / math.pi
 
 
-class _OneOfSeveral:
+class _Choice:
+    """Choices in equal parts of the range, of which one is likelier than the others."""
+
     def __init__(self, choice: int, choices: int, odds: float) -> None:
         weights = np.ones(choices)
         weights[choice] = odds
@@ -83,10 +87,10 @@ class _OneOfSeveral:
         filled = self._shares.cumsum()
         self._ends = np.append(0.0, filled)
 
-    def pulled(self, evenly: np.ndarray) -> np.ndarray:
+    def quantiles(self, shares: np.ndarray) -> np.ndarray:
         count = len(self._ends)
         parts = np.linspace(0.0, 1.0, count)
-        places: np.ndarray = np.interp(evenly, self._ends, parts)
+        places: np.ndarray = np.interp(shares, self._ends, parts)
         return places
 
     def log_density(self, places: np.ndarray) -> np.ndarray:
@@ -113,16 +117,16 @@ class Guesses:
                 guess = guesses[name]
                 self._beliefs[number] = _belief_of(axis, guess)
 
-    def pulled(self, evenly: np.ndarray) -> np.ndarray:
-        """Turn draws [N, S] that lie evenly into draws near the guesses."""
-        places = evenly.copy()
+    def quantiles(self, shares: np.ndarray) -> np.ndarray:
+        """Turn even draws [N, S] into draws near the guesses; other settings stay as they are."""
+        places = shares.copy()
         for number, belief in self._beliefs.items():
-            own = evenly[:, number]
-            places[:, number] = belief.pulled(own)
+            own = shares[:, number]
+            places[:, number] = belief.quantiles(own)
         return places
 
-    def promise(self, places: np.ndarray, results: int) -> np.ndarray:
-        """Return what the guesses add to the promise [N] of places [N, S] after so many results.
+    def bonus(self, places: np.ndarray, results: int) -> np.ndarray:
+        """Return what the guesses add to the upper bound [N] of places [N, S] after some results.
 
         A setting that is not asked for (NaN) adds nothing.
         """
@@ -140,8 +144,8 @@ def _belief_of(axis: Axis, guess: Guess) -> _Belief:
     place = axis.place(guess.value)
     if axis.ordered:
         scale = SCALES[guess.sure]
-        return _NearAPlace(place, scale)
+        return _Cauchy(place, scale)
     choices = axis.columns
     choice = int(place * choices)
     odds = ODDS[guess.sure]
-    return _OneOfSeveral(choice, choices, odds)
+    return _Choice(choice, choices, odds)

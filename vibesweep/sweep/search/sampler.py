@@ -133,7 +133,7 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draw a setting at random that no trial has had so far."""
+        """Draw at random a setting that no trial so far has had."""
         draw = self._at_random.sample_independent
         return draw(study, trial, param_name, param_distribution)
 
@@ -172,16 +172,16 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         prices = np.array([other.user_attrs.get(PRICE, math.inf) for other in compared])
         if np.isfinite(prices).any():
             shares = weighed_shares(shares, prices, self._weight_of_first())
-        return self._by_promise(space, shares, space.tried[known], space.tried[begun])
+        return self._by_upper_bound(space, shares, space.tried[known], space.tried[begun])
 
     def _at_random_in(self, space: ModelledSpace) -> Iterator[dict[str, Any]]:
         guesses = Guesses(space.axes, self._guesses)
         for _ in range(MOST_REDRAWS):
             evenly = self._draws.random((1, len(space)))
-            (places,) = guesses.pulled(evenly)
+            (places,) = guesses.quantiles(evenly)
             yield space.params(places)
 
-    def _by_promise(
+    def _by_upper_bound(
         self, space: ModelledSpace, shares: np.ndarray, known: np.ndarray, begun: np.ndarray
     ) -> Iterator[dict[str, Any]]:
         """Give drawn settings, the most promising first.
@@ -210,9 +210,9 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         drawn = self._places_to_ask(places[best], guesses)
         suggested = space.suggested(drawn)
         asked = space.points(suggested)
-        promise = model.promise(asked)
-        promise += guesses.promise(suggested, len(shares))
-        for row in np.argsort(-promise):
+        bound = model.upper_bound(asked)
+        bound += guesses.bonus(suggested, len(shares))
+        for row in np.argsort(-bound):
             yield space.params(drawn[row])
 
     def _weight_of_first(self) -> float:
@@ -239,7 +239,7 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         settings = best.shape[1]
         anywhere = self._draws.random((DRAWN, settings))
         half = DRAWN // 2
-        anywhere[:half] = guesses.pulled(anywhere[:half])
+        anywhere[:half] = guesses.quantiles(anywhere[:half])
         near = np.repeat(best, NEAR_THE_BEST, axis=0)
         lacking = np.isnan(near)
         away = self._draws.standard_normal(near.shape)
