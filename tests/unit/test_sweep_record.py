@@ -335,6 +335,8 @@ def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
     assert "untouched base 0.7000" in told
     assert "about 17 min left" in told
     assert "left" not in summary_of(replace(record, state=SweepState.DONE), now_unix_s=600.0)
+    # It may have lain idle for days in between
+    assert "left" not in summary_of(replace(record, resumed=True), now_unix_s=600.0)
 
 
 def test_without_a_terminal_each_change_is_one_line(record: SweepRecord) -> None:

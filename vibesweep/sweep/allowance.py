@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from vibesweep.config import TrialResources
 from vibesweep.errors import SweepError
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.states import TrialState
 
-SECONDS_AN_HOUR = 3_600
 Clock = Callable[[], float]
 
 

@@ -19,8 +19,8 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.early import is_demo
 from vibesweep.sweep.prepare import shards_place
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR
 
-SECONDS_AN_HOUR = 3_600
 DEMO_RECORDING_S = 6.5
 """A demo recording takes 4 to 9 s."""
 MOST_PROBED = 200

@@ -27,15 +27,16 @@ from vibesweep.quality.scorers import check_installed, make_needed
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.sweep.record.claim import refuse_taken
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR
 from vibesweep.sweep.resume import check_resumable
 from vibesweep.sweep.search.space import Drawn, Rehearsal, check_space
+from vibesweep.sweep.search.survey import Refusal
 
 DEMO = "demo"
 NEEDS_CUDA = "adamw_8bit"
 """The optimizer that runs on CUDA devices alone."""
 
 Say = Callable[[str], None]
-Refusal = Callable[[TrialSettings], VibesweepError | None]
 
 
 @dataclass(frozen=True)
@@ -296,7 +297,7 @@ def _by_model(model: ModelRef, rehearsal: Rehearsal) -> Refusal:
 def _batch_remarks(rehearsal: Rehearsal, manifest: Manifest, workers: int) -> list[str]:
     """Say which steps would hold less than they are meant to."""
     clips = manifest.clips["train"]
-    seconds = 3_600 * manifest.hours["train"]
+    seconds = manifest.hours["train"] * SECONDS_AN_HOUR
     by_clips = [s.batch_clips for s in rehearsal.settings if s.batch_seconds is None]
     by_seconds = [s.batch_seconds for s in rehearsal.settings if s.batch_seconds is not None]
     found = []

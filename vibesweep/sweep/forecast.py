@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from vibesweep.config import Budget, Sweep, TrialSettings, epoch_steps
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.sweep.record.plan import SweepPlan, likely_time
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR, SweepPlan, likely_time
 from vibesweep.sweep.record.table import format_seconds
 from vibesweep.sweep.search.space import Rehearsal
-
-SECONDS_AN_HOUR = 3_600
 
 
 def typical_settings(sweep: Sweep, rehearsal: Rehearsal) -> TrialSettings:

@@ -115,7 +115,7 @@ def _time_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]
         )
         return
     source = "measured here" if plan.measured else "reckoned from the model's size, a rough guess"
-    yield (f"a step:     {plan.step_s:.2g} s, a validation {plan.validation_s:.2g} s ({source})")
+    yield f"a step:     {plan.step_s:.2g} s, a validation {plan.validation_s:.2g} s ({source})"
     unit = f"{plan.unit}-hours"
     cost = "" if price_per_hour is None else f", which cost {hours * price_per_hour:.2f}"
     yield f"time:       {likely_time(plan, plan.wall_s)}, {format_hours(hours)} {unit}{cost}"

@@ -121,7 +121,7 @@ def _lane_for(folder: SweepFolder, record: SweepRecord, trial: TrialRecord) -> I
                 model=ModelRef.parse(record.model),
                 shards=record.shards,
                 shards_signature=record.shards_signature,
-                checkpoints=_made(folder.rerun) / "checkpoints",
+                checkpoints=_created(folder.rerun) / "checkpoints",
                 states=folder.rerun / "states",
                 scratch=Path(scratch),
                 max_steps=budget.last_step,
@@ -141,7 +141,8 @@ def _lane_for(folder: SweepFolder, record: SweepRecord, trial: TrialRecord) -> I
                 folder.rerun.remove()
 
 
-def _made(place: StoragePath) -> StoragePath:
+def _created(place: StoragePath) -> StoragePath:
+    """Return a folder, made where it is on this machine; a store makes its own."""
     if place.local is not None:
         place.local.mkdir(parents=True, exist_ok=True)
     return place

@@ -7,7 +7,9 @@ record.py is that record and names the best trial, and folder.py owns the files'
 staged_folder.py mirrors them into a store. claim.py and owner.py say whose a sweep is, and
 requests.py holds what is asked of one that runs. commit.py says which state of vibesweep ran,
 study.py opens Optuna's study, curves.py writes TensorBoard's files, metrics.py tells Prometheus.
-progress.py, show.py, table.py and trials_table.py print.
+standing.py counts the trials as they come, plan.py holds what a sweep was expected to take, and
+grid.py how large a full grid would be. progress.py, show.py, table.py and trials_table.py print;
+overfitting.py, seeds.py, arrival.py and front.py say what a reader of the trials should know.
 """
 
 from vibesweep.sweep.record.folder import SweepFolder, find_sweep, list_sweeps

@@ -37,13 +37,13 @@ class SweepResumed:
     trials: int
     lanes: int
     versions: dict[str, str]
-    hosts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    budget: dict[str, Any] = dataclasses.field(default_factory=dict)
+    hosts: list[dict[str, Any]] = field(default_factory=list)
+    budget: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SweepPaused:
-    """The user has paused the sweep, or has let it go on."""
+    """The sweep is paused, by the user or by a disk that is nearly full, or goes on."""
 
     paused: bool
 
@@ -196,7 +196,7 @@ KINDS: dict[str, type[Event]] = {
     "sweep_ended": SweepEnded,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
-NUMBERS = frozenset(
+NEED_NOT_BE_FINITE = frozenset(
     (
         "base_loss_val",
         "loss_val",
@@ -207,7 +207,7 @@ NUMBERS = frozenset(
         "steps_per_s",
     )
 )
-"""Values that need not be finite."""
+"""Numbers that may be infinite or NaN, by their fields' names."""
 
 
 def line_of(event: Event) -> bytes:
@@ -220,7 +220,7 @@ def line_of(event: Event) -> bytes:
     line: dict[str, Any] = {"version": EVENT_VERSION, "event": name}
     for part in dataclasses.fields(event):
         value = getattr(event, part.name)
-        if part.name in NUMBERS:
+        if part.name in NEED_NOT_BE_FINITE:
             value = _finite_or_word(value)
         line[part.name] = value
     return json.dumps(line, allow_nan=False).encode() + b"\n"
@@ -243,7 +243,7 @@ def _event_of(line: bytes) -> Event:
     if version != EVENT_VERSION:
         raise ValueError(f"an event has version {version}, not {EVENT_VERSION}")
     kind = KINDS[values.pop("event")]
-    for name in NUMBERS & values.keys():
+    for name in NEED_NOT_BE_FINITE & values.keys():
         number = values[name]
         if number is not None:
             values[name] = float(number)

@@ -29,7 +29,7 @@ class SweepState(StrEnum):
 
     RUNNING = "running"
     PAUSED = "paused"
-    """Its process lives, and lets no lane go on until the user says so."""
+    """Its process lives, and no lane goes on: the user says so, or its disk is nearly full."""
     DONE = "done"
     """Every trial has ended."""
     STOPPED = "stopped"

@@ -92,7 +92,12 @@ def _counts(record: SweepRecord) -> str:
 
 
 def _seconds_left(record: SweepRecord, now_unix_s: float) -> float | None:
-    """Estimate how long the sweep will still run; ``None`` if nothing can be said."""
+    """Estimate how long the sweep will still run; ``None`` if nothing can be said.
+
+    Of one that was resumed nobody knows for how long it did not run.
+    """
+    if record.resumed:
+        return None
     total: int = record.sweep["trials"]
     ended = [trial for trial in record.trials if trial.state in ENDED]
     if record.state != SweepState.RUNNING or not 0 < len(ended) < total:

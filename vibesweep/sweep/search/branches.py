@@ -17,7 +17,7 @@ RANDOM_DRAWS = 300
 """A branch that one trial in a hundred takes is missed once in twenty spaces (0.99 to the 300th);
 the draws at the bounds find most of those."""
 MOST_DRAWS_AT_BOUNDS = 500
-"""No space of a sweep has so many choices; half a second is not spent on one that has."""
+"""So many take half a second; a space with more choices is drawn at some of them."""
 
 
 def draw_whole_range(

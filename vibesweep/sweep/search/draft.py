@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from textwrap import dedent, indent
 from typing import Any
 
-from vibesweep.config import Budget, TrialSettings, epoch_steps
+from vibesweep.config import Budget, CorpusSettings, TrialSettings, epoch_steps
 from vibesweep.corpus.preprocess.facts import CorpusFacts
 from vibesweep.models.recipe import Recipe
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR
 
 LISTED_PEOPLE = 8
-TRAINING_SHARE = 0.9
-"""Of the recordings: a tenth is held out for validation."""
-SECONDS_AN_HOUR = 3_600
+TRAINING_SHARE = 1 - CorpusSettings.val_fraction
+"""Of the recordings; the others are held out for validation."""
 WIDTH = 100
 """Characters of a line."""
 

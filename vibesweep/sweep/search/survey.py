@@ -22,6 +22,7 @@ MOST_COMBINATIONS = 200
 """So many combinations of choices are all met in a thousand draws, or nearly."""
 
 Refusal = Callable[[TrialSettings], VibesweepError | None]
+"""Says why settings cannot be trained with, or ``None``."""
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,7 @@ def win_shares(trials: Sequence[FrozenTrial], *, of_one_kind: bool = True) -> np
     theirs = mine.T
     wins = (mine < theirs).astype(float)
     wins[mine == theirs] = 0.5
-    sound = np.array(
-        [is_sound(trial) for trial in trials],
-    )
+    sound = np.array([is_sound(trial) for trial in trials])
     wins[np.ix_(sound, ~sound)] = 1.0
     wins[np.ix_(~sound, sound)] = 0.0
     np.fill_diagonal(wins, 0.0)
