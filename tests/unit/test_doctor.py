@@ -18,6 +18,7 @@ from vibesweep.doctor import disks, packages, ray
 from vibesweep.doctor.computing import look_at_torch
 from vibesweep.doctor.examination import examine
 from vibesweep.doctor.finding import Finding, State
+from vibesweep.storage import StoragePath
 
 ELSEWHERE = "127.0.0.1:1"
 """Nobody answers there."""
@@ -115,6 +116,24 @@ def test_full_disks_and_little_shared_memory_are_told(
     assert about("work folder", found).state == State.PROBLEM
     assert about("Ray's folder", found).state == State.PROBLEM
     assert about("shared memory", found).state == State.NOTE
+
+
+def test_a_folder_of_rays_that_is_not_there_yet_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disks, "ray_folder", lambda: str(tmp_path / "to_be_made"))
+    found = list(disks.look_at_disks(str(tmp_path)))
+    assert about("Ray's folder", found).state == State.OK
+
+
+def test_a_store_that_lets_nobody_read_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(place: StoragePath) -> bytes:
+        raise PermissionError("AccessDenied")
+
+    monkeypatch.setattr(StoragePath, "read_bytes", refuse)
+    work = about("work folder", disks.look_at_disks("memory://locked/work"))
+    assert work.state == State.PROBLEM
+    assert "AccessDenied" in work.found
 
 
 def test_a_cluster_that_is_gone_and_a_port_that_is_taken_are_told(

@@ -284,6 +284,12 @@ def test_a_parquet_bomb_is_not_unpacked(tmp_path: Path, kind: str) -> None:
         open_parquet(StoragePath.of(file))
 
 
+def test_a_parquet_file_without_columns_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "none.parquet"
+    pq.write_table(pa.table({"id": ["a"]}).select([]), file)
+    assert open_parquet(StoragePath.of(file)).metadata.num_columns == 0
+
+
 def silence(file: Path) -> Path:
     """Write ten minutes of silence, which take some kilobytes."""
     samples = np.zeros(600 * RATE_HZ, np.int16)

@@ -12,7 +12,8 @@ from vibesweep.cluster.session import check_ray_folder, ray_folder
 from vibesweep.doctor.finding import Finding, note, problem, refused
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
-from vibesweep.storage.early import check_folder_writable
+from vibesweep.storage.early import check_folder_writable, nearest_folder
+from vibesweep.storage.filesystems import store_errors
 
 GIB = 2**30
 LEAST_GIB = 1.0
@@ -51,7 +52,8 @@ def _store(subject: str, work: StoragePath) -> Finding:
     probe = work / f".vibesweep-{secrets.token_hex(8)}"
     try:
         probe.write_bytes(b"vibesweep")
-        came_back = probe.read_bytes() == b"vibesweep"
+        with store_errors(str(probe)):
+            came_back = probe.read_bytes() == b"vibesweep"
         probe.remove()
     except VibesweepError as error:
         return refused(subject, error)
@@ -61,8 +63,7 @@ def _store(subject: str, work: StoragePath) -> Finding:
 
 
 def _room(subject: str, folder: Path) -> Finding:
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    usage = shutil.disk_usage(existing)
+    usage = shutil.disk_usage(nearest_folder(folder))
     free_gib = usage.free / GIB
     found = f"{folder}: {free_gib:.0f} of {usage.total / GIB:.0f} GiB free"
     if free_gib < LEAST_GIB:
@@ -79,7 +80,7 @@ def _rays_folder() -> Finding:
     except VibesweepError as error:
         return refused(subject, error)
     folder = Path(ray_folder())
-    usage = shutil.disk_usage(folder)
+    usage = shutil.disk_usage(nearest_folder(folder))
     if usage.used > RAYS_LIMIT * (usage.used + usage.free):
         found = f"{folder}: its disk is over {RAYS_LIMIT:.0%} full, so that Ray writes no objects"
         fix = f"make room, as by removing old sessions in {folder}/ray, or set RAY_TMPDIR"

@@ -49,7 +49,7 @@ def _check(path: Path, folder: Path, option: str) -> None:
     """Write a block into the nearest folder that is there, in a file without a name."""
     try:
         _look_up(path)
-        parent = _nearest(folder)
+        parent = nearest_folder(folder)
         with tempfile.TemporaryFile(dir=parent, buffering=0) as probe:
             probe.write(bytes(PROBE_BYTES))
     except OSError as error:
@@ -67,8 +67,12 @@ def _look_up(path: Path) -> None:
                 raise OSError(errno.ENAMETOOLONG, "", str(path)) from None
 
 
-def _nearest(folder: Path) -> Path:
-    """Return the folder itself, or the nearest one above it that is there."""
+def nearest_folder(folder: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that is there.
+
+    Raises:
+        NotADirectoryError: a file stands where one of them is needed.
+    """
     for candidate in (folder, *folder.parents):
         if candidate.is_dir():
             return candidate

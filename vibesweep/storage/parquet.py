@@ -46,9 +46,10 @@ def _refuse_bomb(metadata: pq.FileMetaData, size: int, place: StoragePath) -> No
     values = metadata.num_rows
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
-        columns = [row_group.column(number) for number in range(row_group.num_columns)]
-        unpacked += sum(column.total_uncompressed_size for column in columns)
-        values = max(values, *(column.num_values for column in columns))
+        for number in range(row_group.num_columns):
+            column = row_group.column(number)
+            unpacked += column.total_uncompressed_size
+            values = max(values, column.num_values)
     if values <= size and unpacked <= MOST_UNPACKED * size:
         return
     found = f"it claims {values:,} values and {unpacked:,} bytes in a file of {size:,} bytes"
