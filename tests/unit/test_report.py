@@ -35,6 +35,7 @@ from vibesweep.delivery.report.figures.curves import draw_curves
 from vibesweep.delivery.report.figures.drawing import some_of
 from vibesweep.delivery.report.figures.heard import draw_heard
 from vibesweep.delivery.report.figures.parallel import draw_parallel
+from vibesweep.delivery.report.figures.pareto import draw_fronts
 from vibesweep.delivery.report.figures.slices import draw_slices
 from vibesweep.delivery.report.figures.timeline import draw_timeline
 from vibesweep.delivery.report.filling import filling_lines
@@ -450,6 +451,13 @@ def test_a_sweep_that_was_ranked_by_ear_says_so_and_draws_it(facts: Facts) -> No
     page = Page(page_of(ranked))
     assert "is ranked by MCD dB, if it keeps to ran on 0.2" in page.text
     assert "Heard while they trained" in page.text
+
+
+def test_no_front_is_drawn_before_a_trial_was_heard(facts: Facts) -> None:
+    heard = dataclasses.replace(facts.record, sweep=facts.record.sweep | {"objective": "mcd_db"})
+    timed = trial(0, 0.2, step_ms=31.0)
+    record = dataclasses.replace(heard, trials=[timed])
+    assert draw_fronts(dataclasses.replace(facts, record=record)) == []
 
 
 def test_few_of_many_are_drawn_the_best_among_them() -> None:

@@ -96,7 +96,7 @@ class Results:
 
     @property
     def best(self) -> Trial:
-        """The trial of the smallest validation loss, or the one that was chosen by ear.
+        """The trial that ranks first by the sweep's objective, or the one that was chosen by ear.
 
         Raises:
             SweepError: no trial has a checkpoint.

@@ -58,15 +58,19 @@ def draw_fronts(facts: Facts) -> list[Drawing]:
     """Draw the first objective against the second, step time and memory, where trials have them."""
     record = facts.record
     known = metrics_of(record)
-    drawn = dict.fromkeys((record.aim.second, *DRAWN))
-    return [_front_against(facts, metric) for metric in drawn if metric in known]
+    metrics = dict.fromkeys((record.aim.second, *DRAWN))
+    found = [_front_against(facts, metric) for metric in metrics if metric in known]
+    return [drawing for drawing in found if drawing is not None]
 
 
-def _front_against(facts: Facts, metric: str) -> Drawing:
+def _front_against(facts: Facts, metric: str) -> Drawing | None:
+    """Draw the first objective against a metric; ``None`` where no trial has both."""
     record = facts.record
     sought = title_of_sought(record)
     price = title_of(metric)
     places = _places(record, facts.validated, metric)
+    if not places:
+        return None
     front = _places(record, front_of(record, metric), metric)
     shown = some_of(places, MOST_POINTS)
     figure = blank_figure(price, sought)
