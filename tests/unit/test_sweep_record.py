@@ -256,6 +256,8 @@ def test_the_summary_tells_when_the_order_of_arrival_may_have_decided(record: Sw
     assert arrival_line(replace(close, trials=[first, second])) == "", "none was stopped"
     assert arrival_line(replace(close, lanes=1)) == "", "one lane does the same each time"
     assert arrival_line(replace(close, trials=[first])) == ""
+    by_ear = replace(close, sweep={**close.sweep, "objective": "mcd_db"})
+    assert arrival_line(by_ear) == "", "losses did not rank them"
 
 
 def test_the_table_shows_the_best_first(record: SweepRecord) -> None:

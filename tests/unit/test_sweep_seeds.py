@@ -57,6 +57,14 @@ def test_a_lucky_seed_is_told(record: SweepRecord) -> None:
     )
 
 
+def test_a_trial_that_was_chosen_by_ear_had_no_lucky_seed(record: SweepRecord) -> None:
+    first, second, third = ranked(record)[:3]
+    repeat(record, (0.10, 0.11), (0.12, 0.13))
+    assert [found.trial for found in repeated_trials(record)] == [first.number, second.number]
+    record.chosen = third.number
+    assert "lucky" not in seeds_line(record)
+
+
 def test_a_repeat_is_read_back_from_the_log(record: SweepRecord) -> None:
     started = SweepStarted(dataclasses.asdict(record))
     (read,) = events_in(line_of(BestRepeated(3, 1, 0.25)))

@@ -14,7 +14,7 @@ from vibesweep.sweep.record.states import ENDED
 
 LOOK_S = 0.5
 HEARD_S = 60.0
-"""A sweep that has not heard in this time hears nothing."""
+"""How long a running sweep may take to read a request: it looks every few seconds."""
 
 
 def is_running(folder: SweepFolder) -> bool:

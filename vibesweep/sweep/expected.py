@@ -179,7 +179,8 @@ def _simulate(
             continue
         reached.append(step)
         lane_s += taken_s[report]
-        for another in islice(waiting, 1):
+        another = next(waiting, None)
+        if another is not None:
             first = _Arrival(now_s + taken_s[0], another, 0)
             heapq.heappush(coming, first)
     reaching = []

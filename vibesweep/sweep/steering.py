@@ -45,7 +45,7 @@ class Steering:
         self._pausing = threading.Lock()
 
     def do(self, request: Request) -> None:
-        """Do one thing; returns at once."""
+        """Do what one request asks; return at once."""
         if request.trial:
             self._stop_trial(request.trial)
         elif request.wish is Wish.STOP:

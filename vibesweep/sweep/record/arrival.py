@@ -14,8 +14,11 @@ def arrival_line(record: SweepRecord) -> str:
     """Say how close the best two trials are where another order might have turned them, or nothing.
 
     Where one trial trains at a time the order is always the same, and where none was stopped early
-    it does not matter.
+    it does not matter. Nor is it known of trials that are ranked by what is heard: how far their
+    losses lie apart decided nothing.
     """
+    if not record.aim.by_loss:
+        return ""
     stopped = [trial for trial in record.trials if trial.state == TrialState.PRUNED]
     trained = [trial for trial in ranked(record) if trial.best_loss_val is not None]
     one_at_a_time = record.lanes == 1 and record.sweep.get("trials_per_lane", 1) == 1

@@ -75,7 +75,7 @@ def seeds_line(record: SweepRecord) -> str:
         f"one seed from another {deviation:.4f}: they differ by {verdict}"
     )
     best = record.best
-    if best is not None and best.number != first.trial:
+    if best is not None and best.number not in (first.trial, record.chosen):
         line += f"; trial {best.number}, whose loss is the smallest, had a lucky seed"
     return line
 
