@@ -6,10 +6,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from vibesweep.cluster.lane_capacity import ACCELERATOR_PREFIX
 from vibesweep.cluster.nodes import Node, live_nodes, own_node
 
-GPU_MODEL = "accelerator_type:"
-"""What a GPU model's name follows among a host's resources in Ray."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -31,7 +30,11 @@ def hosts_of_cluster() -> list[dict[str, Any]]:
 
 def _host(node: Node) -> dict[str, Any]:
     resources = node["Resources"]
-    models = [name.removeprefix(GPU_MODEL) for name in resources if name.startswith(GPU_MODEL)]
+    models = [
+        name.removeprefix(ACCELERATOR_PREFIX)
+        for name in resources
+        if name.startswith(ACCELERATOR_PREFIX)
+    ]
     return {
         "name": node["NodeManagerHostname"],
         "cpus": resources.get("CPU", 0.0),
