@@ -166,5 +166,18 @@ def test_asked_twice_it_reads_what_it_wrote(base: Path, corpus: Path, tmp_path: 
     assert len(again.quality.texts) == 3
 
 
+def test_a_base_that_was_trained_anew_is_heard_anew(
+    base: Path, corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = evaluate(str(base), corpus, print, out=out, texts=1)
+    weights, *_ = base.glob("*.safetensors")
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    again = evaluate(str(base), corpus, print, out=out, texts=1)
+    assert again.quality.key != first.quality.key
+
+
 def test_measures_say_how_far_a_value_is_from_the_best() -> None:
     assert Measure("ratio", "ratio", 1.0, "").distance(0.4) == pytest.approx(0.6)

@@ -492,6 +492,24 @@ def test_a_setting_that_some_trials_lack_is_drawn_as_not_set(facts: Facts) -> No
     assert ["trial 1", "not set", "adamw", "not set", "0.4000"] in drawing.table.rows
 
 
+def test_trials_that_wait_in_a_resumed_sweep_are_drawn(facts: Facts) -> None:
+    trials = [
+        dataclasses.replace(each, state=TrialState.WAITING) if each.number % 3 == 0 else each
+        for each in facts.record.trials
+    ]
+    page = page_of(with_trials(facts, trials, state=SweepState.RUNNING, resumed=True))
+    assert "Learning curves" in Page(page).text
+
+
+def test_no_trial_is_lost_from_a_table_whose_ranges_read_alike(facts: Facts) -> None:
+    rates = [1e-3] * 8 + [1e-4, 2e-3, 3e-3, 4e-3]
+    trials = [trial(n, 0.3 + n / 100, swept={"rate": rate}) for n, rate in enumerate(rates)]
+    (drawing,) = draw_slices(with_trials(facts, trials))
+    counts = {row[0]: int(row[1]) for row in drawing.table.rows}
+    assert sum(counts.values()) == len(trials)
+    assert counts["0.001"] == 6
+
+
 def test_infinite_losses_are_left_out_of_curves(facts: Facts) -> None:
     drawing = draw_curves(facts)
     assert drawing is not None

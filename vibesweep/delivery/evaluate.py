@@ -39,6 +39,8 @@ from vibesweep.version import __version__
 TEXTS = 8
 EVALUATIONS = "evaluations"
 AUDIO = "audio"
+HASHED_BYTES = 1 << 20
+"""Of a file's beginning and of its end: a training changes all weights, which may be gigabytes."""
 
 
 class Evaluation(NamedTuple):
@@ -99,13 +101,8 @@ def evaluate(
             tell(listeners.missing)
         own = Voice(short_name if origin else BASE, model)
         with _heard(own, origin) as voices:
-            rows = listen(
-                voices,
-                chosen.passages,
-                listeners.scorers,
-                folder,
-                folder / AUDIO,
-            )
+            sounds = folder / AUDIO
+            rows = listen(voices, chosen.passages, listeners.scorers, folder, sounds)
         words = verdict(rows, own.name, listeners.measures)
         quality = quality_of(rows, chosen.passages, listeners, words, key)
         write_quality(quality, file)
@@ -212,9 +209,19 @@ def _state_of(model: ModelRef) -> list[object]:
         return [str(model)]
     state: list[object] = []
     for path in sorted(folder.rglob("*")):
-        size = path.stat().st_size if path.is_file() else 0
-        state.append([path.name, size])
+        if path.is_file():
+            size = path.stat().st_size
+            state.append([path.name, size, _hash_of_ends(path, size)])
     provenance = folder / PROVENANCE
     if provenance.is_file():
         state.append(provenance.read_text(encoding="utf-8"))
     return state
+
+
+def _hash_of_ends(file: Path, size: int) -> str:
+    """Hash a file's beginning and end."""
+    with file.open("rb") as content:
+        beginning = content.read(HASHED_BYTES)
+        content.seek(max(size - HASHED_BYTES, 0))
+        end = content.read()
+    return hashlib.sha256(beginning + end).hexdigest()

@@ -64,7 +64,6 @@ def judge(sweep: SweepFolder) -> Judged:
     """
     record = sweep.read()
     trials = [trial for trial in ranked(record) if trial.best_loss_val is not None]
-    best = trials[0]
     with (
         fetched_model(str(sweep.best)) as model,
         tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch,
@@ -73,36 +72,60 @@ def judge(sweep: SweepFolder) -> Judged:
         language = model.family.language(model.address)
         chosen = choose_passages(record.shards, language, TEXTS)
         listeners = make_scorers(chosen.english)
-        own = Voice(_name(best), model)
-        base = base_voice(record.model, model, Path(scratch))
-        voices = [base, own]
-        if _bytes_of(Path(model.address)) <= MOST_BYTES:
-            kept = [trial for trial in trials[1:] if (sweep.checkpoints / trial.id).is_dir()]
-            for trial in kept[: HEARD_TRIALS - 1]:
-                runner_up = _voice_of(sweep, record, trial, Path(scratch))
-                voices.append(runner_up)
-        rows = listen(
-            voices,
-            chosen.passages,
-            listeners.scorers,
-            folder,
-            folder / SOUNDS,
-            LIMIT_S,
-        )
+        voices = _voices(sweep, record, trials, model, Path(scratch))
+        sounds = folder / SOUNDS
+        rows = listen(voices, chosen.passages, listeners.scorers, folder, sounds, LIMIT_S)
         recording, _, *heard = rows
         first = preferred_of(heard, recording, listeners.measures)
-        speaks = faults_of(first, recording).speaks
-        words = verdict(rows, first.name, listeners.measures)
-        if not any(faults_of(row, recording).speaks for row in heard):
-            words = _refusal(words, best)
-        elif first is not heard[0]:
-            why = "which ranks first" if record.aim.measures else "whose loss is smaller"
-            words = f"{words}. It is preferred to {own.name}, {why}"
+        words = _words(rows, first, record, trials[0], listeners.measures)
         quality = quality_of(rows, chosen.passages, listeners, words)
         remark = _remark(sweep, first, heard, recording, listeners.measures)
     write_quality(quality, sweep.place / QUALITY_FILE)
+    speaks = faults_of(first, recording).speaks
     preferred = None if first is heard[0] else _trial_named(first.name, trials)
     return Judged(quality, speaks, preferred, remark)
+
+
+def _voices(
+    sweep: SweepFolder,
+    record: SweepRecord,
+    trials: Sequence[TrialRecord],
+    model: ModelRef,
+    scratch: Path,
+) -> list[Voice]:
+    """Return the untouched base, the exported best trial, and runners-up with a checkpoint."""
+    base = base_voice(record.model, model, scratch)
+    best, *others = trials
+    voices = [base, Voice(_name(best), model)]
+    if _bytes_of(Path(model.address)) > MOST_BYTES:
+        return voices
+    kept = []
+    for trial in others:
+        checkpoint = sweep.checkpoints / trial.id
+        if checkpoint.is_dir():
+            kept.append(trial)
+    for trial in kept[: HEARD_TRIALS - 1]:
+        runner_up = _voice_of(sweep, record, trial, scratch)
+        voices.append(runner_up)
+    return voices
+
+
+def _words(
+    rows: Sequence[Row],
+    first: Row,
+    record: SweepRecord,
+    best: TrialRecord,
+    measures: Sequence[Measure],
+) -> str:
+    """Say how the first voice by ear stands to the base, and to the best trial where it is not."""
+    recording, _, *heard = rows
+    words = verdict(rows, first.name, measures)
+    if not any(faults_of(row, recording).speaks for row in heard):
+        return _refusal(words, best)
+    if first is heard[0]:
+        return words
+    why = "which ranks first" if record.aim.measures else "whose loss is smaller"
+    return f"{words}. It is preferred to {_name(best)}, {why}"
 
 
 def _remark(

@@ -94,21 +94,10 @@ def _settings(facts: Facts, validated: Sequence[TrialRecord]) -> Table:
     rows = []
     for name, value in best.swept.items():
         others = [trial.swept[name] for trial in good if name in trial.swept]
-        distribution = facts.distributions.get(name)
-        rows.append(
-            [
-                name,
-                format_value(value),
-                _spread(others),
-                _range(distribution),
-            ]
-        )
+        searched = _range(facts.distributions.get(name))
+        rows.append([name, format_value(value), _spread(others), searched])
     heads = ("setting", "best trial", f"best {len(good)} trials", "searched")
-    return Table(
-        "The best settings",
-        heads,
-        rows,
-    )
+    return Table("The best settings", heads, rows)
 
 
 def _spread(values: Sequence[Any]) -> str:

@@ -8,54 +8,39 @@ from vibesweep.delivery.report.tables import Table
 
 MINUTES_PER_HOUR = 60
 PEOPLE_SHOWN = 20
+SPLIT_NAMES = {"train": "training", "val": "validation"}
 
 
 def corpus_tables(manifest: Manifest) -> list[Table]:
     """Tabulate what the shards hold, and what was left out of them or is odd."""
-    rows = []
-    for split in SPLITS:
-        minutes = f"{MINUTES_PER_HOUR * manifest.hours.get(split, 0.0):.1f}"
-        rows.append(
-            [
-                _split_name(split),
-                str(manifest.clips.get(split, 0)),
-                minutes,
-            ]
-        )
-    tables = [
-        Table(
-            "Clips",
-            ("split", "clips", "minutes"),
-            rows,
-        ),
-        _people(manifest),
-    ]
     languages = [[name, str(turns)] for name, turns in manifest.languages.items()]
-    tables.append(
-        Table(
-            "Languages",
-            ("language", "turns"),
-            languages,
-        )
-    )
+    tables = [
+        _clips(manifest),
+        _people(manifest),
+        Table("Languages", ("language", "turns"), languages),
+    ]
     for caption, counts, texts in (
         ("Recordings left out", manifest.rejects, REASONS),
         ("Recordings with something odd", manifest.warnings, WARNINGS),
     ):
-        found = [[texts.get(name, name), str(count)] for name, count in counts.items()]
+        found = []
+        for name, count in counts.items():
+            reason = texts.get(name, name)
+            found.append([reason, str(count)])
         if found:
-            tables.append(
-                Table(
-                    caption,
-                    ("reason", "recordings"),
-                    found,
-                )
-            )
+            tables.append(Table(caption, ("reason", "recordings"), found))
     return tables
 
 
-def _split_name(split: str) -> str:
-    return {"train": "training", "val": "validation"}[split]
+def _clips(manifest: Manifest) -> Table:
+    rows = []
+    for split in SPLITS:
+        name = SPLIT_NAMES[split]
+        clips = manifest.clips.get(split, 0)
+        hours = manifest.hours.get(split, 0.0)
+        minutes = MINUTES_PER_HOUR * hours
+        rows.append([name, str(clips), f"{minutes:.1f}"])
+    return Table("Clips", ("split", "clips", "minutes"), rows)
 
 
 def _people(manifest: Manifest) -> Table:
@@ -64,8 +49,4 @@ def _people(manifest: Manifest) -> Table:
     caption = f"People, by the clips in which they speak: {len(ordered)}"
     if len(ordered) > PEOPLE_SHOWN:
         caption = f"{caption}, of whom {PEOPLE_SHOWN} are shown"
-    return Table(
-        caption,
-        ("person", "clips"),
-        rows,
-    )
+    return Table(caption, ("person", "clips"), rows)

@@ -18,7 +18,7 @@ from vibesweep.delivery.report.spans import Span
 from vibesweep.delivery.report.tables import Table
 from vibesweep.sweep.record import TrialRecord, TrialState
 from vibesweep.sweep.record.grid import GRID_VALUES, grid_values
-from vibesweep.sweep.record.plan import format_hours
+from vibesweep.sweep.record.plan import SECONDS_AN_HOUR, format_hours
 
 ENDED_ITSELF = (TrialState.COMPLETE, TrialState.DIVERGED, TrialState.FAILED)
 """Trials that would have cost the same in any search."""
@@ -36,6 +36,7 @@ class Costs:
             known of their pace.
         grid_trials: trials of a full grid; ``None`` where some settings depend on others, so that
             there is no grid.
+        trials: how many have trained.
     """
 
     unit: str
@@ -58,7 +59,7 @@ def costs_of(facts: Facts, spans: Iterable[Span]) -> Costs:
     record = facts.record
     resources = TrialResources(**record.sweep["resources"])
     per_lane = resources.workers * (resources.gpus_per_worker or resources.cpus_per_worker)
-    hours_per_second = per_lane / 3_600
+    hours_per_second = per_lane / SECONDS_AN_HOUR
     ended = record.ended_unix_s or facts.made_unix_s
     held = record.lanes * (ended - record.started_unix_s) * hours_per_second
     trained: dict[int, float] = {}
@@ -112,8 +113,5 @@ def cost_table(costs: Costs, max_steps: int) -> Table:
             f"with {GRID_VALUES} values of each setting that is no short list"
         )
         rows.append([grid, format_hours(costs.grid)])
-    return Table(
-        "What it cost, and what other searches would have",
-        ("search", unit),
-        rows,
-    )
+    caption = "What it cost, and what other searches would have"
+    return Table(caption, ("search", unit), rows)

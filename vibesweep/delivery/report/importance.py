@@ -40,9 +40,5 @@ def losses_at_first_report(facts: Facts) -> dict[int, float]:
     if reports.empty:
         return {}
     at_first = reports[reports["step"] == first]
-    pairs = zip(
-        at_first["number"],
-        at_first["loss_val"],
-        strict=True,
-    )
+    pairs = zip(at_first["number"], at_first["loss_val"], strict=True)
     return {int(number): float(loss) for number, loss in pairs if math.isfinite(loss)}

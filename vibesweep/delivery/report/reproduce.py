@@ -35,22 +35,12 @@ def reproduction_of(facts: Facts) -> Reproduction:
     if facts.folder.space.is_file():
         space = facts.folder.space.read_bytes().decode(errors="replace")
         command = _command(facts)
-    return Reproduction(
-        command,
-        space,
-        _conditions(facts),
-    )
+    return Reproduction(command, space, _conditions(facts))
 
 
 def _command(facts: Facts) -> str:
     record = facts.record
-    words = [
-        "python",
-        "-m",
-        "vibesweep",
-        "run",
-        str(facts.folder.space),
-    ]
+    words = ["python", "-m", "vibesweep", "run", str(facts.folder.space)]
     for option in ("corpus", "model", "trials"):
         words += [f"--{option}", str(record.sweep[option])]
     for name, value in record.sweep.get("fixed", {}).items():
@@ -75,8 +65,4 @@ def _conditions(facts: Facts) -> Table:
     for package, version in record.versions.items():
         name = "vibesweep's commit" if package == "commit" else package
         rows.append([name, version])
-    return Table(
-        "What the sweep ran on",
-        ("what", "value"),
-        rows,
-    )
+    return Table("What the sweep ran on", ("what", "value"), rows)

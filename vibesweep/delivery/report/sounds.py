@@ -21,12 +21,11 @@ from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.resampling import resample
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.errors import SweepError
+from vibesweep.quality.listening import BASE, RECORDING
 from vibesweep.quality.quality_file import Quality, Row
 from vibesweep.storage import StoragePath
 from vibesweep.storage.names import is_plain_name
 
-RECORDING, BASE = "recording", "base"
-"""The voices of quality.json that are no trial's."""
 LONGEST_S = 30.0
 """A longer sound is cut: the page is to stay small."""
 MOST_TEXTS = 3
@@ -74,18 +73,22 @@ def spoken_texts(facts: Facts) -> list[SpokenText]:
     sample = facts.folder.best / "sample.wav"
     if not sample.is_file():
         return []
-    return [SpokenText("", [_clip(sample, "the best trial, with a held-out text")])]
+    clip = _clip(sample, "the best trial, with a held-out text")
+    return [SpokenText("", [clip])]
 
 
 def _compared(facts: Facts, quality: Quality) -> Iterator[SpokenText]:
-    voices = voices_shown(quality, [trial.number for trial in facts.validated])
+    best_first = [trial.number for trial in facts.validated]
+    voices = voices_shown(quality, best_first)
     for number, text in enumerate(quality.texts[:MOST_TEXTS]):
         clips = []
         for voice, who in voices:
-            if number < len(voice.audio):
-                path = _inside(facts.folder.place, voice.audio[number])
-                if path.is_file():
-                    clips.append(_clip(path, who))
+            if number >= len(voice.audio):
+                continue
+            path = _inside(facts.folder.place, voice.audio[number])
+            if path.is_file():
+                clip = _clip(path, who)
+                clips.append(clip)
         if clips:
             yield SpokenText(text, _to_scale(clips))
 
@@ -104,16 +107,22 @@ def _inside(folder: StoragePath, path: str) -> StoragePath:
 
 def _to_scale(clips: Sequence[Clip]) -> list[Clip]:
     """Give the pictures of a text one scale of time."""
-    longest = max(min(clip.seconds, LONGEST_S) for clip in clips)
-    return [replace(clip, share=min(clip.seconds, LONGEST_S) / longest) for clip in clips]
+    lengths = [min(clip.seconds, LONGEST_S) for clip in clips]
+    longest = max(lengths)
+    scaled = []
+    for clip, length in zip(clips, lengths, strict=True):
+        scaled.append(replace(clip, share=length / longest))
+    return scaled
 
 
 def voices_shown(quality: Quality, best_first: Sequence[int]) -> list[tuple[Row, str]]:
     """Choose whom to hear, and what to call them: recording, best trials, base."""
     by_name = {voice.name: voice for voice in quality.rows}
-    trials = [number for number in best_first if f"trial {number}" in by_name][:MOST_TRIALS]
+    heard = [number for number in best_first if f"trial {number}" in by_name]
     wanted = [(RECORDING, "the real recording")]
-    wanted += [(f"trial {number}", _called(number, best_first)) for number in trials]
+    for number in heard[:MOST_TRIALS]:
+        who = _called(number, best_first)
+        wanted.append((f"trial {number}", who))
     wanted.append((BASE, "the untouched base"))
     return [(by_name[name], who) for name, who in wanted if name in by_name]
 
@@ -136,51 +145,42 @@ def _clip(path: StoragePath, who: str) -> Clip:
         found = file.read(round(LONGEST_S * found_hz), dtype="float32", always_2d=True)
     waveform = found.mean(axis=1)
     if found_hz != rate_hz:
-        waveform = resample(
-            waveform,
-            found_hz,
-            rate_hz,
-        )
+        waveform = resample(waveform, found_hz, rate_hz)
+    flac = _flac(waveform, rate_hz)
+    mel = log_mel(waveform, settings)
+    png = mel_png(mel)
     return Clip(
         who=who,
         seconds=seconds,
-        audio=data_uri(_flac(waveform, rate_hz), "audio/flac"),
-        picture=data_uri(mel_png(log_mel(waveform, settings)), "image/png"),
+        audio=data_uri(flac, "audio/flac"),
+        picture=data_uri(png, "image/png"),
         cut=cut,
     )
 
 
 def _flac(waveform: np.ndarray, rate_hz: int) -> bytes:
     content = io.BytesIO()
-    soundfile.write(
-        content,
-        waveform,
-        rate_hz,
-        subtype="PCM_16",
-        format="FLAC",
-    )
+    soundfile.write(content, waveform, rate_hz, subtype="PCM_16", format="FLAC")
     return content.getvalue()
 
 
 def mel_png(mel: LogMel) -> bytes:
     """Draw a log-mel [T, M], low bins at the bottom, as a picture of T by M blocks."""
-    level = 1 + (mel - mel.max()) / QUIETEST
-    shades = (np.clip(level, 0, 1) * (SHADES - 1)).astype(np.uint8)
-    upright = np.flipud(shades.T)
+    below_loudest = mel - mel.max()
+    level = 1 + below_loudest / QUIETEST
+    shades = np.clip(level, 0, 1) * (SHADES - 1)
+    upright = np.flipud(shades.T).astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(upright), mode="P")
     colours = sample_colorscale("Viridis", SHADES)
     picture.putpalette([round(part) for colour in colours for part in unlabel_rgb(colour)])
     width, height = picture.size
     picture = picture.resize((width * PICTURE_SCALE, height * PICTURE_SCALE))
     content = io.BytesIO()
-    picture.save(
-        content,
-        "PNG",
-        optimize=True,
-    )
+    picture.save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
 def data_uri(content: bytes, kind: str) -> str:
     """Write a file's content as an address that holds all of it."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    text = base64.b64encode(content).decode()
+    return f"data:{kind};base64,{text}"

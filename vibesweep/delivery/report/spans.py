@@ -7,7 +7,8 @@ lane's last report, after the trial's own last report, and after the trial was g
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import pandas as pd
 
@@ -51,37 +52,20 @@ def spans_of(record: SweepRecord, reports: pd.DataFrame) -> list[Span]:
     for lane, number, reported in columns.itertuples(index=False):
         span = open_spans.get(lane)
         if span is not None and span.trial == number:
-            open_spans[lane] = _until(span, reported)
+            open_spans[lane] = replace(span, ended_unix_s=reported)
         else:
             if span is not None:
                 done.append(span)
             trial = trials[number]
             paused = trial_free.get(number, 0.0)
-            began = max(
-                trial.started_unix_s,
-                lane_free.get(lane, 0.0),
-                paused,
-            )
-            trained = max(began, 0.0 if paused else trial.first_step_unix_s)
-            open_spans[lane] = Span(
-                lane,
-                number,
-                began,
-                min(trained, reported),
-                reported,
-            )
+            began = max(trial.started_unix_s, lane_free.get(lane, 0.0), paused)
+            first_step = 0.0 if paused else trial.first_step_unix_s
+            trained = max(began, first_step)
+            trained = min(trained, reported)
+            open_spans[lane] = Span(lane, number, began, trained, reported)
         lane_free[lane] = trial_free[number] = reported
-    return sorted([*done, *open_spans.values()], key=lambda span: span.ended_unix_s)
-
-
-def _until(span: Span, ended_unix_s: float) -> Span:
-    return Span(
-        span.lane,
-        span.trial,
-        span.began_unix_s,
-        span.trained_unix_s,
-        ended_unix_s,
-    )
+    spans = [*done, *open_spans.values()]
+    return sorted(spans, key=attrgetter("ended_unix_s"))
 
 
 @dataclass(frozen=True)
@@ -110,12 +94,7 @@ def uses_of(spans: Iterable[Span], started_unix_s: float, ended_unix_s: float) -
         by_lane.setdefault(span.lane, []).append(span)
     uses = []
     for lane in sorted(by_lane, key=lane_order):
-        use = _use_of(
-            lane,
-            by_lane[lane],
-            started_unix_s,
-            ended_unix_s,
-        )
+        use = _use_of(lane, by_lane[lane], started_unix_s, ended_unix_s)
         uses.append(use)
     return uses
 

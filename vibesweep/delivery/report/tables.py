@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,41 +50,18 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
     names = swept_names(record)
     heard = record.aim.measures
     shown = best_first[:TRIALS_SHOWN]
-    taken = [head for head, written in TAKEN.items() if any(map(written, shown))]
+    taken = []
+    for head, written in TAKEN.items():
+        if any(map(written, shown)):
+            taken.append(head)
     rows = []
     if record.base_loss_val is not None:
-        base_loss = format_loss(record.base_loss_val)
-        rows.append(
-            [
-                "base",
-                "untouched",
-                *[""] * len(names),
-                "0",
-                base_loss,
-                "0",
-                *[""] * len(heard),
-                *[""] * len(taken),
-                "",
-            ]
-        )
+        figures = len(heard) + len(taken)
+        row = _row_of_base(record.base_loss_val, len(names), figures)
+        rows.append(row)
     for trial in shown:
-        swept = [format_value(trial.swept.get(name, "")) for name in names]
-        best = [format_loss(trial.best_loss_val), str(trial.best_step)]
-        ends = [
-            str(trial.step),
-            *best,
-            *(format_heard(trial, name) for name in heard),
-            *(TAKEN[head](trial) for head in taken),
-            _took(trial),
-        ]
-        rows.append(
-            [
-                str(trial.number),
-                trial.state.value,
-                *swept,
-                *ends,
-            ]
-        )
+        row = _row_of(trial, names, heard, taken)
+        rows.append(row)
     caption = f"All {len(shown)} trials with a validation loss, best first"
     if len(best_first) > len(shown):
         caption = (
@@ -93,38 +70,54 @@ def table_of_trials(record: SweepRecord, best_first: Sequence[TrialRecord]) -> T
         )
     titles = [measure_named(name).title for name in heard]
     heads = ("trial", "state", *names, "steps", "best loss", "at step", *titles, *taken, "took")
-    return Table(
-        caption,
-        heads,
-        rows,
-    )
+    return Table(caption, heads, rows)
+
+
+def _row_of_base(loss_val: float, settings: int, figures: int) -> list[str]:
+    """Make the row of the untouched base, which has no settings and no figures but its loss."""
+    no_settings = [""] * settings
+    no_figures = [""] * figures
+    loss = format_loss(loss_val)
+    return ["base", "untouched", *no_settings, "0", loss, "0", *no_figures, ""]
+
+
+def _row_of(
+    trial: TrialRecord, names: Sequence[str], heard: Sequence[str], taken: Sequence[str]
+) -> list[str]:
+    """Make a trial's row: its settings, then how far it came, and what it took."""
+    row = [str(trial.number), trial.state.value]
+    for name in names:
+        value = trial.swept.get(name, "")
+        row.append(format_value(value))
+    row.append(str(trial.step))
+    row.append(format_loss(trial.best_loss_val))
+    row.append(str(trial.best_step))
+    for name in heard:
+        row.append(format_heard(trial, name))
+    for head in taken:
+        written = TAKEN[head]
+        row.append(written(trial))
+    row.append(_took(trial))
+    return row
 
 
 def table_of_broken(record: SweepRecord) -> Table | None:
     """Tabulate why trials diverged or failed; ``None`` if none did."""
-    broken = [trial for trial in record.trials if trial.state in BROKEN]
-    reasons = Counter((trial.state, trial.reason) for trial in broken)
-    rows = []
-    for (state, reason), count in reasons.most_common():
-        numbers = [
-            str(trial.number) for trial in broken if (trial.state, trial.reason) == (state, reason)
-        ]
-        rows.append(
-            [
-                reason,
-                state.value,
-                str(count),
-                _listed(numbers),
-            ]
-        )
-    if not rows:
+    numbers: dict[tuple[TrialState, str], list[str]] = defaultdict(list)
+    for trial in record.trials:
+        if trial.state in BROKEN:
+            ending = (trial.state, trial.reason)
+            numbers[ending].append(str(trial.number))
+    if not numbers:
         return None
+    rows = []
+    for ending in sorted(numbers, key=lambda ending: -len(numbers[ending])):
+        state, reason = ending
+        trials = numbers[ending]
+        count = str(len(trials))
+        rows.append([reason, state.value, count, _listed(trials)])
     heads = ("reason", "state", "how many", "trials")
-    return Table(
-        "Trials that broke off, by reason",
-        heads,
-        rows,
-    )
+    return Table("Trials that broke off, by reason", heads, rows)
 
 
 def table_of_voices(quality: Quality) -> Table:
@@ -132,9 +125,11 @@ def table_of_voices(quality: Quality) -> Table:
     measures = quality.measures
     rows = []
     for voice in quality.rows:
-        values = [voice.mean(measure.name) for measure in measures]
-        cells = ["-" if value is None else f"{value:.3g}" for value in values]
-        rows.append([voice.name, *cells])
+        row = [voice.name]
+        for measure in measures:
+            value = voice.mean(measure.name)
+            row.append("-" if value is None else f"{value:.3g}")
+        rows.append(row)
     caption = "What was measured in the voices, on average over the texts"
     heads = ["voice", *(measure.title for measure in measures)]
     return Table(caption, heads, rows)

@@ -43,13 +43,8 @@ def draw_curves(facts: Facts) -> Drawing | None:
     for state in TrialState:
         trials = [trial for trial in shown if trial.state == state and trial is not best]
         if trials:
-            figure.add_trace(
-                _trace(
-                    state,
-                    trials,
-                    curves,
-                )
-            )
+            trace = _trace(state, trials, curves)
+            figure.add_trace(trace)
     figure.add_trace(_best_trace(best, curves[best.number]))
     base = facts.record.base_loss_val
     add_base_line(figure, base)
@@ -61,12 +56,8 @@ def draw_curves(facts: Facts) -> Drawing | None:
         "the worse trials are stopped. A cross marks a trial that diverged, at its last finite "
         "loss." + drawn_of(len(shown), len(validated))
     )
-    return Drawing(
-        "Learning curves",
-        figure,
-        told,
-        _table(validated, curves),
-    )
+    table = _table(validated, curves)
+    return Drawing("Learning curves", figure, told, table)
 
 
 def _curves_of(facts: Facts) -> dict[int, Curve]:
@@ -147,17 +138,7 @@ def _table(validated: Sequence[TrialRecord], curves: Mapping[int, Curve]) -> Tab
     for trial in shown:
         losses = dict(curves[trial.number])
         cells = [format_loss(losses[step]) if step in losses else "" for step in told_steps]
-        rows.append(
-            [
-                f"trial {trial.number}",
-                trial.state.value,
-                *cells,
-            ]
-        )
+        rows.append([f"trial {trial.number}", trial.state.value, *cells])
     caption = f"Validation loss of the best {len(shown)} trials at their reports"
     heads = ("trial", "state", *(f"step {step}" for step in told_steps))
-    return Table(
-        caption,
-        heads,
-        rows,
-    )
+    return Table(caption, heads, rows)

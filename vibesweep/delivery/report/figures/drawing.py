@@ -20,6 +20,7 @@ T = TypeVar("T")
 BEST_COLOUR = "#d97706"
 QUIET_COLOUR = "#8b93a1"
 STATE_COLOURS = {
+    TrialState.WAITING: "#5b6f95",
     TrialState.COMPLETE: "#2f81d6",
     TrialState.PRUNED: QUIET_COLOUR,
     TrialState.DIVERGED: "#dc2626",
@@ -28,6 +29,7 @@ STATE_COLOURS = {
     TrialState.RUNNING: "#0d9d74",
 }
 STATE_SYMBOLS = {
+    TrialState.WAITING: "hourglass",
     TrialState.COMPLETE: "circle",
     TrialState.PRUNED: "triangle-down",
     TrialState.DIVERGED: "x",

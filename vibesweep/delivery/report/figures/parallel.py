@@ -31,6 +31,12 @@ LONGEST_IN_A_LINE = 12
 NOT_SET = -0.14
 """Height of the place for trials that do not have a setting, beneath its axis from 0 to 1."""
 LOSS = "best loss"
+STYLES = (
+    {"color": QUIET_COLOUR, "width": 1},
+    {"color": STATE_COLOURS[TrialState.COMPLETE], "width": 1.6},
+    {"color": BEST_COLOUR, "width": 3.5},
+)
+"""Of the lines of most trials, of the best quarter, and of the best one."""
 
 
 @dataclass(frozen=True)
@@ -48,41 +54,28 @@ def draw_parallel(facts: Facts) -> Drawing | None:
     validated = facts.validated
     if not validated or not names:
         return None
-    axes = [_axis_of(name, validated, facts.distributions.get(name)) for name in names]
-    axes.append(
-        _axis(
-            [trial.best_loss_val for trial in validated],
-            LOSS,
-            is_log=False,
-        )
-    )
+    axes = []
+    for name in names:
+        distribution = facts.distributions.get(name)
+        axes.append(_axis_of(name, validated, distribution))
+    losses = [trial.best_loss_val for trial in validated]
+    axes.append(_axis(losses, LOSS, is_log=False))
     shown = some_of(validated, MOST_LINES)
-    good = set(map(id, validated[: math.ceil(len(validated) / 4)]))
+    best = validated[0]
+    quarter = validated[: math.ceil(len(validated) / 4)]
+    good = {trial.number for trial in quarter}
+    others = [trial for trial in shown if trial.number not in good]
+    good_ones = [trial for trial in shown if trial.number in good]
     groups = {
-        "other trials": [trial for trial in shown if id(trial) not in good],
-        "best quarter": [trial for trial in shown if id(trial) in good],
-        f"best: trial {validated[0].number}": [validated[0]],
+        "other trials": others,
+        "best quarter": good_ones,
+        f"best: trial {best.number}": [best],
     }
     figure = blank_figure("", "")
-    styles = (
-        {"color": QUIET_COLOUR, "width": 1},
-        {"color": STATE_COLOURS[TrialState.COMPLETE], "width": 1.6},
-        {"color": BEST_COLOUR, "width": 3.5},
-    )
-    for (name, trials), style in zip(
-        groups.items(),
-        styles,
-        strict=True,
-    ):
+    for (name, trials), style in zip(groups.items(), STYLES, strict=True):
         if trials:
-            figure.add_trace(
-                _lines(
-                    name,
-                    trials,
-                    axes,
-                    style,
-                )
-            )
+            lines = _lines(name, trials, axes, style)
+            figure.add_trace(lines)
     _draw_axes(figure, axes)
     told = (
         "Each line is a trial, through its settings to its best loss, low losses at the bottom. "
@@ -90,28 +83,16 @@ def draw_parallel(facts: Facts) -> Drawing | None:
         "best values are clear." + drawn_of(len(shown), len(validated))
     )
     width = WIDTH_PER_AXIS_PX * len(axes)
-    return Drawing(
-        "Settings of the best trials",
-        figure,
-        told,
-        _table(names, validated),
-        width,
-    )
+    table = _table(names, validated)
+    return Drawing("Settings of the best trials", figure, told, table, width)
 
 
 def _axis_of(
     name: str, trials: Sequence[TrialRecord], distribution: BaseDistribution | None
 ) -> Axis:
     values = [trial.swept[name] for trial in trials if name in trial.swept]
-    return _axis(
-        values,
-        name,
-        is_log=getattr(
-            distribution,
-            "log",
-            False,
-        ),
-    )
+    is_log = getattr(distribution, "log", False)
+    return _axis(values, name, is_log=is_log)
 
 
 def _axis(values: Sequence[Any], name: str, *, is_log: bool) -> Axis:
@@ -119,21 +100,17 @@ def _axis(values: Sequence[Any], name: str, *, is_log: bool) -> Axis:
     distinct = list(dict.fromkeys(values))
     if not all(isinstance(value, int | float) for value in distinct) or len(distinct) < 2:
         ordered = sorted(distinct, key=str)
-        places = {value: (rank + 0.5) / len(ordered) for rank, value in enumerate(ordered)}
-        return Axis(
-            name,
-            places,
-            {format_value(value): places[value] for value in ordered},
-        )
+        count = len(ordered)
+        places = {value: (rank + 0.5) / count for rank, value in enumerate(ordered)}
+        ticks = {format_value(value): places[value] for value in ordered}
+        return Axis(name, places, ticks)
     scale = math.log if is_log else float
     low, high = min(distinct), max(distinct)
-    span = scale(high) - scale(low)
-    places = {value: (scale(value) - scale(low)) / span for value in distinct}
-    return Axis(
-        name,
-        places,
-        {format_value(low): 0.0, format_value(high): 1.0},
-    )
+    start = scale(low)
+    span = scale(high) - start
+    places = {value: (scale(value) - start) / span for value in distinct}
+    ends = {format_value(low): 0.0, format_value(high): 1.0}
+    return Axis(name, places, ends)
 
 
 def _lines(
@@ -146,10 +123,14 @@ def _lines(
         values = {**trial.swept, LOSS: trial.best_loss_val}
         for column, axis in enumerate(axes):
             columns.append(column)
-            known = axis.name in values
-            heights.append(axis.places[values[axis.name]] if known else NOT_SET)
-            value = format_value(values[axis.name]) if known else "not set"
-            texts.append(f"trial {trial.number}<br>{axis.name} {value}")
+            height = NOT_SET
+            shown = "not set"
+            if axis.name in values:
+                value = values[axis.name]
+                height = axis.places[value]
+                shown = format_value(value)
+            heights.append(height)
+            texts.append(f"trial {trial.number}<br>{axis.name} {shown}")
         columns.append(None)
         heights.append(None)
         texts.append("")
@@ -190,15 +171,7 @@ def _table(names: Sequence[str], validated: Sequence[TrialRecord]) -> Table:
     rows = []
     for trial in shown:
         cells = [format_value(trial.swept.get(name, "not set")) for name in names]
-        rows.append(
-            [
-                f"trial {trial.number}",
-                *cells,
-                format_loss(trial.best_loss_val),
-            ]
-        )
-    return Table(
-        f"Settings of the best {len(shown)} trials",
-        ("trial", *names, LOSS),
-        rows,
-    )
+        loss = format_loss(trial.best_loss_val)
+        rows.append([f"trial {trial.number}", *cells, loss])
+    heads = ("trial", *names, LOSS)
+    return Table(f"Settings of the best {len(shown)} trials", heads, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,13 +37,8 @@ def draw_slices(facts: Facts) -> list[Drawing]:
     for name in swept_names(facts.record):
         trials = [trial for trial in facts.validated if name in trial.swept]
         if trials:
-            drawings.append(
-                _slice(
-                    facts,
-                    name,
-                    trials,
-                )
-            )
+            drawing = _slice(facts, name, trials)
+            drawings.append(drawing)
     return drawings
 
 
@@ -51,22 +47,12 @@ def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
     numeric = all(_is_number(trial.swept[name]) for trial in trials)
     distribution = facts.distributions.get(name)
     choices = not numeric or isinstance(distribution, CategoricalDistribution)
-    figure = blank_figure(
-        name,
-        "best loss",
-        HEIGHT_PX,
-    )
+    figure = blank_figure(name, "best loss", HEIGHT_PX)
     for state in TrialState:
         group = [trial for trial in shown if trial.state == state]
         if group:
-            figure.add_trace(
-                _points(
-                    name,
-                    state,
-                    group,
-                    choices,
-                )
-            )
+            points = _points(name, state, group, choices)
+            figure.add_trace(points)
     base = facts.record.base_loss_val
     add_base_line(figure, base)
     losses = [trial.best_loss_val for trial in shown if trial.best_loss_val is not None]
@@ -78,16 +64,8 @@ def _slice(facts: Facts, name: str, trials: Sequence[TrialRecord]) -> Drawing:
         labels = [format_value(value) for value in ordered]
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
     told = f"Best loss of each trial over {name}." + drawn_of(len(shown), len(trials))
-    return Drawing(
-        name,
-        figure,
-        told,
-        _table(
-            name,
-            trials,
-            numeric,
-        ),
-    )
+    table = _table(name, trials, numeric)
+    return Drawing(name, figure, told, table)
 
 
 def _points(
@@ -127,31 +105,35 @@ def _in_order(trials: Sequence[TrialRecord], name: str, numeric: bool) -> list[A
 
 def _table(name: str, trials: Sequence[TrialRecord], numeric: bool) -> Table:
     """Tabulate the losses by the setting's values, or by ranges of them where there are many."""
-    values = _in_order(trials, name, numeric)
-    groups: dict[str, list[TrialRecord]] = {}
-    if numeric and len(values) > PARTS:
-        ordered = sorted(trials, key=lambda trial: trial.swept[name])
-        for part in range(PARTS):
-            cut = ordered[part * len(ordered) // PARTS : (part + 1) * len(ordered) // PARTS]
-            low, high = (format_value(trial.swept[name]) for trial in (cut[0], cut[-1]))
-            groups[f"{low} to {high}"] = cut
-    else:
-        for value in values:
-            groups[format_value(value)] = [t for t in trials if t.swept[name] == value]
     rows = []
-    for label, group in groups.items():
+    for label, group in _groups(name, trials, numeric).items():
         losses = [trial.best_loss_val for trial in group if trial.best_loss_val is not None]
+        smallest = format_loss(min(losses))
         median = format_loss(statistics.median(losses))
-        rows.append(
-            [
-                label,
-                str(len(group)),
-                format_loss(min(losses)),
-                median,
-            ]
-        )
-    return Table(
-        f"Best losses by {name}",
-        (name, "trials", "smallest", "median"),
-        rows,
-    )
+        rows.append([label, str(len(group)), smallest, median])
+    heads = (name, "trials", "smallest", "median")
+    return Table(f"Best losses by {name}", heads, rows)
+
+
+def _groups(
+    name: str, trials: Sequence[TrialRecord], numeric: bool
+) -> dict[str, list[TrialRecord]]:
+    """Group trials by a setting's values, or by ranges of them; what reads alike is one group."""
+    values = _in_order(trials, name, numeric)
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
+    if not numeric or len(values) <= PARTS:
+        for value in values:
+            label = format_value(value)
+            groups[label] += [trial for trial in trials if trial.swept[name] == value]
+        return groups
+    ordered = sorted(trials, key=lambda trial: trial.swept[name])
+    count = len(ordered)
+    for part in range(PARTS):
+        first = part * count // PARTS
+        end = (part + 1) * count // PARTS
+        cut = ordered[first:end]
+        low = format_value(cut[0].swept[name])
+        high = format_value(cut[-1].swept[name])
+        label = low if low == high else f"{low} to {high}"
+        groups[label] += cut
+    return groups

@@ -32,43 +32,22 @@ def draw_timeline(facts: Facts, spans: Sequence[Span]) -> Drawing | None:
         return None
     record = facts.record
     ended = record.ended_unix_s or facts.made_unix_s
-    uses = uses_of(
-        spans,
-        record.started_unix_s,
-        ended,
-    )
+    uses = uses_of(spans, record.started_unix_s, ended)
     shown = _shown(spans, uses)
-    rows = {
-        lane: row for row, lane in enumerate(sorted({span.lane for span in shown}, key=lane_order))
-    }
+    lanes = sorted({span.lane for span in shown}, key=lane_order)
+    rows = {lane: row for row, lane in enumerate(lanes)}
     length_s = ended - record.started_unix_s
     unit_s, unit = next((unit_s, name) for least, unit_s, name in UNITS if length_s >= least)
     height_px = 190 + ROW_PX * len(rows)
-    figure = blank_figure(
-        f"{unit} since the sweep began",
-        "",
-        height_px,
-    )
+    figure = blank_figure(f"{unit} since the sweep began", "", height_px)
     clock = Clock(record.started_unix_s, unit_s)
-    figure.add_trace(
-        _making(
-            shown,
-            rows,
-            clock,
-        )
-    )
+    figure.add_trace(_making(shown, rows, clock))
     states = {trial.number: trial.state for trial in record.trials}
     for state in TrialState:
         group = [span for span in shown if states[span.trial] == state]
         if group:
-            figure.add_trace(
-                _training(
-                    state,
-                    group,
-                    rows,
-                    clock,
-                )
-            )
+            trace = _training(state, group, rows, clock)
+            figure.add_trace(trace)
     names = [f"lane {lane_order(lane)[1]}" for lane in rows]
     figure.update_yaxes(
         tickvals=list(rows.values()), ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False
@@ -78,12 +57,8 @@ def draw_timeline(facts: Facts, spans: Sequence[Span]) -> Drawing | None:
     if len(shown) < len(spans):
         stretches = f"{len(shown)} of {len(spans)} stretches"
         told += f" Drawn are {len(rows)} of {len(uses)} lanes, and {stretches}."
-    return Drawing(
-        "What the lanes did",
-        figure,
-        told,
-        _table(uses, length_s),
-    )
+    table = _table(uses, length_s)
+    return Drawing("What the lanes did", figure, told, table)
 
 
 def _shown(spans: Sequence[Span], uses: Sequence[LaneUse]) -> list[Span]:
@@ -158,12 +133,11 @@ def _told(uses: Sequence[LaneUse], length_s: float) -> str:
     first_s = sum(use.first_step_s for use in uses)
     percent = 100 * idle_s / (len(uses) * length_s)
     later = format_seconds(idle_s - first_s)
-    told = (
+    return (
         f"The lanes did not train {percent:.0f} % of the time: {format_seconds(first_s)} until "
         f"their first steps, and {later} between trials and at the end, added up over all lanes. "
         "A thick line is a trial in training and validation."
     )
-    return told
 
 
 def _table(uses: Sequence[LaneUse], length_s: float) -> Table:
@@ -172,18 +146,6 @@ def _table(uses: Sequence[LaneUse], length_s: float) -> Table:
         idle = f"{format_seconds(use.idle_s)} ({100 * use.idle_s / length_s:.0f} %)"
         first = format_seconds(use.first_step_s)
         trained = format_seconds(use.trained_s)
-        rows.append(
-            [
-                use.lane,
-                str(use.trials),
-                first,
-                trained,
-                idle,
-            ]
-        )
+        rows.append([use.lane, str(use.trials), first, trained, idle])
     heads = ("lane", "trials", "until its first step", "training", "not training")
-    return Table(
-        "What each lane did",
-        heads,
-        rows,
-    )
+    return Table("What each lane did", heads, rows)
