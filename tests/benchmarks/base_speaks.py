@@ -103,8 +103,8 @@ def judge(number: int, voice: Voice, model: MelModel, listener: ClosedSet, tally
         "spoken": Sound(spoken, rate_hz),
     }
     for kind, sound in sounds.items():
-        choice = listener.choose(sound.at(RATE_HZ))
-        tally.identified[kind].append(choice == number)
+        is_right = listener.hears(sound.at(RATE_HZ), text)
+        tally.identified[kind].append(is_right)
 
 
 def measures(tally: Tally) -> list[Measure]:

@@ -133,6 +133,19 @@ def test_a_sentence_is_told_from_others_and_from_noise(listener: RecognitionScor
     assert listener.score(silence, right) == {IDENTIFIED.name: 0, WORD_ERROR.name: 1}
 
 
+def test_a_text_without_letters_has_no_words_to_count(listener: RecognitionScorer) -> None:
+    sound = said(TEXTS[0])
+    assert listener.score(sound, passage(sound, "42.")) == {}
+
+
+def test_a_sentence_is_told_whichever_of_two_like_ones_is_asked_for() -> None:
+    again = TEXTS[0].replace(".", "!")
+    listener = RecognitionScorer((*TEXTS, again))
+    sound = said(TEXTS[0])
+    for text in (TEXTS[0], again):
+        assert listener.score(sound, passage(sound, text))[IDENTIFIED.name] == 1.0
+
+
 def test_nothing_is_said_of_other_languages(listener: RecognitionScorer) -> None:
     assert listener.score(said(TEXTS[0]), passage(said(TEXTS[0]), language="zh")) == {}
 

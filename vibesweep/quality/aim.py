@@ -25,7 +25,7 @@ Sums of it and a loss are exact to ten digits."""
 HEARD_TEXTS = 3
 """Texts that a trial says. More would tell trials apart better, and each costs a second or more."""
 FARTHEST = 1e5
-"""A figure that speech was too bad to have."""
+"""The distance of a figure that speech was too bad to have."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,11 @@ class Aim:
         """
         if not self.second:
             return 0.0
-        heard = figures.get("best_heard", {})
         if self.second == LOSS:
-            return float(figures.get(BEST_LOSS) or math.inf)
+            return _known(figures.get(BEST_LOSS))
         if self.second in COSTS:
-            return float(figures.get(self.second) or math.inf)
+            return _known(figures.get(self.second))
+        heard = figures.get("best_heard", {})
         return _distance(self.second, heard) if heard else math.inf
 
     def ranked_price(self, figures: Mapping[str, Any]) -> float:
@@ -145,9 +145,9 @@ class Aim:
 
 def listening_line(aim: Aim, budget: Budget) -> str:
     """Say when trials are heard, and what they are ranked by; nothing if by the loss alone."""
-    objective = _told(aim.objective)
+    objective = _in_a_sentence(aim.objective)
     if aim.second:
-        objective = f"{objective} and {_told(aim.second)}"
+        objective = f"{objective} and {_in_a_sentence(aim.second)}"
     if not aim.measures:
         return f"trials are ranked by {objective}" if aim.second else ""
     at = ", ".join(str(step) for step in aim.heard_steps(budget))
@@ -162,7 +162,7 @@ def listening_line(aim: Aim, budget: Budget) -> str:
     return line
 
 
-def _told(name: str) -> str:
+def _in_a_sentence(name: str) -> str:
     return "the loss" if name == LOSS else title_of(name)
 
 
@@ -171,6 +171,11 @@ def title_of(name: str) -> str:
     if name == LOSS:
         return "loss"
     return COSTS[name].title if name in COSTS else measure_named(name).title
+
+
+def _known(figure: float | None) -> float:
+    """Return a report's figure; ``inf`` for None and for 0, which is a cost that is not known."""
+    return float(figure or math.inf)
 
 
 def _distance(name: str, heard: Mapping[str, float]) -> float:

@@ -24,14 +24,17 @@ def ranked_by_ear(
 ) -> tuple[Row, ...]:
     """Order voices, best first: by whether they speak, then by how many others they surpass.
 
-    Equals stay in their order.
+    Those that surpass a voice count against it. Equals stay in their order.
     """
 
     def standing(row: Row) -> tuple[bool, int]:
         surpassed = 0
         for other in trials:
             better, worse = wins(row, other, measures)
-            surpassed += (better > worse) - (better < worse)
+            if better > worse:
+                surpassed += 1
+            elif better < worse:
+                surpassed -= 1
         return not faults_of(row, recording).speaks, -surpassed
 
     return tuple(sorted(trials, key=standing))

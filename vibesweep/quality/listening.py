@@ -103,6 +103,13 @@ def listen(
                 files[name].append(str(relative))
             passage_s = time.monotonic() - passage_began
             slowest_s = max(slowest_s, passage_s)
+    return _rows(scores, files)
+
+
+def _rows(
+    scores: Mapping[str, Sequence[Mapping[str, float]]], files: Mapping[str, Sequence[str]]
+) -> tuple[Row, ...]:
+    """Make a row of each voice's scores and sound files, both by the voice's name."""
     rows = []
     for name, by_text in scores.items():
         audio_files = tuple(files[name])

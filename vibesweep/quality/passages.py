@@ -180,7 +180,8 @@ def _decoded(sources: Sequence[Source], everything: Sequence[Source], count: int
         if seconds is None or seconds > MOST_S:
             continue
         fits = SHORTEST_S <= seconds <= LONGEST_S
-        (handy if fits else others).append((seconds, source))
+        chosen = handy if fits else others
+        chosen.append((seconds, source))
         if len(handy) == count:
             break
     others.sort(key=lambda pair: pair[0])
@@ -217,16 +218,16 @@ def _passage(source: Source, everything: Sequence[Source]) -> Iterator[Passage]:
     yield Passage(source.id, source.turns, people, source.language, recording, prompts)
 
 
-def _prompt(person: str, of: Source, everything: Sequence[Source]) -> str | None:
+def _prompt(person: str, source: Source, everything: Sequence[Source]) -> str | None:
     """Return another recording on this machine in which the person speaks alone."""
-    for source in everything:
-        people = {name for _, name in source.people}
+    for other in everything:
+        people = {name for _, name in other.people}
         is_alone = people == {person}
-        is_another = source.audio != of.audio
-        local = StoragePath.of(source.audio).local
+        is_another = other.audio != source.audio
+        local = StoragePath.of(other.audio).local
         is_here = local is not None and local.is_file()
         if is_alone and is_another and is_here:
-            return source.audio
+            return other.audio
     return None
 
 

@@ -34,20 +34,21 @@ class ClosedSet:
     def __init__(self, sentences: Sequence[str]) -> None:
         """Compile the grammar. Words that are not in the recognizer's dictionary are left out."""
         self._decoder = _decoder(lm=None)
-        self._words = [self._known(sentence) for sentence in sentences]
-        distinct = dict.fromkeys(self._words)
+        known = [self._known(sentence) for sentence in sentences]
+        distinct = dict.fromkeys(known)
         distinct.pop("", None)
         choices = " | ".join(distinct)
         grammar = f"#JSGF V1.0; grammar g; public <s> = {choices};"
         self._decoder.add_jsgf_string("closed", grammar)
         self._decoder.activate_search("closed")
 
-    def choose(self, waveform: Samples) -> int | None:
-        """Return the number of the sentence that is heard in a waveform [S] at 16 kHz, or None."""
+    def hears(self, waveform: Samples, sentence: str) -> bool:
+        """Tell whether, of all sentences, this one is heard in a waveform [S] at 16 kHz.
+
+        Sentences of the same words, such as "Yes." and "Yes!", are the same here.
+        """
         heard = _heard(self._decoder, waveform)
-        if heard not in self._words:
-            return None
-        return self._words.index(heard)
+        return heard != "" and heard == self._known(sentence)
 
     def _known(self, sentence: str) -> str:
         """Return a sentence's words that the recognizer knows."""
@@ -69,27 +70,24 @@ class RecognitionScorer:
         Args:
             texts: English ones that are not to be taken for each other, the passages' first.
         """
-        distinct = dict.fromkeys(texts)
-        self._texts = list(distinct)
+        distinct = list(dict.fromkeys(texts))
         self._free = _decoder()
         self._closed: ClosedSet | None = None
-        if len(self._texts) >= FEWEST_SENTENCES:
-            self._closed = ClosedSet(self._texts)
+        if len(distinct) >= FEWEST_SENTENCES:
+            self._closed = ClosedSet(distinct)
 
     def score(self, spoken: Sound, passage: Passage) -> Mapping[str, float]:
-        """Measure both; nothing of another language."""
-        if passage.language != ENGLISH:
+        """Measure both; nothing of another language, or of a text without letters ("42.")."""
+        wanted = words_of(passage.text)
+        if passage.language != ENGLISH or not wanted:
             return {}
         samples = spoken.at(RATE_HZ)
-        wanted = words_of(passage.text)
         written = _heard(self._free, samples)
         heard = words_of(written)
         wrong = edits(heard, wanted)
         scores = {WORD_ERROR.name: wrong / len(wanted)}
         if self._closed is not None:
-            choice = self._closed.choose(samples)
-            right = self._texts.index(passage.text)
-            is_right = choice == right
+            is_right = self._closed.hears(samples, passage.text)
             scores[IDENTIFIED.name] = float(is_right)
         return scores
 

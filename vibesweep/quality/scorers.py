@@ -22,7 +22,7 @@ from vibesweep.quality.speaker import SpeakerScorer
 from vibesweep.quality.spectrum import SpectrumScorer
 
 
-class _OfAPackage(NamedTuple):
+class _PackagedScorer(NamedTuple):
     """A scorer whose weights come with a package.
 
     Attributes:
@@ -47,22 +47,22 @@ class _OfAPackage(NamedTuple):
 
 EXTRA = '"vibesweep[quality]"'
 OF_PACKAGES = (
-    _OfAPackage(
+    _PackagedScorer(
         RecognitionScorer.measures,
         ("pocketsphinx",),
         EXTRA,
         "what is understood",
         RecognitionScorer,
     ),
-    _OfAPackage(PitchScorer.measures, ("swift_f0",), EXTRA, "melody", lambda _: PitchScorer()),
-    _OfAPackage(
+    _PackagedScorer(PitchScorer.measures, ("swift_f0",), EXTRA, "melody", lambda _: PitchScorer()),
+    _PackagedScorer(
         NaturalnessScorer.measures,
         ("speechmos", "onnxruntime"),
         EXTRA,
         "naturalness",
         lambda _: NaturalnessScorer(),
     ),
-    _OfAPackage(
+    _PackagedScorer(
         SpeakerScorer.measures,
         ("resemblyzer",),
         "Resemblyzer",
@@ -110,12 +110,11 @@ def make_scorers(texts: Sequence[str], named: Sequence[str] = ()) -> Scorers:
             scorers.append(scorer)
         else:
             missing[known.judges] = known.brought_by
-    scorers += _of_others(declared_names())
+    scorers += _declared_scorers(declared_names())
     for address in named:
         scorer = _named_scorer(address)
         scorers.append(scorer)
-    told = _told(missing)
-    return Scorers(tuple(scorers), told)
+    return Scorers(tuple(scorers), _missing_line(missing))
 
 
 def make_needed(texts: Sequence[str], needed: Collection[str]) -> tuple[Scorer, ...]:
@@ -132,7 +131,7 @@ def make_needed(texts: Sequence[str], needed: Collection[str]) -> tuple[Scorer, 
     for known in _packages_for(needed):
         scorer = known.make(texts)
         scorers.append(scorer)
-    scorers += _of_others(needed)
+    scorers += _declared_scorers(needed)
     return tuple(scorers)
 
 
@@ -145,13 +144,13 @@ def check_installed(needed: Collection[str]) -> None:
     _packages_for(needed)
 
 
-def _of_others(names: Collection[str]) -> list[Scorer]:
+def _declared_scorers(names: Collection[str]) -> list[Scorer]:
     """Make the scorers of other packages that some measures take, each once."""
     classes = [scorer_class(name) for name in names if name not in MEASURES]
     return [make("") for make in dict.fromkeys(classes)]
 
 
-def _packages_for(needed: Collection[str]) -> list[_OfAPackage]:
+def _packages_for(needed: Collection[str]) -> list[_PackagedScorer]:
     found = []
     for known in OF_PACKAGES:
         wanted = [measure.name for measure in known.measures if measure.name in needed]
@@ -165,7 +164,7 @@ def _packages_for(needed: Collection[str]) -> list[_OfAPackage]:
     return found
 
 
-def _told(missing: dict[str, str]) -> str:
+def _missing_line(missing: dict[str, str]) -> str:
     if not missing:
         return ""
     judged = ", ".join(missing)
