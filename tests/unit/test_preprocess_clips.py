@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -236,6 +237,19 @@ def test_oddities_become_warnings(tmp_path: Path) -> None:
     assert found == ["clipped_audio", "unknown_characters", "voice_prompts", "own_voice_prompt"]
     assert "SNOWMAN (2)" in summary.warnings[1].detail
     assert summary.counts["unknown_characters"] == {"SNOWMAN": 2}
+
+
+def test_one_person_under_two_tags_has_one_voice_prompt(tmp_path: Path) -> None:
+    recording = spoken(tmp_path, text="[A] It was a quiet morning. [B] It was a quiet morning.")
+    voice = tmp_path / "voice.wav"
+    soundfile.write(voice, np.random.default_rng(1).normal(0, 0.1, 16_000 * 4), 16_000)
+    same = dataclasses.replace(
+        recording, speakers=(("A", "Ann"), ("B", "Ann")), voice_prompts=(str(voice),)
+    )
+    part, _ = encoded(tmp_path / "parts", [Planned(same, "f")])
+    assert packed(tmp_path / "out", part).warnings == []
+    (clip,) = read_clips(tmp_path / "out")
+    assert [prompt.person for prompt in clip.voice_prompts] == ["Ann"]
 
 
 def test_voice_prompts_and_further_columns_are_kept(tmp_path: Path) -> None:

@@ -47,11 +47,3 @@ def test_nothing_has_no_spread() -> None:
     nothing = added_up([Moments.none(3), Moments.of(np.zeros((0, 3)))])
     assert nothing.count == 0
     assert nothing.covariance.tolist() == [0.0, 0.0, 0.0]
-
-
-def test_they_are_written_and_read_to_the_bit() -> None:
-    moments = Moments.of(np.random.default_rng(2).normal(size=(20, 5)), pairs=True)
-    found = Moments.from_bytes(moments.to_bytes())
-    assert found.count == 20
-    assert np.array_equal(found.mean, moments.mean)
-    assert np.array_equal(found.products, moments.products)

@@ -197,7 +197,6 @@ def test_who_recurs_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     beside = fingerprint_all([one, other], place, 300.0, MEL_ENCODER.fingerprint).planned[0]
     assert beside.recording.recurring_tags
     assert beside.fingerprint != alone.fingerprint
-    assert Recording.from_json(beside.recording.to_json()) == beside.recording
 
 
 TAGS = st.sampled_from(

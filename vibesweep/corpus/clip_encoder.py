@@ -16,14 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from vibesweep.corpus.shards.schema import Columns
 from vibesweep.corpus.shards.statistics import Moments
-
-Samples = npt.NDArray[np.float32]
+from vibesweep.corpus.sound.arrays import Samples
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from vibesweep.corpus.rejects import Reject
-from vibesweep.storage.json_text import parse_json
 
 DEFAULT_TAG = "SPEAKER_A"
 MAX_SPEAKERS = 4  # in one clip: VibeVoice's own limit
@@ -70,28 +67,6 @@ class Recording:
         """Return the addresses of its files: audio, text where there is one, voice prompts."""
         text = (self.text,) if self.text else ()
         return (self.audio, *text, *self.voice_prompts)
-
-    def to_json(self) -> str:
-        """Write it as JSON, for another process."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Recording:
-        """Read a recording from such JSON."""
-        fields: dict[str, Any] = parse_json(text)
-        segments = [Segment(**segment) for segment in fields.pop("segments")]
-        speakers = [(tag, person) for tag, person in fields.pop("speakers")]
-        extra = [(column, value) for column, value in fields.pop("extra")]
-        voice_prompts = fields.pop("voice_prompts")
-        recurring_tags = fields.pop("recurring_tags")
-        return cls(
-            **fields,
-            segments=tuple(segments),
-            speakers=tuple(speakers),
-            extra=tuple(extra),
-            voice_prompts=tuple(voice_prompts),
-            recurring_tags=tuple(recurring_tags),
-        )
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ Each folder is listed once: a look at each file would take hours in an object st
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from vibesweep.corpus.ingest.rows import CONTROL_CHARACTERS
 from vibesweep.errors import StorageError
 from vibesweep.storage import StoragePath
 
@@ -23,7 +23,6 @@ AUDIO_ENDINGS = (
     *("wav", "flac", "mp3", "ogg", "opus", "oga", "m4a", "mp4", "aac", "wma", "webm"),
     *("aif", "aiff", "au", "w64", "rf64"),
 )
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def ending_of(name: str) -> str:
@@ -145,7 +144,7 @@ class AudioFolder:
         Args:
             cell: an id (``x``), a file's name (``x.wav``), or a path with or without ``wavs/``.
         """
-        if not cell or _CONTROL_CHARACTERS.search(cell):
+        if not cell or CONTROL_CHARACTERS.search(cell):
             return None
         is_elsewhere = cell.startswith("/") or "://" in cell
         roots = ("",) if is_elsewhere else self._roots(cell)

@@ -15,8 +15,6 @@ from vibesweep.storage import StorageAddress, StoragePath
 __all__ = ["COLUMNS", "METADATA_FILE", "SEGMENTS_FILE", "SPEAKERS_COLUMN", "read_metadata"]
 
 METADATA_FILE = "metadata.csv"
-
-
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".psv")
 JSONL_ENDING = ".jsonl"
 _TABLES_NAMED = 5  # a folder of more such files holds texts

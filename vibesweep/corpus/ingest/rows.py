@@ -18,7 +18,7 @@ from vibesweep.storage.json_text import parse_json
 
 Row = TypeVar("Row")
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXCERPT_LENGTH = 80  # characters
 
 
@@ -97,7 +97,7 @@ def parse_id(name: str) -> str:
     Raises:
         RecordingError: it is empty or has control characters.
     """
-    if not name or _CONTROL_CHARACTERS.search(name):
+    if not name or CONTROL_CHARACTERS.search(name):
         raise RecordingError("bad_row", f"id is {excerpt(name)}")
     return name
 
@@ -115,7 +115,7 @@ def parse_address(folder: StoragePath, cell: object, column: str) -> str:
             open brings in.
     """
     name = cell.strip() if isinstance(cell, str) else ""
-    if not name or _CONTROL_CHARACTERS.search(name):
+    if not name or CONTROL_CHARACTERS.search(name):
         raise RecordingError("bad_row", f"{column} is {excerpt(cell)}")
     return (folder / name).address
 

@@ -282,8 +282,9 @@ def _warnings_of_audio(waveform: Waveform, trim: Trim) -> Iterator[Row]:
 
 
 def _warnings_of_prompts(read: ReadRecording, kept: int) -> Iterator[tuple[str, str]]:
-    people = {turn.tag for turn in read.turns}
-    prompts = read.recording.voice_prompts
+    recording = read.recording
+    people = {recording.person(turn.tag) for turn in read.turns}
+    prompts = recording.voice_prompts
     if prompts and len(prompts) != len(people):
         yield "voice_prompts", f"{len(prompts)} for {len(people)} speakers"
     left_out = min(len(prompts), len(people)) - kept

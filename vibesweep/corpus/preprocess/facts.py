@@ -73,7 +73,8 @@ def _of_recordings(place: StoragePath, language: str) -> CorpusFacts:
     recordings = metadata.recordings
     step = max(len(recordings) // LOOKED_AT, 1)
     some = find_files(recordings[::step], table).recordings
-    durations = [seconds for one in some if (seconds := _seconds(one)) is not None]
+    lengths_s = [_seconds(recording) for recording in some]
+    durations = [seconds for seconds in lengths_s if seconds is not None]
     if not durations:
         found = f"none of {len(some)} recordings that were looked at can be read"
         fix = "see `vibesweep inspect`, which shows how the table is understood"

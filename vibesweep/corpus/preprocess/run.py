@@ -146,15 +146,7 @@ def _make(
         remark = remark_on_gpus(encoder, cluster, gpus_may_come=gpus_may_come)
         if remark is not None and say is not None:
             say(remark)
-        sidecar = _sidecar(folder, encoder)
-        job = PartJob(
-            encoder=encoder,
-            max_duration_s=settings.max_duration_s,
-            max_edge_silence_s=settings.max_edge_silence_s,
-            parts=folder.parts,
-            sidecar=sidecar,
-            gpus_may_come=gpus_may_come,
-        )
+        job = _job(folder, encoder, settings, gpus_may_come)
         _encode(planned, folder, job, tell or _tell_nobody)
         known = folder.known()
         _check_all_came_back(planned, known, folder.place)
@@ -165,10 +157,7 @@ def _make(
         label = signature[:LABEL_LENGTH]
         plans = plan_shards(clips, splits, encoder.bytes_per_patch, label)
         summaries = pack_shards(plans, folder.place, encoder)
-    warnings = [warned for summary in summaries for warned in summary.warnings]
-    warnings += _duplicate_warnings(clips)
-    warnings += found.near_misses
-    warnings += warnings_of_people(clips)
+    warnings = _warnings(summaries, clips, found)
     manifest = _manifest(signature, summaries, rejects, warnings, encoder)
     folder.write_findings(rejects, warnings)
     folder.commit(manifest)
@@ -179,8 +168,18 @@ def _tell_nobody(encoded: Encoded) -> None:
     pass
 
 
-def _sidecar(folder: ShardFolder, encoder: ClipEncoder) -> StoragePath | None:
-    return None if encoder.sidecar_file is None else folder.place / encoder.sidecar_file
+def _job(
+    folder: ShardFolder, encoder: ClipEncoder, settings: CorpusSettings, gpus_may_come: bool
+) -> PartJob:
+    name = encoder.sidecar_file
+    return PartJob(
+        encoder=encoder,
+        max_duration_s=settings.max_duration_s,
+        max_edge_silence_s=settings.max_edge_silence_s,
+        parts=folder.parts,
+        sidecar=None if name is None else folder.place / name,
+        gpus_may_come=gpus_may_come,
+    )
 
 
 def _encode(planned: Sequence[Planned], folder: ShardFolder, job: PartJob, tell: Tell) -> None:
@@ -236,6 +235,19 @@ def _check_rejects(
         " or allow more with --max-reject-fraction"
     )
     raise CorpusError(found, where=corpus, fix=fix)
+
+
+def _warnings(
+    summaries: Sequence[ShardSummary], clips: Sequence[ClipEntry], found: Survey
+) -> list[RecordingWarning]:
+    """Collect what is odd: about single recordings, their files, and those of one person."""
+    of_recordings = [warned for summary in summaries for warned in summary.warnings]
+    return [
+        *of_recordings,
+        *_duplicate_warnings(clips),
+        *found.near_misses,
+        *warnings_of_people(clips),
+    ]
 
 
 def _duplicate_warnings(clips: Sequence[ClipEntry]) -> list[RecordingWarning]:

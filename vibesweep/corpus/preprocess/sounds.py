@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibesweep.config.corpus import EDGE_SILENCE_S
-from vibesweep.corpus.clip_encoder import Samples
 from vibesweep.corpus.ingest import Waveform, decode
 from vibesweep.corpus.preprocess.trimming import Trim
 from vibesweep.corpus.recordings import Segment
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.levels import at_level
 from vibesweep.corpus.sound.segmentation import Cut
 

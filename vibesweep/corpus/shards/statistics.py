@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load, save
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.floating[Any]]
@@ -81,22 +80,6 @@ class Moments:
         products = self.products + other.products
         products += between * weight
         return Moments(count, mean, products)
-
-    def to_bytes(self) -> bytes:
-        """Write them as safetensors, in double precision."""
-        arrays = {
-            "count": np.array([self.count]),
-            "mean": self.mean,
-            "products": self.products,
-        }
-        return save(arrays)
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Moments:
-        """Read what :meth:`to_bytes` wrote."""
-        arrays = load(content)
-        (count,) = arrays["count"]
-        return cls(int(count), arrays["mean"], arrays["products"])
 
     @property
     def covariance(self) -> Array:

@@ -34,8 +34,8 @@ _DIARIZER = regex.compile(
 )
 _NUMBER = regex.compile(r"\^?[0-9]{1,4}(?:\s*[,;–-]\s*[0-9]{1,4})*\*?|[*†‡]+")
 _CLOCK = r"(?:[0-9]{1,3}:)?[0-9]{1,3}:[0-9]{2}(?:[.,][0-9]{1,6})?|[0-9]{1,6}[.,][0-9]{1,6}\s*s?"
-_CLOCK = rf"(?:{_CLOCK}|[0-9]+(?:[.,][0-9]+)?\s*(?:ms|s|sec|min|h))"
-_TIME = regex.compile(rf"@?\s*{_CLOCK}(?:\s*(?:-->|->|–|—|-|to|,|/)\s*{_CLOCK})?")
+_MOMENT = rf"(?:{_CLOCK}|[0-9]+(?:[.,][0-9]+)?\s*(?:ms|s|sec|min|h))"
+_TIME = regex.compile(rf"@?\s*{_MOMENT}(?:\s*(?:-->|->|–|—|-|to|,|/)\s*{_MOMENT})?")
 _WORD = regex.compile(r"[\p{L}\p{M}'’]+")
 _ENDING = regex.compile(r"s|es|ed|ing")
 _CAPITAL_WORD = r"[\p{Lu}\p{Lt}][\p{L}\p{M}'’]*\.?"

@@ -19,13 +19,13 @@ from vibesweep.config import MelSettings
 from vibesweep.corpus.clip_encoder import (
     ClipEncoder,
     EncodedSound,
-    Samples,
     SoundEncoder,
     TextEncoder,
     TurnReading,
 )
 from vibesweep.corpus.shards.counting import counts_of, sums_of
 from vibesweep.corpus.shards.schema import ARRAY, Columns
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.mel import half_precision, log_mel
 from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
 from vibesweep.corpus.text.language_advice import why_silent

@@ -23,7 +23,8 @@ from transformers.models.vibevoice_acoustic_tokenizer.modeling_vibevoice_acousti
     VibeVoiceAcousticTokenizerConv1dPaddingCache,
 )
 
-from vibesweep.corpus.clip_encoder import EncodedSound, Samples, SoundEncoder
+from vibesweep.corpus.clip_encoder import EncodedSound, SoundEncoder
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.errors import ModelError, ResourceError
 from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.vibevoice.checkpoint import ENCODERS, Checkpoint
