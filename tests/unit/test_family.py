@@ -5,6 +5,7 @@ tests/cli/test_family_verbs.py does the same by the ordinary verbs.
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_a_folder_and_a_scheme_name_the_same_model(own: ModelFamily, base: Path)
 def test_a_family_that_is_not_in_the_table_is_unknown(base: Path) -> None:
     with pytest.raises(ModelError, match="of no known family"):
         ModelRef.parse(str(base))
+
+
+def test_a_family_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no_such_package:Family", registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    with pytest.raises(ModelError, match="'broken' cannot be imported"):
+        families.__wrapped__()
 
 
 def test_voice_prompts_may_share_memory(tmp_path: Path) -> None:

@@ -218,9 +218,7 @@ def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
         settings: what the trial trains with.
         layers: names of the adapted layers, or a regular expression of them.
     """
-    alpha = settings.lora_alpha
-    if alpha is None:
-        alpha = settings.lora_rank * settings.lora_alpha_ratio
+    alpha = lora_alpha(settings)
     return LoraConfig(
         r=settings.lora_rank,
         lora_alpha=cast(int, alpha),  # peft only divides it by the rank or the rank's root
@@ -229,6 +227,13 @@ def lora_config(settings: TrialSettings, layers: str | list[str]) -> LoraConfig:
         use_rslora=settings.lora_rslora,
         use_dora=settings.lora_dora,
     )
+
+
+def lora_alpha(settings: TrialSettings) -> float:
+    """Return alpha as it is set, or by its ratio to the rank."""
+    if settings.lora_alpha is None:
+        return settings.lora_rank * settings.lora_alpha_ratio
+    return settings.lora_alpha
 
 
 def adapted_layers(base: SpeechModel, settings: TrialSettings) -> list[str]:

@@ -14,15 +14,16 @@ TAKEN_BY_ALL = frozenset({PLAIN, replace(PLAIN, method="full")})
 def asked_of_model(settings: TrialSettings) -> TrialSettings:
     """Return plain settings with what a model may refuse, each such value one for all its like.
 
-    Ranks and rates fit every model; of a share of dropout only matters whether there is any.
+    Ranks and rates fit every model. Whether there is dropout or silence matters, how much does not.
     """
+    has_silence = settings.silence_before_s > 0 or settings.silence_after_s > 0
     asked = replace(
         PLAIN,
         method=settings.method,
         attention_dropout=0.5 if settings.attention_dropout else 0.0,
         gradient_checkpointing=settings.gradient_checkpointing,
         compile=settings.compile,
-        silence_after_s=float(bool(settings.silence_before_s or settings.silence_after_s)),
+        silence_after_s=1.0 if has_silence else 0.0,
     )
     if settings.ema_decay is not None:
         asked = replace(asked, ema_decay=0.5, ema_parts=settings.ema_parts)

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -89,10 +89,14 @@ class ModelRef:
 
 @functools.cache
 def families() -> Mapping[str, ModelFamily]:
-    """Make one object of each family, by name."""
+    """Make one object of each family, by name.
+
+    Raises:
+        ModelError: a package declares a family that cannot be imported.
+    """
     classes = {name: _class_at(address) for name, address in FAMILY_CLASSES.items()}
     for entry_point in entry_points(group=ENTRY_POINTS):
-        family_class = entry_point.load()
+        family_class = _declared_class(entry_point)
         classes.setdefault(entry_point.name, family_class)
     return {name: family_class() for name, family_class in classes.items()}
 
@@ -102,6 +106,16 @@ def _class_at(address: str) -> type[ModelFamily]:
     module = import_module(module_name)
     family_class = getattr(module, class_name)
     return cast(type[ModelFamily], family_class)
+
+
+def _declared_class(entry_point: EntryPoint) -> type[ModelFamily]:
+    """Import a family's class of another package."""
+    try:
+        return cast(type[ModelFamily], entry_point.load())
+    except (ImportError, AttributeError) as error:
+        found = f"the family {entry_point.name!r} cannot be imported: {error}"
+        fix = "mend or uninstall its package"
+        raise ModelError(found, where=entry_point.value, fix=fix) from error
 
 
 def _owner(folder: Path) -> str:

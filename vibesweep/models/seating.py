@@ -19,7 +19,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from vibesweep.config import TrialSettings
-from vibesweep.models.adapters import plain_model
+from vibesweep.models.adapters import lora_alpha, plain_model
 from vibesweep.models.speech_model import SpeechModel
 
 PADDED_RANKS = (16, 64, 256)
@@ -60,8 +60,8 @@ def padded_rank(rank: int) -> int:
 def kind_of(settings: TrialSettings) -> TrialSettings:
     """Return plain settings with what decides which trials can train in one model.
 
-    Two trials of equal kinds differ in numbers alone. Of a share of dropout only matters whether
-    there is any.
+    Two trials of equal kinds differ in numbers alone. Whether there is dropout matters, its share
+    does not.
     """
     kind = TrialSettings(
         method=settings.method,
@@ -125,11 +125,8 @@ def _seat_adapter(layer: Any, settings: TrialSettings) -> None:
     setattr(down, OWN, down.data[:rank])
     setattr(up, OWN, up.data[:, :rank])
     down.own.copy_(drawn)
-    alpha = settings.lora_alpha
-    if alpha is None:
-        alpha = rank * settings.lora_alpha_ratio
     divisor = math.sqrt(rank) if settings.lora_rslora else rank
-    layer.scaling[ADAPTER].fill_(alpha / divisor)
+    layer.scaling[ADAPTER].fill_(lora_alpha(settings) / divisor)
     dropout = layer.lora_dropout[ADAPTER]
     if isinstance(dropout, TensorDropout):
         dropout.rate.fill_(settings.lora_dropout)

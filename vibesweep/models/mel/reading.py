@@ -49,7 +49,7 @@ def read_texts(texts: Sequence[str], language: str, table: PhonemeTable) -> Read
     symbols = [symbol for reading in readings for symbol in reading.symbols]
     missing = table.missing(symbols)
     if missing.total() > MOST_LEFT_OUT * len(symbols):
-        table.encode(symbols)  # names them all
+        table.encode(symbols)  # raises an error that names them all
     sounds = [symbol for symbol in symbols if _is_sound(symbol)]
     if not sounds:
         found = f"there is nothing to say in the text, read as {language}"

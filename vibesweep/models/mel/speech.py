@@ -36,6 +36,8 @@ Training weighs "stop" up; this weighs it down again, to where both are equally 
 """
 PATCHES_PER_PHONEME = 2.0
 """The speech is cut when it gets longer than this many patches for each phoneme."""
+LIMIT_RATIO = 4
+"""How many times longer than usual speech is when it is cut, about."""
 
 SpokenTurn = tuple[int, Sequence[int]]
 """Slot of the speaker, and phoneme ids."""
@@ -69,15 +71,9 @@ def speak_turns(
     own_language = bundle.trained_on.language
     language = settings.language or own_language
     read = read_texts(texts, language, model.phonemes)
-    spoken = []
-    for turn, ids in zip(turns, read.ids, strict=True):
-        slot = tags.index(turn.tag)
-        spoken.append((slot, ids))
-    prompts = []
-    for tag in tags:
-        voice = voices.get(tag, "")
-        prompt = bundle.voices.get(voice)
-        prompts.append(prompt)
+    slots = [tags.index(turn.tag) for turn in turns]
+    spoken = list(zip(slots, read.ids, strict=True))
+    prompts = [_voice_prompt(bundle, voices.get(tag)) for tag in tags]
     sampled = sample_latents(model, spoken, prompts, settings)
     with torch.inference_mode():
         log_mel = model.codec.decode(sampled.latents.cpu())
@@ -88,6 +84,11 @@ def speak_turns(
     seconds = len(waveform) / rate_hz
     remarks = bundle.trained_on.remarks() + read.remarks()
     return Speech(seconds, voices, sampled.cut, remarks)
+
+
+def _voice_prompt(bundle: Bundle, voice: str | None) -> Tensor | None:
+    """Return the prompt [P, D] of a bundle's voice; None for a voice of the model's choice."""
+    return None if voice is None else bundle.voices.get(voice)
 
 
 @torch.inference_mode()
@@ -148,7 +149,8 @@ def _limit(model: MelModel, ids: Sequence[int], turns: Sequence[SpokenTurn]) -> 
     prefix = len(ids)
     context = model.shape.max_positions
     room = context - prefix
-    if room < limit // 4:
+    usual = limit // LIMIT_RATIO
+    if room < usual:
         found = (
             f"the text takes {prefix} of the model's {context} positions"
             " and leaves no room for its speech"

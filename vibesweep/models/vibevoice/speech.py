@@ -26,15 +26,15 @@ from transformers import (
 from transformers.generation.logits_process import UnbatchedClassifierFreeGuidanceLogitsProcessor
 from transformers.utils import logging as transformers_logging
 
-from vibesweep.corpus.clip_encoder import Samples
 from vibesweep.corpus.ingest.decoding import decode
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.rejects import RecordingError
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.speech_file import writing_speech
 from vibesweep.errors import ModelError, ResourceError, SpeechError
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.library_errors import UNUSABLE
-from vibesweep.models.vibevoice.checkpoint.locate import load_config
+from vibesweep.models.vibevoice.checkpoint.locate import load_config, reason_of
 from vibesweep.progress import telling
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ ELSEWHERE = (
 )
 LONGEST_VOICE_S = 300.0
 """So much of a recording is heard as a voice; the model's own are a minute at most."""
-REASON_CHARACTERS = 300
 
 
 class _Speaker(VibeVoiceForConditionalGeneration):
@@ -149,8 +148,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         except torch.OutOfMemoryError:
             raise
         except UNUSABLE as error:
-            reason = " ".join(str(error).split())[:REASON_CHARACTERS]
-            found = f"the model cannot be read: {reason}"
+            found = f"the model cannot be read: {reason_of(error)}"
             raise ModelError(found, where=str(folder), fix="export or copy it again") from error
         return processor, model.to("cuda" if on_gpu else "cpu").eval()
 
