@@ -23,6 +23,7 @@ from vibesweep.training.lanes.trial_runner import TrialRunner
 from vibesweep.training.state.checkpoint import SavedBest, saved_best
 from vibesweep.training.state.full_state import has_state
 from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.turns import Turns
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
 
@@ -82,6 +83,18 @@ def test_a_trial_resumes_where_its_state_was_saved(context: WorkerContext, spec:
     losses = [record.loss for record in (*first.curve, *second.curve)]
     assert losses == [record.loss for record in expected]
     assert second.curve[0].step == 4
+
+
+def test_a_trial_whose_state_is_broken_leaves_its_seat(
+    context: WorkerContext, spec: LaneSpec
+) -> None:
+    packed = dataclasses.replace(context, trials=2, packs=[], turns=Turns())
+    (spec.states / "broken" / "state.json").write_bytes(b"{}")
+    runner = TrialRunner(spec, packed, 0)
+    answer = runner.run(Command("broken", SETTINGS, (STEPS,)))
+    assert answer.error is not None
+    (pack,) = packed.packs
+    assert pack.idle
 
 
 @pytest.mark.usefixtures("state_at_every_report")

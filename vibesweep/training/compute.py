@@ -33,13 +33,15 @@ def configure_model(model: nn.Module, settings: TrialSettings) -> None:
     """
     plain = plain_model(model)
     check_silence(plain, settings)
-    check_supported(plain, settings)
+    apply_options(plain, settings)
     if settings.compile:
         _compile(plain.layers())
 
 
-def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
-    """Set a model to drop attention weights and recompute layers; ask whether it can do the rest.
+def apply_options(plain: SpeechModel, settings: TrialSettings) -> None:
+    """Set a model to drop attention weights and recompute layers where the settings say so.
+
+    Nothing is compiled yet; a model that cannot be is refused.
 
     Raises:
         ModelError: the model's family does not support one of the settings.
@@ -49,7 +51,7 @@ def check_supported(plain: SpeechModel, settings: TrialSettings) -> None:
     if settings.gradient_checkpointing:
         plain.recompute_layers()
     if settings.compile:
-        plain.layers()
+        plain.layers()  # raises where the family has not said which they are
 
 
 def check_silence(model: SpeechModel, settings: TrialSettings) -> None:

@@ -31,9 +31,12 @@ PUBLISHED_TFLOPS = {
 GPU_SHARE = 0.1
 """Share of that which training reaches: .07 to .24 were measured (docs/design/training.md)."""
 CPU_SHARE = 0.3
+"""Share of the measured rate of a matrix product that training reaches on a CPU."""
 CPU_SIZE = 768
 CUDA_SIZE = 8_192
+"""Rows and columns of the matrices whose product is timed."""
 REPEATS = 3
+"""Products that are timed; the fastest counts."""
 
 
 def pace_here(
@@ -85,9 +88,11 @@ def estimated_pace(
     if rate is None:
         return Pace(None, 0.0)
     rate *= resources.workers
-    forward = 2.0 * size.parameters
-    step = (2 * forward + 2.0 * size.trained) * step_tokens
-    return Pace(step / rate, forward * validation_tokens / rate)
+    forward_operations = 2.0 * size.parameters  # a token
+    weight_gradient_operations = 2.0 * size.trained
+    step_operations = (2 * forward_operations + weight_gradient_operations) * step_tokens
+    validation_operations = forward_operations * validation_tokens
+    return Pace(step_operations / rate, validation_operations / rate)
 
 
 def _operations_a_second(resources: TrialResources) -> float | None:

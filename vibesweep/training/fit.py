@@ -10,7 +10,7 @@ from vibesweep.errors import VibesweepError
 from vibesweep.models.adapters import for_trial, plain_model
 from vibesweep.models.asked import asked_of_model
 from vibesweep.models.registry import ModelRef
-from vibesweep.training.compute import check_silence, check_supported
+from vibesweep.training.compute import apply_options, check_silence
 from vibesweep.training.optim.averaging import averaged_parts
 
 
@@ -40,7 +40,7 @@ class ModelFit:
     def _look(self, settings: TrialSettings) -> VibesweepError | None:
         try:
             model = for_trial(self._skeleton, settings)
-            check_supported(plain_model(model), settings)
+            apply_options(plain_model(model), settings)
             if settings.ema_decay is not None:
                 averaged_parts(model, settings)
         except VibesweepError as error:

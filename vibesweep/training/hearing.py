@@ -27,7 +27,9 @@ from vibesweep.training.worker_context import WorkerContext
 class Ear:
     """Hears trials of one base on one folder of shards."""
 
-    def __init__(self, model: ModelRef, shards: str, signature: str, needed: Collection[str]):
+    def __init__(
+        self, model: ModelRef, shards: str, signature: str, needed: Collection[str]
+    ) -> None:
         """Choose what is said, and load what listens.
 
         Args:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -162,7 +163,7 @@ def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], lis
 
     Long clips take the most memory for each token.
     """
-    ordered = sorted(clips, key=_length, reverse=True)
+    ordered = sorted(clips, key=attrgetter("length"), reverse=True)
     fitting = [clip for clip in ordered if clip.length <= SMALL_PROBE_TOKENS]
     longest = fitting or ordered[-1:]
     clip_tokens = longest[0].length
@@ -171,10 +172,6 @@ def _probe_batches(clips: Sequence[EncodedClip]) -> tuple[list[EncodedClip], lis
     small_batch = list(islice(cycle(longest), few))
     large_batch = list(islice(cycle(longest[:few]), many))
     return small_batch, large_batch
-
-
-def _length(clip: EncodedClip) -> int:
-    return clip.length
 
 
 def _peak(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from operator import attrgetter
 
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
@@ -32,16 +33,12 @@ def drawn_sizes(
     collator: Collator, clips: Sequence[EncodedClip], settings: TrialSettings
 ) -> list[RowSize]:
     """Draw some of the clips, the longest among them, and measure them; the longest comes first."""
-    by_length = sorted(clips, key=_length, reverse=True)
+    by_length = sorted(clips, key=attrgetter("length"), reverse=True)
     stride = max(len(clips) // SAMPLE_CLIPS, 1)
     sample = by_length[::stride]
     augmentation = Augmentation.of(settings)
     sizes = collator.sizes(sample, augmentation)
     return sorted(sizes, reverse=True)
-
-
-def _length(clip: EncodedClip) -> int:
-    return clip.length
 
 
 def choose_shape(sizes: Sequence[RowSize], settings: TrialSettings, most_tokens: int) -> RowShape:

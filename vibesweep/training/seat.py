@@ -138,11 +138,11 @@ def can_be_packed(base: SpeechModel, settings: TrialSettings, world: World) -> b
 
 def _is_plain(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
     """Return whether all that a trial varies can be tensors of one size."""
-    anew = settings.gradient_checkpointing or settings.attention_dropout > 0
-    kept = anew or settings.lora_dora
+    draws_anew = settings.gradient_checkpointing or settings.attention_dropout > 0
+    has_one_shape = base.takes_one_shape and not settings.lora_dora
     is_alone = world.size == 1
-    elementwise = settings.optimizer in ELEMENTWISE
-    return is_alone and base.takes_one_shape and elementwise and not kept
+    is_elementwise = settings.optimizer in ELEMENTWISE
+    return is_alone and has_one_shape and is_elementwise and not draws_anew
 
 
 def shared_seat(

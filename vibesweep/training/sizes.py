@@ -12,7 +12,7 @@ from vibesweep.models.speech_model import SpeechModel
 from vibesweep.training.optim.averaging import averaged_parts
 
 BYTES = 4
-"""What is trained, is so in float32."""
+"""Bytes of a number in float32, in which all that is trained is kept."""
 MOMENTS = {
     "adamw": 2.0,
     "lion": 1.0,
@@ -56,19 +56,19 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
     model = for_trial(skeleton, settings)
     trained, parameters = trained_parameters(model)
     kept = _kept(model, settings, trained)
-    live = BYTES * trained
-    moments = MOMENTS[settings.optimizer] * live
-    state = live + moments + BYTES * kept
-    base = BYTES * sum(part.numel() for part in skeleton.parameters())
-    copied = 0 if settings.method == "lora" else BYTES * parameters
-    added = live if settings.method == "lora" else 0
-    gradient = live
+    trained_bytes = BYTES * trained
+    gradient_bytes = trained_bytes
+    # What an optimizer and an average add
+    added_bytes = MOMENTS[settings.optimizer] * trained_bytes + BYTES * kept
+    base_bytes = BYTES * sum(part.numel() for part in skeleton.parameters())
+    # LoRA shares the base's weights; the other methods copy them all
+    own_bytes = trained_bytes if settings.method == "lora" else BYTES * parameters
     return TrialSize(
         trained=trained,
         parameters=parameters,
-        checkpoint_bytes=live,
-        state_bytes=state,
-        memory_bytes=base + copied + added + gradient + moments + BYTES * kept,
+        checkpoint_bytes=trained_bytes,
+        state_bytes=trained_bytes + added_bytes,
+        memory_bytes=base_bytes + own_bytes + gradient_bytes + added_bytes,
     )
 
 

@@ -115,11 +115,12 @@ class TrialRun:
         The report is the same on every worker.
         """
         tally = self._loop.tally
-        tokens, row_tokens = tally.tokens, tally.row_tokens
+        tokens_before = tally.tokens
+        row_tokens_before = tally.row_tokens
         peak = watch_peak(self._context.world.device)
-        began = time.perf_counter()
+        began_s = time.perf_counter()
         records, diverged = self.train(until_step)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began_s
         self._seat.note_peak(peak())
         loss_val = math.inf if diverged else self.validate()
         if diverged is None and not math.isfinite(loss_val):
@@ -139,8 +140,8 @@ class TrialRun:
             trained_parameters=trained_numbers(self.model),
             step_ms=MS * tally.step_s,
             peak_memory_mb=self._seat.peak_bytes / MB,
-            tokens=tally.tokens - tokens,
-            row_tokens=tally.row_tokens - row_tokens,
+            tokens=tally.tokens - tokens_before,
+            row_tokens=tally.row_tokens - row_tokens_before,
         )
 
     def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
@@ -148,7 +149,10 @@ class TrialRun:
         return self._loop.train(self._batches, until_step)
 
     def validate(self) -> float:
-        """Compute the validation loss of the model, or of its averaged weights, in float32."""
+        """Compute the validation loss of the model, or of its averaged weights.
+
+        It is computed as for all trials of the base, whatever the trial's own precision.
+        """
         self.model.eval()
         with self._loop.averaging.averaged(), self._seat.eager():
             loss = self._context.validate(self.model)

@@ -178,20 +178,24 @@ class WorkerContext:
         base, world = self.base, self.world
         if self.trials > 1 and can_be_packed(base, settings, world):
             seat = self._seat_in_pack(settings)
-            take_seat(seat, base, settings, world)
-            return seat
-        if not takes_one_shape(base, settings, world):
+        elif takes_one_shape(base, settings, world):
+            seat = self._seat_for_one_after_another(settings)
+        else:
             return own_seat(base, settings, world, partial(self._row_limits, settings))
+        take_seat(seat, base, settings, world)
+        return seat
+
+    def _seat_for_one_after_another(self, settings: TrialSettings) -> Seat:
+        """Find a free seat that an earlier trial of the kind had, or make one."""
         kind = kind_of(settings)
         free = [seat for seat in self.seats if not seat.taken]
         fitting = [seat for seat in free if seat.kind == kind]
         if fitting:
-            seat = fitting[0]
-        else:
-            self._make_room(free)
-            seat = shared_seat(base, settings, world, partial(self._row_shape, settings))
-            self.seats.append(seat)
-        take_seat(seat, base, settings, world)
+            return fitting[0]
+        self._make_room(free)
+        shape_for = partial(self._row_shape, settings)
+        seat = shared_seat(self.base, settings, self.world, shape_for)
+        self.seats.append(seat)
         return seat
 
     def _seat_in_pack(self, settings: TrialSettings) -> Seat:
@@ -208,10 +212,11 @@ class WorkerContext:
         return pack.seats[0]
 
     def _make_room(self, free: list[Seat]) -> None:
-        """Drop free seats but for the last ones, which hold little: adapters alone."""
-        keep = [seat for seat in free if seat.kind is not None and seat.kind.method == "lora"]
+        """Drop free seats but for the last ones of LoRA, which hold little: adapters alone."""
+        of_lora = [seat for seat in free if seat.kind is not None and seat.kind.method == "lora"]
+        kept = of_lora[-SEATS_KEPT:]
         for seat in free:
-            if seat not in keep[-SEATS_KEPT:]:
+            if seat not in kept:
                 self.seats.remove(seat)
 
     def _row_limits(self, settings: TrialSettings, model: nn.Module) -> RowLimits:

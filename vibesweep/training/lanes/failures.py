@@ -94,8 +94,8 @@ def stall_failure(lane: str, rank: int, limit_s: float, stacks: str) -> Answer:
     """Say that a worker made no progress, which another lane may do better."""
     found = f"no step was done for {limit_s:.0f} s"
     fix = f"{STACKS_FIX}; where steps take so long give the sweep a larger step_timeout_s"
-    traceback = f"worker {rank} of {lane}:\n{stacks}"
-    return Answer(error=TrialError(found, fix=fix), traceback=traceback, lost=True, stalled=True)
+    told = f"worker {rank} of {lane}:\n{stacks}"
+    return Answer(error=TrialError(found, fix=fix), traceback=told, lost=True, stalled=True)
 
 
 def _known(error: BaseException) -> VibesweepError | None:

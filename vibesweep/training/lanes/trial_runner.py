@@ -57,8 +57,8 @@ class TrialRunner:
     @property
     def progress(self) -> tuple[str | None, int]:
         """The trial in hand and its step: something that changes as long as training goes on."""
-        run = self._run
-        return self._trial_id, run.step if run is not None else 0
+        step = 0 if self._run is None else self._run.step
+        return self._trial_id, step
 
     def run(self, command: Command) -> Answer:
         """Train the command's trial to its next report; a new trial replaces the last one."""
@@ -89,7 +89,8 @@ class TrialRunner:
         run = self._run
         assert run is not None
         *earlier, last = command.report_steps
-        for step in (*(step for step in earlier if step > run.step), last):
+        to_come = [step for step in earlier if step > run.step]
+        for step in (*to_come, last):
             report = self._heard(run, run.advance(step))
             self._save_if_best(run, report, command.trial_id)
             if report.diverged or report.early_stopped:
@@ -151,6 +152,7 @@ class TrialRunner:
         try:
             self._resume(run, command.trial_id)
         except VibesweepError as error:
+            run.close()  # or its seat would stay taken
             return Answer(error=error)
         self._trial_id = command.trial_id
         self._run = run

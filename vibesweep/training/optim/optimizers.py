@@ -148,7 +148,8 @@ OPTIMIZERS: dict[str, Builder] = {
     "prodigy": _prodigy,
     "adamw_8bit": _adamw_8bit,
 }
-"""A new optimizer is one builder, one line here and one in vibesweep.config."""
+"""A new optimizer is one builder and one line here, in vibesweep.config and in
+:data:`vibesweep.training.sizes.MOMENTS`."""
 
 
 ELEMENTWISE = ("adamw", "lion", "sgd")
