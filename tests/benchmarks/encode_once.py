@@ -50,7 +50,7 @@ Waves = list[npt.NDArray[np.float32]]
 
 
 def noise_waves() -> Waves:
-    """Return so many waveforms of noise."""
+    """Make a waveform of noise for each clip."""
     rng = np.random.default_rng(0)
     samples = SECONDS * RATE_HZ
     return [rng.normal(0, 0.05, samples).astype(np.float32) for _ in range(CLIPS)]

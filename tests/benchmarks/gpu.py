@@ -46,6 +46,7 @@ CLIPS = 128
 SCRIPT_TOKENS = 95
 PATCHES = (135, 150)
 STEPS = 30
+WARM_UP_STEPS = 3
 AGREEING_LAYERS = 4
 SETTINGS = TrialSettings(
     lora_rank=16, lora_head="full", precision="bf16", learning_rate=1e-4, warmup_fraction=0.0
@@ -73,13 +74,13 @@ def peak_gib() -> float:
 def median_s(step: Callable[[], Any], repeats: int = STEPS) -> float:
     """Return the median time of a call, the first few left out."""
     times = []
-    for _ in range(3 + repeats):
+    for _ in range(WARM_UP_STEPS + repeats):
         synchronize()
         began = time.perf_counter()
         step()
         synchronize()
         times.append(time.perf_counter() - began)
-    return statistics.median(times[3:])
+    return statistics.median(times[WARM_UP_STEPS:])
 
 
 def matrix_rate() -> float:

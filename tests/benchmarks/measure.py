@@ -10,10 +10,14 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+"""Recordings and tables beside the project, where they are there."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import soundfile
 import torch
 import torchaudio
 
-from tests.benchmarks.measure import Measure, print_measures
+from tests.benchmarks.measure import DATA, Measure, print_measures
 from vibesweep.cluster.session import running_ray
 from vibesweep.config import MelSettings
 from vibesweep.corpus.demo import write_demo_corpus
@@ -35,7 +35,7 @@ from vibesweep.corpus.sound.mel import LOG_FLOOR
 from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS
 from vibesweep.models.registry import ModelRef
 
-SHARED_SPEECH = Path(__file__).parents[3] / "shared" / "data" / "speech"
+SHARED_SPEECH = DATA / "speech"
 MODEL = ModelRef.parse("mel-small")
 MEL = MelSettings()
 SAMPLE_EVERY_S = 0.2

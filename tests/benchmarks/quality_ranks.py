@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.measure import Measure, machine
+from tests.benchmarks.measure import DATA, Measure, machine
 from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.vocoder import griffin_lim
@@ -35,7 +35,7 @@ from vibesweep.quality.passages import Source, choose_passages, recording_of
 from vibesweep.quality.scorer import Passage, Scorer, Sound
 from vibesweep.quality.scorers import make_scorers
 
-CORPUS = Path(__file__).parents[3] / "shared" / "data" / "speech"
+CORPUS = DATA / "speech"
 SENTENCES = 12
 KINDS = ("recording", "resynthesis", "base", "noise")
 

@@ -27,7 +27,7 @@ import numpy as np
 import soundfile
 
 from tests.benchmarks.base_speaks import SENTENCES
-from tests.benchmarks.measure import Measure, print_measures
+from tests.benchmarks.measure import DATA, Measure, print_measures
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
@@ -47,7 +47,6 @@ from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
 
 ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data"
 SPACE = ROOT / "search_spaces" / "lr_opt.py"
 MODEL = "mel-small"
 WHOLE_S, SHORT_S = 600.0, 180.0

@@ -22,13 +22,13 @@ import optuna
 
 from tests.benchmarks import replayed_methods as methods
 from tests.benchmarks.learning_curves import CurveTable
-from tests.benchmarks.measure import Measure, print_measures
+from tests.benchmarks.measure import DATA, Measure, print_measures
 from tests.benchmarks.replay import Method, Replay
 from tests.benchmarks.syne_tune_methods import SYNE_TUNE, why_not
 
 BUDGETS = (10, 30, 100)
 GOALS = (0.18, 0.06, 0.03)
-TASKS = Path(__file__).parents[3] / "shared" / "data" / "taskset"
+TASKS = DATA / "taskset"
 OURS = "vibesweep"
 MakeMethod = Callable[[CurveTable, int], Method]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -23,16 +22,6 @@ STEPS = 1_500
 """Some ten seconds, in which a worker is killed."""
 FIRST_REPORT = 100
 COMING_UP_S = 300.0
-
-
-@pytest.fixture(scope="module")
-def ray_with_gpus() -> Iterator[None]:
-    """Start Ray on the machine's GPUs, without a dashboard, which a bare GPU machine may lack."""
-    import ray
-
-    ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 def lane_workers() -> list[psutil.Process]:

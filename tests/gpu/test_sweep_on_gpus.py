@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -13,16 +12,6 @@ import torch
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-
-
-@pytest.fixture(scope="module")
-def ray_with_gpus() -> Iterator[None]:
-    """Start Ray on the machine's GPUs, without a dashboard, which a bare GPU machine may lack."""
-    import ray
-
-    ray.init(address="local", include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
