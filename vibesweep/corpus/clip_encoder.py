@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from vibesweep.corpus.shards.schema import Columns
 from vibesweep.corpus.shards.statistics import Moments
-from vibesweep.corpus.sound.arrays import Samples
+from vibesweep.corpus.sound.arrays import Samples as Samples  # part of the contract
 
 
 @dataclass(frozen=True)
