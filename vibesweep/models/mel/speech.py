@@ -71,9 +71,15 @@ def speak_turns(
     own_language = bundle.trained_on.language
     language = settings.language or own_language
     read = read_texts(texts, language, model.phonemes)
-    slots = [tags.index(turn.tag) for turn in turns]
-    spoken = list(zip(slots, read.ids, strict=True))
-    prompts = [_voice_prompt(bundle, voices.get(tag)) for tag in tags]
+    spoken = []
+    for turn, ids in zip(turns, read.ids, strict=True):
+        slot = tags.index(turn.tag)
+        spoken.append((slot, ids))
+    prompts = []
+    for tag in tags:
+        voice = voices.get(tag, "")
+        prompt = bundle.voices.get(voice)
+        prompts.append(prompt)
     sampled = sample_latents(model, spoken, prompts, settings)
     with torch.inference_mode():
         log_mel = model.codec.decode(sampled.latents.cpu())
@@ -84,11 +90,6 @@ def speak_turns(
     seconds = len(waveform) / rate_hz
     remarks = bundle.trained_on.remarks() + read.remarks()
     return Speech(seconds, voices, sampled.cut, remarks)
-
-
-def _voice_prompt(bundle: Bundle, voice: str | None) -> Tensor | None:
-    """Return the prompt [P, D] of a bundle's voice; None for a voice of the model's choice."""
-    return None if voice is None else bundle.voices.get(voice)
 
 
 @torch.inference_mode()
