@@ -91,6 +91,7 @@ def on_a_lane(shards: Path, work: Path, gpus: int) -> pd.DataFrame:
         shards_signature=read_manifest(shards).signature,
         checkpoints=storage / "checkpoints",
         states=storage / "states",
+        clones=storage / "clones",
         scratch=work / "ray",
         max_steps=steps,
         resources=TrialResources(workers=WORKERS, cpus_per_worker=1, gpus_per_worker=gpus),

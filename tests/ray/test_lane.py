@@ -121,6 +121,7 @@ def lane_over(
         shards_signature=signature,
         checkpoints=kept / "checkpoints",
         states=kept / "states",
+        clones=kept / "clones",
         scratch=folder / "ray",
         max_steps=max_steps,
         step_timeout_s=step_timeout_s,
@@ -249,6 +250,7 @@ def test_a_trial_whose_lane_is_lost_goes_on(
                 "number": 0,
                 "settings": dataclasses.asdict(SETTINGS),
                 "reported_step": None,
+                "clone": {},
             }
         )
         told = [trial.step()]

@@ -1,15 +1,19 @@
-"""A sweep is paused, loses a trial and is stopped from another process, and then goes on."""
+"""A sweep is paused, cloned into, killed and stopped from another process, and then goes on."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from tests import chaos
 from tests.waiting import wait_until
 from vibesweep.sweep.asking import ask, ask_to_stop
-from vibesweep.sweep.record import SweepState, TrialState
+from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 from vibesweep.sweep.record.log import BY_HAND
+from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.requests import Request, Wish
+from vibesweep.training.state.full_state import has_state, saved_step
 
 ENDLESS = "Budget(1_000_000, 5, 1_000_000)"
 PATIENCE_S = 60.0
@@ -25,18 +29,47 @@ def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     folder = place.folder("steered")
     with chaos.running(place, "steered") as process:
         assert chaos.wait_for_reports(place, "steered", process, 1)
+        assert wait_until(lambda: has_state(folder.states / "trial_000"), PATIENCE_S)
         ask(folder, Request(Wish.PAUSE))
         assert wait_until(lambda: folder.read().state == SweepState.PAUSED, PATIENCE_S)
+        assert "goes on from step" in clone_first_trial(place)
+        record = folder.read()
+        assert (len(record.trials), record.trials_wanted) == (1, chaos.TRIALS + 1)
+        assert "clone begins at step" in place.said("steered").read_text()
+        chaos.kill(process, chaos.Kill.DRIVER)
+    (asked,) = folder.read().clones
+    with chaos.running(place, "steered", resume=True) as process:
+        (first,) = folder.read().trials
+        assert wait_until(lambda: newest(folder).step > first.step, chaos.PATIENCE_S)
         ask(folder, Request(Wish.STOP, "trial_000"))
-        ask(folder, Request(Wish.GO_ON))
-        assert wait_until(lambda: len(folder.read().trials) == 2, PATIENCE_S)
+        assert wait_until(lambda: newest(folder).step > asked["step"], PATIENCE_S)
+        ask(folder, Request(Wish.STOP, "trial_001"))
+        assert wait_until(lambda: len(folder.read().trials) == 3, PATIENCE_S)
         said: list[str] = []
         record = ask_to_stop(folder, said.append)
         code = process.wait(timeout=PATIENCE_S)
     assert record.state == SweepState.STOPPED
-    first, second = record.trials
+    first, clone, third = record.trials
     assert (first.state, first.reason) == (TrialState.PRUNED, BY_HAND)
-    assert second.state == TrialState.STOPPED
+    assert (clone.cloned_from, clone.cloned_at_step) == (0, asked["step"])
+    assert saved_step(folder.clones / clone.origin) == asked["step"] > 0
+    assert clone.settings == {**first.settings, "learning_rate": 1e-5}
+    assert (third.state, third.cloned_from) == (TrialState.STOPPED, None)
+    assert len(record.clones) == 1
     output = place.said("steered").read_text()
     assert code == 0, output
     assert "trial_000 ends at its next report" in output
+    assert f"cloned from trial 0 at step {asked['step']}" in output
+
+
+def newest(folder: SweepFolder) -> TrialRecord:
+    return folder.read().trials[-1]
+
+
+def clone_first_trial(place: chaos.Place) -> str:
+    """Ask for a clone by the command line, and return what it says."""
+    verb = ["clone", "steered", "0", "--set", "learning_rate=1e-5", "--work", str(place.work)]
+    command = [sys.executable, "-m", "vibesweep", *verb]
+    done = subprocess.run(command, env=place.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

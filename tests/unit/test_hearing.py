@@ -67,6 +67,7 @@ def spec_of(model: ModelRef, shards: Path, folder: Path, aim: Aim) -> LaneSpec:
         shards_signature=read_manifest(shards).signature,
         checkpoints=kept / "checkpoints",
         states=kept / "states",
+        clones=kept / "clones",
         scratch=folder / "scratch",
         max_steps=6,
         aim=aim,

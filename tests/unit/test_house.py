@@ -110,6 +110,7 @@ INNER_ORDERS = {
         "ready",
         "rerun",
         "clone",
+        "clone_inside",
         "repeat",
         "on_lanes",
         "run",

@@ -53,6 +53,7 @@ def spec(tmp_path: Path) -> LaneSpec:
         shards_signature="unused",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
+        clones=kept / "clones",
         scratch=tmp_path / "scratch",
         max_steps=STEPS,
     )

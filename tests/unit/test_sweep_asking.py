@@ -111,8 +111,8 @@ def test_a_sweep_that_the_disk_holds_back_too_goes_on_when_neither_does(
     monkeypatch.setattr(ray, "get", held.append)
     dispatcher = SimpleNamespace(set_paused=SimpleNamespace(remote=lambda paused: paused))
     log: Any = SimpleNamespace(pause=lambda paused: None, record=SimpleNamespace(name="mine"))
-    stopping: Any = None
-    steering = Steering(log, dispatcher, stopping, said.append)
+    nothing: Any = None
+    steering = Steering(log, dispatcher, nothing, nothing, said.append)
     steering.do(Request(Wish.PAUSE))
     steering.pause(BY_THE_DISK, True)
     steering.do(Request(Wish.GO_ON))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 from optuna.distributions import FloatDistribution
+from rich.console import Console
 
 from tests.reports import read_reports
 from vibesweep.config import Budget, Report, StepRecord, Sweep, TrialSettings
@@ -23,13 +25,16 @@ from vibesweep.sweep.record import (
     SweepRecord,
     SweepState,
     TrialState,
+    events,
     sweep_as_json,
 )
 from vibesweep.sweep.record.claim import claimed
-from vibesweep.sweep.record.events import EVENT_VERSION, TrialReported, events_in, line_of
+from vibesweep.sweep.record.events import EVENT_VERSION, CloneAsked, TrialReported, events_in
 from vibesweep.sweep.record.log import ACTOR_LOST, BY_HAND, SweepLog
+from vibesweep.sweep.record.show import sweep_table, trials_csv
 from vibesweep.sweep.record.staged_folder import staged_folder_for
 from vibesweep.sweep.record.states import end_state, outcome_of
+from vibesweep.sweep.record.table import line_of, summary_of
 
 SWEEP = Sweep({"learning_rate": FloatDistribution(1e-5, 1e-2)}, budget=Budget(8, 2, 2), trials=3)
 COLUMNS = [
@@ -63,6 +68,7 @@ def trial(number: int) -> Any:
         "swept": {"learning_rate": rate},
         "settings": settings,
         "reported_step": None,
+        "clone": {},
     }
     return SimpleNamespace(config=config)
 
@@ -319,7 +325,7 @@ def test_numbers_that_are_not_finite_survive_a_line_of_json(value: float | None)
         trained_parameters=7,
         reported_unix_s=1.0,
     )
-    line = line_of(event)
+    line = events.line_of(event)
     json.loads(line, parse_constant=pytest.fail)
     (found,) = events_in(line)
     assert repr(found) == repr(event)
@@ -421,3 +427,33 @@ def test_a_pause_is_written_down_once_and_ends_with_the_process(tune: FakeTune) 
     tune.log.pause(True)
     tune.die()
     assert tune.folder.read().state == SweepState.INTERRUPTED
+
+
+def test_a_clone_is_owed_from_when_it_is_asked_for(tmp_path: Path) -> None:
+    tune = FakeTune(tmp_path / "mine")
+    tune.start(0)
+    settings = {**trial(0).config["settings"], "weight_decay": 0.5}
+    clone = CloneAsked("of_id0", 0, 4, trial(0).config["swept"], settings)
+    tune.log.clone_asked(clone)
+    wanted = SWEEP.trials + 1
+    assert tune.folder.read().trials_wanted == wanted
+    summary = summary_of(tune.log.record, 0.0)
+    assert f"0 of {wanted} ended, 1 running on 1 lanes, {wanted - 1} waiting" in summary
+    begun = trial(1)
+    parent = {"cloned_from": 0, "cloned_at_step": 4, "origin": "of_id0"}
+    begun.config |= {"settings": settings, "clone": parent}
+    tune.log.on_trial_start(0, [], begun)
+    record = tune.folder.read()
+    assert (record.clones_to_come, len(record.own_trials)) == ([], 1)
+    assert record.trials[1].origin == "of_id0"
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(sweep_table(record))
+    text = cast("io.StringIO", shown.file).getvalue()
+    assert "trial 1 was cloned from trial 0 at step 4: weight_decay=0.5" in text
+    assert "(cloned from trial 0 at step 4)" in line_of(record.trials[1])
+    assert "cloned_from,cloned_at_step" in trials_csv(record)
+
+
+def test_a_clones_folder_is_inside_of_its_sweeps() -> None:
+    with pytest.raises(ValueError, match="of a clone's folder"):
+        CloneAsked("../elsewhere", 0, 4, {}, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,18 +13,25 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState as OptunaState
 from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 
-from vibesweep.config import Budget, Sweep
+from vibesweep.config import Budget, Sweep, TrialSettings
 from vibesweep.errors import SpaceError, SweepError
 from vibesweep.sweep.record import SweepRecord, TrialState, sweep_as_json
-from vibesweep.sweep.record.events import SweepStarted, TrialEnded, TrialReported, TrialStarted
+from vibesweep.sweep.record.events import (
+    CloneAsked,
+    SweepStarted,
+    TrialEnded,
+    TrialReported,
+    TrialStarted,
+)
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 from vibesweep.sweep.search.scheduler import StepAsha
 from vibesweep.sweep.search.sweep_search import SweepSearch
 
 SWEEP = Sweep(
-    {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=8
+    {"learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}, budget=Budget(8, 2, 2), trials=16
 )
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 COMPLETE = TrialState.COMPLETE
@@ -259,15 +266,78 @@ def test_a_trial_that_was_lost_before_it_began_is_suggested_again(search: SweepS
     search.suggest("a")
     lost = search.suggest("b")
     search.on_trial_complete("b", error=True)
-    assert search.has_waiting
     assert search.suggest("c") == lost
-    assert not search.has_waiting
     began.add("trial_001")
     search.on_trial_complete("c", error=True)
     assert [trial.state for trial in search.study.trials] == [
         OptunaState.RUNNING,
         OptunaState.FAIL,
     ]
+
+
+class TestClones:
+    """A clone that is asked for while a sweep runs is its next trial."""
+
+    CLONE = CloneAsked("of_trial_000", 0, 4, {"learning_rate": 1e-3}, asdict(TrialSettings()))
+
+    def test_a_clone_comes_next_and_takes_no_other_trials_place(self, search: SweepSearch) -> None:
+        written: list[CloneAsked] = []
+        first = search.suggest("a")
+        assert search.add_clone(self.CLONE, written.append)
+        assert written == [self.CLONE]
+        clone = search.suggest("b")
+        assert (clone["number"], clone["id"], clone["reported_step"]) == (1, "trial_001", None)
+        assert clone["settings"] == self.CLONE.settings
+        assert clone["clone"] == {
+            "cloned_from": 0,
+            "cloned_at_step": 4,
+            "origin": "of_trial_000",
+        }
+        assert first["clone"] == {}
+        others = [search.suggest(f"own {number}") for number in range(SWEEP.trials - 1)]
+        assert [config["number"] for config in others] == list(range(2, SWEEP.trials + 1))
+        search.on_trial_complete("b", result(8, 0.5, COMPLETE))
+        told = search.study.trials[1]
+        assert (told.state, told.value, told.params) == (OptunaState.COMPLETE, 0.5, {})
+        assert told.user_attrs["cloned_from"] == 0
+
+    def test_a_search_waits_for_clones_while_trials_run(self) -> None:
+        search = SweepSearch(replace(SWEEP, trials=1))
+        search.suggest("a")
+        assert search.suggest("b") is None
+        assert search.add_clone(self.CLONE, lambda clone: None)
+        assert search.suggest("b")["clone"]
+        search.on_trial_complete("a", result(8, 0.5, COMPLETE))
+        assert search.suggest("c") is None
+        search.on_trial_complete("b", result(8, 0.5, COMPLETE))
+        last: Any = search.suggest("c")
+        assert last == Searcher.FINISHED
+        written: list[CloneAsked] = []
+        assert not search.add_clone(self.CLONE, written.append)
+        assert not written
+
+    def test_no_clone_is_lost_or_made_twice(self, tmp_path: Path) -> None:
+        journal = tmp_path / "study.journal"
+        before = SweepSearch(SWEEP, study_storage(journal))
+        before.suggest("a")
+        before.add_clone(self.CLONE, lambda clone: None)
+        before.suggest("b")  # it is killed before the clone is on a lane
+        log = a_log((0, 2, 0.5))
+        log.apply(self.CLONE)
+        again = SweepSearch(SWEEP, study_storage(journal))
+        again.resume(log)
+        configs = [again.suggest(name) for name in ("x", "y", "z")]
+        assert [config["number"] for config in configs] == [0, 2, 3]
+        assert configs[1]["clone"]["origin"] == "of_trial_000"
+        assert again.study.trials[1].state == OptunaState.FAIL
+        started = TrialStarted("trial_002", 2, {}, self.CLONE.settings, 0.0, **configs[1]["clone"])
+        log.apply(started)
+        assert log.record.clones_to_come == []
+        later = SweepSearch(SWEEP, study_storage(journal))
+        later.resume(log)
+        numbers = [later.suggest(name)["number"] for name in "xyz"]
+        assert numbers == [0, 2, 3]
+        assert len(log.record.own_trials) == 1
 
 
 class TestResume:

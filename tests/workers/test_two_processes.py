@@ -76,6 +76,7 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
         shards_signature="unused",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
+        clones=kept / "clones",
         scratch=folder / "scratch",
         max_steps=STEPS,
     )

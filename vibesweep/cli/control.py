@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -127,21 +128,45 @@ def clone(
     name: NewName = None,
     max_steps: MaxSteps = None,
     work: Work = ".",
+    address: JobServer = None,
 ) -> None:
-    """Train a trial on from its best weights, with other settings, as a sweep of its own.
+    """Train a trial on from where it is, with other settings; its steps count on.
 
-    Its steps count on. The sweep that it is from may run, and is left as it is.
+    It joins its sweep, where that runs. With --name or --max-steps, or where it has ended, it is a
+    sweep of its own, which begins with the trial's best weights.
     """
     from vibesweep.config import Sweep
+    from vibesweep.sweep.asking import is_running
+    from vibesweep.sweep.jobs.address import job_server
+    from vibesweep.sweep.search.fixed import with_fixed
+
+    source = _folder_of(sweep, work, job_server(address))
+    changes = with_fixed(Sweep({}), fixed or []).fixed
+    if name is not None or max_steps is not None or not is_running(source):
+        _clone_as_sweep(source, trial, changes, name, max_steps, work)
+        return
+    from vibesweep.sweep.clone_inside import clone_inside
+
+    made = clone_inside(source, trial, changes)
+    goes_on = f"trial {trial} goes on from step {made.step} as a further trial of {sweep}"
+    say(f"{goes_on}, in the next place that is free")
+
+
+def _clone_as_sweep(
+    source: SweepFolder,
+    trial: str,
+    changes: Mapping[str, Any],
+    name: str | None,
+    max_steps: int | None,
+    work: str,
+) -> None:
+    """Train a trial on as a sweep of its own, here."""
     from vibesweep.sweep.allowance import Allowance
     from vibesweep.sweep.clone import clone_of
-    from vibesweep.sweep.record import SweepFolder, find_sweep
+    from vibesweep.sweep.record import SweepFolder
     from vibesweep.sweep.record.folder import SWEEPS, check_name
-    from vibesweep.sweep.search.fixed import with_fixed
     from vibesweep.sweep.search.space_file import load_space
 
-    source = find_sweep(sweep, work)
-    changes = with_fixed(Sweep({}), fixed or []).fixed
     made = clone_of(source, trial, changes, max_steps)
     new_name = name or f"{source.place.name}_trial_{trial}"
     check_name(new_name)

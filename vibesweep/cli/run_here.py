@@ -154,7 +154,7 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, work: str) -> str:
 
     cut_short = sum(trial.state == TrialState.STOPPED for trial in record.trials)
     ended = len(record.trials) - cut_short
-    total = record.sweep["trials"]
+    total = record.trials_wanted
     kept = f"`vibesweep show {folder.place}` shows it"
     if record.best is not None:
         kept += f", `vibesweep export {folder.place} --out FOLDER` writes the best so far"

@@ -77,14 +77,28 @@ def clone_of(
     step = saved_best(checkpoint).step
     if not step:
         raise SweepError(f"trial {named} has no checkpoint", where=str(folder.place), fix=FIX)
+    settings = settings_of_clone(folder, record, trial, changes)
+    budget = _budget(record, step, max_steps, folder)
+    text = _space(record, trial, step, changes, settings, budget, checkpoint.address)
+    return Clone(text, step)
+
+
+def settings_of_clone(
+    folder: SweepFolder, record: SweepRecord, trial: TrialRecord, changes: Mapping[str, Any]
+) -> TrialSettings:
+    """Return a trial's settings with changes, which leave what it trains as it is.
+
+    Raises:
+        SpaceError: the settings are none.
+        SweepError: they would train other parts.
+        ModelError: the base does not support them.
+    """
     before = TrialSettings(**trial.settings)
     settings = settings_with(before, changes, OPTION)
     model = ModelRef.parse(record.model)
     skeleton = model.family.skeleton(model.address)
     _check_same_parts(skeleton, before, settings, folder)
-    budget = _budget(record, step, max_steps, folder)
-    text = _space(record, trial, step, changes, settings, budget, checkpoint.address)
-    return Clone(text, step)
+    return settings
 
 
 def _check_same_parts(

@@ -33,7 +33,7 @@ class FailureLimit:
             self._end()
 
     def _is_passed(self, record: SweepRecord) -> bool:
-        wanted: int = record.sweep["trials"]
+        wanted = record.trials_wanted
         return len(_failed(record)) > self._fraction * wanted
 
     def _too_many(self, record: SweepRecord) -> SweepError:
@@ -49,7 +49,7 @@ def failures_line(record: SweepRecord) -> str:
     failed = _failed(record)
     if not failed:
         return ""
-    wanted = record.sweep["trials"]
+    wanted = record.trials_wanted
     reasons = "; ".join(_counted(failed))
     return f"{len(failed)} of {wanted} trials failed: {reasons}"
 

@@ -130,10 +130,11 @@ def _trials_to_come(start: SweepStart) -> int:
     if start.former is None:
         return start.sweep.trials
     record = start.former.record
+    wanted = start.sweep.trials + len(record.clones)
     longer = is_longer(start.sweep.budget, record)
     stay = [state for state in FINISHED if not (longer and state == TrialState.COMPLETE)]
     ended = [trial for trial in record.trials if trial.state in stay]
-    return start.sweep.trials - len(ended)
+    return wanted - len(ended)
 
 
 def _prepared(start: SweepStart, dispatcher: Any, metrics: SweepMetrics) -> _Running:
@@ -190,7 +191,7 @@ def _train_all(start: SweepStart, running: _Running, end: _End) -> None:
     log = running.log
     at_once = start.sweep.trials_at_once(len(start.specs))
     with ctrl_c_stops(say, running.close) as stopping:
-        steering = Steering(log, running.dispatcher, stopping, say)
+        steering = Steering(log, running.dispatcher, running.search, stopping, say)
         try:
             with steered(start.folder, steering, at_once):
                 running.lanes.start()
@@ -209,7 +210,7 @@ def _train_trials(start: SweepStart, running: _Running) -> None:
     log = running.log
     dispatcher = running.dispatcher
     _tell_what_a_lane_measured(start, running)
-    while log.record.trials_left:  # else only the sweep's own end was missing
+    if log.record.trials_left:  # else only the sweep's own end was missing
         tune_trials(
             sweep,
             dispatcher,
@@ -219,9 +220,6 @@ def _train_trials(start: SweepStart, running: _Running) -> None:
             start.trackers,
             start.staged.scratch,
         )
-        # A trial whose actor was lost before it began was one of Tune's samples
-        if not running.search.has_waiting or ray.get(dispatcher.is_closed.remote()):
-            break
     repeat_best(sweep, dispatcher, log, start.folder.checkpoints, start.progress.say)
 
 

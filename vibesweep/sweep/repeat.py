@@ -93,4 +93,4 @@ def _runs_of(
                 continue
             name = f"{trial.id}-seed-{seed}"
             other = replace(settings, seed=seed)
-            yield trial, Command(name, other, report_steps)
+            yield trial, Command(name, other, report_steps, trial.origin)

@@ -96,8 +96,9 @@ def rerun(folder: SweepFolder, named: str, say: Callable[[str], None]) -> list[C
 def _reports(dispatcher: Any, record: SweepRecord, trial: TrialRecord) -> Iterator[Report]:
     """Have the lane train to report after report, until the trial ends by itself."""
     settings = TrialSettings(**trial.settings)
-    for step in Budget(**record.sweep["budget"]).report_steps:
-        command = Command(trial.id, settings, (step,))
+    steps = Budget(**record.sweep["budget"]).report_steps
+    for step in [step for step in steps if step > trial.cloned_at_step]:
+        command = Command(trial.id, settings, (step,), trial.origin)
         answer: Answer = ray.get(dispatcher.advance.remote(command))
         if answer.report is None:
             assert answer.error is not None
@@ -123,6 +124,7 @@ def _lane_for(folder: SweepFolder, record: SweepRecord, trial: TrialRecord) -> I
                 shards_signature=record.shards_signature,
                 checkpoints=_created(folder.rerun) / "checkpoints",
                 states=folder.rerun / "states",
+                clones=folder.clones,
                 scratch=Path(scratch),
                 max_steps=budget.last_step,
                 typical=settings,

@@ -87,7 +87,7 @@ def check_resumable(sweep: Sweep, folder: SweepFolder, space_file: Path | None) 
     """
     more = _asks_for_more(sweep, folder.read())
     record = resumable_record(folder, more=more)
-    begun = len(record.trials)
+    begun = len(record.own_trials)
     if sweep.trials < begun:
         found = f"trials is {sweep.trials}, and {begun} have begun"
         raise _another(found, folder)
@@ -107,7 +107,7 @@ def is_longer(budget: Budget, record: SweepRecord) -> bool:
 
 
 def _asks_for_more(sweep: Sweep, record: SweepRecord) -> bool:
-    more_trials = sweep.trials > len(record.trials)
+    more_trials = sweep.trials > len(record.own_trials)
     return more_trials or is_longer(sweep.budget, record)
 
 

@@ -227,6 +227,7 @@ def _lane_specs(run: _Run, record: SweepRecord, staged: StagedFolder) -> list[La
             shards_signature=record.shards_signature,
             checkpoints=folder.checkpoints,
             states=folder.states,
+            clones=folder.clones,
             scratch=staged.scratch,
             max_steps=sweep.budget.last_step,
             step_timeout_s=sweep.step_timeout_s,

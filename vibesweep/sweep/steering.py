@@ -1,4 +1,4 @@
-"""A running sweep is stopped, paused or let go on from another terminal, or a trial stopped."""
+"""What is asked of a running sweep from another terminal: stop, pause, go on, clone a trial."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import ray
 from ray.exceptions import RayError
 
 from vibesweep.errors import StorageError, SweepError
+from vibesweep.sweep.record.events import CloneAsked
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.requests import Request, Wish
+from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.signals import Stopping
 
 LISTEN_S = 1.0
@@ -27,18 +29,25 @@ class Steering:
     """Does what is asked of a running sweep."""
 
     def __init__(
-        self, log: SweepLog, dispatcher: Any, stopping: Stopping, say: Callable[[str], None]
+        self,
+        log: SweepLog,
+        dispatcher: Any,
+        search: SweepSearch,
+        stopping: Stopping,
+        say: Callable[[str], None],
     ) -> None:
         """Steer the sweep of this log.
 
         Args:
             log: hears of it.
             dispatcher: holds the lanes back.
+            search: suggests a clone as the next trial.
             stopping: ends the sweep, as on Ctrl-C.
             say: told in a line of each thing that is asked.
         """
         self._log = log
         self._dispatcher = dispatcher
+        self._search = search
         self._stopping = stopping
         self.say = say
         self._pauses: set[str] = set()
@@ -46,7 +55,9 @@ class Steering:
 
     def do(self, request: Request) -> None:
         """Do what one request asks; return at once."""
-        if request.trial:
+        if request.clone is not None:
+            self._clone(request.clone)
+        elif request.trial:
             self._stop_trial(request.trial)
         elif request.wish is Wish.STOP:
             self._stopping.ask()
@@ -57,6 +68,14 @@ class Steering:
     def _stop_trial(self, trial_id: str) -> None:
         if self._log.stop_trial(trial_id):
             self.say(f"{trial_id} ends at its next report, as was asked")
+
+    def _clone(self, clone: CloneAsked) -> None:
+        begins = f"trial {clone.parent}'s clone begins at step {clone.step}"
+        if not self._search.add_clone(clone, self._log.clone_asked):
+            self.say(f"no trial of trial {clone.parent}'s clone: the last trial has ended")
+            return
+        ray.get(self._dispatcher.expect_another_trial.remote())
+        self.say(f"{begins}, in the next place that is free")
 
     def pause(self, why: str, paused: bool) -> None:
         """Hold the lanes back for a reason, or no longer for that one."""

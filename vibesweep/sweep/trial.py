@@ -72,7 +72,11 @@ class LaneTrial(tune.Trainable):
         self._id = new_config["id"]
         self._number = int(new_config["number"])
         self._settings = TrialSettings(**new_config["settings"])
-        self._reported_step = new_config["reported_step"] or 0
+        clone = new_config["clone"]
+        self._origin: str = clone.get("origin", "")
+        # A clone's first report is of steps that are its own
+        begins_at = clone.get("cloned_at_step", 0)
+        self._reported_step = max(new_config["reported_step"] or 0, begins_at)
         self._lanes_lost = 0
         return True
 
@@ -102,7 +106,7 @@ class LaneTrial(tune.Trainable):
             report_steps: as in :class:`Command`.
             losses: is given each answer that a lost lane gave.
         """
-        command = Command(self._id, self._settings, report_steps)
+        command = Command(self._id, self._settings, report_steps, self._origin)
         name = task_name(self._sweep, self._number, report_steps[-1])
         advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))

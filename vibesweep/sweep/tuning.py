@@ -31,6 +31,9 @@ QUIET = {
 ACTORS_LOST_AT_MOST = 3
 """A trial whose actor is lost more often has failed."""
 
+WITHOUT_END = -1
+"""Ray Tune's number for trials until the searcher has no more."""
+
 
 def tune_trials(
     sweep: Sweep,
@@ -63,7 +66,7 @@ def tune_trials(
     tuner = tune.Tuner(
         tune.with_resources(trainable, beside_the_driver()),
         tune_config=tune.TuneConfig(
-            num_samples=log.record.trials_left,
+            num_samples=WITHOUT_END,  # the searcher says when it is over
             search_alg=search,
             scheduler=scheduler,
             max_concurrent_trials=sweep.trials_at_once(log.record.lanes),

@@ -8,7 +8,7 @@ lane every worker runs this loop, and the losses are the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -22,6 +22,7 @@ from vibesweep.training.compute import gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.optim.flat import FlatParameters
+from vibesweep.training.optim.moments import take_moments
 from vibesweep.training.optim.optimizers import build_optimizer
 from vibesweep.training.optim.schedules import build_schedule
 from vibesweep.training.precision import autocast
@@ -181,6 +182,21 @@ class TrainingLoop:
         self._optimizer.step()
         self._schedule.step()
         self.averaging.update()
+
+    def take_over(self, state: Mapping[str, Any], before: TrialSettings) -> None:
+        """Go on with what another trial has gathered, as far as it means something here.
+
+        The optimizer's moments stay where the optimizer is the same one, and averages where the
+        same parts are averaged. The schedule and what diverged losses are held against begin anew.
+
+        Args:
+            state: of that trial, as :meth:`state_dict` returned it; its weights are the model's.
+            before: that trial's settings.
+        """
+        if before.optimizer == self._settings.optimizer:
+            take_moments(self._optimizer, state["optimizer"])
+        if self.averaging.state_dict().keys() == state["averaging"].keys():
+            self.averaging.load_state_dict(state["averaging"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of everything but the weights and the number of the step."""

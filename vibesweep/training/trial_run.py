@@ -22,7 +22,7 @@ from vibesweep.training.loop import StepBatches, TrainingLoop
 from vibesweep.training.optim.early_stopping import EarlyStopping
 from vibesweep.training.parameters import trained_by_name, trained_numbers
 from vibesweep.training.peak import watch_peak
-from vibesweep.training.state.checkpoint import begin_with, save_checkpoint
+from vibesweep.training.state.checkpoint import Origin, begin_with, save_checkpoint
 from vibesweep.training.state.full_state import (
     gather_random_states,
     load_state,
@@ -60,7 +60,8 @@ class TrialRun:
             context: the base and the clips.
             settings: what to train with.
             max_steps: the whole budget, over which the learning rate falls.
-            origin: folder of a checkpoint whose weights and number of steps the trial begins with.
+            origin: folder of a checkpoint, or of another trial's state, whose weights and number
+                of steps the trial begins with.
 
         Raises:
             ModelError: the model does not support the settings, or the checkpoint does not fit
@@ -75,7 +76,7 @@ class TrialRun:
         self.model = self._seat.model
         self.micro_batch_tokens = self._seat.limits.tokens
         try:
-            first_step = self._first_step(origin)
+            begun = self._begun_as(origin)
             self._loop = TrainingLoop(
                 self.model,
                 settings,
@@ -83,19 +84,22 @@ class TrialRun:
                 world,
                 self._seat.flat,
                 self._seat.rows,
-                first_step,
+                begun.step,
             )
         except VibesweepError:
             self._seat.taken = False
             raise
+        if begun.state is not None:
+            before = TrialSettings(**begun.state["settings"])
+            self._loop.take_over(begun.state, before)
         self._early_stopping = EarlyStopping()
         self._plan = StepPlan.of(context.feed.index, settings)
-        self._batches = self._batches_from(first_step)
+        self._batches = self._batches_from(begun.step)
 
-    def _first_step(self, origin: StorageAddress | None) -> int:
-        """Take the origin's weights, where there is one; return the steps behind them."""
+    def _begun_as(self, origin: StorageAddress | None) -> Origin:
+        """Take the origin's weights, where there is one."""
         if origin is None:
-            return 0
+            return Origin()
         with self._context.world.together():
             return begin_with(self.model, origin)
 

@@ -42,7 +42,7 @@ from vibesweep.delivery.report.tables import (
     table_of_trials,
     table_of_voices,
 )
-from vibesweep.sweep.record.table import summary_of
+from vibesweep.sweep.record.table import clones_lines, summary_of
 
 PACKAGE = "vibesweep.delivery.report"
 
@@ -114,9 +114,14 @@ def _sections(facts: Facts, spans: Sequence[Span], costs: Costs) -> list[Section
             drawings=_known([draw_timeline(facts, spans)]),
             tables=[cost],
         ),
-        Section("trials", "The trials", tables=_known(trials)),
+        Section("trials", "The trials", _told_of_clones(facts), tables=_known(trials)),
         _corpus(facts),
     ]
+
+
+def _told_of_clones(facts: Facts) -> list[str]:
+    lines = clones_lines(facts.record)
+    return [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def _corpus(facts: Facts) -> Section:

@@ -152,7 +152,7 @@ def _taken(place: StoragePath, record: SweepRecord | None = None) -> SweepError:
 
 def _how_it_stands(record: SweepRecord) -> str:
     ended = sum(trial.state in FINISHED for trial in record.trials)
-    total = record.sweep["trials"]
+    total = record.trials_wanted
     verb = "was interrupted" if record.state == SweepState.INTERRUPTED else record.state.value
     return f"{verb} with {ended} of {total} trials ended"
 

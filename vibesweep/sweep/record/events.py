@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vibesweep.storage.json_text import parse_json
+from vibesweep.storage.names import is_plain_name
 from vibesweep.sweep.record.states import SweepState, TrialState
 
 EVENT_VERSION = 1
@@ -66,6 +67,34 @@ class SweepPlanned:
 
 
 @dataclass(frozen=True)
+class CloneAsked:
+    """The user wants a trial to go on as a further one, with other settings; a lane will have it.
+
+    Attributes:
+        origin: name of the folder of what it begins with, a copy of what its trial had.
+        parent: number of the trial that is cloned.
+        step: steps behind it there.
+        swept: its values of what the space suggests.
+        settings: all of its settings.
+    """
+
+    origin: str
+    parent: int
+    step: int
+    swept: dict[str, Any]
+    settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse a name that leads out of the sweep's folder.
+
+        Raises:
+            ValueError: it does.
+        """
+        if not is_plain_name(self.origin):
+            raise ValueError(f"the name of a clone's folder is {self.origin!r}")
+
+
+@dataclass(frozen=True)
 class TrialStarted:
     """A trial has been given to a lane. The fields are those of :class:`TrialRecord`."""
 
@@ -74,6 +103,9 @@ class TrialStarted:
     swept: dict[str, Any]
     settings: dict[str, Any]
     started_unix_s: float
+    cloned_from: int | None = None
+    cloned_at_step: int = 0
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,6 +210,7 @@ Event = (
     | BaseValidated
     | SweepPlanned
     | BestRepeated
+    | CloneAsked
     | SweepEnded
     | TrialEvent
 )
@@ -188,6 +221,7 @@ KINDS: dict[str, type[Event]] = {
     "sweep_paused": SweepPaused,
     "base_validated": BaseValidated,
     "sweep_planned": SweepPlanned,
+    "clone_asked": CloneAsked,
     "trial_started": TrialStarted,
     "trial_resumed": TrialResumed,
     "trial_reported": TrialReported,

@@ -67,6 +67,7 @@ class SweepFolder:
         self.origin = self.place / "origin"
         self.best = self.place / "best"
         self.states = self.place / "states"
+        self.clones = self.place / "clones"
         self.rerun = self.place / "rerun"
         self.quality = self.place / "quality.json"
         self.report = self.place / "report.html"

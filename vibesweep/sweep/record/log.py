@@ -17,6 +17,7 @@ from vibesweep.sweep.record.curves import Curves
 from vibesweep.sweep.record.events import (
     BaseValidated,
     BestRepeated,
+    CloneAsked,
     Event,
     SweepEnded,
     SweepPaused,
@@ -118,6 +119,10 @@ class SweepLog(tune.Callback):
         """Enter a run of one of the best trials with another seed."""
         self._enter(BestRepeated(trial.number, seed, best_loss_val))
 
+    def clone_asked(self, clone: CloneAsked) -> None:
+        """Enter that a further trial is wanted; from now on the sweep owes it."""
+        self._enter(clone)
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Start the trial's record, or go on with it."""
         config = trial.config
@@ -131,6 +136,7 @@ class SweepLog(tune.Callback):
             swept=config["swept"],
             settings=config["settings"],
             started_unix_s=time.time(),
+            **config["clone"],
         )
         # A sweep is not resumed whose study lacks a trial that its log has
         confirm(self._folder.journal)

@@ -152,7 +152,7 @@ def _trials_by_state(record: SweepRecord, standing: Standing) -> dict[TrialState
     A series that went away would look as if it stood still.
     """
     found = standing.counts()
-    found[TrialState.WAITING] += record.sweep["trials"] - len(record.trials)
+    found[TrialState.WAITING] += record.trials_wanted - len(record.trials)
     states = (TrialState.WAITING, TrialState.RUNNING, *ENDED)
     return {state: found[state] for state in states}
 

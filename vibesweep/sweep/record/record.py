@@ -63,6 +63,9 @@ class TrialRecord:
         first_step_unix_s: Unix time at which its first step was done; 0 before that is known.
         started_unix_s: Unix time at which it was given to a lane.
         ended_unix_s: Unix time at which it ended.
+        cloned_from: number of the trial that it goes on from, where it is a clone.
+        cloned_at_step: the step at which it does.
+        origin: name of the folder of what it began with; empty for one that is no clone.
     """
 
     id: str
@@ -89,6 +92,9 @@ class TrialRecord:
     first_step_unix_s: float = 0.0
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
+    cloned_from: int | None = None
+    cloned_at_step: int = 0
+    origin: str = ""
 
 
 @dataclass
@@ -113,6 +119,8 @@ class SweepRecord:
         started_unix_s: Unix time at which the sweep started.
         ended_unix_s: Unix time at which it ended.
         repeats: the best trials' runs with other seeds: ``number``, ``seed`` and ``best_loss_val``.
+        clones: the clones that were asked for while it ran, begun ones included: the values of
+            :class:`vibesweep.sweep.record.events.CloneAsked`.
         reached: which end of its allowance was reached, in words; empty where none was.
         resumed: whether another process went on with it, so that for a time it did not run.
         chosen: number of the trial that was chosen by ear over those of smaller losses.
@@ -134,6 +142,7 @@ class SweepRecord:
     started_unix_s: float = 0.0
     ended_unix_s: float | None = None
     repeats: list[dict[str, Any]] = field(default_factory=list)
+    clones: list[dict[str, Any]] = field(default_factory=list)
     reached: str = ""
     resumed: bool = False
     chosen: int | None = None
@@ -194,10 +203,26 @@ class SweepRecord:
         raise SweepError(f"there is no trial {named}", where=self.name, fix=fix)
 
     @property
+    def trials_wanted(self) -> int:
+        """How many trials there will be: the search's own, and clones."""
+        wanted: int = self.sweep["trials"]
+        return wanted + len(self.clones)
+
+    @property
+    def own_trials(self) -> list[TrialRecord]:
+        """The trials that the search has suggested: all but clones."""
+        return [trial for trial in self.trials if trial.cloned_from is None]
+
+    @property
+    def clones_to_come(self) -> list[dict[str, Any]]:
+        """The clones that no lane has had yet."""
+        begun = {trial.origin for trial in self.trials}
+        return [clone for clone in self.clones if clone["origin"] not in begun]
+
+    @property
     def trials_left(self) -> int:
         """How many trials have not started, or are to go on."""
-        wanted: int = self.sweep["trials"]
-        return wanted - sum(trial.state in FINISHED for trial in self.trials)
+        return self.trials_wanted - sum(trial.state in FINISHED for trial in self.trials)
 
 
 def record_from_json(found: dict[str, Any]) -> SweepRecord:
@@ -238,6 +263,8 @@ def check_types(record: SweepRecord | TrialRecord) -> None:
             raise TypeError(f"{name} is {value!r}, not {words}")
     if isinstance(record, TrialRecord) and not is_plain_name(record.id):
         raise ValueError(f"a trial's id, the name of its folders, is {record.id!r}")
+    if isinstance(record, TrialRecord) and record.origin and not is_plain_name(record.origin):
+        raise ValueError(f"the name of a clone's folder is {record.origin!r}")
 
 
 @functools.cache

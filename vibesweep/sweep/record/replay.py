@@ -9,6 +9,7 @@ from typing import Any
 from vibesweep.sweep.record.events import (
     BaseValidated,
     BestRepeated,
+    CloneAsked,
     Event,
     SweepEnded,
     SweepPaused,
@@ -57,6 +58,8 @@ class Replay:
                 self.record.state = SweepState.PAUSED if event.paused else SweepState.RUNNING
             case BestRepeated():
                 self.record.repeats.append(dataclasses.asdict(event))
+            case CloneAsked():
+                self.record.clones.append(dataclasses.asdict(event))
             case SweepEnded():
                 self.record.state = event.state
                 self.record.ended_unix_s = event.ended_unix_s
@@ -117,6 +120,9 @@ class Replay:
             swept=event.swept,
             settings=event.settings,
             started_unix_s=event.started_unix_s,
+            cloned_from=event.cloned_from,
+            cloned_at_step=event.cloned_at_step,
+            origin=event.origin,
         )
         self._trials[trial.id] = trial
         self.record.trials.append(trial)

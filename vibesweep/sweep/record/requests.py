@@ -10,10 +10,13 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
-from vibesweep.errors import SweepError
+from vibesweep.config import TrialSettings
+from vibesweep.errors import SpaceError, SweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.json_text import parse_json
+from vibesweep.sweep.record.events import CloneAsked
 
 
 class Wish(StrEnum):
@@ -25,6 +28,8 @@ class Wish(StrEnum):
     """Let no lane go on after its next report."""
     GO_ON = "go_on"
     """Go on after a pause."""
+    CLONE = "clone"
+    """Train one trial on as a further one too, with other settings."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,12 @@ class Request:
     Attributes:
         wish: what is to be done.
         trial: id of the trial that is meant; empty where the whole sweep is.
+        clone: the further trial, where one is wanted.
     """
 
     wish: Wish
     trial: str = ""
+    clone: CloneAsked | None = None
 
 
 class Requests:
@@ -86,7 +93,17 @@ class Requests:
 def _request_of(file: StoragePath, content: bytes) -> Request:
     try:
         values = parse_json(content)
-        return Request(Wish(values["wish"]), str(values["trial"]))
-    except (ValueError, KeyError, TypeError) as error:
+        wish = Wish(values["wish"])
+        clone = _clone_of(values["clone"]) if wish is Wish.CLONE else None
+        return Request(wish, str(values["trial"]), clone)
+    except (ValueError, KeyError, TypeError, SpaceError) as error:
         found = f"a request cannot be read: {error}"
-        raise SweepError(found, where=str(file), fix="ask with the verbs stop and pause") from error
+        fix = "ask with the verbs stop, pause and clone"
+        raise SweepError(found, where=str(file), fix=fix) from error
+
+
+def _clone_of(values: dict[str, Any]) -> CloneAsked:
+    """Make the clone that is asked for; its settings are such as a trial can have."""
+    clone = CloneAsked(**values)
+    TrialSettings(**clone.settings)
+    return clone

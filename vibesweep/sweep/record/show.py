@@ -18,7 +18,13 @@ from vibesweep.sweep.record.overfitting import overfitting_line
 from vibesweep.sweep.record.plan import comparison
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.seeds import seeds_line
-from vibesweep.sweep.record.table import format_seconds, ranked, summary_of, swept_names
+from vibesweep.sweep.record.table import (
+    clones_lines,
+    format_seconds,
+    ranked,
+    summary_of,
+    swept_names,
+)
 from vibesweep.sweep.record.trials_table import TrialsTable
 
 STANDING = (
@@ -39,6 +45,8 @@ STANDING = (
     "row_tokens",
 )
 """Fields of a trial's record, before what the space suggested."""
+OF_CLONES = ("cloned_from", "cloned_at_step")
+"""The same in a sweep that has clones."""
 
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
@@ -76,6 +84,7 @@ def sweep_table(record: SweepRecord) -> RenderableType:
     seeds = seeds_line(record)
     if seeds:
         lines.append(seeds)
+    lines += clones_lines(record)
     for trial in record.trials:
         if trial.reason:
             lines.append(f"trial {trial.number} {trial.state}: {trial.reason}")
@@ -102,14 +111,15 @@ def trials_csv(record: SweepRecord) -> str:
 
 def trial_columns(record: SweepRecord) -> list[str]:
     """Name the columns of :func:`trial_rows`."""
-    return [*STANDING, *swept_names(record)]
+    of_clones = OF_CLONES if record.clones else ()
+    return [*STANDING, *of_clones, *swept_names(record)]
 
 
 def trial_rows(record: SweepRecord) -> list[dict[str, Any]]:
     """Return a row for each trial, best first: how it stands, and what the space suggested."""
     rows = []
     for trial in ranked(record):
-        stands = {name: getattr(trial, name) for name in STANDING}
+        stands = {name: getattr(trial, name) for name in (*STANDING, *OF_CLONES)}
         rows.append(stands | trial.swept)
     return rows
 
@@ -128,7 +138,7 @@ def _cells(record: SweepRecord) -> list[str]:
     return [
         record.name,
         record.state.value,
-        f"{len(record.trials)}/{record.sweep['trials']}",
+        f"{len(record.trials)}/{record.trials_wanted}",
         "-" if best is None else f"{best.best_loss_val:.4f}",
         "-" if record.base_loss_val is None else f"{record.base_loss_val:.4f}",
         format_seconds(ended_unix_s - record.started_unix_s),

@@ -52,9 +52,42 @@ def line_of(trial: TrialRecord) -> str:
         parts.append(f"trains {format_millions(trial.trained_parameters)}")
     swept = [f"{name}={format_value(value)}" for name, value in trial.swept.items()]
     parts.append(" ".join(swept))
-    if trial.reason:
-        parts.append(f"({trial.reason})")
+    for note in (clone_text(trial), trial.reason):
+        if note:
+            parts.append(f"({note})")
     return " ".join(parts)
+
+
+def clones_lines(record: SweepRecord) -> list[str]:
+    """Say of each clone, in a line, what it goes on from and what it has otherwise."""
+    known = {trial.number: trial for trial in record.trials}
+    lines: list[str] = []
+    for trial in record.trials:
+        if trial.cloned_from is None:
+            continue
+        line = f"trial {trial.number} was {clone_text(trial)}"
+        parent = known.get(trial.cloned_from)
+        changed = _changes(trial, parent) if parent else []
+        lines.append(": ".join([line, *changed]))
+    return lines
+
+
+def clone_text(trial: TrialRecord) -> str:
+    """Say what a clone goes on from; empty for a trial that is none."""
+    if trial.cloned_from is None:
+        return ""
+    return f"cloned from trial {trial.cloned_from} at step {trial.cloned_at_step}"
+
+
+def _changes(clone: TrialRecord, parent: TrialRecord) -> list[str]:
+    """List a clone's settings that are not its parent's, in one text; nothing for none."""
+    before = parent.settings
+    changed = [
+        f"{name}={format_value(value)}"
+        for name, value in clone.settings.items()
+        if value != before.get(name)
+    ]
+    return [" ".join(changed)] if changed else []
 
 
 def swept_names(record: SweepRecord) -> list[str]:
@@ -82,7 +115,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def _counts(record: SweepRecord) -> str:
-    total = record.sweep["trials"]
+    total = record.trials_wanted
     states = Counter(trial.state for trial in record.trials)
     waiting = total - len(record.trials) + states[TrialState.WAITING]
     running = states[TrialState.RUNNING]
@@ -98,7 +131,7 @@ def _seconds_left(record: SweepRecord, now_unix_s: float) -> float | None:
     """
     if record.resumed:
         return None
-    total: int = record.sweep["trials"]
+    total = record.trials_wanted
     ended = [trial for trial in record.trials if trial.state in ENDED]
     if record.state != SweepState.RUNNING or not 0 < len(ended) < total:
         return None

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
+from ray.tune.search import Searcher
 
 from vibesweep.config import Sweep
 from vibesweep.errors import SweepError
 from vibesweep.quality.aim import Aim
-from vibesweep.sweep.record.events import TrialReported
+from vibesweep.sweep.record.events import CloneAsked, TrialReported
 from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.replay import Replay
 from vibesweep.sweep.record.states import FINISHED, TrialState
+from vibesweep.sweep.record.study import quiet_optuna
 from vibesweep.sweep.search.searcher import RANKED, StepSearch
 from vibesweep.sweep.search.space import points_of, suggest
+
+CLONED_FROM = "cloned_from"
+"""Optuna's user attribute of a clone: the number of the trial that it goes on from."""
 
 
 class SweepSearch(StepSearch):
@@ -41,7 +47,12 @@ class SweepSearch(StepSearch):
         self._unstarted: deque[optuna.Trial] = deque()
         self._suggested: dict[str, dict[str, Any]] = {}
         """Configs of trials that have not ended, by Tune's ids."""
+        self._clones: deque[CloneAsked] = deque()
+        self._own_left = sweep.trials
+        """How many trials are still to be suggested for the first time, clones aside."""
         self._held = False
+        self._over = False
+        self._adding = threading.Lock()
         self.has_begun: Callable[[str], bool] = lambda own_id: True
         self._longer: set[str] = set()
         """Trials that the study has as complete, and that go on to a larger maximum."""
@@ -57,6 +68,13 @@ class SweepSearch(StepSearch):
             guesses=sweep.guesses,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave everything out of the Tuner that Ray Tune pickles.
+
+        The study is durable, and a lock does not pickle.
+        """
+        return {}
+
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return a trial's id and number, what is swept, and its whole settings.
 
@@ -64,11 +82,12 @@ class SweepSearch(StepSearch):
         """
         swept, settings = suggest(self._sweep, trial)
         return {
-            "id": f"trial_{trial.number:03d}",
+            "id": _id_of(trial.number),
             "number": trial.number,
             "swept": swept,
             "settings": asdict(settings),
             "reported_step": None,
+            "clone": {},
         }
 
     def hold(self) -> None:
@@ -76,12 +95,73 @@ class SweepSearch(StepSearch):
         self._held = True
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next trial's config; trials that were cut short come first."""
+        """Return the next trial's config: first what was cut short, then clones, then new ones.
+
+        While none is left, but trials run, Ray Tune waits: a clone may be asked for. Then the
+        search is over.
+        """
         if self._held:
             return None  # type: ignore[return-value] # has Ray Tune wait, here for the sweep's end
-        config = self._go_on(trial_id) if self._cut_short else super().suggest(trial_id)
-        self._suggested[trial_id] = config
-        return config
+        with self._adding:
+            if self._cut_short:
+                config = self._go_on(trial_id)
+            elif self._clones:
+                config = self._begin_clone(trial_id)
+            elif self._own_left > 0:
+                config = super().suggest(trial_id)
+                self._own_left -= 1
+            elif self._suggested:
+                return None  # type: ignore[return-value] # has Ray Tune wait
+            else:
+                self._over = True
+                return Searcher.FINISHED  # type: ignore[return-value] # as Ray Tune has it
+            self._suggested[trial_id] = config
+            return config
+
+    def add_clone(self, clone: CloneAsked, enter: Callable[[CloneAsked], None]) -> bool:
+        """Suggest a clone next, from any thread, unless the search is over; return whether it will.
+
+        Args:
+            clone: the clone.
+            enter: writes it down, before it can be suggested.
+        """
+        with self._adding:
+            if self._over:
+                return False
+            enter(clone)
+            self._clones.append(clone)
+            return True
+
+    def _begin_clone(self, trial_id: str) -> dict[str, Any]:
+        """Return the config of the next clone.
+
+        In the study it has no parameters: its loss says nothing about its settings alone, so the
+        sampler is to leave it out.
+        """
+        clone = self._clones.popleft()
+        attributes = {
+            CLONED_FROM: clone.parent,
+            "cloned_at_step": clone.step,
+            "settings": clone.settings,
+        }
+        with quiet_optuna():
+            running = create_trial(state=OptunaState.RUNNING, user_attrs=attributes)
+            self.study.add_trial(running)
+        number = len(self.study.get_trials(deepcopy=False)) - 1
+        self._ot_trials[trial_id] = self._trial_of(number)
+        parent = {
+            "cloned_from": clone.parent,
+            "cloned_at_step": clone.step,
+            "origin": clone.origin,
+        }
+        return {
+            "id": _id_of(number),
+            "number": number,
+            "swept": clone.swept,
+            "settings": clone.settings,
+            "reported_step": None,
+            "clone": parent,
+        }
 
     def _go_on(self, trial_id: str) -> dict[str, Any]:
         """Return the config of the next trial that was cut short."""
@@ -91,11 +171,6 @@ class SweepSearch(StepSearch):
         else:
             self._longer.add(trial_id)
         return config
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether trials that were cut short are still to be suggested."""
-        return bool(self._cut_short) and not self._held
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Enter a report, of a trial that the study has not ended."""
@@ -123,10 +198,14 @@ class SweepSearch(StepSearch):
         """Go on where a sweep was interrupted, as its log of events has it.
 
         The study may lack what came last, or have what the log lacks. Trials that were cut short
-        are suggested first, then those that were suggested and never started.
+        are suggested first, then clones, then those that were suggested and never started.
         """
+        self._own_left -= len(replay.record.own_trials)
+        for clone in replay.record.clones_to_come:
+            self._clones.append(CloneAsked(**clone))
         reports = _by_trial(replay.reports)
-        studied = {trial.number: trial.state for trial in self.study.get_trials(deepcopy=False)}
+        known = self.study.get_trials(deepcopy=False)
+        studied = {trial.number: trial.state for trial in known}
         for trial in replay.record.trials:
             if trial.number not in studied:
                 found = f"Optuna's study lacks trial {trial.number}"
@@ -138,8 +217,13 @@ class SweepSearch(StepSearch):
             elif trial.state not in FINISHED:
                 self._cut_short.append(_config_of(trial))
         for number, state in studied.items():
-            if state == OptunaState.RUNNING:
-                self._unstarted.append(self._trial_of(number))
+            if state != OptunaState.RUNNING:
+                continue
+            unstarted = self._trial_of(number)
+            if CLONED_FROM in known[number].user_attrs:  # it is suggested under another number
+                self.study.tell(unstarted, state=OptunaState.FAIL)
+            else:
+                self._unstarted.append(unstarted)
 
     def _ask(self) -> optuna.Trial:
         return self._unstarted.popleft() if self._unstarted else super()._ask()
@@ -180,7 +264,23 @@ def _config_of(record: TrialRecord) -> dict[str, Any]:
         "swept": record.swept,
         "settings": record.settings,
         "reported_step": record.step,
+        "clone": _clone_of(record),
     }
+
+
+def _clone_of(record: TrialRecord) -> dict[str, Any]:
+    """Return what a clone goes on from, as its config has it; nothing for another trial."""
+    if record.cloned_from is None:
+        return {}
+    return {
+        "cloned_from": record.cloned_from,
+        "cloned_at_step": record.cloned_at_step,
+        "origin": record.origin,
+    }
+
+
+def _id_of(number: int) -> str:
+    return f"trial_{number:03d}"
 
 
 def _by_trial(reports: Sequence[TrialReported]) -> defaultdict[str, list[TrialReported]]:

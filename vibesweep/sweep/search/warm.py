@@ -91,10 +91,9 @@ def _taken(
     shards_signature: str,
 ) -> FrozenTrial | str:
     """Return a trial for the study, or why it is none."""
-    if record.model != model:
-        return "of another base"
-    if record.shards_signature != shards_signature:
-        return "on other shards"
+    why_not = _why_not(record, trial, model, shards_signature)
+    if why_not:
+        return why_not
     state = STATES.get(trial.state)
     if state is None:
         return str(trial.state)
@@ -130,6 +129,15 @@ def _taken(
             intermediate_values=values,
             user_attrs=attributes,
         )
+
+
+def _why_not(record: SweepRecord, trial: TrialRecord, model: str, shards_signature: str) -> str:
+    """Say why a trial's loss cannot be compared; empty where it can."""
+    if record.model != model:
+        return "of another base"
+    if record.shards_signature != shards_signature:
+        return "on other shards"
+    return "" if trial.cloned_from is None else "of clones"
 
 
 def _asked(sweep: Sweep, trial: TrialRecord) -> optuna.trial.FixedTrial | None:

@@ -77,6 +77,11 @@ class Assignments:
             seat.trial_id = None
         self._close_spare_lanes()
 
+    def expect_another_trial(self) -> None:
+        """Count a trial more for the whole sweep."""
+        if self._trials is not None:
+            self._trials += 1
+
     # Lanes
 
     def state_of(self, lane: str) -> LaneState:

@@ -241,6 +241,11 @@ class LaneDispatcher:
             self._assignments.paused = paused
             self._changed.notify_all()
 
+    async def expect_another_trial(self) -> None:
+        """Note that there is a trial more than was said: no lane is closed for want of it."""
+        async with self._changed:
+            self._assignments.expect_another_trial()
+
     async def close(self) -> None:
         """End every lane and every waiting trial."""
         async with self._changed:

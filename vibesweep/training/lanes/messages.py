@@ -18,11 +18,13 @@ class Command:
         report_steps: optimizer steps at which the trial is validated, up to the one at which the
             lane answers. The trial has reached the others before, but the state that it resumes
             from may be older.
+        origin: name of what a clone begins with, in the lane's folder of such; empty for others.
     """
 
     trial_id: str
     settings: TrialSettings
     report_steps: tuple[int, ...]
+    origin: str = ""
 
 
 @dataclass(frozen=True)

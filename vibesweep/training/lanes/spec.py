@@ -23,6 +23,7 @@ class LaneSpec:
             others.
         checkpoints: folder of one folder a trial, for its best checkpoint; the same for all hosts.
         states: folder of one folder a trial, for its full state; the same for all hosts.
+        clones: folder of one folder a clone, with what it begins with; the same for all hosts.
         scratch: absolute folder for Ray Train's own files, on the driver's host.
         max_steps: optimizer steps of a trial's whole budget.
         step_timeout_s: how long a worker may go without finishing a step.
@@ -40,6 +41,7 @@ class LaneSpec:
     shards_signature: str
     checkpoints: StoragePath
     states: StoragePath
+    clones: StoragePath
     scratch: Path
     max_steps: int
     step_timeout_s: float = STEP_TIMEOUT_S

@@ -146,7 +146,8 @@ class TrialRunner:
         """Make a trial's run, or say why it cannot be made, on every worker alike."""
         self._drop_finished_trial()
         try:
-            run = TrialRun(self._context, command.settings, self._spec.max_steps, self._spec.origin)
+            origin = self._origin_of(command)
+            run = TrialRun(self._context, command.settings, self._spec.max_steps, origin)
         except VibesweepError as error:
             return Answer(error=error, by_settings=True)
         try:
@@ -161,6 +162,12 @@ class TrialRunner:
         self._best = saved_best(checkpoint)
         self._state_saved_s = time.monotonic()
         return None
+
+    def _origin_of(self, command: Command) -> StoragePath | None:
+        """Return what a trial begins with: of a clone its own, else what all trials begin with."""
+        if command.origin:
+            return self._spec.clones / command.origin
+        return self._spec.origin
 
     def _drop_finished_trial(self) -> None:
         """Free the finished trial's model and delete its saved state."""

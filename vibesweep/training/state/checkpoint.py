@@ -18,6 +18,7 @@ from vibesweep.models.adapters import copy_trained, load_trained
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.parameters import trained_by_name
+from vibesweep.training.state.full_state import has_state, load_state
 from vibesweep.training.state.tensor_folder import (
     fetched_tensors,
     read_facts,
@@ -88,20 +89,36 @@ def fetched_checkpoint(folder: StorageAddress) -> Iterator[tuple[Path, TrialSett
         raise _unreadable(folder, error) from error
 
 
-def begin_with(model: nn.Module, folder: StorageAddress) -> int:
-    """Copy a checkpoint's weights into a model that trains the same parts; return its step.
+class Origin(NamedTuple):
+    """What a trial goes on from that began as another trial.
+
+    Attributes:
+        step: steps that its weights have behind them.
+        state: the other trial's whole state, where there is one; else its weights are all.
+    """
+
+    step: int = 0
+    state: Mapping[str, Any] | None = None
+
+
+def begin_with(model: nn.Module, folder: StorageAddress) -> Origin:
+    """Copy the weights of a state or a checkpoint into a model that trains the same parts.
 
     Raises:
-        ModelError: the checkpoint is missing or broken, or the model trains other parts.
+        ModelError: it is missing or broken, or the model trains other parts.
     """
+    own = trained_by_name(model)
+    if has_state(folder):
+        state = load_state(folder)
+        copy_trained(own, state["live"], str(folder))
+        return Origin(int(state["progress"][0]), state)
     try:
         trained, facts = read_tensor_folder(StoragePath.of(folder), CHECKPOINT_JSON)
         step = int(facts["step"])
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise _unreadable(folder, error) from error
-    own = trained_by_name(model)
     copy_trained(own, trained, str(folder))
-    return step
+    return Origin(step)
 
 
 def copy_checkpoint(folder: StorageAddress, copy: StorageAddress) -> None:

@@ -7,6 +7,8 @@ place of the tensors.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +19,9 @@ from torch import Tensor
 from vibesweep.errors import ModelError
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.state.tensor_folder import (
+    copy_tensor_folder,
     is_tensor_folder,
+    read_facts,
     read_tensor_folder,
     write_tensor_folder,
 )
@@ -54,11 +58,41 @@ def load_state(folder: StorageAddress) -> Any:
         tensors, facts = read_tensor_folder(StoragePath.of(folder), STATE_JSON)
         return _put_back_tensors(facts["tree"], tensors)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"the trial's state cannot be read: {error}",
-            where=str(folder),
-            fix="start the trial anew",
-        ) from error
+        raise _unreadable(folder, error) from error
+
+
+def saved_step(folder: StorageAddress) -> int:
+    """Return the step that a state was saved after, without reading its tensors; 0 for no state.
+
+    Raises:
+        ModelError: the state is broken.
+    """
+    try:
+        facts = read_facts(StoragePath.of(folder), STATE_JSON)
+        no_tensors: defaultdict[str, Any] = defaultdict(lambda: None)
+        state = _put_back_tensors(facts["tree"], no_tensors)
+        return int(state["progress"][0])
+    except FileNotFoundError:
+        return 0
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def copy_state(folder: StorageAddress, copy: StorageAddress) -> None:
+    """Copy a state, which its trial may be about to replace.
+
+    Raises:
+        ModelError: it is missing or broken, or was replaced meanwhile.
+    """
+    try:
+        copy_tensor_folder(StoragePath.of(folder), StoragePath.of(copy), STATE_JSON)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: StorageAddress, error: Exception) -> ModelError:
+    found = f"the trial's state cannot be read: {error}"
+    return ModelError(found, where=str(folder), fix="start the trial anew")
 
 
 def gather_random_states(world: World) -> list[Tensor]:
@@ -115,7 +149,7 @@ def _take_out_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
     return tree
 
 
-def _put_back_tensors(plain: Any, tensors: dict[str, Tensor]) -> Any:
+def _put_back_tensors(plain: Any, tensors: Mapping[str, Any]) -> Any:
     """Undo :func:`_take_out_tensors`."""
     if not isinstance(plain, dict):
         return plain

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,20 @@ def read_facts(folder: StoragePath, json_name: str) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise ValueError(f"{json_name} holds no object")
     return facts
+
+
+def copy_tensor_folder(folder: StoragePath, copy: StoragePath, json_name: str) -> None:
+    """Copy tensors and facts from file to file, however large they are.
+
+    Raises:
+        OSError, KeyError, ValueError: a file is missing or broken, or was replaced meanwhile.
+    """
+    with fetched_tensors(folder, json_name) as (path, facts):
+        tensors_name = f"{json_name.removesuffix('.json')}.safetensors"
+        with (copy / tensors_name).drafted() as draft:
+            shutil.copyfile(path, draft)
+    text = json.dumps({TENSORS_KEY: tensors_name, **facts}, indent=1) + "\n"
+    (copy / json_name).write_bytes(text.encode())
 
 
 @contextmanager
