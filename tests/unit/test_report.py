@@ -410,6 +410,15 @@ def test_the_front_is_what_no_trial_beats(facts: Facts) -> None:
     assert found == {one.number for one in trials if not is_beaten(one)}
 
 
+def test_a_clone_is_told_with_its_parent(facts: Facts) -> None:
+    parent, *others, last = facts.record.trials
+    settings = {**parent.settings, "weight_decay": 0.5}
+    clone = dataclasses.replace(last, settings=settings, cloned_from=0, cloned_at_step=6)
+    page = Page(page_of(with_trials(facts, [parent, *others, clone])))
+    told = f"Trial {clone.number} was cloned from trial 0 at step 6"
+    assert f"{told}: weight_decay=0.5." in page.text
+
+
 def test_what_filled_rows_up_is_told_in_all_and_by_trial(facts: Facts, page: Page) -> None:
     known = [one for one in facts.record.trials if one.row_tokens]
     filled = 1 - sum(one.tokens for one in known) / sum(one.row_tokens for one in known)

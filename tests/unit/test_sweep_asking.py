@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,13 @@ import ray
 
 from tests.sweeps import write_sweep
 from tests.waiting import wait_until
+from vibesweep.config import TrialSettings
 from vibesweep.errors import SweepError
 from vibesweep.storage import StoragePath
 from vibesweep.sweep import asking
 from vibesweep.sweep.asking import ask, ask_to_stop, ask_to_stop_trial
 from vibesweep.sweep.record import SweepFolder, SweepState
+from vibesweep.sweep.record.events import CloneAsked
 from vibesweep.sweep.record.requests import Request, Requests, Wish
 from vibesweep.sweep.steering import BY_THE_DISK, Steering
 
@@ -31,6 +35,8 @@ def test_requests_are_taken_once_in_their_order(tmp_path: Path, address: str) ->
     requests = Requests(StoragePath.of(address.format(tmp_path)))
     assert requests.take() == []
     asked = [Request(Wish.PAUSE), Request(Wish.STOP, "trial_003"), Request(Wish.GO_ON)]
+    clone = CloneAsked("of_trial_003", 3, 40, {"seed": 1}, asdict(TrialSettings(seed=1)))
+    asked.append(Request(Wish.CLONE, "trial_003", clone))
     for request in asked:
         requests.put(request)
     assert requests.waiting()
@@ -42,7 +48,18 @@ def test_requests_are_taken_once_in_their_order(tmp_path: Path, address: str) ->
     assert not requests.waiting()
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"wish": "dance", "trial": ""}', b"\x00"])
+NO_CLONES = (
+    b'{"wish": "clone", "trial": "a", "clone": null}',
+    b'{"wish": "clone", "trial": "a", "clone": {"origin": "../b", "parent": 0, "step": 1,'
+    b' "swept": {}, "settings": {}}}',
+    b'{"wish": "clone", "trial": "a", "clone": {"origin": "b", "parent": 0, "step": 1,'
+    b' "swept": {}, "settings": {"lora_rank": -1}}}',
+)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[]", b'{"wish": "dance", "trial": ""}', b"\x00", *NO_CLONES]
+)
 def test_what_is_no_request_is_told_and_gone(tmp_path: Path, content: bytes) -> None:
     place = StoragePath.of(tmp_path / "asked")
     (place / "1.json").write_bytes(content)
@@ -120,3 +137,31 @@ def test_a_sweep_that_the_disk_holds_back_too_goes_on_when_neither_does(
     assert held == [True, True, True, False]
     assert "`vibesweep resume mine` goes on" in said[0]
     assert said[1] == "still paused: its disk is nearly full"
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_clone_is_taken_until_the_last_trial_has_ended(
+    monkeypatch: pytest.MonkeyPatch, over: bool
+) -> None:
+    written: list[CloneAsked] = []
+    said: list[str] = []
+    expected: list[str] = []
+
+    def add_clone(clone: CloneAsked, enter: Callable[[CloneAsked], None]) -> bool:
+        if not over:
+            enter(clone)
+        return not over
+
+    monkeypatch.setattr(ray, "get", expected.append)
+    dispatcher = SimpleNamespace(expect_another_trial=SimpleNamespace(remote=lambda: "one more"))
+    log: Any = SimpleNamespace(clone_asked=written.append)
+    search: Any = SimpleNamespace(add_clone=add_clone)
+    stopping: Any = None
+    steering = Steering(log, dispatcher, search, stopping, said.append)
+    clone = CloneAsked("of_trial_003", 3, 40, {}, asdict(TrialSettings()))
+    steering.do(Request(Wish.CLONE, "trial_003", clone))
+    assert written == ([] if over else [clone])
+    assert expected == ([] if over else ["one more"])
+    ended = "trial 3 is not cloned: the last trial has ended"
+    begins = "trial 3's clone begins at step 40, in the next place that is free"
+    assert said == [ended if over else begins]

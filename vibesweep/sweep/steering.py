@@ -70,11 +70,12 @@ class Steering:
             self.say(f"{trial_id} ends at its next report, as was asked")
 
     def _clone(self, clone: CloneAsked) -> None:
-        begins = f"trial {clone.parent}'s clone begins at step {clone.step}"
+        """Have a clone be the next trial."""
         if not self._search.add_clone(clone, self._log.clone_asked):
-            self.say(f"no trial of trial {clone.parent}'s clone: the last trial has ended")
+            self.say(f"trial {clone.parent} is not cloned: the last trial has ended")
             return
         ray.get(self._dispatcher.expect_another_trial.remote())
+        begins = f"trial {clone.parent}'s clone begins at step {clone.step}"
         self.say(f"{begins}, in the next place that is free")
 
     def pause(self, why: str, paused: bool) -> None:

@@ -80,7 +80,7 @@ def costs_of(facts: Facts, spans: Iterable[Span]) -> Costs:
 def _full_s(trial: TrialRecord, trained_s: float, max_steps: int) -> float:
     """Estimate the seconds of a trial that is never stopped early."""
     # Training is counted from the end of the first step
-    steps = trial.step - 1
+    steps = trial.step - trial.cloned_at_step - 1
     if trial.state in ENDED_ITSELF or steps < 1:
         return trained_s
     return trained_s / steps * (max_steps - 1)
