@@ -70,9 +70,8 @@ def test_show_prints_csv_with_every_digit(sweep: SweepFolder, tmp_path: Path) ->
 
 
 def test_show_names_the_next_verb(sweep: SweepFolder, tmp_path: Path) -> None:
-    assert "next:       vibesweep export mine --out FOLDER" in said(
-        "show", "mine", "--work", tmp_path
-    )
+    printed = said("show", "mine", "--work", tmp_path)
+    assert f"next:       vibesweep export mine --work {tmp_path} --out FOLDER" in printed
 
 
 def test_list_names_the_newest_sweep(sweep: SweepFolder, tmp_path: Path) -> None:

@@ -332,7 +332,7 @@ def test_three_settings_fit_a_usual_terminal_in_rows(record: SweepRecord) -> Non
 
 def test_the_summary_tells_what_is_left(record: SweepRecord) -> None:
     told = summary_of(replace(record, sweep={**record.sweep, "trials": 8}), now_unix_s=600.0)
-    assert told.startswith("3 of 8 ended, 1 running on 1 lanes, 4 waiting")
+    assert told.startswith("3 of 8 ended, 1 running on 1 lane, 4 waiting")
     assert "best 0.1000 (trial 1, diverged)" in told
     assert "untouched base 0.7000" in told
     assert "about 17 min left" in told

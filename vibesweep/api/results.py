@@ -23,7 +23,8 @@ class Trial:
     Attributes:
         results: of its sweep.
         number: the trial's number, from 0.
-        loss: its smallest validation loss, whose weights its checkpoint holds.
+        loss: validation loss of the weights that its checkpoint holds: its smallest, unless the
+            sweep ranks trials by what is heard.
         swept: what the space suggested, by name.
         settings: all settings.
     """
@@ -38,7 +39,7 @@ class Trial:
         """Write the trial's model as a folder that stands alone.
 
         Args:
-            out: the folder; an earlier export there is replaced, any other file is left alone.
+            out: the folder; an earlier export there is replaced, any other is refused.
             layout: for VibeVoice ``merged``, ``peft``, ``lora``, ``comfyui`` or ``original``; the
                 family's first one unless given.
 

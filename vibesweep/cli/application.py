@@ -148,6 +148,11 @@ def say_next(*command: str) -> None:
     say(f"next:       vibesweep {shlex.join(command)}")
 
 
+def work_option(work: str) -> tuple[str, ...]:
+    """Return --work as the next command needs it to find a sweep by its name."""
+    return () if work == "." else ("--work", work)
+
+
 def names_in(listed: str) -> tuple[str, ...]:
     """Split names at their commas; spaces around them and empty ones are dropped."""
     stripped = [name.strip() for name in listed.split(",")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vibesweep.cli.application import Work, app, console, say, say_aside, say_next
+from vibesweep.cli.application import Work, app, console, say, say_aside, say_next, work_option
 
 
 @app.command()
@@ -39,4 +39,4 @@ def evaluate(
     console.print(quality_table(found.quality))
     say(found.quality.verdict)
     say(f"figures and sounds: {found.folder}")
-    say_next("synthesize", model, "--text", "TEXT", "--out", "FILE.wav")
+    say_next("synthesize", model, *work_option(work), "--text", "TEXT", "--out", "FILE.wav")

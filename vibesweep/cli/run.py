@@ -79,7 +79,17 @@ def run(
         if resume:
             sweep = _as_it_began(sweep, options, folder, max_steps)
         earlier = tuple(warm_start or ())
-        run_here(SweepHere(sweep, folder, work, space, resume, names_in(track), allowance, earlier))
+        asked = SweepHere(
+            sweep=sweep,
+            folder=folder,
+            work=work,
+            space=space,
+            resume=resume,
+            track=names_in(track),
+            allowance=allowance,
+            warm_start=earlier,
+        )
+        run_here(asked)
         return
     of_this_run = run_options_of_a_job(track, allowance, warm_start)
     longer = {} if max_steps is None else {"max-steps": max_steps}

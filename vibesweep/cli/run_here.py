@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from vibesweep.cli.application import (
     say_next,
     user_error,
     with_hint,
+    work_option,
 )
 from vibesweep.cli.outcome import deliver, voice_is_safe, write_the_report
 from vibesweep.errors import StorageError, SweepError, VibesweepError
@@ -33,6 +35,8 @@ class SweepHere:
     """A sweep, its folder, and what one run of it was asked for.
 
     Attributes:
+        sweep: what is searched.
+        folder: the sweep's own folder.
         work: the folder that holds sweeps and shards.
         space: the file that defines the sweep.
         resume: whether it goes on with an earlier run.
@@ -81,7 +85,7 @@ def run_here(asked: SweepHere) -> None:
 
 
 def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
-    """Run a sweep that was stopped or interrupted on, by the space that its folder keeps.
+    """Go on here with a stopped or interrupted sweep, by the space that its folder keeps.
 
     Raises:
         SweepError: it cannot go on, or its folder keeps no space.
@@ -97,7 +101,16 @@ def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
     work = str(folder.place.parent.parent)
     with folder.space.fetched() as space:
         sweep = as_it_began(load_space(space), folder, given=())
-        run_here(SweepHere(sweep, folder, work, space, True, track, Allowance()))
+        asked = SweepHere(
+            sweep=sweep,
+            folder=folder,
+            work=work,
+            space=space,
+            resume=True,
+            track=track,
+            allowance=Allowance(),
+        )
+        run_here(asked)
 
 
 def _search(asked: SweepHere) -> None:
@@ -158,10 +171,10 @@ def _stopped_line(record: SweepRecord, folder: SweepFolder, work: str) -> str:
     kept = f"`vibesweep show {folder.place}` shows it"
     if record.best is not None:
         kept += f", `vibesweep export {folder.place} --out FOLDER` writes the best so far"
-    place = "" if work == "." else f" --work {work}"
+    resume = shlex.join(["resume", record.name, *work_option(work)])
     why = record.reached or "stopped"
     return (
         f"{why}: {ended} of {total} trials have ended, {cut_short} were cut short. "
         f"All that they found is kept: {kept}. "
-        f"To go on: `vibesweep resume {record.name}{place}`."
+        f"To go on: `vibesweep {resume}`."
     )

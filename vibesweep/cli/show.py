@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vibesweep.cli.application import Work, app, console, say, say_next
+from vibesweep.cli.application import Work, app, console, say, say_next, work_option
 from vibesweep.cli.sweep_options import SweepName
 
 
@@ -22,8 +22,7 @@ def list_all(work: Work = ".") -> None:
     found = list_sweeps(work)
     console.print(sweeps_table(found, work))
     if found.records:
-        place = () if work == "." else ("--work", work)
-        say_next("show", found.records[-1].name, *place)
+        say_next("show", found.records[-1].name, *work_option(work))
 
 
 @app.command()
@@ -60,9 +59,9 @@ def show(
     if not as_json:
         console.print(sweep_table(record))
         if record.state in RESUMABLE:
-            say_next("resume", sweep)
+            say_next("resume", sweep, *work_option(work))
         if record.best is not None:
-            say_next("export", sweep, "--out", "FOLDER")
+            say_next("export", sweep, *work_option(work), "--out", "FOLDER")
         return
     facts = dataclasses.asdict(record)
     facts["best"] = record.best.id if record.best else None

@@ -11,7 +11,6 @@ SPLIT_BY = ("recording", "speaker")
 EDGE_SILENCE_S = 1.0
 """Longer silence at an end of a clip is no pause for breath."""
 
-
 MEL_RANGES: Ranges = (
     (Range(lambda value: 4_000 <= value <= 768_000, "4000 to 768000"), ("sample_rate_hz",)),
     (Range(lambda value: 16 <= value <= 1 << 16, "16 to 65536"), ("n_fft", "hop_samples")),

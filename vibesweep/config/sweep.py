@@ -185,16 +185,16 @@ class Sweep:
         self._check_guesses()
         self._check_trials_per_lane()
 
+    def trials_at_once(self, lanes: int) -> int:
+        """Return how many trials so many lanes train at the same time."""
+        return min(lanes * self.trials_per_lane, self.trials)
+
     def _check_guesses(self) -> None:
         for name, guess in self.guesses.items():
             if not isinstance(guess, Guess):
                 found = f"the guess of {name} is {guess!r}"
                 fix = f'give a Guess: guesses={{"{name}": Guess({guess!r}, sure="fairly")}}'
                 raise refuse(self, "guesses", found, fix)
-
-    def trials_at_once(self, lanes: int) -> int:
-        """Return how many trials so many lanes train at the same time."""
-        return min(lanes * self.trials_per_lane, self.trials)
 
     def _check_trials_per_lane(self) -> None:
         """Refuse several trials in a process whose steps wait for other processes."""

@@ -44,10 +44,11 @@ def duration_line(plan: SweepPlan) -> str | None:
     whole = format_seconds(plan.whole_trial_s)
     everything = likely_time(plan, plan.wall_s)
     many = "1 trial" if plan.trials == 1 else f"{plan.trials} trials"
+    lanes = "1 lane" if plan.lanes == 1 else f"{plan.lanes} lanes"
     return (
         f"measured: {plan.step_s:.2g} s a step, {plan.validation_s:.2g} s a validation;"
         f" so a whole trial takes about {whole},"
-        f" and {many} on {plan.lanes} lanes about {everything}"
+        f" and {many} on {lanes} about {everything}"
     )
 
 

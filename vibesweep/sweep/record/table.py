@@ -120,8 +120,8 @@ def _counts(record: SweepRecord) -> str:
     waiting = total - len(record.trials) + states[TrialState.WAITING]
     running = states[TrialState.RUNNING]
     ended = sum(states[state] for state in ENDED)
-    lanes = record.lanes
-    return f"{ended} of {total} ended, {running} running on {lanes} lanes, {waiting} waiting"
+    lanes = "1 lane" if record.lanes == 1 else f"{record.lanes} lanes"
+    return f"{ended} of {total} ended, {running} running on {lanes}, {waiting} waiting"
 
 
 def _seconds_left(record: SweepRecord, now_unix_s: float) -> float | None:
