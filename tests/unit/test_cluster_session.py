@@ -25,7 +25,7 @@ def test_an_address_that_leads_nowhere_is_named_at_once(
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # no cluster was ever started there
     with pytest.raises(ClusterError, match=found):
-        session._address()
+        session.ray_address()
 
 
 def test_a_port_that_nobody_listens_on_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,4 +36,4 @@ def test_a_port_that_nobody_listens_on_is_named_at_once(monkeypatch: pytest.Monk
         with pytest.raises(
             ClusterError, match=f"RAY_ADDRESS={address}: no Ray cluster.*refused.*RAY_ADDRESS=local"
         ):
-            session._address()
+            session.ray_address()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibesweep.cli.application import Work, app, names_in, say
+from vibesweep.cli.application import Work, app, names_in, say, work_option
 from vibesweep.cli.run_here import SweepHere, go_on_with, run_here
 from vibesweep.cli.sweep_options import JobServer, SweepName, Track
 from vibesweep.errors import SweepError
@@ -75,7 +76,8 @@ def pause(sweep: SweepName, work: Work = ".", address: JobServer = None) -> None
     from vibesweep.sweep.record.requests import Request, Wish
 
     ask(_folder_of(sweep, work, job_server(address)), Request(Wish.PAUSE))
-    say(f"paused after the reports in hand; to go on: vibesweep resume {sweep}")
+    go_on = shlex.join(["resume", sweep, *work_option(work)])
+    say(f"paused after the reports in hand; to go on: vibesweep {go_on}")
 
 
 @app.command()

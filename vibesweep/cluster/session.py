@@ -62,7 +62,7 @@ def running_ray(*, dashboard: bool = False) -> Iterator[str | None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)  # before init, which warns of its own defaults
     stdout_deduplicator.skip_re = RAYLETS_REMARKS
-    address = _address()
+    address = ray_address()
     if address == "local":
         check_ray_folder()
     context = _init(address, dashboard if address == "local" else None)
@@ -78,16 +78,7 @@ def starts_own_ray() -> bool:
     Raises:
         ClusterError: a cluster is asked for that does not answer.
     """
-    return not ray.is_initialized() and _address() == "local"
-
-
-def cluster_for_commands() -> str:
-    """Return the address of the cluster that a command would join; ``local`` for one of its own.
-
-    Raises:
-        ClusterError: a cluster is asked for that does not answer.
-    """
-    return _address()
+    return not ray.is_initialized() and ray_address() == "local"
 
 
 def forgotten_cluster() -> str | None:
@@ -128,10 +119,14 @@ def check_ray_folder() -> None:
     check_folder_writable(temporary, f"{option or 'temporary'} folder")
 
 
-def _address() -> str:
-    """Return the address that RAY_ADDRESS asks for, once it is known to answer.
+def ray_address() -> str:
+    """Return the address of the Ray that a command would join; ``local`` for one of its own.
 
-    Ray itself would ask a cluster that is not there for a quarter of an hour.
+    One that RAY_ADDRESS names has to answer: Ray itself would ask a cluster that is not there for a
+    quarter of an hour.
+
+    Raises:
+        ClusterError: a cluster is asked for that does not answer.
     """
     asked = os.environ.get("RAY_ADDRESS") or ""
     if asked in ("", "auto"):

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from vibesweep.cluster.session import cluster_for_commands, forgotten_cluster, host_address
+from vibesweep.cluster.session import forgotten_cluster, host_address, ray_address
 from vibesweep.doctor.finding import Finding, note, problem, refused
 from vibesweep.errors import VibesweepError
 
@@ -17,7 +17,7 @@ ANSWER_S = 3.0
 def look_at_ray() -> Iterator[Finding]:
     """Look for clusters that are up and that are gone, and at the ports that one needs."""
     try:
-        address = cluster_for_commands()
+        address = ray_address()
     except VibesweepError as error:
         yield refused("Ray", error)
         return
