@@ -30,7 +30,7 @@ from vibesweep.storage import StoragePath
 from vibesweep.sweep.early import check_aim
 from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training import hearing
-from vibesweep.training.hearing import Ear
+from vibesweep.training.hearing import TrialListener
 from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
@@ -89,8 +89,8 @@ def test_a_trial_is_heard_where_it_is_due_and_its_noise_stays_as_it_was(
     aim = Aim("mcd_db", {"ran_on": 0.5})
     spec = spec_of(model, shards, tmp_path, aim)
     context = WorkerContext.open(model, shards, World())
-    ear = Ear(model, str(shards), spec.shards_signature, aim.measures)
-    runner = TrialRunner(spec, context, 0, ear)
+    listener = TrialListener(model, str(shards), spec.shards_signature, aim.measures)
+    runner = TrialRunner(spec, context, 0, listener)
     reports = []
     for steps in ((2,), (2, 4), (2, 4, 6)):
         answer = runner.run(Command("trial", SETTINGS, steps))
@@ -116,13 +116,13 @@ def test_hearing_leaves_the_generator_alone(tmp_path: Path) -> None:
     shards = tiny.write_shards(tmp_path / "shards", 15)
     spec = spec_of(model, shards, tmp_path, Aim("mcd_db"))
     context = WorkerContext.open(model, shards, World())
-    ear = Ear(model, str(shards), spec.shards_signature, ["mcd_db"])
+    listener = TrialListener(model, str(shards), spec.shards_signature, ["mcd_db"])
     run = TrialRun(context, SETTINGS, 6)
     run.advance(1)
     before = torch.get_rng_state()
-    once = ear.hear(run, context)
+    once = listener.hear(run, context)
     assert torch.equal(torch.get_rng_state(), before)
-    assert ear.hear(run, context) == once, "the same seed"
+    assert listener.hear(run, context) == once, "the same seed"
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ def test_a_metric_of_another_package_limits_a_sweep(own_metric: None, tmp_path: 
     shards = tiny.write_shards(tmp_path / "shards", 15)
     spec = spec_of(model, shards, tmp_path, aim)
     context = WorkerContext.open(model, shards, World())
-    ear = Ear(model, str(shards), spec.shards_signature, aim.measures)
-    heard = ear.hear(TrialRun(context, SETTINGS, 6), context)
+    listener = TrialListener(model, str(shards), spec.shards_signature, aim.measures)
+    heard = listener.hear(TrialRun(context, SETTINGS, 6), context)
     assert abs(heard["pauses"]) <= 1
     assert aim.score(0.5, {**heard, "pauses": 0.05}) == 0.5
     assert aim.score(0.5, {**heard, "pauses": 0.4}) > 0.5

@@ -24,7 +24,7 @@ from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 
 
-class Ear:
+class TrialListener:
     """Hears trials of one base on one folder of shards."""
 
     def __init__(

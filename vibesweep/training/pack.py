@@ -188,9 +188,9 @@ def make_pack(
 
 
 def _flats(models: Sequence[nn.Module], values: Tensor, gradient: Tensor) -> list[FlatParameters]:
-    """Move what each model trains into its row of one tensor."""
+    """Move what each model trains into its row of ``values`` and ``gradient`` [K, P]."""
     flats = []
-    for model, row, of_row in zip(models, values, gradient, strict=True):
-        flat = FlatParameters(model, row, of_row)
+    for model, own_values, own_gradient in zip(models, values, gradient, strict=True):
+        flat = FlatParameters(model, own_values, own_gradient)
         flats.append(flat)
     return flats

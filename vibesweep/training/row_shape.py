@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -109,5 +110,5 @@ def _count_rows(shape: RowShape, steps: Sequence[Sequence[RowSize]]) -> int:
 
 
 def _rounded_up(tokens: int) -> int:
-    steps = -(-tokens // TOKEN_STEP)
+    steps = math.ceil(tokens / TOKEN_STEP)
     return steps * TOKEN_STEP

@@ -197,9 +197,9 @@ class TrialRun:
             for name, part in trained_by_name(self.model).items():
                 part.copy_(state["live"][name])
         self._loop.load_state_dict(state)
-        step, *history = state["progress"]
+        step, *early_stopping = state["progress"]
         self._loop.step = step
-        self._early_stopping = EarlyStopping(*history)
+        self._early_stopping = EarlyStopping(*early_stopping)
         self._batches.close()
         self._batches = self._batches_from(first_step=step)
         set_random_state(state["random"], self._context.world)
@@ -245,7 +245,7 @@ class TrialRun:
                 yield self._collate(step)
 
     def _collate(self, step: Step) -> StepBatches:
-        """Make a step's batches."""
+        """Make a step's rows, each for this worker's device."""
         context = self._context
         augmentation = self._augmentation
         added = context.collator.added_patches(augmentation) * len(step.clips)

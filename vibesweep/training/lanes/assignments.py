@@ -137,21 +137,20 @@ class Assignments:
     def counts(self) -> LaneCounts:
         """Count the lanes that are up, waiting and wanted."""
         wanted = self._open_lanes()
-        up = sum(state.ready for state in wanted)
-        waited = [state.waiting_since_unix_s for state in wanted]
-        waiting = [since for since in waited if since is not None]
+        since_each = [state.waiting_since_unix_s for state in wanted]
+        waiting_since = [since for since in since_each if since is not None]
         slow = [
             f"{name} has been {lane.slow_start}"
             for name, lane in self.lanes.items()
             if lane.slow_start and not lane.closed
         ]
         return LaneCounts(
-            up,
-            len(waiting),
-            len(wanted),
-            tuple(self._given_up),
-            tuple(slow),
-            min(waiting, default=None),
+            up=sum(state.ready for state in wanted),
+            waiting=len(waiting_since),
+            wanted=len(wanted),
+            given_up=tuple(self._given_up),
+            slow=tuple(slow),
+            waiting_since_unix_s=min(waiting_since, default=None),
         )
 
     def _free_seat(self) -> LaneSeat | None:

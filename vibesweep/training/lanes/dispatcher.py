@@ -52,18 +52,18 @@ class LaneDispatcher:
         A trial that has no seat waits for a free one first.
         """
         trial_id = command.trial_id
-        decided = self._assignments
+        assignments = self._assignments
         async with self._changed:
-            await self._changed.wait_for(lambda: decided.can_proceed(trial_id))
-            end = decided.end_of(trial_id)
+            await self._changed.wait_for(lambda: assignments.can_proceed(trial_id))
+            end = assignments.end_of(trial_id)
             if end is not None:
                 return end
-            seat = decided.assign(trial_id)
+            seat = assignments.assign(trial_id)
             number = seat.append(command)
             answers = seat.answers  # of this generation: the next one has a dict of its own
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: number in answers or decided.end_of(trial_id))
-            answer = answers.get(number) or decided.end_of(trial_id)
+            await self._changed.wait_for(lambda: number in answers or assignments.end_of(trial_id))
+            answer = answers.get(number) or assignments.end_of(trial_id)
             assert answer is not None
             return answer
 
@@ -111,17 +111,17 @@ class LaneDispatcher:
             Whether the ranks may train together; otherwise the worker ends.
         """
         async with self._changed:
-            decided = self._assignments
+            assignments = self._assignments
             state = self._lanes[lane]
-            if decided.should_end(state, generation):
+            if assignments.should_end(state, generation):
                 return False
             if refusal is None:
                 state.opened_ranks.add(rank)
             else:
-                decided.give_up(lane, refusal)
+                assignments.give_up(lane, refusal)
             self._changed.notify_all()
             await self._changed.wait_for(
-                lambda: state.opened or decided.should_end(state, generation)
+                lambda: state.opened or assignments.should_end(state, generation)
             )
             return state.generation == generation and state.opened
 
@@ -286,10 +286,10 @@ class LaneDispatcher:
 
     async def wait_until_ready(self, lanes: int) -> bool:
         """Wait until so many lanes are ready; False if the dispatcher was closed first."""
-        decided = self._assignments
+        assignments = self._assignments
         async with self._changed:
-            await self._changed.wait_for(lambda: decided.closed or self._ready_lanes() >= lanes)
-            return not decided.closed
+            await self._changed.wait_for(lambda: assignments.closed or self._ready_lanes() >= lanes)
+            return not assignments.closed
 
     def _ready_lanes(self) -> int:
         return sum(state.ready for state in self._lanes.values())

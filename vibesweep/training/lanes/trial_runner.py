@@ -10,7 +10,7 @@ from vibesweep.config import Report
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.patience import patiently
-from vibesweep.training.hearing import Ear
+from vibesweep.training.hearing import TrialListener
 from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.state.checkpoint import SavedBest, saved_best
@@ -39,13 +39,24 @@ class TrialRunner:
     """Holds the current trial of one worker: its run, its best report and its saved state."""
 
     def __init__(
-        self, spec: LaneSpec, context: WorkerContext, rank: int, ear: Ear | None = None
+        self,
+        spec: LaneSpec,
+        context: WorkerContext,
+        rank: int,
+        listener: TrialListener | None = None,
     ) -> None:
-        """Run trials on one worker; the ear is the first worker's, where trials are heard."""
+        """Run trials on one worker.
+
+        Args:
+            spec: the lane's.
+            context: the base and the clips.
+            rank: the worker's.
+            listener: hears trials; the first worker's, in a sweep whose trials are heard.
+        """
         self._spec = spec
         self._context = context
         self._rank = rank
-        self._ear = ear
+        self._listener = listener
         self._trial_id: str | None = None
         self._run: TrialRun | None = None
         self._report: Report | None = None
@@ -108,11 +119,11 @@ class TrialRunner:
     def _heard(self, run: TrialRun, report: Report) -> Report:
         """Hear the trial where it is due; other workers than the first wait for its next step."""
         is_due = report.step in self._spec.heard_steps or report.early_stopped
-        if self._ear is None or report.diverged or not is_due:
+        if self._listener is None or report.diverged or not is_due:
             return report
         began_s = time.monotonic()
         try:
-            heard = self._ear.hear(run, self._context)
+            heard = self._listener.hear(run, self._context)
         except VibesweepError as error:
             raise HearingError(error) from error
         return dataclasses.replace(report, heard=heard, heard_s=time.monotonic() - began_s)

@@ -30,7 +30,7 @@ from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.watchdog import ended_if_stalled
 
 if TYPE_CHECKING:  # torch loads in the worker alone: the driver imports this module too
-    from vibesweep.training.hearing import Ear
+    from vibesweep.training.hearing import TrialListener
     from vibesweep.training.lanes.trial_runner import TrialRunner
     from vibesweep.training.worker_context import WorkerContext
 
@@ -67,7 +67,7 @@ class LaneWorker:
         self._dispatcher = dispatcher
         self._rank = train.get_context().get_world_rank()
         self._size = train.get_context().get_world_size()
-        self._ear: Ear | None = None
+        self._listener: TrialListener | None = None
         self._validation_s = 0.0
         self.generation = self._open_generation()
 
@@ -116,7 +116,7 @@ class LaneWorker:
         """Run one seat's commands in order until the dispatcher has no more."""
         from vibesweep.training.lanes.trial_runner import TrialRunner
 
-        runner = TrialRunner(self._spec, context, self._rank, self._ear)
+        runner = TrialRunner(self._spec, context, self._rank, self._listener)
         number = 0
         command = self._next_command(seat, number)
         while command is not None:
@@ -144,7 +144,7 @@ class LaneWorker:
             check_signature(self._spec.shards, self._spec.shards_signature)
             context = _open_context(self._spec, self._rank, self._size)
             if self._rank == 0 and self._spec.heard_steps:
-                self._ear = _open_ear(self._spec)
+                self._listener = _open_listener(self._spec)
             return context, None
         except Exception as error:
             return None, lane_failure(self._spec.name, error)
@@ -231,10 +231,10 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     return WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
 
 
-def _open_ear(spec: LaneSpec) -> Ear:
-    from vibesweep.training.hearing import Ear
+def _open_listener(spec: LaneSpec) -> TrialListener:
+    from vibesweep.training.hearing import TrialListener
 
-    return Ear(spec.model, spec.shards, spec.shards_signature, spec.aim.measures)
+    return TrialListener(spec.model, spec.shards, spec.shards_signature, spec.aim.measures)
 
 
 def _measured_step_s(context: WorkerContext, settings: TrialSettings) -> float | None:

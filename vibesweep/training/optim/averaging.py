@@ -209,7 +209,7 @@ class BaseMixture:
         Args:
             average: of the live weights.
             parts: all trained weights, by name.
-            share: of today's weights in the mixture.
+            share: how much of the mixture is the weights as they are now; the rest is the average.
         """
         self._average = average
         self._share = share

@@ -95,7 +95,7 @@ class DivergenceGuard:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
-        self._recent.extend(state["recent"])
+        self._recent = deque(state["recent"], maxlen=MEDIAN_STEPS)
         self._exploded_steps = state["exploded_steps"]
 
     def _exploded_factor(self, step: int, loss: float) -> float | None:

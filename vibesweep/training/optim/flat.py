@@ -6,6 +6,7 @@ take a few kernels, where hundreds of tensors take hundreds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,13 +46,13 @@ class FlatParameters(nn.Module):
         decaying, others = _decaying_and_others(model)
         parameters = [*decaying, *others]
         if values is None:
-            values = parameters[0].new_zeros(_places(parameters)).detach()
+            values = parameters[0].new_zeros(_padded_total(parameters)).detach()
         _move(parameters, values)
         if gradient is None:
             gradient = torch.zeros_like(values)
         _view_gradients(parameters, gradient)
         self.register_buffer("gradient", gradient)
-        size = _places(decaying)
+        size = _padded_total(decaying)
         if decaying:
             matrices = values[:size].unsqueeze(0)
             self.matrices = nn.Parameter(matrices)
@@ -69,7 +70,7 @@ class FlatParameters(nn.Module):
 def flat_size(model: nn.Module) -> int:
     """Count the numbers that what a model trains takes in one tensor."""
     decaying, others = _decaying_and_others(model)
-    return _places([*decaying, *others])
+    return _padded_total([*decaying, *others])
 
 
 def _decaying_and_others(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -82,13 +83,13 @@ def _decaying_and_others(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.
     return decaying, others
 
 
-def _places(parameters: Sequence[nn.Parameter]) -> int:
-    return sum(_place(part) for part in parameters)
+def _padded_total(parameters: Sequence[nn.Parameter]) -> int:
+    return sum(_padded_size(part) for part in parameters)
 
 
-def _place(parameter: nn.Parameter) -> int:
+def _padded_size(parameter: nn.Parameter) -> int:
     """Count the numbers that a parameter takes, the gap behind it included."""
-    vectors = -(-parameter.numel() // ALIGNMENT)
+    vectors = math.ceil(parameter.numel() / ALIGNMENT)
     return vectors * ALIGNMENT
 
 
@@ -100,7 +101,7 @@ def _move(parameters: Sequence[nn.Parameter], values: Tensor) -> None:
         view = _view(values, start, part)
         view.copy_(part)
         part.data = view
-        start += _place(part)
+        start += _padded_size(part)
 
 
 def _view_gradients(parameters: Sequence[nn.Parameter], gradient: Tensor) -> None:
@@ -108,7 +109,7 @@ def _view_gradients(parameters: Sequence[nn.Parameter], gradient: Tensor) -> Non
     start = 0
     for part in parameters:
         part.grad = _view(gradient, start, part)
-        start += _place(part)
+        start += _padded_size(part)
 
 
 def _view(flat: Tensor, start: int, parameter: nn.Parameter) -> Tensor:

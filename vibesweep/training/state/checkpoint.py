@@ -62,7 +62,7 @@ class SavedBest(NamedTuple):
 
 
 def saved_best(folder: StorageAddress) -> SavedBest:
-    """Return which report the checkpoint there is of."""
+    """Return which report a folder's checkpoint holds the weights of."""
     try:
         facts = read_facts(StoragePath.of(folder), CHECKPOINT_JSON)
     except FileNotFoundError:
