@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,8 @@ def test_tensors_are_changed_renamed_and_added(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "in.safetensors", metadata={"format": "pt", "by": "us"})
     added = {"d": torch.tensor(0.5, dtype=torch.bfloat16)}
 
-    def double_b(name: str, read: Callable[[], Tensor]) -> Tensor | None:
-        return read().double() * 2 if name == "b" else None
+    def double_b(name: str, tensor: Tensor) -> Tensor | None:
+        return tensor.double() * 2 if name == "b" else None
 
     size = rewrite(
         tmp_path / "in.safetensors",
@@ -85,7 +84,7 @@ def test_a_tensor_of_another_shape_is_refused(tmp_path: Path) -> None:
         rewrite(
             tmp_path / "in.safetensors",
             tmp_path / "out.safetensors",
-            lambda name, read: torch.zeros(4),
+            lambda name, tensor: torch.zeros(4),
         )
 
 

@@ -73,3 +73,20 @@ def test_a_checkpoint_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no tensor odd\."):
         convert(str(original), tmp_path / "new")
     assert {path.name for path in tmp_path.iterdir()} == {"base", "sweep", "original"}
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ("{broken", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"audio_processor": 3}', "audio_processor cannot be used"),
+    ],
+)
+def test_a_broken_preprocessor_is_named(tmp_path: Path, content: str, wrong: str) -> None:
+    sweep, _ = leave_trial(tmp_path, LORA)
+    original = export(sweep, tmp_path / "original", "original")
+    (original / "preprocessor_config.json").write_text(content)
+    with pytest.raises(ModelError, match=wrong):
+        convert(str(original), tmp_path / "new", tokenizer=str(tmp_path / "base"))
+    assert not (tmp_path / "new").exists()

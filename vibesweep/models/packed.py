@@ -85,13 +85,14 @@ class _Rows:
 
 def _trained_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers that trials train, by path: adapted ones whole, others in full."""
-    adapted = "no layer yet"
+    inside_adapted: str | None = None  # how the paths inside the last adapted layer begin
     for path, module in model.named_modules():
-        is_inside = path.startswith(f"{adapted}.")
+        if inside_adapted is not None and path.startswith(inside_adapted):
+            continue
         is_adapted = isinstance(module, LoraLayer)
         if is_adapted:
-            adapted = path
-        if is_adapted or (_is_trained(module) and not is_inside):
+            inside_adapted = f"{path}."
+        if is_adapted or _is_trained(module):
             yield path, module
 
 

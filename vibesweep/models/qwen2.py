@@ -45,12 +45,13 @@ class Qwen2SpeechModel(SpeechModel):
             States [N, H].
         """
         tokens = embedded.shape[1]
+        seats = 1 if self.seats is None else self.seats
         output = self._backbone(
             inputs_embeds=embedded,
             position_ids=positions,
             attention_mask=NO_MASK,
             starts=starts,
-            longest=tokens // (self.seats or 1),
+            longest=tokens // seats,  # no clip is longer than its trial's row
             use_cache=False,
         )
         states: Tensor = output.last_hidden_state

@@ -22,9 +22,8 @@ HUB_BLOBS = "blobs"
 SAFETENSORS_METADATA = {"format": "pt"}
 """What transformers and peft look for in the files that they read."""
 
-ReadTensor = Callable[[], Tensor]
-Change = Callable[[str, ReadTensor], Tensor | None]
-"""Called with a tensor's name and a function that reads it; returns its replacement or ``None``."""
+Change = Callable[[str, Tensor], Tensor | None]
+"""Called with a tensor's name and the tensor; returns its replacement, or ``None`` to keep it."""
 
 
 def save_tensors(
@@ -100,7 +99,7 @@ def rewrite(
 
 def _replacement(name: str, tensor: Tensor, change: Change | None) -> Tensor | None:
     """Return what replaces a tensor, in its type and on the CPU; ``None`` to keep it."""
-    replacement = None if change is None else change(name, lambda: tensor)
+    replacement = None if change is None else change(name, tensor)
     if replacement is None:
         return None
     if replacement.shape != tensor.shape:

@@ -116,7 +116,7 @@ class MelBatch(NamedTuple):
             last_indices=filled_up(self.last_indices, shape.clips, last),
             targets=filled_up(self.targets, shape.patches, 0.0),
             noise=filled_up(self.noise, noised, 0.0),
-            levels=filled_up(self.levels, noised, 0.5),
+            levels=filled_up(self.levels, noised, 0.5),  # any level in (0, 1)
             keep=filled_up(self.keep, noised, 0.0),
             patch_weights=filled_up(self.patch_weights, shape.patches, 0.0),
             clip_weights=filled_up(self.clip_weights, shape.clips, 0.0),
@@ -299,7 +299,7 @@ class MelCollator(ClipwiseCollator[_DrawnClip, MelBatch]):
 def _drawn(
     clip: EncodedClip,
     prompts: list[Tensor | None],
-    heard: Tensor,
+    fed_back: Tensor,
     noise: Tensor,
     levels: Tensor,
     keep: Tensor,
@@ -307,5 +307,5 @@ def _drawn(
     ids = prefix_ids(prompts, clip.turns)
     ids += [PATCH] * clip.patches
     voices = [prompt for prompt in prompts if prompt is not None]
-    inputs = torch.cat([*voices, heard])
+    inputs = torch.cat([*voices, fed_back])
     return _DrawnClip(ids, inputs, clip.latents, noise, levels, keep)

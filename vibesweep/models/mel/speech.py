@@ -1,6 +1,6 @@
 """Text to speech with a ``mel`` model: one latent at a time, until the stop head ends it.
 
-Shapes: ``P`` patches, ``D`` latent size, ``H`` hidden size.
+Shapes: ``P`` patches, ``D`` latent size, ``H`` hidden size, ``S`` samples.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vibesweep.corpus.recordings import Turn
+from vibesweep.corpus.sound.arrays import Samples
 from vibesweep.corpus.sound.rates import patch_rate_hz
 from vibesweep.corpus.sound.speech_file import write_speech
 from vibesweep.corpus.sound.vocoder import griffin_lim
@@ -81,15 +82,21 @@ def speak_turns(
         prompt = bundle.voices.get(voice)
         prompts.append(prompt)
     sampled = sample_latents(model, spoken, prompts, settings)
-    with torch.inference_mode():
-        log_mel = model.codec.decode(sampled.latents.cpu())
-    waveform = griffin_lim(log_mel.numpy(), model.mel)
+    waveform = _waveform(model, sampled.latents)
     rate_hz = model.mel.sample_rate_hz
-    within = np.clip(waveform, -1.0, 1.0)
-    write_speech(out, within, rate_hz)
+    write_speech(out, waveform, rate_hz)
     seconds = len(waveform) / rate_hz
     remarks = bundle.trained_on.remarks() + read.remarks()
     return Speech(seconds, voices, sampled.cut, remarks)
+
+
+@torch.inference_mode()
+def _waveform(model: MelModel, latents: Tensor) -> Samples:
+    """Make sound [S] of latents [P, D]: a log-mel by the codec, then Griffin-Lim."""
+    on_cpu = latents.cpu()
+    log_mel = model.codec.decode(on_cpu)
+    waveform = griffin_lim(log_mel.numpy(), model.mel)
+    return np.clip(waveform, -1.0, 1.0)
 
 
 @torch.inference_mode()

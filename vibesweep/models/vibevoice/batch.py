@@ -1,7 +1,7 @@
 """Clips to batches for the family ``vibevoice``: a clip's sequence, its voice prompts, its noise.
 
 Shapes: ``C`` clips, ``N`` tokens of all of them, ``P`` latents of the row (prompts and speech),
-``S`` latents to be spoken, ``R`` noise repeats, ``D`` latent size, ``F`` semantic size. An index is
+``S`` latents to be spoken, ``R`` noise repeats, ``D`` latent size, ``E`` semantic size. An index is
 a place in the row.
 
 One sequence a clip, ▒ and ▓ a latent each::
@@ -55,7 +55,7 @@ class VibeVoiceBatch(NamedTuple):
         starts: where each clip starts, and where the last one ends [C + 1], int32.
         inputs: scaled latents at the latent tokens [P, D].
         input_indices: indices of the inputs [P].
-        semantic: semantic features of the speech [S, F]; voice prompts have none in generation, and
+        semantic: semantic features of the speech [S, E]; voice prompts have none in generation, and
             so none here.
         speech_rows: which rows of the inputs are speech [S].
         spoken_indices: indices of the speech [S].
@@ -106,6 +106,7 @@ class VibeVoiceBatch(NamedTuple):
         repeats = len(self.noise) // len(self.targets)
         noised = shape.patches * repeats
         last = shape.tokens - 1
+        before_last = last - 1  # the token after a clip's last latent is read too
         return VibeVoiceBatch(
             ids=filled_up(self.ids[0], shape.tokens, 0).unsqueeze(0),
             positions=filled_up(self.positions[0], shape.tokens, 0).unsqueeze(0),
@@ -115,10 +116,10 @@ class VibeVoiceBatch(NamedTuple):
             semantic=filled_up(self.semantic, shape.patches, 0.0),
             speech_rows=filled_up(self.speech_rows, shape.patches, last),
             spoken_indices=filled_up(self.spoken_indices, shape.patches, last),
-            last_indices=filled_up(self.last_indices, shape.clips, last - 1),
+            last_indices=filled_up(self.last_indices, shape.clips, before_last),
             targets=filled_up(self.targets, shape.patches, 0.0),
             noise=filled_up(self.noise, noised, 0.0),
-            levels=filled_up(self.levels, noised, 0.5),
+            levels=filled_up(self.levels, noised, 0.5),  # any level in (0, 1)
             patch_weights=filled_up(self.patch_weights, shape.patches, 0.0),
             clip_weights=filled_up(self.clip_weights, shape.clips, 0.0),
         )
@@ -153,12 +154,12 @@ class VibeVoiceBatch(NamedTuple):
 class _DrawnClip:
     """One clip's parts of a batch.
 
-    ``heard`` are the latents that are fed back, ``targets`` those that are to be predicted.
+    ``fed_back`` are the latents that the backbone reads, ``targets`` those to be predicted.
     """
 
     prefix: list[int]
     voices: list[Tensor]
-    heard: Tensor
+    fed_back: Tensor
     targets: Tensor
     semantic: Tensor
     noise: Tensor
@@ -211,7 +212,7 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         return _DrawnClip(
             prefix=self._prefix(clip, sampled_voices),
             voices=sampled_voices,
-            heard=latents * mask,
+            fed_back=latents * mask,
             targets=latents,
             semantic=semantic,
             noise=noise,
@@ -232,7 +233,7 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         return _DrawnClip(
             prefix=self._prefix(clip, voices),
             voices=voices,
-            heard=latents,
+            fed_back=latents,
             targets=latents,
             semantic=clip.semantic.float(),
             noise=noise,
@@ -308,7 +309,7 @@ class VibeVoiceCollator(ClipwiseCollator[_DrawnClip, VibeVoiceBatch]):
         for clip, end in zip(clips, ends.tolist(), strict=True):
             patches = len(clip.targets)
             spoken.append(torch.arange(end - patches, end))
-            inputs += [*clip.voices, clip.heard]
+            inputs += [*clip.voices, clip.fed_back]
             rows += sum(len(voice) for voice in clip.voices)
             speech_rows.append(torch.arange(rows, rows + patches))
             rows += patches

@@ -1,6 +1,6 @@
 """Encoded clips of the family ``vibevoice``, and how their latents are noised and scaled.
 
-Shapes: ``P`` latents, ``D`` acoustic and ``F`` semantic size.
+Shapes: ``P`` latents, ``D`` acoustic and ``E`` semantic size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EncodedVibeVoiceClip(EncodedClip):
     """A clip's features, by the checkpoint's encoders, and its script, by its tokenizer.
 
     Attributes:
-        semantic: semantic features [P, F].
+        semantic: semantic features [P, E].
         bare_ids: token ids before the speech, without voice prompts.
         voiced_ids: the same with voice prompts, one latent's id for each prompt.
     """
@@ -52,7 +52,7 @@ class EncodedVibeVoiceClip(EncodedClip):
 
 @dataclass(frozen=True)
 class Silence:
-    """Features of silence from the start of a clip on: latents [N, D], semantic [N, F]."""
+    """Features of silence from the start of a clip on: latents [P, D], semantic [P, E]."""
 
     latents: Tensor
     semantic: Tensor

@@ -8,7 +8,7 @@ and the choice between "go on", "stop" and the rest is made among the four token
 may choose from.
 
 Shapes: ``C`` clips, ``N`` tokens of a row, ``P`` latents (prompts and speech), ``S`` latents to be
-spoken, ``R`` noise repeats, ``D`` latent size, ``F`` semantic size, ``H`` hidden size.
+spoken, ``R`` noise repeats, ``D`` latent size, ``E`` semantic size, ``H`` hidden size.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class VibeVoiceModel(Qwen2SpeechModel):
             ids: token ids [1, N].
             latents: scaled latents [P, D], which the acoustic connector embeds.
             indices: their places in the row [P].
-            semantic: semantic features [S, F] of what the model says itself; their embeddings are
+            semantic: semantic features [S, E] of what the model says itself; their embeddings are
                 added to those of the latents.
             speech_rows: which rows of the latents are what the model says itself [S].
 
@@ -210,8 +210,9 @@ class VibeVoiceModel(Qwen2SpeechModel):
         "Latent" is right before each latent [S, H], "end" at the last one [C, H], and "close" after
         it [C, H].
         """
-        table = cast(nn.Embedding, self.lm_head or self.language_model.embed_tokens)
-        weights: Tensor = table(self.choices)
+        tied = self.lm_head is None
+        table = self.language_model.embed_tokens if tied else self.lm_head
+        weights: Tensor = cast(nn.Embedding, table)(self.choices)
         _, latent, end, close = range(len(weights))  # in the order of ``choices``
 
         def log_likelihood(states: Tensor, choice: int, counts: Tensor) -> Tensor:
@@ -288,8 +289,8 @@ def _stored(model: VibeVoiceModel, checkpoint: Checkpoint) -> tuple[dict[str, Te
     for stored_name, tensor in checkpoint.read(own):
         name, shape = own[stored_name]
         if tensor.shape != shape:
-            is_shape = tuple(tensor.shape)
-            wrong = f"{stored_name} is {is_shape}, and {tuple(shape)} by the configuration"
+            stored_shape = tuple(tensor.shape)
+            wrong = f"{stored_name} is {stored_shape}, and {tuple(shape)} by the configuration"
             fix = "download or copy the checkpoint again"
             raise ModelError(wrong, where=str(checkpoint.folder), fix=fix)
         dtypes.add(tensor.dtype)

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from vibesweep.errors import ModelError
+from vibesweep.models.descriptions import parse_description
 from vibesweep.models.library_errors import UNUSABLE
 from vibesweep.models.tensor_files import rewrite
 from vibesweep.models.vibevoice.checkpoint.checkpoint import Checkpoint
@@ -34,7 +35,6 @@ from vibesweep.models.vibevoice.checkpoint.locate import (
 from vibesweep.models.vibevoice.checkpoint.original_config import is_original, transformers_config
 from vibesweep.models.vibevoice.checkpoint.original_names import to_transformers
 from vibesweep.storage.early import check_folder_writable
-from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import disk_errors
 
 MAX_SPEECH_SHARE = 40_500 / 65_536
@@ -122,10 +122,8 @@ def _write_processor(folder: Path, out: Path, tokenizer_source: str | None) -> N
     preprocessor = _read_preprocessor(folder)
     if tokenizer_source is None:
         tokenizer_source = _own_tokenizer(folder, preprocessor)
-    audio = dict(preprocessor.get("audio_processor", {}))
-    audio.pop("feature_extractor_type", None)
     processor = VibeVoiceProcessor(
-        VibeVoiceAcousticTokenizerFeatureExtractor(**audio),
+        _feature_extractor(folder, preprocessor),
         _load_tokenizer(tokenizer_source),
         chat_template=TEMPLATE,
     )
@@ -133,11 +131,29 @@ def _write_processor(folder: Path, out: Path, tokenizer_source: str | None) -> N
 
 
 def _read_preprocessor(folder: Path) -> dict[str, Any]:
+    """Read the original's settings of levels and tokenizer, where it has any.
+
+    Raises:
+        ModelError: the file is there and cannot be read.
+    """
     path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
-    preprocessor: dict[str, Any] = parse_json(path.read_text())
-    return preprocessor
+    try:
+        return parse_description(path.read_bytes())
+    except (OSError, ValueError) as error:
+        wrong = f"it cannot be read: {reason_of(error)}"
+        raise ModelError(wrong, where=str(path), fix=DOWNLOAD_AGAIN) from error
+
+
+def _feature_extractor(folder: Path, preprocessor: dict[str, Any]) -> Any:
+    try:
+        audio = dict(preprocessor.get("audio_processor", {}))
+        audio.pop("feature_extractor_type", None)
+        return VibeVoiceAcousticTokenizerFeatureExtractor(**audio)
+    except UNUSABLE as error:
+        wrong = f"its audio_processor cannot be used: {reason_of(error)}"
+        raise ModelError(wrong, where=str(folder), fix=DOWNLOAD_AGAIN) from error
 
 
 def _own_tokenizer(folder: Path, preprocessor: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ could not hold a 7B can still export one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -96,12 +96,12 @@ class TrainedTensors:
             tensor: Tensor = stored.get_tensor(stored_name)
         return tensor
 
-    def change(self, name: str, read_base: Callable[[], Tensor]) -> Tensor | None:
+    def change(self, name: str, base_tensor: Tensor) -> Tensor | None:
         """Return what replaces a tensor of the base, or ``None`` if it was not trained.
 
         Args:
             name: the tensor's name.
-            read_base: reads the base's tensor; called where an adapter is merged into it.
+            base_tensor: the base's, into which an adapter is merged.
         """
         if name == OUTPUT and self.base.config.tie_word_embeddings:
             name = EMBEDDINGS  # some checkpoints store the tied tensor under both names
@@ -111,13 +111,13 @@ class TrainedTensors:
             return self.stored_tensor(self.full[name])
         layer = name.removesuffix(".weight")
         if layer != name and layer in self.adapters:
-            return self._merged_layer(layer, read_base())
+            return self._merged_layer(layer, base_tensor)
         return None
 
     def merged(self, name: str) -> Tensor:
         """Return a tensor as the trial left it, adapters merged, in the base's type."""
         base_tensor = self.base.tensor(name)
-        changed = self.change(name, lambda: base_tensor)
+        changed = self.change(name, base_tensor)
         return base_tensor if changed is None else changed.to(base_tensor.dtype)
 
     def moved(self) -> bool:
