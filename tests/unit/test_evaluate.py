@@ -67,6 +67,18 @@ def test_recordings_of_a_handy_length_come_first(
     assert passage.id == "t0"
 
 
+def test_every_text_that_is_said_is_among_those_to_be_recognized(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passages_module, "MOST_TEXTS", 2)
+    chosen = choose_passages(corpus, "en-us", 3)
+    assert list(chosen.english) == [passage.text for passage in chosen.passages]
+    (first, *_) = chosen.passages
+    fewer = choose_passages(corpus, "en-us", 1).english
+    assert len(fewer) == 2
+    assert fewer[0] == first.text
+
+
 def test_a_corpus_of_which_nothing_is_held_out_is_the_users_case(corpus: Path) -> None:
     seen = [str(StoragePath.of(corpus) / f"{number}.wav") for number in range(len(TEXTS))]
     with pytest.raises(CorpusError, match="none of 0 held-out recordings"):

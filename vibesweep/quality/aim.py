@@ -54,8 +54,10 @@ class Aim:
 
     @classmethod
     def _of(cls, objective: str | Sequence[str], limits: Mapping[str, float]) -> Aim:
-        first, *others = [objective] if isinstance(objective, str) else objective
-        return cls(first, limits, *others)
+        if isinstance(objective, str):
+            return cls(objective, limits)
+        first, *others = objective
+        return cls(first, limits, others[0] if others else "")
 
     @property
     def by_loss(self) -> bool:

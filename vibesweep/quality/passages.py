@@ -13,7 +13,7 @@ from typing import Any
 
 from vibesweep.config import CorpusSettings
 from vibesweep.config.corpus import EDGE_SILENCE_S
-from vibesweep.corpus.ingest import decode, probe, read_metadata
+from vibesweep.corpus.ingest import decode, probe, read_metadata, readable_audio
 from vibesweep.corpus.preprocess.recurring_tags import with_recurring_tags
 from vibesweep.corpus.preprocess.trimming import Trim
 from vibesweep.corpus.recordings import Recording, Turn
@@ -34,7 +34,7 @@ SHORTEST_S, LONGEST_S = 1.2, 8.0
 MOST_S = CorpusSettings().max_duration_s
 """A longer recording is not decoded: it would be cut into clips, and no model says it at once."""
 MOST_TEXTS = 40
-"""Sentences among which the recognizer has to find the one that is said."""
+"""Sentences among which the recognizer has to find the one that is said, unless more are said."""
 SHARD_COLUMNS = (
     *("id", "split", "recording", "source"),
     *(f"turns.list.element.{name}" for name in ("tag", "speaker", "language", "text")),
@@ -111,10 +111,10 @@ def choose_passages(
         found = f"none of {len(held_out)} held-out recordings can be compared with"
         fix = "give a corpus that the model was not trained on, with its sound files in place"
         raise CorpusError(found, where=str(place), fix=fix)
-    english = dict.fromkeys(_english(passages))
-    english.update(dict.fromkeys(_english(ranked)))
-    some = list(english)[:MOST_TEXTS]
-    return Passages(tuple(passages), tuple(some))
+    said = dict.fromkeys(_english(passages))
+    others = [text for text in dict.fromkeys(_english(ranked)) if text not in said]
+    room = max(MOST_TEXTS - len(said), 0)
+    return Passages(tuple(passages), (*said, *others[:room]))
 
 
 def sources_in_shards(shards: StoragePath) -> list[Source]:
@@ -197,9 +197,8 @@ def _seconds(source: Source) -> float | None:
     """Return a recording's length; None where it is not there or cannot be read."""
     place = StoragePath.of(source.audio)
     try:
-        with place.fetched() as path:
-            header = probe(path)
-            return header.duration_s
+        with place.fetched() as file, readable_audio(file, source.audio) as path:
+            return probe(path).duration_s
     except (RecordingError, OSError):
         return None
 

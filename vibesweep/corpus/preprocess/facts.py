@@ -1,4 +1,7 @@
-"""What a corpus holds, by its table, a few headers and a few texts: nothing is decoded."""
+"""What a corpus holds, by its table, a few headers and a few texts.
+
+Nothing is decoded but what has no header that libsndfile reads.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from vibesweep.corpus.ingest import probe
+from vibesweep.corpus.ingest import probe, readable_audio
 from vibesweep.corpus.ingest.metadata import find_table, read_metadata
 from vibesweep.corpus.preprocess.files import find_files
 from vibesweep.corpus.recordings import Recording
@@ -95,8 +98,9 @@ def _seconds(recording: Recording) -> float | None:
     if recording.duration_s is not None:
         return recording.duration_s
     try:
-        with StoragePath(recording.audio).fetched() as file:
-            return probe(file, where=recording.audio).duration_s
+        place = StoragePath(recording.audio)
+        with place.fetched() as file, readable_audio(file, recording.audio) as path:
+            return probe(path, where=recording.audio).duration_s
     except (OSError, RecordingError):
         return None
 
