@@ -20,6 +20,7 @@ from ray.tune.execution.tune_controller import TuneController
 from rich.console import Console
 
 from tests import tiny
+from tests.reports import read_reports
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
 from vibesweep.models.registry import ModelRef
@@ -332,10 +333,7 @@ def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
     def kill_once(self: TuneController, trial: Any, *arguments: Any) -> None:
         if not lost:
             lost.append(trial.config["number"])
-            actor, _ = self._actor_manager._live_actors_to_ray_actors_resources[
-                self._trial_to_actor[trial]
-            ]
-            ray.kill(actor)
+            kill_actor_of(self, trial)
         hand_on(self, trial, *arguments)
 
     monkeypatch.setattr(TuneController, "_schedule_trial_reset", kill_once)
@@ -348,6 +346,38 @@ def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
     assert TrialState.FAILED not in [trial.state for trial in record.trials]
     study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
     assert len(study.trials) == 2
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_that_has_ended_does_not_run_again_when_its_actor_is_lost(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Tune recovers a trial whose actor is lost while it is asked to save at the end."""
+    kept = workplace.sweep.try_first[1:3]
+    two = replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
+    lost: list[int] = []
+    process = TuneController._process_trial_result
+
+    def kill_at_the_end(self: TuneController, trial: Any, result: dict[str, Any]) -> Any:
+        if result.get("done") and not lost:
+            lost.append(trial.config["number"])
+            kill_actor_of(self, trial)
+        return process(self, trial, result)
+
+    monkeypatch.setattr(TuneController, "_process_trial_result", kill_at_the_end)
+    folder, _ = run_quietly(workplace, two, "lost_at_the_end")
+    record = folder.read()
+    assert lost == [0]
+    assert record.state == SweepState.DONE
+    assert all(trial.state in FINISHED for trial in record.trials)
+    assert not read_reports(folder).duplicated(["number", "step"]).any()
+
+
+def kill_actor_of(controller: TuneController, trial: Any) -> None:
+    """Kill the actor that Ray Tune has for a trial."""
+    tracked = controller._trial_to_actor[trial]
+    actor, _ = controller._actor_manager._live_actors_to_ray_actors_resources[tracked]
+    ray.kill(actor)
 
 
 @pytest.mark.usefixtures("ray_cluster")

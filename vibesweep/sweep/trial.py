@@ -40,7 +40,10 @@ def beside_the_driver() -> dict[str, float]:
 
 
 class LaneTrial(tune.Trainable):
-    """Trains from report to report. Ray Tune reuses the actor for trial after trial."""
+    """Trains from report to report. Ray Tune reuses the actor for trial after trial.
+
+    It never saves: the lane writes the checkpoints.
+    """
 
     def setup(
         self,
@@ -79,9 +82,6 @@ class LaneTrial(tune.Trainable):
         self._reported_step = max(new_config["reported_step"] or 0, begins_at)
         self._lanes_lost = 0
         return True
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Save nothing: Tune asks whenever it stops a trial, but the lane writes the checkpoint."""
 
     def step(self) -> dict[str, Any]:
         """Have a lane train to the next report and return it as Tune's result."""

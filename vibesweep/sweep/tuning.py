@@ -79,6 +79,8 @@ def tune_trials(
             callbacks=[log, *trackers],
             stop=_Stopper(dispatcher, log),
             failure_config=tune.FailureConfig(max_failures=ACTORS_LOST_AT_MOST),
+            # Asked to save, an actor that is lost after the last report has its trial run again
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
