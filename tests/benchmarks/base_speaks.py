@@ -73,7 +73,7 @@ def mel_of(samples: npt.NDArray[np.int16], model: MelModel) -> Tensor:
     return torch.from_numpy(log_mel(levelled, model.mel))
 
 
-def voiced(model: MelModel, latents: Tensor) -> Samples:
+def waveform_of(model: MelModel, latents: Tensor) -> Samples:
     """Return the waveform [S] of latents [P, D]."""
     return griffin_lim(model.codec.decode(latents).numpy(), model.mel)
 
@@ -91,11 +91,11 @@ def judge(number: int, voice: Voice, model: MelModel, listener: ClosedSet, tally
     latents, _ = sample_latents(model, turns, [prompt], SpeakingSettings(seed=number))
     tally.sampling_s += time.perf_counter() - began
     began = time.perf_counter()
-    spoken = voiced(model, latents)
+    spoken = waveform_of(model, latents)
     tally.vocoder_s += time.perf_counter() - began
     tally.audio_s += seconds_of(len(latents) * FRAMES_PER_PATCH, model.mel)
     tally.stop_errors.append(abs(len(latents) - len(true) / FRAMES_PER_PATCH))
-    resynthesized = voiced(model, model.codec.encode(true))
+    resynthesized = waveform_of(model, model.codec.encode(true))
     rate_hz = model.mel.sample_rate_hz
     sounds = {
         "recording": Sound(recording.astype(np.float32), ESPEAK_RATE_HZ),

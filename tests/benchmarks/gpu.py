@@ -29,6 +29,7 @@ from tests.benchmarks.measure import Measure, print_measures
 from tests.checkpoint import released_config
 from tests.threads import run_in_threads
 from vibesweep.config import TrialSettings
+from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.models.adapters import for_trial
 from vibesweep.models.losses import LossNormalizer
 from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip, Silence
@@ -140,7 +141,7 @@ def context_of(base: VibeVoiceModel) -> WorkerContext:
         ids=tuple(clip.id for clip in clips),
         patches=patches,
         lengths=patches + SCRIPT_TOKENS,
-        seconds=patches / 7.5,
+        seconds=patches / LATENT_RATE_HZ,
         people=(("somebody",),) * len(clips),
         groups=(RowGroup("none", 0),),
         starts=np.array([0, len(clips)]),

@@ -58,12 +58,12 @@ class KillingTrial(LaneTrial):
         result = super().step()
         if result["done"]:
             note = {"number": self._number, "lost_a_lane": bool(result["errors"])}
-            with (notes() / LOSSES).open("a", encoding="utf-8") as file:
+            with (notes_folder() / LOSSES).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(note) + "\n")
         return result
 
 
-def notes() -> Path:
+def notes_folder() -> Path:
     """Return the folder that trials and the driver share."""
     return Path(os.environ[NOTES])
 
@@ -73,7 +73,7 @@ def kill_a_worker(number: int) -> None:
     choice = random.Random(number)
     moment_s = time.monotonic() + choice.uniform(EARLIEST_S, LATEST_S)
     workers = list_actors(
-        address=(notes() / DASHBOARD).read_text(),
+        address=(notes_folder() / DASHBOARD).read_text(),
         filters=[("class_name", "=", "RayTrainWorker"), ("state", "=", "ALIVE")],
         detail=True,
     )
@@ -84,7 +84,7 @@ def kill_a_worker(number: int) -> None:
 
 def measures(folder: SweepFolder) -> list[Measure]:
     """Return how many trials were hit, how many came to their end, and what was told twice."""
-    losses = pd.read_json(notes() / LOSSES, lines=True)
+    losses = pd.read_json(notes_folder() / LOSSES, lines=True)
     reports = pd.read_parquet(str(folder.reports.local))
     twice = reports.duplicated(["number", "step"]).sum()
     trials = folder.read().trials

@@ -53,7 +53,7 @@ def mel_of(sound: Sound, model: MelModel) -> torch.Tensor:
     return torch.from_numpy(log_mel(sound.at(model.mel.sample_rate_hz), model.mel))
 
 
-def voiced(model: MelModel, latents: torch.Tensor, cut: bool = False) -> Sound:
+def sound_of(model: MelModel, latents: torch.Tensor, cut: bool = False) -> Sound:
     """Return the sound of latents [P, D]."""
     samples = griffin_lim(model.codec.decode(latents).numpy(), model.mel)
     return Sound(samples, model.mel.sample_rate_hz, cut)
@@ -69,13 +69,13 @@ def spoken(model: MelModel, passage: Passage, seed: int) -> Sound:
     turns = [(0, model.phonemes.encode_known(phonemes.symbols))]
     voice = latents[: model.shape.prompt_patches]
     sampled = sample_latents(model, turns, [voice], SpeakingSettings(seed=seed))
-    return voiced(model, sampled.latents, sampled.cut)
+    return sound_of(model, sampled.latents, sampled.cut)
 
 
 def sounds_of(model: MelModel, passage: Passage, other: Passage, seed: int) -> dict[str, Sound]:
     """Return the four kinds of one passage; the noise is as long as another one."""
     recording = passage.recording
-    resynthesis = voiced(model, model.codec.encode(mel_of(recording, model)))
+    resynthesis = sound_of(model, model.codec.encode(mel_of(recording, model)))
     return {
         "recording": recording,
         "resynthesis": resynthesis,

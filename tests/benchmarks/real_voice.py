@@ -32,7 +32,7 @@ from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.recordings import Turn
 from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.corpus.sound.arrays import Floats, Samples
-from vibesweep.corpus.sound.rates import FRAMES_PER_PATCH
+from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.corpus.text.turns import read_turns
 from vibesweep.delivery.sample import SAMPLE, TURN_COLUMNS
 from vibesweep.delivery.synthesize import synthesize
@@ -52,7 +52,6 @@ MODEL = "mel-small"
 WHOLE_S, SHORT_S = 600.0, 180.0
 STOPPED_S = 150.0
 """When Ctrl-C is typed for a voice within SHORT_S: the lanes end and it is exported then."""
-PATCHES_A_SECOND = 75 / FRAMES_PER_PATCH
 PART = 0.4
 """The share of two like turns that is surely the first speaker's, or the last one's."""
 TAG = "SPEAKER_A"
@@ -169,7 +168,7 @@ def stop_error(swept: Swept) -> float:
     errors = []
     for number, passage in enumerate(found.passages):
         sound = say(swept.voice, passage.turns, passage.people, number)
-        errors.append(abs(sound.seconds - passage.recording.seconds) * PATCHES_A_SECOND)
+        errors.append(abs(sound.seconds - passage.recording.seconds) * LATENT_RATE_HZ)
     return statistics.fmean(errors)
 
 
