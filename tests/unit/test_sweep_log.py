@@ -438,7 +438,7 @@ def test_a_clone_is_owed_from_when_it_is_asked_for(tmp_path: Path) -> None:
     wanted = SWEEP.trials + 1
     assert tune.folder.read().trials_wanted == wanted
     summary = summary_of(tune.log.record, 0.0)
-    assert f"0 of {wanted} ended, 1 running on 1 lanes, {wanted - 1} waiting" in summary
+    assert f"0 of {wanted} ended, 1 running on 1 lane, {wanted - 1} waiting" in summary
     begun = trial(1)
     parent = {"cloned_from": 0, "cloned_at_step": 4, "origin": "of_id0"}
     begun.config |= {"settings": settings, "clone": parent}
