@@ -23,15 +23,13 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import nn
 
 from tests.benchmarks.measure import Measure, print_measures
+from tests.benchmarks.plain_peft import PlainPeft
 from tests.checkpoint import released_config
 from tests.threads import run_in_threads
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
-from vibesweep.models.adapters import for_trial
-from vibesweep.models.losses import LossNormalizer
 from vibesweep.models.vibevoice.clips import EncodedVibeVoiceClip, Silence
 from vibesweep.models.vibevoice.model import VibeVoiceModel
 from vibesweep.training import worker_context
@@ -161,25 +159,8 @@ def context_of(base: VibeVoiceModel) -> WorkerContext:
 def plain_peft(context: WorkerContext, settings: TrialSettings) -> tuple[float, float]:
     """Return the seconds of a step as trainers make it, and GiB."""
     peak_gib()
-    model = for_trial(context.base, settings).train()
-    trained = [part for part in model.parameters() if part.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
-    clips = context.voice_clips[: settings.batch_clips]
-    normalizer = LossNormalizer.of([clip.patches for clip in clips], context.base.stop_weights)
-    batch = context.collator.training(clips, 0, 0).to(DEVICE)
-    kind = torch.device(DEVICE).type
-
-    def step() -> float:
-        with torch.autocast(kind, torch.bfloat16):
-            losses = model(batch)
-        loss = normalizer.weighted_loss(losses, 1.0, 0.2)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(trained, settings.grad_clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return float(loss.item())
-
-    return median_s(step), peak_gib()
+    trial = PlainPeft(context, settings)
+    return median_s(trial.step), peak_gib()
 
 
 def operations(context: WorkerContext, clips: int) -> float:

@@ -21,27 +21,23 @@ from pathlib import Path
 
 import numpy as np
 import ray
-import torch
 from optuna.distributions import FloatDistribution
 from rich.console import Console
 from safetensors.torch import save_file
-from torch import nn
 
 from tests import vibe
 from tests.benchmarks.gpu import matrix_rate, synchronize
 from tests.benchmarks.measure import Measure, print_measures
+from tests.benchmarks.plain_peft import PlainPeft
 from tests.checkpoint import write_checkpoint
 from tests.gpu.bases import free_unused_memory
 from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.corpus.shards.schema import Clip
 from vibesweep.delivery.report.filling import filling_of
-from vibesweep.models.adapters import for_trial
-from vibesweep.models.losses import LossNormalizer
 from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.encoder import ACOUSTIC, SEMANTIC
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.run import run_sweep
-from vibesweep.training.precision import autocast
 from vibesweep.training.validation import validation_loss
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
@@ -122,26 +118,12 @@ def peft_trial_s(checkpoint: Path, shards: Path, settings: TrialSettings, work: 
     began = time.perf_counter()
     model = ModelRef.parse(f"vibevoice:{checkpoint}")
     context = WorkerContext.open(model, shards, World(device=DEVICE))
-    network = for_trial(context.base, settings).train()
-    trained = [part for part in network.parameters() if part.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
-    clips = context.voice_clips[: settings.batch_clips]
-    normalizer = LossNormalizer.of([clip.patches for clip in clips], context.base.stop_weights)
-    batch = context.collator.training(clips, 0, 0).to(DEVICE)
+    trial = PlainPeft(context, settings)
     for _ in range(STEPS):
-        with autocast(settings, DEVICE):
-            losses = network(batch)
-        loss = normalizer.weighted_loss(losses, 1.0, 0.2)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(trained, settings.grad_clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        loss.item()
-    with autocast(settings, DEVICE):
-        validation_loss(network.eval(), context.validation_batches, context.world)
-    tensors = {
-        name: part.detach() for name, part in network.named_parameters() if part.requires_grad
-    }
+        trial.step()
+    with trial.autocast():
+        validation_loss(trial.network.eval(), context.validation_batches, context.world)
+    tensors = {name: part.detach() for name, part in trial.trained.items()}
     save_file(tensors, work / "adapter.safetensors")
     synchronize()
     return time.perf_counter() - began

@@ -325,8 +325,6 @@ def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray Tune gives a trial up whose actor, another trial's before, is lost as it is handed on."""
-    kept = workplace.sweep.try_first[1:3]
-    two = replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
     lost: list[int] = []
     hand_on = TuneController._schedule_trial_reset
 
@@ -337,7 +335,7 @@ def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
         hand_on(self, trial, *arguments)
 
     monkeypatch.setattr(TuneController, "_schedule_trial_reset", kill_once)
-    folder, _ = run_quietly(workplace, two, "lost_before_it_began")
+    folder, _ = run_quietly(workplace, two_trials(workplace), "lost_before_it_began")
     record = folder.read()
     assert lost == [1]
     assert record.state == SweepState.DONE
@@ -353,8 +351,6 @@ def test_a_trial_that_has_ended_does_not_run_again_when_its_actor_is_lost(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray Tune recovers a trial whose actor is lost while it is asked to save at the end."""
-    kept = workplace.sweep.try_first[1:3]
-    two = replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
     lost: list[int] = []
     process = TuneController._process_trial_result
 
@@ -365,12 +361,18 @@ def test_a_trial_that_has_ended_does_not_run_again_when_its_actor_is_lost(
         return process(self, trial, result)
 
     monkeypatch.setattr(TuneController, "_process_trial_result", kill_at_the_end)
-    folder, _ = run_quietly(workplace, two, "lost_at_the_end")
+    folder, _ = run_quietly(workplace, two_trials(workplace), "lost_at_the_end")
     record = folder.read()
     assert lost == [0]
     assert record.state == SweepState.DONE
     assert all(trial.state in FINISHED for trial in record.trials)
     assert not read_reports(folder).duplicated(["number", "step"]).any()
+
+
+def two_trials(workplace: Workplace) -> Sweep:
+    """Return the sweep with two trials, one after the other."""
+    kept = workplace.sweep.try_first[1:3]
+    return replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
 
 
 def kill_actor_of(controller: TuneController, trial: Any) -> None:
@@ -382,8 +384,7 @@ def kill_actor_of(controller: TuneController, trial: Any) -> None:
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_sweep_goes_on_after_its_limit_and_runs_its_best_again(workplace: Workplace) -> None:
-    first = workplace.sweep.try_first[1:3]
-    two = replace(workplace.sweep, lanes=1, trials=2, try_first=first, repeat_best=2)
+    two = replace(two_trials(workplace), repeat_best=2)
     run = partial(run_sweep, two, "limited", work=workplace.work)
     record = run(allowance=Allowance(max_hours=0.0)).read()
     assert record.state == SweepState.STOPPED

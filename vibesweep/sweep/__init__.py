@@ -10,7 +10,7 @@ steering.py does what asking.py asks from elsewhere, kept_checkpoints.py frees t
 says why lanes wait, and trackers.py tells MLflow and W&B.
 
 planning.py says what a sweep will take (corpus_size.py, expected.py, plan_text.py), rerun.py trains
-one trial again, clone.py makes a sweep of one. search/ decides what is tried and who goes on,
-record/ writes down what happens (it can be read without ray), jobs/ gives a sweep to a cluster's
-job server.
+one trial again. clone.py makes a sweep of one, clone_inside.py a further trial of the sweep that
+runs. search/ decides what is tried and who goes on, record/ writes down what happens (it can be
+read without ray), jobs/ gives a sweep to a cluster's job server.
 """
