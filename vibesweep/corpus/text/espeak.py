@@ -74,6 +74,6 @@ def _steady(answer: str, text: str, language: str) -> str:
     return reader.read(text)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.cache  # a library stays loaded all the same, and would be initialized a second time
 def _reader(language: str) -> EspeakReader:
     return EspeakReader(language)
