@@ -50,7 +50,7 @@ class Column:
             places = values.astype(str).map(choices.index).to_numpy()
             return cls(name, CategoricalDistribution(choices), places)
         numbers = values.to_numpy(float)
-        if not _spans_decades(numbers) and numbers.max() < 1 and _spans_decades(1 - numbers):
+        if _lies_below_one_in_log_scale(numbers):
             name, numbers = f"1-{name}", 1 - numbers
         log = _spans_decades(numbers)
         if log:  # a zero lies at the smallest value above it
@@ -144,6 +144,25 @@ def _spans_decades(numbers: np.ndarray) -> bool:
     if numbers.min() < 0 or not positive.size:
         return False
     return bool(positive.max() / positive.min() >= 10**DECADES)
+
+
+def _lies_below_one_in_log_scale(numbers: np.ndarray) -> bool:
+    """Whether the distances to 1 lie evenly in log scale, as a momentum's do.
+
+    Drawn so, values from 0.0005 to 0.9999 span decades themselves, with nearly all at the end.
+    """
+    distances = 1 - numbers
+    if distances.min() <= 0 or not _spans_decades(distances):
+        return False
+    return not _spans_decades(numbers) or _leaning(distances) < _leaning(numbers)
+
+
+def _leaning(numbers: np.ndarray) -> float:
+    """Return how far from the middle of their range in log scale half of the values lie."""
+    positive = numbers[numbers > 0]
+    low, high = float(positive.min()), float(positive.max())
+    places = _places(positive, low, high, log=True)
+    return abs(float(np.median(places)) - 0.5)
 
 
 def _places(numbers: np.ndarray, low: float, high: float, *, log: bool) -> np.ndarray:

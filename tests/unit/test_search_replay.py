@@ -29,6 +29,7 @@ def table(tmp_path: Path) -> CurveTable:
         {
             "learning_rate": rates,
             "beta": 1 - np.logspace(-4, -1, ROWS),
+            "momentum": 1 - np.logspace(-4, np.log10(0.9995), ROWS),
             "dropout": np.linspace(0.0, 0.3, ROWS),
             "layers": range(1, ROWS + 1),
             "optimizer": ["adamw", "lion"] * (ROWS // 2),
@@ -41,7 +42,8 @@ def table(tmp_path: Path) -> CurveTable:
 
 def test_range_and_scale_come_from_the_values(table: CurveTable) -> None:
     space = table.space
-    for name, low, high in (("learning_rate", 1e-5, 1e-1), ("1-beta", 1e-4, 1e-1)):
+    ranges = {"learning_rate": (1e-5, 1e-1), "1-beta": (1e-4, 1e-1), "1-momentum": (1e-4, 0.9995)}
+    for name, (low, high) in ranges.items():
         found = space[name]
         assert isinstance(found, FloatDistribution)
         assert found.log
@@ -55,6 +57,7 @@ def test_the_nearest_row_that_is_left_stands_for_a_suggestion(table: CurveTable)
     params = {
         "learning_rate": 1e-5,
         "1-beta": 1e-4,
+        "1-momentum": 1e-4,
         "dropout": 0.0,
         "layers": 1,
         "optimizer": "adamw",
