@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,13 +64,20 @@ class Axis:
 
     def place(self, value: Any) -> float:
         """Return where a value lies: the middle of its part, where it is one of several."""
+        (place,) = self.places([value])
+        return float(place)
+
+    def places(self, values: Sequence[Any]) -> np.ndarray:
+        """Return where values lie [N]."""
         if self.low == self.high:
-            return 0.5
+            return np.full(len(values), 0.5)
         start, span = self._scale()
-        position = self._position(value)
-        place = (position - start) / span
+        positions = self._positions(values)
+        places = positions - start
+        places /= span
         # A setting may have another range in each branch
-        return min(max(place, 0.0), 1.0)
+        within: np.ndarray = np.clip(places, 0.0, 1.0)
+        return within
 
     def value(self, place: float) -> Any:
         """Return the value that lies at a place."""
@@ -115,16 +122,36 @@ class Axis:
         start = math.log(self.low)
         return start, math.log(self.high) - start
 
-    def _position(self, value: Any) -> float:
+    def _positions(self, values: Sequence[Any]) -> np.ndarray:
+        position_of = self._position_of()
+        positions = []
+        for value in values:
+            position = position_of(value)
+            positions.append(position)
+        return np.array(positions)
+
+    def _position_of(self) -> Callable[[Any], float]:
+        """Return what says where on the scale a value lies."""
         if self.log:
-            return math.log(value)
+            return math.log
         if self.values is None:
-            return float(value)
-        if not self.ordered:
-            return self.values.index(value) + 0.5
-        # A multiple of a step may be a hair beside its own
-        apart = np.abs(np.array(self.values) - value)
-        return float(apart.argmin()) + 0.5
+            return float
+        if self.ordered:
+            return self._step_of
+        return self._part_of
+
+    def _step_of(self, value: float) -> float:
+        """Return the middle of a step: a multiple may be a hair beside its own."""
+        assert self.values is not None
+        steps = np.array(self.values)
+        apart = np.abs(steps - value)
+        nearest = apart.argmin()
+        return float(nearest) + 0.5
+
+    def _part_of(self, choice: Any) -> float:
+        assert self.values is not None
+        number = self.values.index(choice)
+        return number + 0.5
 
 
 def _of_choices(choices: Sequence[Any]) -> Axis:

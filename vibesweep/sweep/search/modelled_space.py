@@ -61,18 +61,20 @@ class ModelledSpace:
 
     def places(self, tried: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return where settings lie [N, S]; NaN for those that a trial does not have."""
-        rows = []
-        for params in tried:
-            places = []
-            for name, axis in self.axes.items():
-                place = np.nan
+        columns = []
+        for name, axis in self.axes.items():
+            rows = []
+            values = []
+            for row, params in enumerate(tried):
                 if name in params:
                     value = params[name]
-                    place = axis.place(value)
-                places.append(place)
-            rows.append(places)
-        found = np.array(rows)
-        return found.reshape(len(rows), len(self))
+                    values.append(value)
+                    rows.append(row)
+            count = len(tried)
+            column = np.full(count, np.nan)
+            column[rows] = axis.places(values)
+            columns.append(column)
+        return np.column_stack(columns)
 
     def points(self, places: np.ndarray) -> np.ndarray:
         """Return places [N, S] as points [N, D], which lie as far apart as they are unlike.

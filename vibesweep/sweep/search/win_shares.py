@@ -99,31 +99,32 @@ def normal_scores(shares: np.ndarray) -> np.ndarray:
 
 def is_sound(trial: FrozenTrial) -> bool:
     """Whether a trial keeps its constraints."""
-    excesses = trial.constraints.values()
-    largest = max(excesses, default=0.0)
-    return largest <= 0
+    return all(excess <= 0 for excess in trial.constraints.values())
 
 
 def _values(trials: Sequence[FrozenTrial]) -> tuple[np.ndarray, np.ndarray]:
     """Return each trial's value at each step, ``inf`` for none, and the column of its last one."""
-    steps: set[int] = set()
+    steps: list[int] = []
+    values: list[float] = []
+    counts = []
     for trial in trials:
-        steps.update(trial.intermediate_values)
-    column = {step: number for number, step in enumerate(sorted(steps))}
-    columns = max(len(steps), 1)
-    rows = []
-    last = []
-    for trial in trials:
-        row = [math.inf] * columns
-        reached = 0
-        for step, value in trial.intermediate_values.items():
-            number = column[step]
-            reached = max(reached, number)
-            if math.isfinite(value):
-                row[number] = value
-        rows.append(row)
-        last.append(reached)
-    return np.array(rows), np.array(last)
+        reports = trial.intermediate_values
+        steps += reports.keys()
+        values += reports.values()
+        counts.append(len(reports))
+    told = np.array(values)
+    told[~np.isfinite(told)] = math.inf
+    as_numbers = np.array(steps, int)
+    known, columns = np.unique(as_numbers, return_inverse=True)
+    count = len(trials)
+    each = np.arange(count)
+    rows = np.repeat(each, counts)
+    widest = max(len(known), 1)
+    by_step = np.full((count, widest), math.inf)
+    by_step[rows, columns] = told
+    last = np.zeros(count, int)
+    np.maximum.at(last, rows, columns)
+    return by_step, last
 
 
 def _latest(values: np.ndarray) -> np.ndarray:
