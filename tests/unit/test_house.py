@@ -166,11 +166,17 @@ def part_of(module: str, depth: int = 1) -> str:
 # Who imports whom
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "vibesweep"])
-def test_imports_point_one_way(module: str) -> None:
-    here = FOLDERS.index(part_of(module))
-    later = FOLDERS[here + 1 :]
-    assert [target for target in imported_modules(module) if part_of(target) in later] == []
+def test_imports_point_one_way() -> None:
+    upward = []
+    for module in MODULES:
+        if module == "vibesweep":
+            continue
+        here = FOLDERS.index(part_of(module))
+        later = FOLDERS[here + 1 :]
+        for target in imported_modules(module):
+            if part_of(target) in later:
+                upward.append((module, target))
+    assert upward == []
 
 
 @pytest.mark.parametrize(("folder", "order"), INNER_ORDERS.items())
@@ -215,9 +221,9 @@ def imports_ray(module: str) -> bool:
     return any(is_inside(found.module, "ray") for found in imports_of(module))
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_ray_is_imported_only_where_it_is_the_subject(module: str) -> None:
-    assert is_inside(module, *RAY_IS_THE_SUBJECT) or not imports_ray(module)
+def test_ray_is_imported_only_where_it_is_the_subject() -> None:
+    elsewhere = [name for name in MODULES if not is_inside(name, *RAY_IS_THE_SUBJECT)]
+    assert [name for name in elsewhere if imports_ray(name)] == []
 
 
 def test_nothing_that_delivery_uses_imports_ray() -> None:
@@ -253,9 +259,12 @@ def names_of_ray(module: str) -> Iterator[str]:
             yield node.value.split(":")[0]
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != RAY_INTERNALS])
-def test_private_names_of_ray_come_through_one_door(module: str) -> None:
-    assert sorted({name for name in names_of_ray(module) if is_private(name)}) == []
+def test_private_names_of_ray_come_through_one_door() -> None:
+    elsewhere = [name for name in MODULES if name != RAY_INTERNALS]
+    private = {
+        (module, name) for module in elsewhere for name in names_of_ray(module) if is_private(name)
+    }
+    assert sorted(private) == []
 
 
 def test_the_door_to_rays_private_names_is_used() -> None:
@@ -291,17 +300,21 @@ def names_a_family(node: ast.AST) -> bool:
     return isinstance(node, ast.expr) and dotted(node) == "checkpoint_address"
 
 
-@pytest.mark.parametrize("module", OUTSIDE_MODELS)
-def test_nobody_outside_models_asks_which_family_it_has(module: str) -> None:
-    asking = [node for node in ast.walk(tree_of(module)) if asks_for_the_family(node)]
-    assert [ast.unparse(node) for node in asking] == []
+def test_nobody_outside_models_asks_which_family_it_has() -> None:
+    asking = [
+        (module, ast.unparse(node))
+        for module in OUTSIDE_MODELS
+        for node in ast.walk(tree_of(module))
+        if asks_for_the_family(node)
+    ]
+    assert asking == []
 
 
-@pytest.mark.parametrize("module", OUTSIDE_MODELS)
-def test_nobody_outside_models_imports_from_one_family(module: str) -> None:
+def test_nobody_outside_models_imports_from_one_family() -> None:
     families = ("vibesweep.models.mel", "vibesweep.models.vibevoice")
     imported = [
-        found
+        (module, found)
+        for module in OUTSIDE_MODELS
         for found in imports_of(module)
         if is_inside(f"{found.module}.{found.name}", *families)
         or found.name == "checkpoint_address"
@@ -312,9 +325,8 @@ def test_nobody_outside_models_imports_from_one_family(module: str) -> None:
 # What importing does
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_a_light_module_brings_in_no_heavy_library(module: str) -> None:
-    code = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+def test_light_modules_bring_in_no_heavy_library() -> None:
+    code = f"import json, sys, {', '.join(LIGHT)}; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(run.stdout))
     assert loaded.intersection(HEAVY) == set()
@@ -371,8 +383,9 @@ def test_every_file_of_the_package_is_in_its_wheel() -> None:
     patterns = project["tool"]["setuptools"]["package-data"]["vibesweep"]
     package = ROOT / "vibesweep"
     data = {path for pattern in patterns for path in package.glob(pattern)}
-    files = {path for path in package.rglob("*") if path.is_file()}
-    code = {path for path in files if path.suffix in (".py", ".pyc")}
+    compiled = set(package.rglob("__pycache__/*"))
+    files = {path for path in package.rglob("*") if path.is_file()} - compiled
+    code = {path for path in files if path.suffix == ".py"}
     assert files - code - data == set()
     assert [path for path in code if not (path.parent / "__init__.py").is_file()] == []
 
