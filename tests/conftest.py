@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 STORE_KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "anything"}
 """Of the tests' S3 server, which takes any. The cluster's processes find them as they start."""
+QUIET_LOG_MONITOR = {
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "1",
+    "LOG_NAME_UPDATE_INTERVAL_S": "2",
+}
+"""Ray looks for new logs ten times a second otherwise, among the hundreds that tests make."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,7 +35,7 @@ def ray_cluster() -> Iterator[str]:
     """
     import ray
 
-    os.environ |= STORE_KEYS
+    os.environ |= STORE_KEYS | QUIET_LOG_MONITOR
     # "local": otherwise Ray looks for a cluster that somebody else, or a dead run, left behind
     # Metrics every second instead of every ten, for the tests that read them
     every_second = {"metrics_report_interval_ms": 1_000}
@@ -45,6 +51,12 @@ def ray_cluster() -> Iterator[str]:
 
 
 def pytest_configure() -> None:
-    """Receive Ctrl-C: a shell in the background has the tests and their subprocesses ignore it."""
+    """Let the tests, and the processes that they start, receive Ctrl-C and keep compiled modules.
+
+    A shell in the background has them ignore Ctrl-C. Compiling the package anew takes each of some
+    hundred processes more than a second, where the environment says to write no ``.pyc``.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
