@@ -183,6 +183,38 @@ def test_an_owner_on_another_host_lives_as_long_as_its_heart_beats(
     assert held.ownership.owner() is found
 
 
+HOUR_S = 3_600.0
+
+
+@pytest.mark.parametrize("wrong_by_s", [-HOUR_S, HOUR_S])
+@pytest.mark.parametrize("lives", [True, False])
+def test_the_owners_clock_may_be_wrong_by_an_hour(
+    away: SweepFolder, monkeypatch: pytest.MonkeyPatch, wrong_by_s: float, lives: bool
+) -> None:
+    """A claim goes by the next beat, and not by what the last one says of the time."""
+    now_s = 0.0
+
+    def beat_elsewhere() -> None:
+        beat(away, processes_of="another host", beat_unix_s=time.time() + wrong_by_s + now_s)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+        if lives and now_s >= owner.BEAT_S:
+            beat_elsewhere()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+    beat_elsewhere()
+    if lives:
+        with pytest.raises(SweepError, match="is running"), claimed(away, None):
+            pass
+    else:
+        with claimed(away, None):
+            pass
+        assert owner.WATCH_S < now_s < owner.SILENT_S
+
+
 def test_a_dead_owner_on_this_host_is_known_at_once_without_locks(away: SweepFolder) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()

@@ -3,8 +3,9 @@
 The operating system lets go of a lock (flock) however its process ends, so a lock that is held is a
 process that lives. But a store has no locks, and on some disks that several hosts share a lock is
 known to its own host alone. So the owner also writes a heartbeat into the sweep's folder, which
-names its process and host: on that host the process is looked up, on any other the heartbeat's age
-decides. No ray is imported here.
+names its process and host: on that host the process is looked up. On any other the heartbeat's age
+says whether it lives; but the clocks of two hosts may differ by an hour, so whoever claims the
+sweep goes by its own clock alone, and waits for the next beat. No ray is imported here.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ BEAT_S = 10.0
 """How often an owner says that it lives."""
 SILENT_S = 60.0
 """An owner on another host that has said nothing for so long is taken to be dead."""
+WATCH_S = 2.5 * BEAT_S
+"""How long a process that claims a sweep waits for another beat of an owner on another host."""
+LOOK_S = 1.0
+"""How often it looks."""
 SETTLE_S = 2.0
 """How long two processes that claim a sweep in a store at once wait to see who came last."""
 
@@ -107,7 +112,7 @@ class Ownership:
         handle = self._locked()
         locked = Owner.UNKNOWN if handle is None else Owner.GONE
         try:
-            if self._by_heartbeat(locked) is Owner.LIVES:
+            if self._by_heartbeat(locked) is Owner.LIVES or self._beats_elsewhere():
                 raise OwnedError
             with self._beating(may_meet_others=handle is None):
                 yield
@@ -121,11 +126,24 @@ class Ownership:
         beat = self.last_beat()
         if beat is None:
             return locked
-        if beat.processes_of != _processes_of():  # whose locks this host may not see
-            return Owner.LIVES if time.time() - beat.beat_unix_s < SILENT_S else Owner.GONE
+        if _is_elsewhere(beat):  # whose locks this host may not see
+            age_s = abs(time.time() - beat.beat_unix_s)  # a clock may be ahead
+            return Owner.LIVES if age_s < SILENT_S else Owner.GONE
         if locked is Owner.GONE:
             return locked
         return Owner.LIVES if _process_lives(beat) else Owner.GONE
+
+    def _beats_elsewhere(self) -> bool:
+        """Wait for another beat of an owner on another host; return whether there was one."""
+        beat = self.last_beat()
+        if beat is None or not _is_elsewhere(beat):
+            return False
+        began_s = time.monotonic()
+        while self.last_beat() == beat:
+            if time.monotonic() - began_s > WATCH_S:
+                return False
+            time.sleep(LOOK_S)
+        return self.last_beat() is not None
 
     @contextmanager
     def _beating(self, *, may_meet_others: bool) -> Iterator[None]:
@@ -230,6 +248,10 @@ def _processes_of() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
+
+
+def _is_elsewhere(beat: Heartbeat) -> bool:
+    return beat.processes_of != _processes_of()
 
 
 def _process_lives(beat: Heartbeat) -> bool:
