@@ -32,13 +32,13 @@ def test_exported_converted_and_spoken(staged: Path, in_process: Vibesweep) -> N
         said = typed("export", "sweep", *options, cwd=staged)
         assert f"exported to {layout}" in said
         assert re.search(r"changes the\s+speech: \d+ %", said)
-    assert "converted to again" in vibesweep("convert", "original", "again", cwd=staged)
+    assert "converted to again" in in_process("convert", "original", "again", cwd=staged)
     (staged / "script.txt").write_text("Speaker 1: Hello.\nSpeaker 2: Good morning.\n")
     script = ["--script", "script.txt", "--voice", "ann.wav"]
     settings = ["--cfg-scale", "1.4", "--steps", "2", "--seed", "3"]
     for model in ("merged", "again"):
         command = ["synthesize", model, *script, *settings, "--out", f"{model}.wav"]
-        printed = vibesweep(*command, cwd=staged)
+        printed = in_process(*command, cwd=staged)
         assert "(SPEAKER_1 as ann.wav)" in printed
     assert (staged / "merged.wav").read_bytes() == (staged / "again.wav").read_bytes()
     assert loudness(staged / "merged.wav")[0] > 0
