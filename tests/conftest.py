@@ -26,13 +26,23 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """Run Ray on two cores, with the dashboard, whose State API Ray Train needs.
+@pytest.fixture(scope="module")
+def ray_cluster() -> str:
+    """Have Ray run on two cores; it stays up for the next file that needs it.
 
-    Yields:
+    Returns:
         The cluster's address, for commands that are to find it by RAY_ADDRESS.
     """
+    import ray
+
+    if not ray.is_initialized():
+        start_ray()
+    address: str = ray.get_runtime_context().gcs_address
+    return address
+
+
+def start_ray() -> None:
+    """Start Ray with the dashboard, whose State API Ray Train needs."""
     import ray
 
     os.environ |= STORE_KEYS | QUIET_LOG_MONITOR
@@ -46,8 +56,20 @@ def ray_cluster() -> Iterator[str]:
         log_to_driver=False,
         _system_config=every_second,
     )
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ray_ends() -> Iterator[None]:
+    """End the Ray that tests have brought up."""
+    yield
+    end_ray()
+
+
+def end_ray() -> None:
+    """End the Ray of this process, if it has one."""
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
 
 
 def pytest_configure() -> None:

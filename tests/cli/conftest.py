@@ -12,7 +12,7 @@ from tests.cli.command import Vibesweep, vibesweep
 from vibesweep.cli import main
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_cluster(ray_cluster: str) -> Vibesweep:
     """Type a command that finds the tests' cluster, as a user's finds a cluster that is up.
 
