@@ -237,13 +237,10 @@ class TestOneWorker:
         assert curve_of(trials.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
         assert before not in live_worker_pids()
 
-
-def test_a_trial_whose_lane_is_lost_goes_on(
-    base: Path, shards: Path, context: WorkerContext, tmp_path: Path
-) -> None:
-    budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
-    with lane_over(tmp_path / "one", base, shards) as trials:
-        assert trials.ready()
+    def test_a_trial_whose_lane_is_lost_goes_on(
+        self, trials: Trials, context: WorkerContext
+    ) -> None:
+        budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
         trial = tune.with_parameters(LaneTrial, dispatcher=trials.dispatcher, budget=budget)(
             {
                 "id": "survivor",
@@ -258,12 +255,12 @@ def test_a_trial_whose_lane_is_lost_goes_on(
         os.kill(worker, signal.SIGKILL)
         while not told[-1]["done"]:
             told.append(trial.step())
-    assert told[-1]["outcome"] == "complete", told[-1]["reason"]
-    curve = [record["loss"] for result in told for record in result["report"]["curve"]]
-    assert curve == pytest.approx(train_alone(context, SETTINGS)[:MAX_STEPS], rel=1e-6)
-    assert [record["step"] for result in told for record in result["report"]["curve"]] == list(
-        range(1, MAX_STEPS + 1)
-    ), "no step told twice"
+        assert told[-1]["outcome"] == "complete", told[-1]["reason"]
+        records = [record for result in told for record in result["report"]["curve"]]
+        losses = [record["loss"] for record in records]
+        assert losses == pytest.approx(train_alone(context, SETTINGS)[:MAX_STEPS], rel=1e-6)
+        steps = [record["step"] for record in records]
+        assert steps == list(range(1, MAX_STEPS + 1)), "no step told twice"
 
 
 def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed_or_hangs(
