@@ -119,6 +119,14 @@ def test_the_controllers_word_names_the_death_and_not_what_followed_from_it() ->
     assert "worker 1 of lane was lost: ValueError: no such column" in str(raised.error)
 
 
+def test_a_trial_that_left_a_host_before_that_went_goes_on_and_costs_the_lane_nothing() -> None:
+    answer = Answer(error=TrialError("a host is about to go"), lost=True, leaving=True)
+    left = RankError("a", answer)
+    for seen in (RAISED, DIED):
+        assert ending_of("a", seen, [left]) == answer
+        assert not counts_against_lane(seen, [left])
+
+
 def test_errors_of_collectives_are_known_by_their_class_or_words() -> None:
     assert is_for_a_peer(GLOO)
     assert is_for_a_peer(DistBackendError("anything"))

@@ -21,7 +21,7 @@ from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
 from vibesweep.training.state.checkpoint import SavedBest, saved_best
-from vibesweep.training.state.full_state import has_state
+from vibesweep.training.state.full_state import has_state, saved_step
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.turns import Turns
 from vibesweep.training.worker_context import WorkerContext
@@ -238,3 +238,29 @@ def test_settings_that_the_model_refuses_cost_the_trial_and_not_the_runner(
     assert answer.report is None
     assert "does not take it" in str(answer.error)
     assert report(runner, "taken", SETTINGS, 2).step == 2
+
+
+def test_a_trial_whose_host_is_about_to_go_saves_its_state_between_two_reports(
+    context: WorkerContext, spec: LaneSpec
+) -> None:
+    """It loses no step: the report that comes is as if nothing had happened."""
+    expected = TrialRun(context, SETTINGS, STEPS).advance(STEPS)
+    steps_to_go = iter(range(4, -1, -1))
+    told = dataclasses.replace(context, must_leave=lambda: next(steps_to_go) == 0)
+    answer = TrialRunner(spec, told, 0).run(Command("moved", SETTINGS, (STEPS,)))
+    assert (answer.report, answer.lost, answer.leaving) == (None, True, True)
+    assert saved_step(spec.states / "moved") == 5
+    found = report(TrialRunner(spec, context, 0), "moved", SETTINGS, STEPS)
+    assert found.curve == expected.curve
+    assert (found.loss_val, found.loss_train) == (expected.loss_val, expected.loss_train)
+    assert (found.tokens, found.row_tokens) == (expected.tokens, expected.row_tokens)
+
+
+def test_a_trial_that_is_at_its_report_when_its_host_is_about_to_go_reports(
+    context: WorkerContext, spec: LaneSpec
+) -> None:
+    told = dataclasses.replace(context, must_leave=lambda: True)
+    runner = TrialRunner(spec, told, 0)
+    assert report(runner, "trial", SETTINGS, 1).step == 1
+    assert runner.run(Command("trial", SETTINGS, (STEPS,))).leaving
+    assert saved_step(spec.states / "trial") == 2

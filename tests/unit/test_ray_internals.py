@@ -155,6 +155,15 @@ def test_trains_failures_carry_their_cause(module: str, error: str, attribute: s
     )
 
 
+def test_a_worker_is_told_that_its_host_is_drained() -> None:
+    context = import_module("ray.train.v2._internal.execution.context")
+    preemption = import_module("ray.train.v2._internal.execution.preemption")
+    assert "preemption_context" in context.TrainContext.__annotations__, moved(
+        "TrainContext.preemption_context", "get_train_context"
+    )
+    assert preemption.PreemptionContext().preemption_info is None
+
+
 def test_train_passes_environment_variables_on_by_a_set_of_names() -> None:
     names = from_ray("ENV_VARS_TO_PROPAGATE")
     assert isinstance(names, set), moved("a set of names", "ENV_VARS_TO_PROPAGATE")

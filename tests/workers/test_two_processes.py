@@ -22,6 +22,7 @@ from vibesweep.training.lanes import trial_runner as runner
 from vibesweep.training.lanes.messages import Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
+from vibesweep.training.state.full_state import saved_step
 from vibesweep.training.trial_run import TrialRun
 from vibesweep.training.worker_context import WorkerContext
 from vibesweep.training.workers import World
@@ -58,18 +59,17 @@ def worker(rank: int, folder: Path) -> None:
     found = {
         "dropped": [dropped, again],
         "losses": plain,
+        "left": left(context, rank, lane_spec(folder)),
         "refused": refused(context, rank, folder),
     }
     (folder / f"{rank}.json").write_text(json.dumps(found))
     torch.distributed.destroy_process_group()
 
 
-def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
-    """List a runner's errors for a trial whose state one worker cannot read, and for another."""
-    runner.STATE_EVERY_S = 0.0
-    runner.STATE_SHARE = math.inf
+def lane_spec(folder: Path) -> LaneSpec:
+    """Say where a lane of these workers would write."""
     kept = StoragePath.of(folder)
-    spec = LaneSpec(
+    return LaneSpec(
         name="lane",
         model=ModelRef("mel", "unused: the context is open"),
         shards="unused",
@@ -80,6 +80,20 @@ def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
         scratch=folder / "scratch",
         max_steps=STEPS,
     )
+
+
+def left(context: WorkerContext, rank: int, spec: LaneSpec) -> tuple[bool, int]:
+    """Tell whether a trial left because one worker's host is about to go, and the state's step."""
+    told = dataclasses.replace(context, must_leave=lambda: rank == 1)
+    answer = TrialRunner(spec, told, rank).run(Command("left", SETTINGS, (STEPS,)))
+    return answer.leaving, saved_step(spec.states / "left")
+
+
+def refused(context: WorkerContext, rank: int, folder: Path) -> list[str]:
+    """List a runner's errors for a trial whose state one worker cannot read, and for another."""
+    runner.STATE_EVERY_S = 0.0
+    runner.STATE_SHARE = math.inf
+    spec = lane_spec(folder)
     lost = TrialRunner(spec, context, rank)
     for step in (1, 2):  # the state is saved when the report after it is asked for
         lost.run(Command("moved", SETTINGS, (step,)))
@@ -114,6 +128,8 @@ def test_two_workers_do_what_one_does_and_fail_together(tmp_path: Path) -> None:
     once, again = first["dropped"]
     assert once == again
     assert once != pytest.approx(alone, rel=1e-5)
+    # What one worker is told holds for both, and neither ends before the state is there
+    assert first["left"] == second["left"] == [True, 1]
     assert first["refused"] == second["refused"]
     assert first["refused"] == [
         "the trial's state cannot be read: timed out.",

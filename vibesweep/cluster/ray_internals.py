@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         WorkerCallback,
         WorkerGroupCallback,
     )
+    from ray.train.v2._internal.execution.context import get_train_context
 
 __all__ = [
     "AUTOSCALER_SCRIPTS",
@@ -69,6 +70,7 @@ __all__ = [
     "find_gcs_addresses",
     "get_dashboard_url",
     "get_default_system_temp_dir",
+    "get_train_context",
     "stdout_deduplicator",
 ]
 
@@ -88,6 +90,9 @@ LOADED_WHEN_ASKED = {
     # Ray 2.60.0. What Train's controller keeps when a process dies before the lane's code begins;
     # `UserCallback`, which is public, is not called then.
     "WorkerGroupStartupFailedError": "ray.train.v2._internal.exceptions",
+    # Ray 2.60.0. Whether a host of the worker group is drained, as Train's watcher last told this
+    # worker. The public `get_preemption_info` is a collective of all workers, at each call.
+    "get_train_context": "ray.train.v2._internal.execution.context",
     # Ray 2.60.0. Hooks before a worker group is asked for, when its processes are there, at each
     # change of the controller's state, and in each worker before the process group is made. The
     # public `UserCallback` hears of reports and of exceptions alone. Marked as developer API.

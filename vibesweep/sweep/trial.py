@@ -111,7 +111,7 @@ class LaneTrial(tune.Trainable):
         advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
-            self._lanes_lost += 1
+            self._lanes_lost += not answer.leaving
             losses.append(answer)
             ray.get(self._dispatcher.release.remote(self._id))
             answer = ray.get(advance.remote(command))

@@ -8,7 +8,7 @@ lane every worker runs this loop, and the losses are the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -46,6 +46,11 @@ class StepBatches:
     normalizer: LossNormalizer
     loss_scale: float = 1.0
     size: StepSize = field(default_factory=StepSize)
+
+
+def never() -> bool:
+    """Tell that a trial need not stop before the step that was asked for."""
+    return False
 
 
 class TrainingLoop:
@@ -99,13 +104,18 @@ class TrainingLoop:
         self.first_step_unix_s = 0.0
 
     def train(
-        self, steps: Iterator[StepBatches], until_step: int
+        self,
+        steps: Iterator[StepBatches],
+        until_step: int,
+        must_stop: Callable[[], bool] = never,
     ) -> tuple[list[StepRecord], str | None]:
         """Train until a step is reached or the trial diverges; a step that diverged is not taken.
 
         Args:
             steps: the steps that follow the ones taken so far; no more are asked for than needed.
             until_step: number of the last step to take, counted from 1.
+            must_stop: is asked after each step whether that was the last. One worker's yes holds
+                for all of them.
 
         Returns:
             A record of each step, and why the trial has diverged, or None.
@@ -117,7 +127,8 @@ class TrainingLoop:
             began_s = time.perf_counter()
             wanted = islice(steps, steps_left)
             step = next(wanted, None)
-            while step is not None and diverged is None:
+            stopped = False
+            while step is not None and diverged is None and not stopped:
                 sums = self._backward(step)
                 # Drawn here, while a GPU computes
                 following = next(wanted, None)
@@ -127,6 +138,7 @@ class TrainingLoop:
                 self.tally.add(step.size, ended_s - began_s)
                 began_s = ended_s
                 step = following
+                stopped = self._world.any(must_stop())
         return records, diverged
 
     def _finish(self, step: StepBatches, sums: Tensor) -> tuple[StepRecord, str | None]:

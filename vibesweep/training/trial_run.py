@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +35,33 @@ from vibesweep.training.worker_context import WorkerContext
 
 MS = 1_000
 MB = 1e6
+
+
+@dataclass
+class _SinceReport:
+    """What a trial has behind it since its last report: the next report tells it.
+
+    Attributes:
+        curve: its steps.
+        tokens: of this worker's rows.
+        row_tokens: the same with what these rows were filled up with.
+    """
+
+    curve: list[StepRecord] = field(default_factory=list)
+    tokens: int = 0
+    row_tokens: int = 0
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any] | None) -> _SinceReport:
+        """Make it of what a state holds; states of older versions were saved after a report."""
+        if saved is None:
+            return cls()
+        curve = [StepRecord(**record) for record in saved["curve"]]
+        return cls(curve, saved["tokens"], saved["row_tokens"])
+
+
+class MustLeaveError(Exception):
+    """A host of the trial's workers is about to go: its state has to be saved now."""
 
 
 class TrialRun:
@@ -93,6 +121,7 @@ class TrialRun:
             before = TrialSettings(**begun.state["settings"])
             self._loop.take_over(begun.state, before)
         self._early_stopping = EarlyStopping()
+        self._since_report = _SinceReport()
         self._plan = StepPlan.of(context.feed.index, settings)
         self._batches = self._batches_from(begun.step)
 
@@ -117,36 +146,55 @@ class TrialRun:
         """Train to this step, or until the trial diverges, and validate.
 
         The report is the same on every worker.
+
+        Raises:
+            MustLeaveError: a host of the workers is about to go; on every worker alike.
         """
-        tally = self._loop.tally
-        tokens_before = tally.tokens
-        row_tokens_before = tally.row_tokens
         peak = watch_peak(self._context.world.device)
         began_s = time.perf_counter()
-        records, diverged = self.train(until_step)
+        steps_before = self.step
+        diverged = self._train_on(until_step)
         seconds = time.perf_counter() - began_s
+        steps = self.step - steps_before
         self._seat.note_peak(peak())
+        since = self._since_report
+        self._since_report = _SinceReport()
         loss_val = math.inf if diverged else self.validate()
         if diverged is None and not math.isfinite(loss_val):
             loss_val = math.inf
             diverged = f"the validation loss was not finite after step {self.step}"
         self._early_stopping.add(self.step, loss_val)
-        losses = [record.loss for record in records]
+        losses = [record.loss for record in since.curve]
         return Report(
             step=self.step,
             loss_val=loss_val,
             loss_train=statistics.fmean(losses) if losses else math.nan,
-            steps_per_s=len(records) / seconds,
-            curve=tuple(records),
+            steps_per_s=steps / seconds,
+            curve=tuple(since.curve),
             diverged=diverged,
             early_stopped=self._early_stopping.is_due(self.settings.patience_reports),
             first_step_unix_s=self._loop.first_step_unix_s,
             trained_parameters=trained_numbers(self.model),
-            step_ms=MS * tally.step_s,
+            step_ms=MS * self._loop.tally.step_s,
             peak_memory_mb=self._seat.peak_bytes / MB,
-            tokens=tally.tokens - tokens_before,
-            row_tokens=tally.row_tokens - row_tokens_before,
+            tokens=since.tokens,
+            row_tokens=since.row_tokens,
         )
+
+    def _train_on(self, until_step: int) -> str | None:
+        """Train to this step, and return why the trial has diverged, if it has."""
+        tally = self._loop.tally
+        tokens_before = tally.tokens
+        row_tokens_before = tally.row_tokens
+        must_leave = self._context.must_leave
+        records, diverged = self._loop.train(self._batches, until_step, must_leave)
+        since = self._since_report
+        since.curve += records
+        since.tokens += tally.tokens - tokens_before
+        since.row_tokens += tally.row_tokens - row_tokens_before
+        if diverged is None and self.step < until_step:
+            raise MustLeaveError
+        return diverged
 
     def train(self, until_step: int) -> tuple[list[StepRecord], str | None]:
         """Train to this step, or until the trial diverges: records, and why it has diverged."""
@@ -199,6 +247,7 @@ class TrialRun:
         self._loop.load_state_dict(state)
         step, *early_stopping = state["progress"]
         self._loop.step = step
+        self._since_report = _SinceReport.of(state.get("since_report"))
         self._early_stopping = EarlyStopping(*early_stopping)
         self._batches.close()
         self._batches = self._batches_from(first_step=step)
@@ -210,6 +259,7 @@ class TrialRun:
             "settings": dataclasses.asdict(self.settings),
             "live": trained_by_name(self.model),
             "progress": [self.step, *dataclasses.astuple(self._early_stopping)],
+            "since_report": dataclasses.asdict(self._since_report),
             **self._loop.state_dict(),
         }
 

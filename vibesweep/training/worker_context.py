@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,7 @@ from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.training.data.arrays import Ints
 from vibesweep.training.data.feed import Feed, MemoryFeed
 from vibesweep.training.data.index import Index, read_index, read_wanted_clips, voice_groups
+from vibesweep.training.loop import never
 from vibesweep.training.memory import (
     CPU_TOKENS,
     MASKED_TOKENS,
@@ -79,6 +80,8 @@ class WorkerContext:
         packs: seats of those whose rows are computed together.
         turns: which those threads take; a thread has its turn whenever it is in here, or in a
             trial's run.
+        must_leave: tells, after each step, whether a host of these workers is about to go, so that
+            the trial has to leave them.
     """
 
     base: SpeechModel
@@ -93,6 +96,7 @@ class WorkerContext:
     trials: int = 1
     packs: list[Pack] = field(default_factory=list)
     turns: Turns = field(default_factory=Turns)
+    must_leave: Callable[[], bool] = never
 
     @classmethod
     def open(

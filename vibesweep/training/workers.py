@@ -47,6 +47,8 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any worker."""
+        if self.size == 1:
+            return flag
         raised = torch.tensor(float(flag), device=self.device)
         return bool(self.sum(raised).item())
 

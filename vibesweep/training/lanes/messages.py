@@ -40,6 +40,7 @@ class Answer:
             need more memory than there is.
         sweep_over: whether the trial only ends because the sweep does.
         stalled: whether the worker was ended because it made no progress.
+        leaving: whether the trial left a host that is about to go, with its state saved.
     """
 
     report: Report | None = None
@@ -49,6 +50,7 @@ class Answer:
     by_settings: bool = False
     sweep_over: bool = False
     stalled: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True)

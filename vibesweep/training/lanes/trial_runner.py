@@ -7,7 +7,7 @@ import gc
 import time
 
 from vibesweep.config import Report
-from vibesweep.errors import VibesweepError
+from vibesweep.errors import TrialError, VibesweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.patience import patiently
 from vibesweep.training.hearing import TrialListener
@@ -15,7 +15,7 @@ from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.state.checkpoint import SavedBest, saved_best
 from vibesweep.training.state.full_state import has_state
-from vibesweep.training.trial_run import TrialRun
+from vibesweep.training.trial_run import MustLeaveError, TrialRun
 from vibesweep.training.worker_context import WorkerContext
 
 STATE_EVERY_S = 5.0
@@ -86,6 +86,11 @@ class TrialRunner:
             return Answer(report=self._advance(command))
         except HearingError as error:
             return Answer(error=error.cause)
+        except MustLeaveError:
+            self._save_state(command.trial_id)
+            self._context.world.any(False)  # no worker ends before the first has written it
+            told = TrialError(f"a host of {self._spec.name} is about to be taken away")
+            return Answer(error=told, lost=True, leaving=True)
 
     def _is_answered(self, command: Command) -> bool:
         """Tell whether whoever asked for the last report was lost, and has it asked for again."""
@@ -144,8 +149,11 @@ class TrialRunner:
         """Save the full state on every worker when the first worker's clock says so."""
         due_s = self._state_saved_s + max(STATE_EVERY_S, self._save_s / STATE_SHARE)
         due_here = self._rank == 0 and time.monotonic() >= due_s
-        if not self._context.world.any(due_here):
-            return
+        if self._context.world.any(due_here):
+            self._save_state(trial_id)
+
+    def _save_state(self, trial_id: str) -> None:
+        """Save the full state on every worker."""
         assert self._run is not None
         began_s = time.monotonic()
         self._run.save_state(self._state_of(trial_id))

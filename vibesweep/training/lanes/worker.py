@@ -5,6 +5,7 @@ With several trials at a time each seat has a thread, which runs its trial's com
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import queue
@@ -20,6 +21,7 @@ from ray.train.collective import broadcast_from_rank_zero
 
 from vibesweep.cluster.lane_capacity import workers_on
 from vibesweep.cluster.nodes import check_own_host, own_node
+from vibesweep.cluster.ray_internals import get_train_context
 from vibesweep.config import TrialResources, TrialSettings
 from vibesweep.corpus.shards.manifest import check_signature
 from vibesweep.errors import StorageError
@@ -59,6 +61,10 @@ def lane_worker(config: dict[str, Any]) -> None:
         worker.run_commands(context)
 
 
+class HostGoesError(Exception):
+    """A host of the lane is about to be taken away, and this seat's trial has left it."""
+
+
 class LaneWorker:
     """One rank of a lane, as it speaks with the dispatcher."""
 
@@ -69,6 +75,8 @@ class LaneWorker:
         self._size = train.get_context().get_world_size()
         self._listener: TrialListener | None = None
         self._validation_s = 0.0
+        self._busy_seats = 0
+        self._changed = threading.Condition()
         self.generation = self._open_generation()
 
     def open_context(self) -> WorkerContext | None:
@@ -109,6 +117,9 @@ class LaneWorker:
             thread.start()
         for _ in range(self._spec.trials):
             error = ended.get()
+            if isinstance(error, HostGoesError):  # the other trials save their states too
+                with self._changed:
+                    self._changed.wait_for(lambda: self._busy_seats == 0)
             if error is not None:  # it ends this process, and with it the other threads
                 raise error
 
@@ -121,12 +132,26 @@ class LaneWorker:
         command = self._next_command(seat, number)
         while command is not None:
             with self._errors_told(command.trial_id), self._ended_if_stalled(command, runner):
-                with context.turns:
+                with self._in_hand(), context.turns:
                     answer = runner.run(command)
+            if answer.leaving:
+                self._leave(command.trial_id, answer)
             if self._rank == 0:
                 self._record_answer(seat, number, answer)
             number += 1
             command = self._next_command(seat, number)
+
+    @contextmanager
+    def _in_hand(self) -> Iterator[None]:
+        """Count a seat that has a command in hand."""
+        with self._changed:
+            self._busy_seats += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy_seats -= 1
+                self._changed.notify_all()
 
     def _open_generation(self) -> int | None:
         """Announce the new worker group once, and tell every rank its generation."""
@@ -189,6 +214,14 @@ class LaneWorker:
         tell_error = self._dispatcher.tell_error
         ray.get(tell_error.remote(self._spec.name, self.generation, self._rank, told))
 
+    def _leave(self, trial_id: str, answer: Answer) -> None:
+        """End this worker, whose trial has saved its state: Train brings the lane up elsewhere.
+
+        The lane takes no other trial from here on.
+        """
+        self._tell_error(RankError(trial_id, answer))
+        raise HostGoesError(str(answer.error))
+
     def _next_command(self, seat: int, number: int) -> Command | None:
         name = self._spec.name
         next_command = self._dispatcher.next_command.options(name=f"{name} take")
@@ -228,7 +261,16 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     device_share = spec.resources.gpus_per_worker or 1.0
     world = World(rank, size, str(get_device()), device_share)
     clips_bytes = _clips_bytes(spec.resources)
-    return WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
+    context = WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
+    return dataclasses.replace(context, must_leave=_host_goes)
+
+
+def _host_goes() -> bool:
+    """Tell whether a host of this lane is about to go: the cluster drains it, or was told so.
+
+    Train's own `get_preemption_info` meets all workers in an actor each time it is asked.
+    """
+    return get_train_context().preemption_context.preemption_info is not None
 
 
 def _open_listener(spec: LaneSpec) -> TrialListener:
