@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -26,7 +27,7 @@ from tests.waiting import wait_until
 from vibesweep.config import Budget
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState
 from vibesweep.sweep.record.record import TrialRecord
-from vibesweep.sweep.record.states import FINISHED
+from vibesweep.sweep.record.states import FINISHED, GOING
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
 
 MARK = "OF_A_CHAOS_TEST"
@@ -40,7 +41,7 @@ PATIENCE_S = 400.0
 take minutes to come up."""
 BUDGET = Budget(max_steps=24, grace_steps=4, reduction_factor=2)
 TRIALS = 6
-SPACE = f"""
+SPACE = """
 from vibesweep import Budget, Sweep, TrialSettings
 
 
@@ -51,11 +52,11 @@ def space(trial):
 
 sweep = Sweep(
     space,
-    corpus={{shards!r}},
-    model={{base!r}},
+    corpus={shards!r},
+    model={base!r},
     settings=TrialSettings(method="lora", batch_clips=4),
-    budget=Budget({BUDGET.max_steps}, {BUDGET.grace_steps}, {BUDGET.reduction_factor}),
-    trials={TRIALS},
+    budget=Budget({budget.max_steps}, {budget.grace_steps}, {budget.reduction_factor}),
+    trials={trials},
     lanes=1,
 )
 """
@@ -74,10 +75,17 @@ run_sweep(load_space(Path(space)), name, work=work, console=Console(width=200),
 
 @dataclass(frozen=True)
 class Place:
-    """Where sweeps run, and the environment of their processes."""
+    """Where sweeps run, and the environment of their processes.
+
+    Attributes:
+        work: their folder.
+        environment: of their drivers.
+        inside: says what a command begins with that is to run where drivers do.
+    """
 
     work: Path
     environment: dict[str, str]
+    inside: Callable[[], Sequence[str]] = tuple
 
     @property
     def space(self) -> Path:
@@ -93,14 +101,15 @@ class Place:
         return SweepFolder(self.work / "sweeps" / name)
 
 
-def make_place(work: Path, **environment: str) -> Place:
+def make_place(work: Path, budget: Budget = BUDGET, **environment: str) -> Place:
     """Write shards, a base and a space file."""
     shards = str(tiny.write_shards(work / "shards_made"))
     base = str(tiny.write_base(work / "base"))
     own = {"PYTHONUNBUFFERED": "1", MARK: str(work), "TMPDIR": str(work / TEMPORARY)}
     place = Place(work, {**os.environ, **own, "RAY_TMPDIR": gettempdir(), **environment})
     (work / TEMPORARY).mkdir()
-    place.space.write_text(SPACE.format(shards=shards, base=base))
+    space = SPACE.format(shards=shards, base=base, budget=budget, trials=TRIALS)
+    place.space.write_text(space)
     return place
 
 
@@ -108,7 +117,8 @@ def make_place(work: Path, **environment: str) -> Place:
 def running(place: Place, name: str, *, resume: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """Run a sweep in a process group of its own, which does not outlive the block."""
     how = "resume" if resume else "new"
-    command = [sys.executable, "-c", RUN, str(place.space), str(place.work), name, how]
+    program = [sys.executable, "-c", RUN, str(place.space), str(place.work), name, how]
+    command = [*place.inside(), *program]
     with place.said(name).open("ab") as said:
         process = subprocess.Popen(
             command,
@@ -233,7 +243,7 @@ class Moment:
     """When what is killed: after so many reports in all, and so many seconds."""
 
     reports: int
-    what: Kill
+    what: StrEnum
     delay_s: float = 0.0
 
 
@@ -254,44 +264,72 @@ def left_behind(place: Place) -> list[str]:
     return left + [f"temporary file {name}" for name in ours]
 
 
-def run_with_kills(place: Place, name: str, moments: Iterable[Moment]) -> list[Kill]:
+@dataclass(frozen=True)
+class Killer:
+    """How things are killed, and after which of them a sweep goes on by itself.
+
+    Attributes:
+        kill: kills something of the sweep of this driver, and waits for the driver's end where that
+            is due; returns whether something was killed.
+        goes_on: kills after which the sweep goes on by itself.
+    """
+
+    kill: Callable[[subprocess.Popen[bytes], Any], bool] = kill
+    goes_on: Collection[StrEnum] = ITS_OWN
+
+
+def run_with_kills(
+    place: Place, name: str, moments: Iterable[Moment], killer: Killer | None = None
+) -> list[StrEnum]:
     """Run a sweep to its end; after each kill that ends it, do what a user does: run it on.
 
     Args:
         place: where it runs.
         name: its name.
         moments: when what is killed.
+        killer: how; by default processes of this host.
 
     Returns:
         The kills that were done before it had ended.
     """
-    done: list[Kill] = []
+    killer = killer or Killer()
+    done: list[StrEnum] = []
     to_do = deque(moments)
     ended = False
     while not ended:
         folder = place.folder(name)
         resume = folder.holds_sweep()  # killed before, it has left nothing to resume
-        if resume and folder.read().state == SweepState.DONE:  # killed after its last trial
+        if resume and _left_as(folder) == SweepState.DONE:  # killed after its last trial
             break
         with running(place, name, resume=resume) as process:
-            killed = _kill_in_turn(place, name, process, to_do)
+            killed = _kill_in_turn(place, name, process, to_do, killer)
             done += killed
-            ended = not killed or killed[-1] in ITS_OWN
+            ended = not killed or killed[-1] in killer.goes_on
             if ended:
                 code = process.wait(timeout=PATIENCE_S)
                 assert code == 0, place.said(name).read_text()
     return done
 
 
+def _left_as(folder: SweepFolder) -> SweepState:
+    """Return the state of a sweep whose driver has died; from another host that takes a while."""
+    assert wait_until(lambda: folder.read().state not in GOING, PATIENCE_S)
+    return folder.read().state
+
+
 def _kill_in_turn(
-    place: Place, name: str, process: subprocess.Popen[bytes], to_do: deque[Moment]
-) -> list[Kill]:
+    place: Place,
+    name: str,
+    process: subprocess.Popen[bytes],
+    to_do: deque[Moment],
+    killer: Killer,
+) -> list[StrEnum]:
     """Kill one thing after another, until the driver has ended or nothing is left to kill."""
     killed = []
     while to_do and wait_for_reports(place, name, process, to_do[0].reports):
         moment = to_do.popleft()
         time.sleep(moment.delay_s)
-        if process.poll() is None and kill(process, moment.what):
+        if process.poll() is None and killer.kill(process, moment.what):
             killed.append(moment.what)
         if process.poll() is not None:
             break

@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.cluster.namespaces import Host, hosts_up, nothing_left, what_is_missing
+from tests.cluster.namespaces import (
+    SSH_TOOLS,
+    Host,
+    nothing_left,
+    ssh_hosts_up,
+    what_is_missing,
+)
 from tests.waiting import wait_until
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.record import SweepFolder, SweepState
@@ -53,7 +59,7 @@ ray.init(log_to_driver=False)
 print("FOUND", json.dumps([node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]))
 """
 
-missing = what_is_missing()
+missing = what_is_missing(*SSH_TOOLS)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing), reason=missing)]
 
 
@@ -105,7 +111,7 @@ def two_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     own, work = folder / "laptop", folder / "work"
     (own / ".ray").mkdir(parents=True)
     work.mkdir()
-    with hosts_up(folder, 2) as hosts:
+    with ssh_hosts_up(folder, 2) as hosts:
         for host in hosts:
             (host.home / "venv").symlink_to(sys.prefix)
         file = folder / "on_premises.yaml"

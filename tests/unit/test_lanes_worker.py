@@ -1,0 +1,46 @@
+"""The seats of a lane's worker, one of whose hosts is about to go. Ray is not brought up."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from vibesweep.training.lanes.worker import HostGoesError, LaneWorker
+
+SEATS = 3
+
+
+class Worker(LaneWorker):
+    """Its first seat has left, its second saves its trial's state, its third has no trial."""
+
+    def __init__(self) -> None:
+        self._spec: Any = SimpleNamespace(trials=SEATS)
+        self._busy_seats = 0
+        self._changed = threading.Condition()
+        self.second_is_busy = threading.Event()
+        self.first_has_left = threading.Event()
+        self.saved: list[int] = []
+
+    def _run_seat(self, context: Any, seat: int) -> None:
+        if seat == 0:
+            self.second_is_busy.wait()
+            self.first_has_left.set()
+        elif seat == 1:
+            with self._in_hand():
+                self.second_is_busy.set()
+                self.first_has_left.wait()
+                self.saved.append(seat)
+        else:
+            threading.Event().wait()  # a command that never comes
+        raise HostGoesError
+
+
+def test_a_worker_ends_once_no_seat_has_a_trial_in_hand() -> None:
+    worker = Worker()
+    context: Any = None
+    with pytest.raises(HostGoesError):
+        worker.run_commands(context)
+    assert worker.saved == [1]
