@@ -19,7 +19,6 @@ from pathlib import Path
 
 import psutil
 from ray._raylet import GcsClient  # type: ignore[attr-defined]
-from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 from ray.core.generated.gcs_pb2 import GcsNodeInfo  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
@@ -37,8 +36,8 @@ UP_S = 120.0
 """How long a host may take to come up, on a machine with much else to do."""
 LANE = "ray::RayTrainWorker"
 """How the processes of lanes are called."""
-NOTICE_S = 30.0
-"""How long before its end a host is said to go: as Google says it; Amazon says it at 120 s."""
+NOTICE_S = 120.0
+"""How long before its end a host is said to go, as Amazon says it."""
 BRIEFLY_S = 8.0
 """Shorter than Ray takes to call a silent host dead."""
 OBJECTS_BYTES = 200_000_000
@@ -87,16 +86,16 @@ class RayHosts:
         }
         return {**os.environ, **own}
 
-    def inside_the_head(self) -> Sequence[str]:
-        """Return what a command begins with that is to run on the head."""
-        (inner,) = psutil.Process(self._first[0].pid).children()
+    def inside(self, number: int = 0) -> Sequence[str]:
+        """Return what a command begins with that is to run on a host: the head, if no other."""
+        (inner,) = psutil.Process(self._first[number].pid).children()
         own = ("--mount", "--uts", "--net", "--pid")
         return ("nsenter", f"--target={inner.pid}", *own, "--")
 
     def place_in(self, work: Path) -> chaos.Place:
         """Make a place whose sweeps' drivers run on the head."""
         place = chaos.make_place(work, BUDGET, **self.environment)
-        return dataclasses.replace(place, inside=self.inside_the_head)
+        return dataclasses.replace(place, inside=self.inside)
 
     def bring_up(self, number: int) -> None:
         """Bring up a host, which has nothing of an earlier one of that number."""
@@ -128,14 +127,17 @@ class RayHosts:
         self._cut_off.discard(number)
 
     def announce_end(self, number: int, in_s: float) -> None:
-        """Tell the cluster, as a spot notice does, that a host will be gone in so many seconds."""
-        address = self.hosts[number].address
-        (node_id,) = (found for found, where in self._nodes().items() if where == address)
-        deadline_ms = int(1_000 * (time.time() + in_s))
-        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-        client = GcsClient(self.address)
-        accepted, why_not = client.drain_node(node_id, reason, "a spot notice", deadline_ms)
-        assert accepted, why_not
+        """Have a host tell the cluster, as at a spot notice, that it will be gone in a while."""
+        program = (
+            "from datetime import UTC, datetime, timedelta\n"
+            "from vibesweep.cluster.spot_notice import drain\n"
+            f"drain(datetime.now(UTC) + timedelta(seconds={in_s}))"
+        )
+        command = [*self.inside(number), sys.executable, "-c", program]
+        # A worker of cluster.yaml has no RAY_ADDRESS: `ray` finds the Ray that runs on its host
+        own = {name: value for name, value in self.environment.items() if name != "RAY_ADDRESS"}
+        said = subprocess.run(command, env=own, capture_output=True, text=True, timeout=UP_S)
+        assert said.returncode == 0, said.stdout + said.stderr
 
     def mend(self) -> None:
         """Bring up whatever is not up; all of it where the head is gone, which nothing outlives."""
