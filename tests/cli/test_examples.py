@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -91,10 +92,16 @@ def test_the_notebook_runs_from_top_to_bottom(
     [("ljspeech", "1 person"), ("mandarin_dialogues", "2 people")],
 )
 def test_a_corpus_is_written_understood_and_can_be_swept(
-    tmp_path: Path, in_process: Vibesweep, example: str, understood: str
+    tmp_path: Path,
+    in_process: Vibesweep,
+    monkeypatch: pytest.MonkeyPatch,
+    example: str,
+    understood: str,
 ) -> None:
     program = ROOT / "examples" / f"{example}.py"
-    subprocess.run([sys.executable, program, "recordings", "8"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(program), "recordings", "8"])
+    runpy.run_path(str(program), run_name="__main__")
     said = in_process("inspect", "recordings", cwd=tmp_path)
     assert understood in said
     assert "8 recordings, 0 rows rejected" in said

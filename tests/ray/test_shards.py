@@ -209,14 +209,15 @@ def test_a_corpus_that_has_grown_leaves_the_shards_of_a_running_sweep_as_they_ar
 
 KILLED = """
 import os, signal, sys
-from tests.encoders import MEL_ENCODER
+from vibesweep.config import MelSettings
 from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.models.mel.encoder import MelEncoder
 
 def kill(encoded):
     if encoded.recordings:
         os.kill(os.getpid(), signal.SIGKILL)
 
-preprocess(sys.argv[1], sys.argv[2], MEL_ENCODER, tell=kill)
+preprocess(sys.argv[1], sys.argv[2], MelEncoder(MelSettings(), "en-us"), tell=kill)
 """
 
 
