@@ -17,6 +17,7 @@ from tests.disks import small_disk
 from tests.unit.test_delivery import write_sweep
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.delivery.export import export
 from vibesweep.models.registry import ModelRef
 
 LORA = TrialSettings(method="lora", learning_rate=1e-2, lora_rank=4, batch_clips=4)
@@ -85,14 +86,14 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
     assert not [path for path in sweep.rglob("*") if path.suffix in pickles]
 
 
-def test_list_show_and_report_tell_of_it(staged: Path) -> None:
+def test_list_show_and_report_tell_of_it(staged: Path, in_process: Vibesweep) -> None:
     assert "small" in vibesweep("list", cwd=staged)
-    assert "learning_rate" in vibesweep("show", "small", cwd=staged)
+    assert "learning_rate" in in_process("show", "small", cwd=staged)
     report = staged / "sweeps" / "small" / "report.html"
     report.unlink()
-    assert str(report) in vibesweep("report", "small", cwd=staged)
+    assert str(report) in in_process("report", "small", cwd=staged)
     assert "What the lanes did" in report.read_text(encoding="utf-8")
-    record = json.loads(vibesweep("show", "small", "--json", cwd=staged))
+    record = json.loads(in_process("show", "small", "--json", cwd=staged))
     assert record["state"] == "done"
     assert len(record["trials"]) == 3
     assert record["best"] in {trial["id"] for trial in record["trials"]}
@@ -105,13 +106,13 @@ def test_list_show_and_report_tell_of_it(staged: Path) -> None:
         assert trial["step_ms"] > 0
         assert trial["peak_memory_mb"] > 0
         assert trial["tokens"] == trial["row_tokens"] > 0, "on a CPU rows are not filled up"
-    assert "none beats these in both" in vibesweep(
+    assert "none beats these in both" in in_process(
         "show", "small", "--pareto", "step_ms", cwd=staged
     )
 
 
-def test_the_export_speaks(staged: Path) -> None:
-    vibesweep("export", "small", "--out", "voice", cwd=staged)
+def test_the_export_speaks(staged: Path, in_process: Vibesweep) -> None:
+    in_process("export", "small", "--out", "voice", cwd=staged)
     text = "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。"
     printed = vibesweep("synthesize", "voice", "--text", text, "--out", "x.wav", cwd=staged)
     assert "SPEAKER_A as " in printed
@@ -121,8 +122,7 @@ def test_the_export_speaks(staged: Path) -> None:
 
 
 def test_the_adapter_of_an_exported_lora_trial_loads_in_plain_peft(tmp_path: Path) -> None:
-    write_sweep(tmp_path, LORA)
-    vibesweep("export", "sweep", "--out", "voice", cwd=tmp_path)
+    export(write_sweep(tmp_path, LORA), tmp_path / "voice")
     exported = ModelRef.parse(str(tmp_path / "voice")).load().state_dict()
     base = ModelRef.parse(str(tmp_path / "base")).load()
     untouched = {name: value.clone() for name, value in base.state_dict().items()}
@@ -134,7 +134,7 @@ def test_the_adapter_of_an_exported_lora_trial_loads_in_plain_peft(tmp_path: Pat
 
 
 def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(
-    tmp_path: Path, on_cluster: Vibesweep
+    tmp_path: Path, on_cluster: Vibesweep, in_process: Vibesweep
 ) -> None:
     write_demo_corpus(tmp_path / "talks", recordings=6)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
@@ -144,11 +144,11 @@ def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    again = on_cluster(*command, cwd=tmp_path)
+    again = in_process(*command, cwd=tmp_path)
     assert printed.endswith(again), "a slow machine's first run prints its progress too"
     assert "1 rejected" in again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
-    described = vibesweep("inspect", "out", "--pictures", "2", cwd=tmp_path)
+    described = in_process("inspect", "out", "--pictures", "2", cwd=tmp_path)
     for found in ("train 3 clips", "Alex", "unreadable_audio", "demo_0001", "seconds a clip", "zh"):
         assert found in described
     pictures = list((tmp_path / "mels").iterdir())
@@ -204,9 +204,9 @@ def test_bad_options_of_preprocess_are_one_line(
     assert found in said
 
 
-def test_the_untuned_base_speaks_too(tmp_path: Path) -> None:
+def test_the_untuned_base_speaks_too(tmp_path: Path, in_process: Vibesweep) -> None:
     text = "The lantern burned until morning."
-    vibesweep("synthesize", "mel-small", "--text", text, "--out", "base.wav", cwd=tmp_path)
+    in_process("synthesize", "mel-small", "--text", text, "--out", "base.wav", cwd=tmp_path)
     seconds, rms = loudness(tmp_path / "base.wav")
     assert 1.0 < seconds < 4.0
     assert rms > 0.01
@@ -222,8 +222,8 @@ def test_a_sweep_on_a_disk_that_fills_up_ends_in_one_line(
     assert "the disk is full" in said
 
 
-def test_a_name_that_is_taken_is_one_line(staged: Path) -> None:
-    said = vibesweep("run", "small.py", "--corpus", "talks", cwd=staged, rc=2)
+def test_a_name_that_is_taken_is_one_line(staged: Path, in_process: Vibesweep) -> None:
+    said = in_process("run", "small.py", "--corpus", "talks", cwd=staged, rc=2)
     assert said.count("\n") == 1
     assert "named small already" in said
     assert "--name" in said
@@ -250,22 +250,22 @@ def test_an_error_in_a_space_file_is_one_line(
     assert found in said
 
 
-def test_a_corpus_without_metadata_is_one_line(tmp_path: Path) -> None:
+def test_a_corpus_without_metadata_is_one_line(tmp_path: Path, in_process: Vibesweep) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "small.py").write_text(SPACE)
     for command in (("preprocess", "empty", "out"), ("run", "small.py", "--corpus", "empty")):
-        said = vibesweep(*command, cwd=tmp_path, rc=2)
+        said = in_process(*command, cwd=tmp_path, rc=2)
         assert said.count("\n") == 1
         assert "no metadata.csv" in said
 
 
 def test_recordings_that_are_all_unreadable_are_one_line(
-    tmp_path: Path, on_cluster: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     write_demo_corpus(tmp_path / "talks", recordings=2)
     for clip in (tmp_path / "talks" / "audio").iterdir():
         clip.write_bytes(b"not audio at all")
-    said = on_cluster("preprocess", "talks", "out", cwd=tmp_path, rc=2)
+    said = in_process("preprocess", "talks", "out", cwd=tmp_path, rc=2)
     assert said.count("\n") == 1
     assert "unreadable_audio 2" in said
 
