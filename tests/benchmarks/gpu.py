@@ -131,8 +131,8 @@ def clips_of(base: VibeVoiceModel) -> list[EncodedVibeVoiceClip]:
     return made
 
 
-def context_of(base: VibeVoiceModel) -> WorkerContext:
-    """Put a base and such clips where trials find them."""
+def context_of(base: VibeVoiceModel, rank: int = 0, workers: int = 1) -> WorkerContext:
+    """Put a base and such clips where the trials of one of so many workers find them."""
     clips = clips_of(base)
     patches = np.array([clip.patches for clip in clips])
     index = Index(
@@ -147,12 +147,12 @@ def context_of(base: VibeVoiceModel) -> WorkerContext:
     )
     return WorkerContext(
         base=base,
-        feed=MemoryFeed(index, clips),
+        feed=MemoryFeed(index, clips, rank, workers),
         voice_clips=list(clips),
         collator=base.collator([]),
         validation_clips=[],
         validation_batches=[],
-        world=World(device=DEVICE),
+        world=World(rank, workers, DEVICE),
     )
 
 

@@ -130,9 +130,9 @@ def peft_trial_s(checkpoint: Path, shards: Path, settings: TrialSettings, work: 
 
 
 def sweep_record(
-    checkpoint: Path, shards: Path, settings: TrialSettings, work: Path
+    checkpoint: Path, shards: Path, settings: TrialSettings, work: Path, lanes: int = 1
 ) -> tuple[SweepRecord, Seconds]:
-    """Run the sweep; return its record, and what its parts took."""
+    """Run the sweep, :data:`TRIALS` for each lane; return its record, and what its parts took."""
     began_unix_s = time.time()
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     sweep = Sweep(
@@ -141,11 +141,13 @@ def sweep_record(
         model=f"vibevoice:{checkpoint}",
         settings=settings,
         budget=Budget(max_steps=STEPS, grace_steps=STEPS),
-        trials=TRIALS,
+        trials=TRIALS * lanes,
         trials_per_lane=TRIALS,
+        lanes=lanes,
         resources=TrialResources(1, cpus_per_worker=8, gpus_per_worker=1),
     )
-    folder = run_sweep(sweep, f"clips{settings.batch_clips}", work=work, console=Console())
+    name = f"clips{settings.batch_clips}lanes{lanes}"
+    folder = run_sweep(sweep, name, work=work, console=Console())
     ended_unix_s = time.time()
     ray.shutdown()
     record = folder.read()

@@ -28,11 +28,14 @@ WIDE = dataclasses.replace(LARGE, hidden_size=2_048, layers=2, heads=16, ffn_siz
 as some 1,500."""
 
 
-def context_on_gpu(folder: Path, shape: MelShape, clips: int = 30) -> WorkerContext:
+def context_on_gpu(
+    folder: Path, shape: MelShape, clips: int = 30, device_share: float = 1.0
+) -> WorkerContext:
     """Open a worker's context on the GPU, with a base of this shape."""
     base = tiny.write_base(folder / "base", shape)
     shards = tiny.write_shards(folder / "shards", clips)
-    return WorkerContext.open(ModelRef.parse(str(base)), shards, World(device=DEVICE))
+    world = World(device=DEVICE, device_share=device_share)
+    return WorkerContext.open(ModelRef.parse(str(base)), shards, world)
 
 
 def free_unused_memory() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,27 @@ from vibesweep.training.worker_context import WorkerContext
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
 GB = 1e9
+SHARE = 0.15
+"""Share of the GPU that these tests may fill: clips for all of it take minutes to make."""
 Record = Callable[[str, object], None]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def part_of_the_gpu() -> Iterator[None]:
+    """Have torch refuse more than the share, as a smaller GPU would."""
+    torch.cuda.set_per_process_memory_fraction(SHARE, DEVICE)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0, DEVICE)
 
 
 @pytest.fixture(scope="module")
 def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContext]:
     shapes = {"large": LARGE, "wide": WIDE}
-    return {
-        name: context_on_gpu(tmp_path_factory.mktemp(name), shape) for name, shape in shapes.items()
-    }
+    opened = {}
+    for name, shape in shapes.items():
+        folder = tmp_path_factory.mktemp(name)
+        opened[name] = context_on_gpu(folder, shape, device_share=SHARE)
+    return opened
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,7 @@ def test_a_measured_batch_fits(
     )
     assert context.micro_batch_tokens(model, settings) == tokens
     assert all(part.grad is None for part in model.parameters())
-    free = free_bytes(model, DEVICE)
+    free = free_bytes(model, DEVICE, SHARE)
     memory = context.memory_models[memory_key(settings)]
     expected = memory.fixed_bytes + memory.bytes_per_token * tokens
     ordered = sorted(context.voice_clips, key=lambda clip: clip.length)
@@ -131,11 +143,11 @@ def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
     changes: dict[str, Any], tmp_path: Path, record_property: Record
 ) -> None:
     free_unused_memory()
-    clips = 5_000
-    context = context_on_gpu(tmp_path, LARGE, clips)
+    clips = 1_000
+    context = context_on_gpu(tmp_path, LARGE, clips, SHARE)
     settings = TrialSettings(batch_clips=clips, learning_rate=1e-3, precision="bf16", **changes)
     run = TrialRun(context, settings, 3)
-    free = free_bytes(run.model, DEVICE)
+    free = free_bytes(run.model, DEVICE, SHARE)
     memory = context.memory_models[memory_key(settings)]
     # Before it is cut to a power of two
     largest = int(((1 - HEADROOM) * free - memory.fixed_bytes) / memory.bytes_per_token)
@@ -160,7 +172,7 @@ def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
 
 def test_a_trial_in_float32_whose_step_is_large_runs(tmp_path: Path) -> None:
     free_unused_memory()
-    context = context_on_gpu(tmp_path, LARGE, 1_500)
+    context = context_on_gpu(tmp_path, LARGE, 1_500, SHARE)
     settings = TrialSettings(batch_clips=1_000, learning_rate=1e-3, optimizer="muon")
     run = TrialRun(context, settings, 2)
     assert run.micro_batch_tokens == MASKED_TOKENS

@@ -80,6 +80,15 @@ def test_each_of_four_trials_on_three_seats_is_the_trial_alone(mel: WorkerContex
         assert packed == pytest.approx(expected, rel=1e-5)
 
 
+def test_in_bf16_too(mel: WorkerContext) -> None:
+    """Products are rounded in another order there, so only so many digits agree."""
+    trials = [dataclasses.replace(one, precision="bf16") for one in TRIALS[:3]]
+    alone = [curve(mel, settings, STEPS) for settings in trials]
+    together = packed_curves(of_three(mel), trials)
+    for packed, expected in zip(together, alone, strict=True):
+        assert packed == pytest.approx(expected, rel=5e-3)
+
+
 def test_what_rows_are_filled_up_with_is_counted(mel: WorkerContext) -> None:
     run = TrialRun(of_three(mel), SETTINGS, 1)
     shape = run._seat.shape

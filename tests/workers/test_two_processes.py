@@ -1,4 +1,4 @@
-"""Two workers of one trial, each a process, as a lane's are: DDP over gloo, no Ray."""
+"""Two workers of one trial, each a process, as a lane's are: over gloo, no Ray."""
 
 from __future__ import annotations
 

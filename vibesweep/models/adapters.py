@@ -35,12 +35,19 @@ LAYERS_SHOWN = 6
 """Number of layer names in the error about a pattern that matches none."""
 
 
-def for_trial(base: SpeechModel, settings: TrialSettings) -> nn.Module:
+def for_trial(base: SpeechModel, settings: TrialSettings, *, drawn: bool = True) -> nn.Module:
     """Make a trial's own model; the base itself is left as it is.
 
     With ``lora`` the model shares with the base all weights that it does not train, so that it
     needs memory for little more than its adapters. ``full`` and ``freeze`` copy the whole base. A
     base that is kept in bf16 is copied in float32 for these and for a trial in float32.
+
+    Args:
+        base: what the trial tunes.
+        settings: the trial's.
+        drawn: whether the adapters' first weights count. They are drawn on the CPU, so that they
+            are the same on every device, which takes the 1.5B a second; where they will be
+            replaced they are drawn where the base is.
 
     Raises:
         ModelError: the settings do not fit the model.
@@ -48,7 +55,7 @@ def for_trial(base: SpeechModel, settings: TrialSettings) -> nn.Module:
     if settings.method == "lora":
         computes_in_bf16 = settings.precision == "bf16"
         shared = base if computes_in_bf16 else _in_float32(base)
-        return _with_lora(shared, settings)
+        return _with_lora(shared, settings, drawn=drawn)
     model = copy.deepcopy(base)
     _widen(model)
     model.requires_grad_(True)
@@ -148,14 +155,17 @@ def trained_parameters(model: nn.Module) -> tuple[int, int]:
     return trained, total
 
 
-def _with_lora(base: SpeechModel, settings: TrialSettings) -> PeftModel:
+def _with_lora(base: SpeechModel, settings: TrialSettings, *, drawn: bool) -> PeftModel:
     """Make a model with adapters, which shares the base's frozen weights."""
+    base_device = next(base.parameters()).device
+    is_skeleton = base_device.type == "meta"
+    adapters_on = torch.device("cpu") if drawn and not is_skeleton else base_device
     full_parts = _parts(base, settings, "full")
     layers = adapted_layers(base, settings)
     pattern = "|".join(map(re.escape, layers))
     config = lora_config(settings, pattern)
     unadapted = _copy_sharing_weights(base, full_parts)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), adapters_on:
         # peft looks for the base on the hub, to name it on the adapter's card; ours is not there
         warnings.simplefilter("ignore", UserWarning)
         model = cast(PeftModel, get_peft_model(unadapted, config))

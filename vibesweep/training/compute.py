@@ -1,22 +1,17 @@
-"""How a trial's network computes: its precision, compiled or not, and over how many workers."""
+"""How a trial's network computes: what it drops and recomputes, and whether it is compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
-import torch.distributed
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.errors import ModelError
 from vibesweep.models.adapters import plain_model
 from vibesweep.models.speech_model import SpeechModel
-from vibesweep.training.workers import World, is_cuda
 
 COMPILE_BACKEND = "inductor"
 
@@ -89,6 +84,13 @@ def _compile(layers: Iterable[nn.Module]) -> None:
         layer.compile(backend=COMPILE_BACKEND, dynamic=True)
 
 
+def start_compilers() -> None:
+    """Start the processes that compile kernels: it takes seconds, in which a base can be read."""
+    from torch._inductor.async_compile import maybe_warm_pool
+
+    maybe_warm_pool()
+
+
 def compile_for_one_shape(layers: Iterable[nn.Module]) -> None:
     """Compile layer by layer for the one shape that all their inputs will have.
 
@@ -97,27 +99,3 @@ def compile_for_one_shape(layers: Iterable[nn.Module]) -> None:
     torch._dynamo.config.recompile_limit = GRAPHS_A_LAYER
     for layer in layers:
         layer.compile(backend=COMPILE_BACKEND, dynamic=False)
-
-
-def wrap_distributed(model: nn.Module, world: World) -> nn.Module:
-    """Wrap the model so that gradients are averaged over the workers, where there are several."""
-    if world.size == 1:
-        return model
-    # LoRA's first weights are drawn, so rank 0's are sent. The base is the same on all workers:
-    # sending it too, as DDP would, takes seconds.
-    for part in model.parameters():
-        if part.requires_grad:
-            torch.distributed.broadcast(part.detach(), 0)
-    return DistributedDataParallel(
-        model,
-        device_ids=[torch.device(world.device)] if is_cuda(world.device) else None,
-        init_sync=False,
-        broadcast_buffers=False,
-    )
-
-
-def gradient_sync(network: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-    """Return the context of a micro-batch: workers exchange gradients in a step's last one only."""
-    if last or not isinstance(network, DistributedDataParallel):
-        return nullcontext()
-    return network.no_sync()

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from vibesweep.config import StepRecord, TrialSettings
 from vibesweep.models.losses import LossNormalizer
-from vibesweep.training.compute import gradient_sync, wrap_distributed
 from vibesweep.training.optim.averaging import build_averaging
 from vibesweep.training.optim.divergence import DivergenceGuard, StepLosses
 from vibesweep.training.optim.flat import FlatParameters
@@ -95,8 +94,10 @@ class TrainingLoop:
             context = autocast(settings, world.device)
             self._optimizer = build_optimizer(model, settings, self._flat)
             self._schedule = build_schedule(self._optimizer, max_steps, settings, first_step)
-        self._network = wrap_distributed(model, world)
-        self._rows = rows or EagerRows(self._network, context)
+        # LoRA's first weights are drawn, with other numbers on each worker
+        for part in self._flat.parameters():
+            world.take_from_first(part.detach())
+        self._rows = rows or EagerRows(model, context)
         self._guard = DivergenceGuard(model, settings)
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = first_step
@@ -156,14 +157,11 @@ class TrainingLoop:
 
     def _backward(self, step: StepBatches) -> Tensor:
         """Add up a step's gradient over rows and workers; return the sums of its losses [2]."""
-        world = self._world
-        diffusion, stop = self._factors(step)
-        # DDP averages over the workers, where a sum is wanted
-        factors = (diffusion * world.size, stop * world.size)
-        sums = torch.zeros(2, device=world.device)
-        for number, batch in enumerate(step.batches, 1):
-            with gradient_sync(self._network, last=number == len(step.batches)):
-                sums += self._rows.add_gradient(batch, factors)
+        factors = self._factors(step)
+        sums = torch.zeros(2, device=self._world.device)
+        for batch in step.batches:
+            sums += self._rows.add_gradient(batch, factors)
+        self._world.sum(self._flat.gradient)
         return sums
 
     def _means(self, step: StepBatches, sums: Tensor) -> StepLosses:

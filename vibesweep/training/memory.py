@@ -33,7 +33,7 @@ HEADROOM = 0.2
 """Share of the free memory that is left alone."""
 COPIES = 6
 """Copies of the trained weights that training adds: the gradient, two moments, an average, the
-first weights, and one for DDP's buckets or a larger optimizer."""
+first weights, and one for a larger optimizer."""
 
 MemoryKey = tuple[object, ...]
 
@@ -97,7 +97,7 @@ def measure_memory(
     Weights and random states are the same afterwards.
 
     Args:
-        model: a trial's own model, before DDP wraps it.
+        model: a trial's own model.
         collator: makes the batches.
         clips: clips to compute; they are repeated where there are too few.
         device: the CUDA device that the model is on.

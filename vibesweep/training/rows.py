@@ -40,7 +40,7 @@ class EagerRows:
     """Runs the network on rows of any shape."""
 
     def __init__(self, network: nn.Module, autocast: AbstractContextManager[Any]) -> None:
-        """Take a network, in DDP's wrapper or not, and the context of its forward pass."""
+        """Take a network and the context of its forward pass."""
         self._network = network
         self._autocast = autocast
 
@@ -99,11 +99,8 @@ class GraphedRows:
 
     def _capture(self, row: Any, factors: Tensor) -> None:
         """Capture the graph; gradients and random state are afterwards what they were before."""
-        gradients = []
-        for part in self._network.parameters():
-            if part.requires_grad:
-                assert part.grad is not None, "a graph adds to gradients that are there"
-                gradients.append(part.grad)
+        parts = self._network.parameters()
+        gradients = [part.grad for part in parts if part.grad is not None]
         before = [gradient.clone() for gradient in gradients]
         device = gradients[0].device
         self._row = row.to(str(device))
@@ -117,7 +114,9 @@ class GraphedRows:
                 self._pass()
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph), torch.compiler.set_stance("default"):
+        # NCCL's own threads ask after their events meanwhile, which must not break the capture
+        own_thread = torch.cuda.graph(graph, capture_error_mode="thread_local")
+        with own_thread, torch.compiler.set_stance("default"):
             self._sums = self._pass()
         torch._foreach_copy_(gradients, before)
         torch.cuda.set_rng_state(random_state, device)

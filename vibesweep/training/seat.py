@@ -119,30 +119,32 @@ def own_seat(
 def takes_one_shape(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
     """Return whether a trial can be computed by a graph that other trials use too.
 
-    What cannot: several workers, which exchange gradients; an optimizer to which the padding of an
-    adapter is not nothing; and settings that draw or compute anew in the backward pass.
+    What cannot: an optimizer to which the padding of an adapter is not nothing, and settings that
+    draw or compute anew in the backward pass.
     """
-    return is_cuda(world.device) and _is_plain(base, settings, world)
+    return is_cuda(world.device) and _is_plain(base, settings)
 
 
 def can_be_packed(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
     """Return whether a trial can be computed by one pass with others.
 
     What cannot, beside what takes no one shape: weights that are no adapters and no heads, of which
-    each trial would need a copy; and float32 on a GPU, where attention keeps clips apart by a mask,
-    through which what is not a number passes.
+    each trial would need a copy; several workers, whose trials would have to exchange gradients in
+    one order; and float32 on a GPU, where attention keeps clips apart by a mask, through which what
+    is not a number passes.
     """
     by_mask = is_cuda(world.device) and settings.precision == "float32"
-    return settings.method == "lora" and _is_plain(base, settings, world) and not by_mask
+    is_alone = world.size == 1
+    has_adapters = settings.method == "lora"
+    return is_alone and has_adapters and _is_plain(base, settings) and not by_mask
 
 
-def _is_plain(base: SpeechModel, settings: TrialSettings, world: World) -> bool:
+def _is_plain(base: SpeechModel, settings: TrialSettings) -> bool:
     """Return whether all that a trial varies can be tensors of one size."""
     draws_anew = settings.gradient_checkpointing or settings.attention_dropout > 0
     has_one_shape = base.takes_one_shape and not settings.lora_dora
-    is_alone = world.size == 1
     is_elementwise = settings.optimizer in ELEMENTWISE
-    return is_alone and has_one_shape and is_elementwise and not draws_anew
+    return has_one_shape and is_elementwise and not draws_anew
 
 
 def shared_seat(
@@ -156,7 +158,7 @@ def shared_seat(
     Args:
         base: what the trials tune.
         settings: of one of them.
-        world: this process, alone.
+        world: this process among the workers.
         shape_for: chooses the shape of rows by what the model takes.
 
     Raises:
@@ -181,7 +183,7 @@ def adjustable_model(base: SpeechModel, kind: TrialSettings) -> nn.Module:
     Raises:
         ModelError: the base does not support the kind.
     """
-    model = for_trial(base, kind).train()
+    model = for_trial(base, kind, drawn=False).train()
     make_adjustable(model)
     return model
 

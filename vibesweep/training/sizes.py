@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.models.adapters import for_trial, trained_parameters
+from vibesweep.models.asked import asked_of_model
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.training.optim.averaging import averaged_parts
 
@@ -69,6 +70,18 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
         checkpoint_bytes=trained_bytes,
         state_bytes=trained_bytes + added_bytes,
         memory_bytes=base_bytes + own_bytes + gradient_bytes + added_bytes,
+    )
+
+
+def sized_like(settings: TrialSettings) -> TrialSettings:
+    """Return plain settings with what decides how large a trial is, the same for all alike."""
+    asked = asked_of_model(settings)
+    return replace(
+        asked,
+        optimizer=settings.optimizer,
+        lora_rank=settings.lora_rank,
+        lora_dora=settings.lora_dora,
+        base_share=0.5 if settings.base_share else 0.0,
     )
 
 

@@ -156,7 +156,7 @@ class WorkerContext:
         On a CUDA device the memory that they take is measured once for each kind of trial.
 
         Args:
-            model: a trial's own model, before DDP wraps it.
+            model: a trial's own model.
             settings: what it trains with.
         """
         if settings.micro_batch_tokens is not None:

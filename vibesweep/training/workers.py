@@ -83,3 +83,8 @@ class World:
         if self.size > 1:
             torch.distributed.all_reduce(values)
         return values
+
+    def take_from_first(self, values: torch.Tensor) -> None:
+        """Copy the first worker's values into this worker's tensor."""
+        if self.size > 1:
+            torch.distributed.broadcast(values, 0)

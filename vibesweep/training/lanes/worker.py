@@ -254,12 +254,16 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     import torch
     from ray.train.torch import get_device
 
+    from vibesweep.training.compute import start_compilers
+    from vibesweep.training.seat import can_compile
     from vibesweep.training.worker_context import WorkerContext
-    from vibesweep.training.workers import World
+    from vibesweep.training.workers import World, is_cuda
 
     torch.set_num_threads(max(spec.resources.cpus_per_worker, 1))
     device_share = spec.resources.gpus_per_worker or 1.0
     world = World(rank, size, str(get_device()), device_share)
+    if is_cuda(world.device) and can_compile():
+        start_compilers()
     clips_bytes = _clips_bytes(spec.resources)
     context = WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
     return dataclasses.replace(context, must_leave=_host_goes)

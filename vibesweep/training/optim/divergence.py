@@ -117,7 +117,7 @@ class DivergenceGuard:
         """Add where in the network it shows.
 
         Named are the parameters whose gradient is not finite, or else the one with the largest.
-        After DDP gradients are the same on every worker.
+        Gradients are summed over the workers by now, so that they are the same on each.
         """
         norms = self._gradient_norms()
         if not norms:
