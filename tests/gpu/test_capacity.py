@@ -32,7 +32,7 @@ SHARE = 0.15
 Record = Callable[[str, object], None]
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture
 def part_of_the_gpu() -> Iterator[None]:
     """Have torch refuse more than the share, as a smaller GPU would."""
     torch.cuda.set_per_process_memory_fraction(SHARE, DEVICE)
@@ -50,6 +50,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WorkerContex
     return opened
 
 
+@pytest.mark.usefixtures("part_of_the_gpu")
 @pytest.mark.parametrize(
     ("base", "changes"),
     [
@@ -134,6 +135,7 @@ def allocation_retries() -> int:
     return retries
 
 
+@pytest.mark.usefixtures("part_of_the_gpu")
 @pytest.mark.parametrize(
     "changes",
     [{"optimizer": "muon"}, {"optimizer": "muon", "method": "full", "ema_decay": 0.9}],
@@ -172,7 +174,7 @@ def test_a_trial_runs_whose_micro_batches_are_the_largest_that_are_said_to_fit(
 
 def test_a_trial_in_float32_whose_step_is_large_runs(tmp_path: Path) -> None:
     free_unused_memory()
-    context = context_on_gpu(tmp_path, LARGE, 1_500, SHARE)
+    context = context_on_gpu(tmp_path, LARGE, 1_500)
     settings = TrialSettings(batch_clips=1_000, learning_rate=1e-3, optimizer="muon")
     run = TrialRun(context, settings, 2)
     assert run.micro_batch_tokens == MASKED_TOKENS

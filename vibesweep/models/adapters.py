@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
@@ -45,9 +46,8 @@ def for_trial(base: SpeechModel, settings: TrialSettings, *, drawn: bool = True)
     Args:
         base: what the trial tunes.
         settings: the trial's.
-        drawn: whether the adapters' first weights count. They are drawn on the CPU, so that they
-            are the same on every device, which takes the 1.5B a second; where they will be
-            replaced they are drawn where the base is.
+        drawn: whether adapters have first weights, which takes the 1.5B a second; without, they
+            are whatever the memory holds, until somebody fills them.
 
     Raises:
         ModelError: the settings do not fit the model.
@@ -159,16 +159,19 @@ def _with_lora(base: SpeechModel, settings: TrialSettings, *, drawn: bool) -> Pe
     """Make a model with adapters, which shares the base's frozen weights."""
     base_device = next(base.parameters()).device
     is_skeleton = base_device.type == "meta"
-    adapters_on = torch.device("cpu") if drawn and not is_skeleton else base_device
+    is_empty = is_skeleton or not drawn
     full_parts = _parts(base, settings, "full")
     layers = adapted_layers(base, settings)
     pattern = "|".join(map(re.escape, layers))
     config = lora_config(settings, pattern)
     unadapted = _copy_sharing_weights(base, full_parts)
-    with warnings.catch_warnings(), adapters_on:
+    with warnings.catch_warnings():
         # peft looks for the base on the hub, to name it on the adapter's card; ours is not there
         warnings.simplefilter("ignore", UserWarning)
-        model = cast(PeftModel, get_peft_model(unadapted, config))
+        adapted = get_peft_model(unadapted, config, low_cpu_mem_usage=is_empty)
+    model = cast(PeftModel, adapted)
+    if is_empty:
+        _give_memory(model, base_device)
     # peft's modules_to_save would keep the frozen weights of these parts beside their copies
     for part in full_parts:
         trained = plain_model(model).get_submodule(part)
@@ -177,6 +180,14 @@ def _with_lora(base: SpeechModel, settings: TrialSettings, *, drawn: bool) -> Pe
     if settings.precision == "bf16":
         _leave_inputs_alone(model)
     return model
+
+
+def _give_memory(model: PeftModel, device: torch.device) -> None:
+    """Give memory on a device to adapters that have shapes alone."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.lora_A.to_empty(device=device)
+            module.lora_B.to_empty(device=device)
 
 
 def narrow(model: nn.Module) -> None:

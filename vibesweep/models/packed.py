@@ -4,10 +4,6 @@ The trials' rows lie side by side, so a frozen layer sees one long row. What is 
 trial's own: a product for each trial, taken in one batch. Values and gradients are views of two
 tensors [K, P], of which each trial's own model has a row.
 
-In bf16 the matrices are read from a copy in bf16, which each pass makes anew with one kernel, and
-their gradients are added to the float32 ones as they come: casting parameter by parameter, each a
-strided view, took several times as long.
-
 Shapes: ``K`` seats, ``n`` of a seat's tokens or latents, ``r`` rank, ``D`` in and ``O`` out.
 """
 
@@ -34,27 +30,17 @@ class PackedModel(nn.Module):
         seats: a model of that kind for each trial, after
             :func:`vibesweep.models.seating.make_adjustable`. What each of them trains lies in its
             row of ``values``.
-        values: what the trials train [K, P], in float32.
-        gradient: gradient of it [K, P], to which a backward pass adds.
-        in_bf16: whether products are taken in bf16.
+        values: what the trials train [K, P].
+        gradient: gradient of it [K, P].
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        seats: Sequence[nn.Module],
-        values: Tensor,
-        gradient: Tensor,
-        *,
-        in_bf16: bool,
+        self, model: nn.Module, seats: Sequence[nn.Module], values: Tensor, gradient: Tensor
     ) -> None:
         super().__init__()
         self._model = plain_model(model)
         self._model.seats = len(seats)
-        self._values = nn.Parameter(values)
-        self._values.grad = gradient
-        self._copy = values.to(torch.bfloat16) if in_bf16 else None
-        rows = _Rows(values, gradient, self._copy)
+        rows = _Rows(values, gradient)
         plain_seats = [plain_model(seat) for seat in seats]
         trained = list(_trained_layers(self._model))
         for path, module in trained:
@@ -68,9 +54,6 @@ class PackedModel(nn.Module):
         Args:
             rows: rows filled up to one shape, stacked: each part [K, ...].
         """
-        if self._copy is not None:
-            with torch.no_grad():
-                self._copy.copy_(self._values)
         row = rows.side_by_side()
         losses: Losses = self._model(row)
         return losses
@@ -83,35 +66,21 @@ class PackedModel(nn.Module):
 class _Rows:
     """Finds what the first seat trains in every seat's row."""
 
-    def __init__(self, values: Tensor, gradient: Tensor, copy: Tensor | None) -> None:
+    def __init__(self, values: Tensor, gradient: Tensor) -> None:
         self._values = values
         self._gradient = gradient
-        self._copy = copy
 
     def stacked(self, first: nn.Parameter) -> nn.Parameter:
-        """Return all seats' values [K, ...] of a parameter; their gradients are added up."""
-        gradient = _stacked_view(self._gradient, first)
-        is_matrix = first.ndim == 2
-        if self._copy is None or not is_matrix:
-            parameter = nn.Parameter(_stacked_view(self._values, first))
-            parameter.grad = gradient
-            return parameter
-        parameter = nn.Parameter(_stacked_view(self._copy, first))
-
-        def add_up(part: Tensor) -> None:
-            assert part.grad is not None
-            gradient.add_(part.grad)
-            part.grad = None
-
-        parameter.register_post_accumulate_grad_hook(add_up)
+        """Return all seats' values [K, ...] of a parameter, with their gradients."""
+        seats = len(self._values)
+        row = self._values.stride(0)
+        shape = (seats, *first.shape)
+        strides = (row, *first.stride())
+        place = first.storage_offset()
+        values = self._values.as_strided(shape, strides, place)
+        parameter = nn.Parameter(values)
+        parameter.grad = self._gradient.as_strided(shape, strides, place)
         return parameter
-
-
-def _stacked_view(rows: Tensor, first: nn.Parameter) -> Tensor:
-    """View each row's part [K, ...] that lies where ``first`` lies in the first seat's row."""
-    shape = (len(rows), *first.shape)
-    strides = (rows.stride(0), *first.stride())
-    return rows.as_strided(shape, strides, first.storage_offset())
 
 
 def _trained_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

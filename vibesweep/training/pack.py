@@ -172,8 +172,7 @@ def make_pack(
     gradient = torch.zeros_like(values)
     flats = _flats(models, values, gradient)
     shared = for_trial(base, kind, drawn=False)
-    in_bf16 = settings.precision == "bf16"
-    network = PackedModel(shared, models, values, gradient, in_bf16=in_bf16).train()
+    network = PackedModel(shared, models, values, gradient).train()
     context = autocast(settings, world.device)
     on_gpu = is_cuda(world.device)
     if on_gpu and can_compile():

@@ -99,8 +99,11 @@ class GraphedRows:
 
     def _capture(self, row: Any, factors: Tensor) -> None:
         """Capture the graph; gradients and random state are afterwards what they were before."""
-        parts = self._network.parameters()
-        gradients = [part.grad for part in parts if part.grad is not None]
+        gradients = []
+        for part in self._network.parameters():
+            if part.requires_grad:
+                assert part.grad is not None, "a graph adds to gradients that are there"
+                gradients.append(part.grad)
         before = [gradient.clone() for gradient in gradients]
         device = gradients[0].device
         self._row = row.to(str(device))
