@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.lane_overhead
 
-Both train the same trial of mel-small on the same demo corpus with two DDP workers: on two GPUs
+Both train the same trial of mel-small on the same demo corpus with two workers: on two GPUs
 where there are two, else on one CPU core each. The lane is the sweep's own, told to keep no clips,
 so that it streams them; under ``torchrun`` every clip is encoded before training begins. Each side
 records when a step asks for its clips and when it has them. The first epoch is left out: it is the

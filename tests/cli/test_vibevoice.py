@@ -1,4 +1,4 @@
-"""The VibeVoice presets as a user runs them, on a small checkpoint and lanes of two DDP workers."""
+"""The VibeVoice presets as a user runs them, on a small checkpoint and lanes of two workers."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ SWEEP_RANGES = (
 
 @dataclass(frozen=True)
 class TrialResources:
-    """What one trial occupies while it trains: a number of DDP workers, each with its share.
+    """What one trial occupies while it trains: a number of workers, each with its share.
 
     Attributes:
         workers: processes that train one trial together.

@@ -56,10 +56,10 @@ def _sorted_within_pools(lengths: Ints, steps: int, rng: np.random.Generator) ->
 def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]:
     """Choose a worker's part of a step.
 
-    Parts are balanced by tokens: each clip, longest first, goes to the worker with the fewest. DDP
-    waits for the gradients of all workers, so none may stay idle. Where a step has fewer clips than
-    workers, a worker left without one computes the step's shortest clip with a loss scale of 0. The
-    step plan therefore need not know how many workers there are.
+    Parts are balanced by tokens: each clip, longest first, goes to the worker with the fewest.
+    Every worker has a row to compute: where a step has fewer clips than workers, one left without
+    computes the step's shortest clip with a loss scale of 0. The step plan therefore need not know
+    how many workers there are.
 
     Args:
         clips: clip numbers of the step.
