@@ -15,6 +15,7 @@ from vibesweep.training.lanes.failures import trial_failure
 from vibesweep.training.workers import World
 
 STEPS_BEFORE = 20
+COMING_UP_S = 300.0
 
 
 def worker(rank: int, folder: Path) -> None:
@@ -39,7 +40,7 @@ def test_the_survivor_of_a_killed_worker_knows_that_it_only_missed_the_other(
 ) -> None:
     workers = spawn(worker, args=(tmp_path,), nprocs=2, join=False)
     for process in workers.processes:  # workers.join() would end the survivor at once
-        process.join(60.0)
+        process.join(COMING_UP_S)
     with pytest.raises(ProcessExitedException, match="SIGKILL"):
         workers.join()
     found = (tmp_path / "lost").read_text(encoding="utf-8")
