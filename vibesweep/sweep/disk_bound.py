@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -57,13 +55,24 @@ def sizes_of(skeleton: SpeechModel, settings: Sequence[TrialSettings]) -> list[T
     Settings that the model refuses train nothing, and have none.
     """
     every = math.ceil(len(settings) / MOST_SIZED)
-    alike = Counter(sized_like(some) for some in settings[::every])
-    sizes: list[TrialSize] = []
-    for some, count in alike.items():
-        with suppress(ModelError):
-            size = trial_size(skeleton, some)
-            sizes += [size] * count
+    known: dict[TrialSettings, TrialSize | None] = {}
+    sizes = []
+    for some in settings[::every]:
+        kind = sized_like(some)
+        if kind not in known:
+            known[kind] = _size(skeleton, kind)
+        size = known[kind]
+        if size is not None:
+            sizes.append(size)
     return sorted(sizes, key=attrgetter("trained"))
+
+
+def _size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize | None:
+    """Work out a trial's size; None where the model refuses its settings."""
+    try:
+        return trial_size(skeleton, settings)
+    except ModelError:
+        return None
 
 
 def disk_bound(sweep: Sweep, lanes: int, sizes: Sequence[TrialSize], parameters: int) -> DiskBound:
