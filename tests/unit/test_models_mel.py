@@ -16,7 +16,7 @@ from vibesweep.corpus.shards.manifest import Manifest, read_manifest
 from vibesweep.corpus.shards.schema import Clip, VoicePrompt
 from vibesweep.corpus.text.phoneme_table import BOS, PATCH, SPEAKER_0, SPEECH
 from vibesweep.errors import ShardsError, SpeechError
-from vibesweep.models.clips import Augmentation
+from vibesweep.models.clips import Augmentation, EncodedClip
 from vibesweep.models.draws import LONGEST_SPAN_PATCHES, keep_mask
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel import speech
@@ -119,6 +119,22 @@ def test_a_prompt_is_taken_from_where_its_person_surely_speaks() -> None:
     alone = [dataclasses.replace(turn, speaker=first) for turn in guessed]
     found = stretches(alone, (first,), 7.5, 59)
     assert found == ((0, 0, 30), (0, 30, 59)), "nobody else is in the clip"
+
+
+def test_a_voice_of_a_bundle_is_where_its_person_pauses_least() -> None:
+    base = tiny.model()
+    size = base.shape.prompt_patches
+    loud = base.codec.encode(torch.from_numpy(tiny.mel_of(tiny.clips(1)[0]).astype(np.float32)))
+    loud = loud[:1].expand(size, -1)
+    quiet_mel = base.codec.decode(loud) - 3.0
+    quiet = base.codec.encode(quiet_mel)
+    latents = torch.cat([quiet, loud, quiet])
+    longest = EncodedClip("long", ("Anna",), ((0, (1,)),), latents, ((0, 0, 3 * size),))
+    short = dataclasses.replace(longest, id="short", stretches=((0, size, 2 * size - 1),))
+    voices = base.voice_prompts([short, longest])
+    assert torch.equal(voices["Anna"], loud), "of a prompt's length, and loud all through"
+    voices = base.voice_prompts([short])
+    assert len(voices["Anna"]) == size - 1, "who never speaks for so long has what there is"
 
 
 def test_a_voice_prompt_that_the_corpus_names_is_taken() -> None:

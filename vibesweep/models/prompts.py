@@ -5,8 +5,9 @@ Shapes: ``P`` patches, ``D`` latent size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from vibesweep.models.clips import EncodedClip
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.schema import ClipTurn
 
+Loudness = Callable[[Tensor], Tensor]
+"""Gives the level of each latent, of [P, D]: [P]."""
 SHORTEST_PROMPT_PATCHES = 4
 """Half a second; a shorter stretch says nothing about a voice."""
 
@@ -59,6 +62,25 @@ class _Stretch:
 
     clip: EncodedClip
     latents: Tensor
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Latents [P, D] of a prompt's length, and their mean level."""
+
+    latents: Tensor
+    level: float
+
+
+def _loudest_window(latents: Tensor, length: int, loudness: Loudness) -> _Window:
+    """Choose the loudest window of a stretch [P, D], of so many patches."""
+    by_patch = loudness(latents)
+    windows = by_patch.unfold(0, length, 1)
+    by_window = windows.mean(1)
+    level, start = by_window.max(0)
+    first = int(start)
+    past = first + length
+    return _Window(latents[first:past], float(level))
 
 
 class PromptBank:
@@ -118,14 +140,28 @@ class PromptBank:
             if not clip.same_sound(stretch.clip):
                 return stretch.latents
 
-    def longest(self) -> dict[str, Tensor]:
-        """Return each person's longest stretch, cut to a prompt; who speaks most comes first."""
-        longest = {}
+    def loudest(self, loudness: Loudness) -> dict[str, Tensor]:
+        """Choose each person's prompt [P, D]; who speaks most comes first.
+
+        It is the loudest stretch of a prompt's length, which has the fewest pauses: those say
+        nothing about a voice. Who never speaks for so long has the longest stretch.
+
+        Args:
+            loudness: gives the level of each of the latents [P, D].
+        """
+        prompts = {}
         for person in self._by_spoken_patches():
             latents = [stretch.latents for stretch in self._stretches[person]]
-            prompt = max(latents, key=len)
-            longest[person] = prompt[: self._longest_patches]
-        return longest
+            longest = max(map(len, latents))
+            length = min(longest, self._longest_patches)
+            windows = []
+            for each in latents:
+                if len(each) >= length:
+                    window = _loudest_window(each, length, loudness)
+                    windows.append(window)
+            loudest = max(windows, key=attrgetter("level"))
+            prompts[person] = loudest.latents
+        return prompts
 
     def _by_spoken_patches(self) -> list[str]:
         """Return the people, those with the most patches first, equals by name."""

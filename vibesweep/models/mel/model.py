@@ -156,9 +156,16 @@ class MelModel(Qwen2SpeechModel, BundleModel):
         return MelCollator(self.shape, prompts)
 
     def voice_prompts(self, clips: Sequence[EncodedClip]) -> dict[str, Tensor]:
-        """Take the longest stretch that each person speaks, cut to the prompt's length."""
+        """Take the loudest stretch of a prompt's length that each person speaks."""
         prompts = PromptBank(clips, self.shape.prompt_patches)
-        return prompts.longest()
+        return prompts.loudest(self._loudness)
+
+    def _loudness(self, latents: Tensor) -> Tensor:
+        """Return the mean log-mel [P] of each of the latents [P, D]."""
+        log_mel = self.codec.decode(latents)
+        by_frame = log_mel.mean(1)
+        by_patch = by_frame.view(len(latents), -1)
+        return by_patch.mean(1)
 
     def describe(self) -> dict[str, Any]:
         """Say sizes, mel settings and phoneme table."""
