@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from vibesweep import __version__
 from vibesweep.cli import app, main
-from vibesweep.cli.synthesize import _model_named
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.delivery.export import PROVENANCE, refuse_exported
+from vibesweep.delivery.synthesize import model_named
 from vibesweep.errors import ModelError, SpaceError, SweepError
 from vibesweep.sweep.record import (
     SweepFolder,
@@ -88,10 +88,10 @@ def test_an_export_is_replaced_only_where_force_says_so(tmp_path: Path) -> None:
 
 
 def test_a_sweeps_name_stands_for_its_best_model(sweep: SweepFolder, tmp_path: Path) -> None:
-    assert _model_named("mine", str(tmp_path)) == str(sweep.best)
-    assert _model_named(str(sweep.place), "elsewhere") == str(sweep.best)
-    assert _model_named("mel-small", str(tmp_path)) == "mel-small"
-    assert _model_named("vibevoice:owner/name", str(tmp_path)) == "vibevoice:owner/name"
+    assert model_named("mine", str(tmp_path)) == str(sweep.best)
+    assert model_named(str(sweep.place), "elsewhere") == str(sweep.best)
+    assert model_named("mel-small", str(tmp_path)) == "mel-small"
+    assert model_named("vibevoice:owner/name", str(tmp_path)) == "vibevoice:owner/name"
 
 
 def test_debug_gives_the_traceback_of_a_users_error(

@@ -191,7 +191,7 @@ def test_the_command_runs_the_same_space_again(tmp_path: Path) -> None:
     folder.space.write_bytes(b"sweep = 1\n")
     command = (
         f"python -m vibesweep run '{folder.space}' --corpus demo --model mel-small "
-        "--trials 12 --name 'made one-again'"
+        "--trials 12 --repeat-best 0 --max-failed-fraction 1.0 --name 'made one-again'"
     )
     assert command in Page(page_of(read_facts(folder))).text
 

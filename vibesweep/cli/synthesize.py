@@ -66,7 +66,7 @@ def synthesize(
     words = _words(text, script)
 
     from vibesweep.corpus.sound.speech_file import check_speech_file
-    from vibesweep.delivery.synthesize import fetched_model
+    from vibesweep.delivery.synthesize import fetched_model, model_named
     from vibesweep.delivery.synthesize import synthesize as speak
     from vibesweep.models.family import SpeakingSettings
 
@@ -74,20 +74,9 @@ def synthesize(
     settings = SpeakingSettings(
         diffusion_steps=steps, guidance=guidance, seed=seed, language=language
     )
-    with fetched_model(_model_named(model, work)) as base:
+    with fetched_model(model_named(model, work)) as base:
         speech = speak(base, words, out, voices=voice or (), settings=settings, tell=say_aside)
     _say_what_was_spoken(speech, out)
-
-
-def _model_named(name: str, work: str) -> str:
-    """Return a model's name as it is, and a sweep's best model for the sweep's name."""
-    from vibesweep.models.bundle_folder import find_folder
-    from vibesweep.sweep.record import find_sweep
-
-    if find_folder(name) is not None:
-        return name
-    sweep = find_sweep(name, work)
-    return str(sweep.best) if sweep.holds_sweep() else name
 
 
 def _say_what_was_spoken(speech: Speech, out: Path) -> None:

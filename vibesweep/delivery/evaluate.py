@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
 from vibesweep.delivery.export import PROVENANCE
-from vibesweep.delivery.synthesize import Tell, fetched_model
+from vibesweep.delivery.synthesize import Tell, fetched_model, model_named
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.listening import BASE, SEED, Voice, base_voice, listen
@@ -33,7 +33,6 @@ from vibesweep.quality.verdict import verdict
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.storage.json_text import parse_json
-from vibesweep.sweep.record.folder import find_sweep
 from vibesweep.version import __version__
 
 TEXTS = 8
@@ -86,7 +85,7 @@ def evaluate(
     folder = out or Path(EVALUATIONS) / f"{short_name}-on-{place.name}"
     check_folder_writable(folder, "--out")
     file = StoragePath.of(folder / QUALITY_FILE)
-    model_name = _model_name(name, work)
+    model_name = model_named(name, work)
     with fetched_model(model_name) as model:
         origin = _origin_of(model)
         language = model.family.language(model.address)
@@ -142,14 +141,6 @@ def quality_of(
         seed=SEED,
         key=key,
     )
-
-
-def _model_name(name: str, work: StorageAddress) -> str:
-    """Return the name of a model: its own, or that of a sweep's best trial."""
-    sweep = find_sweep(name, work)
-    if sweep.holds_sweep():
-        return str(sweep.best)
-    return name
 
 
 def _origin_of(model: ModelRef) -> dict[str, str]:

@@ -10,9 +10,10 @@ from vibesweep.corpus.recordings import MAX_SPEAKERS, Turn
 from vibesweep.corpus.sound.speech_file import check_speech_file
 from vibesweep.corpus.text.turns import parse_turns
 from vibesweep.errors import SpeechError
+from vibesweep.models.bundle_folder import find_folder
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.registry import ModelRef
-from vibesweep.storage import StoragePath
+from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.folders import fetched_folder
 
 Tell = Callable[[str], None]
@@ -58,6 +59,21 @@ def synthesize(
     settings = settings or SpeakingSettings()
     voice_of_tag = _by_tag(voices, turns)
     return model.family.synthesize(model.address, turns, out, voice_of_tag, settings)
+
+
+def model_named(name: str, work: StorageAddress) -> str:
+    """Return a model's name as it is, and a sweep's best model for the sweep's name.
+
+    Args:
+        name: a folder, a shipped base, a hub's model or a sweep.
+        work: where sweeps lie.
+    """
+    if find_folder(name) is not None:
+        return name
+    from vibesweep.sweep.record import find_sweep  # a model's folder speaks sooner without it
+
+    sweep = find_sweep(name, work)
+    return str(sweep.best) if sweep.holds_sweep() else name
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from vibesweep.config import TrialResources
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.delivery.report.tables import Table
 
+OPTIONS = ("corpus", "model", "trials", "repeat-best", "max-failed-fraction")
+"""Options of ``run`` that may have changed what the space file says."""
 SIGNATURE_SHOWN = 12
 """Hexadecimal digits of it, as many as the name of the shards' folder has."""
 
@@ -41,8 +43,9 @@ def reproduction_of(facts: Facts) -> Reproduction:
 def _command(facts: Facts) -> str:
     record = facts.record
     words = ["python", "-m", "vibesweep", "run", str(facts.folder.space)]
-    for option in ("corpus", "model", "trials"):
-        words += [f"--{option}", str(record.sweep[option])]
+    for option in OPTIONS:
+        setting = option.replace("-", "_")
+        words += [f"--{option}", str(record.sweep[setting])]
     for name, value in record.sweep.get("fixed", {}).items():
         words += ["--set", f"{name}={value}"]
     words += ["--name", f"{record.name}-again"]
