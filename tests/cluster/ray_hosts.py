@@ -103,10 +103,12 @@ class RayHosts:
         own = [f"--node-ip-address={host.address}", f"--object-store-memory={OBJECTS_BYTES}"]
         if number == 0:
             own += ["--head", f"--port={PORT}", "--num-cpus=0"]
+            last = "sleep infinity"  # --block would end it for want of a server that nobody needs
         else:
-            own += [f"--address={self.address}", "--num-cpus=1"]
-        command = shlex.join([*RAY, "start", "--block", *own])
-        line = f'exec {command} > "$FOLDER/ray.txt" 2>&1'
+            own += [f"--address={self.address}", "--num-cpus=1", "--block"]
+            last = "true"
+        command = shlex.join([*RAY, "start", *own])
+        line = f'{command} > "$FOLDER/ray.txt" 2>&1; exec {last}'
         up = host_up(host, line, self.environment)
         self._first[number] = self._ends[number].enter_context(up)
 
