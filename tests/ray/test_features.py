@@ -58,9 +58,22 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(corpus: Path, encoder: VibeVoiceEncoder, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    out = tmp_path_factory.mktemp("made") / "shards"
-    return out, preprocess(corpus, out, encoder)
+def work(tmp_path_factory: pytest.TempPathFactory) -> StoragePath:
+    return StoragePath.of(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def made(corpus: Path, encoder: VibeVoiceEncoder, work: StoragePath) -> Made:
+    """As a sweep makes them."""
+    return made_for(encoder.name, corpus, work)
+
+
+def made_for(model: str, corpus: Path, work: StoragePath) -> Made:
+    """Make the shards that a sweep of a model reads."""
+    sweep = Sweep({}, corpus=str(corpus), model=model)
+    said: list[str] = []
+    shards = Path(shards_for(sweep, ModelRef.parse(model), work, said.append))
+    return shards, read_manifest(shards)
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, bytes, int]]:
@@ -213,21 +226,17 @@ def test_a_killed_run_goes_on_where_it_was(
 
 
 def test_a_sweep_makes_the_shards_that_its_model_reads(
-    corpus: Path, encoder: VibeVoiceEncoder, tmp_path: Path
+    corpus: Path, made: Made, work: StoragePath
 ) -> None:
-    said: list[str] = []
-
-    def made_for(name: str) -> Manifest:
-        sweep = Sweep({}, corpus=str(corpus), model=name)
-        model = ModelRef.parse(name)
-        shards = shards_for(sweep, model, StoragePath.of(tmp_path), said.append)
-        return read_manifest(shards)
-
-    assert made_for(encoder.name).encoder.family == "vibevoice"
-    assert made_for("mel-small").encoder.family == "mel"
-    assert len(list((tmp_path / "shards").iterdir())) == 2
+    of_features, manifest = made
+    of_mels, plain = made_for("mel-small", corpus, work)
+    assert (manifest.encoder.family, plain.encoder.family) == ("vibevoice", "mel")
+    assert {folder.name for folder in (work / "shards").folders()} == {
+        of_features.name,
+        of_mels.name,
+    }
     with pytest.raises(ModelError, match="no such folder"):
-        made_for("vibevoice:/nowhere")
+        made_for("vibevoice:/nowhere", corpus, work)
 
 
 @pytest.mark.parametrize("missing", ["tokenizer.json", "processor_config.json"])
