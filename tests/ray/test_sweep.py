@@ -307,7 +307,7 @@ def test_trials_that_share_a_lane_end_with_the_losses_of_each_alone(workplace: W
     assert any(are_at_once(one, other) for one in trials for other in trials if one is not other)
     together = {trial.number: trial.best_loss_val for trial in trials}
     assert together.pop(0) is None, "it diverged"
-    alone = {number: best_alone(workplace, trials[number]) for number in together}
+    alone = {one.number: best_alone(workplace, one) for one in trials if one.number in together}
     assert together == pytest.approx(alone, rel=1e-5)
 
 
