@@ -426,20 +426,40 @@ class TestAsha:
     def test_between_rungs_too_a_trial_is_held_against_all_that_came_as_far(
         self, asha: StepAsha
     ) -> None:
+        assert self.tell(asha, "a", 2, 0.4) == CONTINUE
+        assert self.tell(asha, "a", 3, 0.1) == CONTINUE, "nobody else has come to step 3"
+        assert self.tell(asha, "b", 2, 0.3) == CONTINUE
+        assert self.tell(asha, "b", 3, 0.2) == STOP, "a was better at step 3"
+
+    def test_a_trial_is_held_against_one_that_is_close_behind(self, asha: StepAsha) -> None:
         assert self.tell(asha, "a", 2, 0.5) == CONTINUE
         assert self.tell(asha, "b", 2, 0.4) == CONTINUE
-        assert self.tell(asha, "a", 3, 0.1) == CONTINUE, "nobody else has come to step 3"
-        assert self.tell(asha, "b", 3, 0.6) == STOP, "a was better at step 3"
+        assert self.tell(asha, "a", 3, 0.3) == STOP, "b was better at step 2, and still runs"
+        assert self.tell(asha, "b", 3, 0.35) == CONTINUE, "a made way for it"
+
+    @pytest.mark.parametrize("end", ["complete", "failed", "removed"])
+    def test_a_trial_is_not_held_against_one_behind_that_has_ended(
+        self, asha: StepAsha, end: str
+    ) -> None:
+        self.tell(asha, "a", 2, 0.5)
+        self.tell(asha, "b", 2, 0.4)
+        ended: Any = SimpleNamespace(trial_id="b", config={})
+        if end == "complete":
+            asha.on_trial_complete(None, ended, result(2, 0.4))
+        elif end == "failed":
+            asha.on_trial_error(None, ended)
+        else:
+            asha.on_trial_remove(None, ended)
+        assert self.tell(asha, "a", 3, 0.3) == CONTINUE
 
     def test_a_newcomer_that_starts_well_does_not_end_the_one_that_came_furthest(
         self, asha: StepAsha
     ) -> None:
         for step in (2, 3, 4):
             assert self.tell(asha, "leader", step, 0.3) == CONTINUE
-        for step in (2, 3):
-            assert self.tell(asha, "newcomer", step, 0.2) == CONTINUE
-        assert self.tell(asha, "leader", 5, 0.3) == CONTINUE
-        assert self.tell(asha, "newcomer", 4, 0.35) == CONTINUE, "its best was at step 3"
+        assert self.tell(asha, "newcomer", 2, 0.2) == CONTINUE
+        assert self.tell(asha, "leader", 5, 0.3) == CONTINUE, "it is beyond twice the other's step"
+        assert self.tell(asha, "newcomer", 4, 0.25) == CONTINUE
         assert self.tell(asha, "third", 2, 0.4) == STOP
 
     def test_a_worse_report_does_not_undo_a_better_one(self, asha: StepAsha) -> None:
@@ -488,6 +508,11 @@ class TestAsha:
             self.tell(asha, f"trial_{number:03d}", step, loss)
         again = StepAsha(SWEEP.budget)
         stopped = again.replay(a_log(*told).reports)
-        assert stopped == {"trial_002", "trial_003"}
+        assert stopped == {"trial_000", "trial_002", "trial_003"}
         for name, step, loss in [("trial_001", 4, 0.6), ("new", 2, 0.45), ("newer", 2, 0.3)]:
             assert self.tell(again, name, step, loss) == self.tell(asha, name, step, loss)
+
+    def test_after_a_resume_no_trial_is_held_against_one_that_had_ended(self) -> None:
+        reports = a_log((0, 2, 0.5), (1, 2, 0.4), (0, 3, 0.3)).reports
+        assert StepAsha(SWEEP.budget).replay(reports) == {"trial_000"}
+        assert not StepAsha(SWEEP.budget).replay(reports, ["trial_001"])

@@ -161,7 +161,9 @@ def _prepared(start: SweepStart, dispatcher: Any, metrics: SweepMetrics) -> _Run
     watch = (progress.show, metrics.tell, failures.look, deadline.look, kept.look)
     log = SweepLog(start.staged, start.record, watch, release, former)
     if former is not None:
-        pruned = scheduler.replay(former.reports)
+        trials = former.record.trials
+        ended = [trial.id for trial in trials if trial.state in FINISHED]
+        pruned = scheduler.replay(former.reports, ended)
         log.end_pruned(pruned)
         search.resume(former)
     search.has_begun = log.has_begun

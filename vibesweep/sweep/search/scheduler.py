@@ -3,17 +3,20 @@
 At every validation from the grace on, a trial is held against all that have come to this step, by
 their best losses up to there. Of n trials that have come to the grace, the best
 ``n / reduction_factor`` go on there, and at ``m`` times the grace an ``m``-th of these, rounded up:
-at the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is what ASHA lets through. The trial
-that came furthest goes on. Where a second objective is sought, those are ahead whom fewer trials
-beat in both. docs/design/search.md says what this brings.
+at the rungs (:attr:`vibesweep.config.Budget.rung_steps`) that is what ASHA lets through. It is held
+against the running trials behind it too, those past the rung before, at the last step of each.
+Where a second objective is sought, those are ahead whom fewer trials beat in both.
+docs/design/search.md says what this brings.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -58,6 +61,15 @@ class _Curve:
         self.prices.append(price)
         return best
 
+    def is_beaten_by(self, other: _Curve) -> bool:
+        """Whether another trial, which has not come as far, was better at its last step."""
+        reports = bisect_right(self.steps, other.last_step)
+        if not reports:  # a clone, whose first report is of a later step
+            return False
+        latest = reports - 1
+        no_dearer = other.prices[-1] <= self.prices[latest]
+        return no_dearer and other.bests[-1] < self.bests[latest]
+
 
 class StepAsha(FIFOScheduler):
     """Asynchronous successive halving that decides at every validation.
@@ -82,20 +94,29 @@ class StepAsha(FIFOScheduler):
         """By step: how all that have reported there stand."""
         self._counted = 0
         """How many have come to the grace."""
+        self._running: set[str] = set()
 
-    def replay(self, reports: Iterable[TrialReported]) -> set[str]:
+    def replay(self, reports: Sequence[TrialReported], ended: Iterable[str] = ()) -> set[str]:
         """Decide again about the reports of a sweep that is resumed, which brings its losses back.
+
+        Args:
+            reports: in their order.
+            ended: ids of the trials that ended otherwise, with their last reports.
 
         Returns:
             The ids of the trials that it stopped.
         """
         stopped = set()
-        for report in reports:
+        last = {report.trial: number for number, report in enumerate(reports)}
+        ends = {last[trial] for trial in ended if trial in last}
+        for number, report in enumerate(reports):
             score = self._aim.score(report.loss_val, report.heard)
             price = self._aim.ranked_price(vars(report))
             decision = self._decide(report.trial, report.step, score, price)
             if decision == TrialScheduler.STOP:
                 stopped.add(report.trial)
+            if number in ends:
+                self._running.discard(report.trial)
         return stopped
 
     def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -112,6 +133,17 @@ class StepAsha(FIFOScheduler):
         if step > known.last_step:
             score = self._score(result)
             self._decide(own_id, step, score, self._aim.ranked_price(result))
+        self._running.discard(own_id)
+
+    def on_trial_error(self, _controller: Any, trial: Any) -> None:
+        """Hold no trial against one that has failed."""
+        own_id = _own_id(trial)
+        self._running.discard(own_id)
+
+    def on_trial_remove(self, _controller: Any, trial: Any) -> None:
+        """Hold no trial against one that is taken away."""
+        own_id = _own_id(trial)
+        self._running.discard(own_id)
 
     def _score(self, result: dict[str, Any]) -> float:
         loss = result.get(METRIC, math.nan)
@@ -123,12 +155,42 @@ class StepAsha(FIFOScheduler):
         if not math.isfinite(score):
             self._leave(trial)
             return TrialScheduler.STOP
+        self._running.add(trial)
         curve = self._curves.setdefault(trial, _Curve())
         ahead = self._enter(curve, step, score, price)
         if step < self._grace or step >= self._last_step:
             return TrialScheduler.CONTINUE
+        rivals = self._better_behind(curve)
         places = self._places_at(step)
-        return TrialScheduler.CONTINUE if ahead < places else TrialScheduler.STOP
+        if ahead + len(rivals) < places:
+            return TrialScheduler.CONTINUE
+        self._running.discard(trial)
+        if ahead < places:
+            self._make_way(curve, rivals)
+        return TrialScheduler.STOP
+
+    def _better_behind(self, curve: _Curve) -> list[int]:
+        """Return where the running trials are that were better there, from the rung before on."""
+        step = curve.last_step
+        rung_before = max(self._grace, step / self._factor)
+        found = []
+        for other in self._running:
+            rival = self._curves[other]
+            near = rung_before <= rival.last_step < step
+            if near and curve.is_beaten_by(rival):
+                found.append(rival.last_step)
+        return found
+
+    def _make_way(self, curve: _Curve, rivals: list[int]) -> None:
+        """Let nobody be stopped for what a trial reached after rivals had been better.
+
+        Else a newcomer's good start would end the trial before it, and that one's later losses the
+        newcomer.
+        """
+        kept = bisect_right(curve.steps, min(rivals))
+        reports = zip(curve.steps, curve.bests, curve.prices, strict=True)
+        for step, best, price in islice(reports, kept, None):
+            self._ranks_at[step].remove(best, price)
 
     def _places_at(self, step: int) -> int:
         """Return how many of the trials that have come to the grace may train beyond a step."""
@@ -145,6 +207,7 @@ class StepAsha(FIFOScheduler):
 
     def _leave(self, trial: str) -> None:
         """Count a trial no more."""
+        self._running.discard(trial)
         curve = self._curves.pop(trial, _Curve())
         for step, best, price in zip(curve.steps, curve.bests, curve.prices, strict=True):
             self._ranks_at[step].remove(best, price)
