@@ -18,7 +18,7 @@ from vibesweep.sweep.search.space_file import load_space
 
 REPORTS = 18
 """Reports of the undisturbed sweep, about."""
-MOMENTS = 4
+MOMENTS = 3
 
 
 @pytest.fixture(scope="module")
