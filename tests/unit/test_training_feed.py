@@ -50,11 +50,10 @@ def test_every_clip_comes_once_an_epoch_over_the_workers(split: Split, size: int
     for at_once in zip(*steps_by_rank, strict=True):
         assert all(np.array_equal(step.clips, at_once[0].clips) for step in at_once)
         for step in at_once:
-            assert step.own_clips, "no worker is ever without a clip"
-            counted += [clip.id for clip in step.own_clips if step.loss_scale]
+            counted += [clip.id for clip in step.own_clips]
     assert sorted(counted) == sorted(index.ids)
-    scales = {step.loss_scale for steps in steps_by_rank for step in steps}
-    assert scales == ({0.0, 1.0} if size == 7 else {1.0})
+    own_counts = [len(step.own_clips) for steps in steps_by_rank for step in steps]
+    assert (min(own_counts) == 0) == (size == 7), "a step has five clips, or fewer at the end"
 
 
 def test_a_feed_may_begin_at_any_step_and_ends_where_it_is_told(split: Split) -> None:

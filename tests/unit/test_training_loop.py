@@ -66,11 +66,11 @@ def test_micro_batches_make_the_step_that_their_whole_batch_makes() -> None:
     assert parts.value.item() == pytest.approx(whole.value.item())
 
 
-def test_a_borrowed_clip_counts_nothing() -> None:
+def test_a_worker_without_a_clip_adds_nothing() -> None:
     model = Line()
     (step,) = steps_of([torch.tensor([5.0])])
-    borrowed = dataclasses.replace(step, loss_scale=0.0)
-    records, _ = loop_over(model).train(iter([borrowed]), 1)
+    without = dataclasses.replace(step, batches=())
+    records, _ = loop_over(model).train(iter([without]), 1)
     assert (records[0].loss, records[0].grad_norm) == (0.0, 0.0)
     assert model.value.item() == 0.0
 

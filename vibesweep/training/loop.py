@@ -35,15 +35,13 @@ class StepBatches:
     """One optimizer step as the network of a worker computes it.
 
     Attributes:
-        batches: this worker's rows; at least one.
+        batches: this worker's rows; none where the step has too few clips for all workers.
         normalizer: normalizer of the whole step, over all workers.
-        loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 for a borrowed clip.
         size: how large the step is.
     """
 
     batches: Sequence[Any]
     normalizer: LossNormalizer
-    loss_scale: float = 1.0
     size: StepSize = field(default_factory=StepSize)
 
 
@@ -166,8 +164,7 @@ class TrainingLoop:
 
     def _means(self, step: StepBatches, sums: Tensor) -> StepLosses:
         """Add up the sums of the workers' losses, and divide them."""
-        counted = sums * step.loss_scale
-        diffusion_sum, stop_sum = self._world.sum(counted).tolist()
+        diffusion_sum, stop_sum = self._world.sum(sums).tolist()
         normalizer = step.normalizer
         means = (diffusion_sum / normalizer.patches, stop_sum / normalizer.stop_mass)
         settings = self._settings
@@ -179,7 +176,7 @@ class TrainingLoop:
         normalizer = step.normalizer
         diffusion = self._settings.diffusion_weight / normalizer.patches
         stop = self._settings.stop_weight / normalizer.stop_mass
-        return diffusion * step.loss_scale, stop * step.loss_scale
+        return diffusion, stop
 
     def _record(self, loss: float, grad_norm: Tensor) -> StepRecord:
         """Record a step with the learning rate that it is taken with."""

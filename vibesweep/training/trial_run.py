@@ -310,4 +310,4 @@ class TrialRun:
             batches.append(self._seat.prepared(row, context.world.device))
         row_tokens = sum(batch.tokens for batch in batches)
         size = StepSize(self._plan.share_of(step.clips), tokens, row_tokens)
-        return StepBatches(batches, normalizer, step.loss_scale, size)
+        return StepBatches(batches, normalizer, size)

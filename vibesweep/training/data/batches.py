@@ -53,13 +53,12 @@ def _sorted_within_pools(lengths: Ints, steps: int, rng: np.random.Generator) ->
     return np.concatenate(runs)
 
 
-def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]:
+def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> Ints:
     """Choose a worker's part of a step.
 
     Parts are balanced by tokens: each clip, longest first, goes to the worker with the fewest.
-    Every worker has a row to compute: where a step has fewer clips than workers, one left without
-    computes the step's shortest clip with a loss scale of 0. The step plan therefore need not know
-    how many workers there are.
+    Where a step has fewer clips than workers, some get none, and wait for the others' gradient. The
+    step plan therefore need not know how many workers there are.
 
     Args:
         clips: clip numbers of the step.
@@ -68,8 +67,7 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
         size: number of workers.
 
     Returns:
-        The worker's clip numbers, longest first, with a loss scale of 1.0; or one borrowed clip
-        with 0.0.
+        The worker's clip numbers, longest first.
     """
     ordered = _longest_first(clips, lengths)
     filled = [0] * size
@@ -80,10 +78,7 @@ def deal(clips: Ints, lengths: Ints, rank: int, size: int) -> tuple[Ints, float]
         filled[emptiest] += int(lengths[clip])
         if emptiest == rank:
             own_clips.append(clip)
-    if own_clips:
-        return np.array(own_clips), 1.0
-    shortest = ordered[-1:]
-    return shortest, 0.0
+    return np.array(own_clips, dtype=np.int64)
 
 
 def _longest_first(clips: Ints, lengths: Ints) -> Ints:

@@ -29,15 +29,13 @@ class StepShare:
         step: number of the step, counted from the trial's first.
         epoch: counted from 0.
         clips: clip numbers of the whole step.
-        own_clips: clip numbers of this worker, longest first.
-        loss_scale: 1.0, or 0.0 where the worker computes a borrowed clip.
+        own_clips: clip numbers of this worker, longest first; there may be none.
     """
 
     step: int
     epoch: int
     clips: Ints
     own_clips: Ints
-    loss_scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +47,8 @@ class Step:
         epoch: counted from 0.
         clips: clip numbers of the whole step, over all workers.
         normalizer: normalizer of the whole step, over all workers.
-        own_clips: this worker's clips, longest first; there is at least one.
-        loss_scale: what this worker's losses are multiplied by: 1.0, or 0.0 where its clip is
-            borrowed because the step has fewer clips than there are workers.
+        own_clips: this worker's clips, longest first; none where the step has fewer clips than
+            there are workers.
     """
 
     number: int
@@ -59,7 +56,6 @@ class Step:
     clips: Ints
     normalizer: LossNormalizer
     own_clips: tuple[EncodedClip, ...]
-    loss_scale: float
 
 
 class Feed(Protocol):
@@ -119,8 +115,8 @@ def step_shares(
     """Yield a worker's share of each step from ``first_step`` to before ``past_step``."""
     count = max(past_step - first_step, 0)
     for number, epoch, clips in islice(plan.steps(first_step), count):
-        own_clips, loss_scale = deal(clips, plan.index.lengths, rank, size)
-        yield StepShare(number, epoch, clips, own_clips, loss_scale)
+        own_clips = deal(clips, plan.index.lengths, rank, size)
+        yield StepShare(number, epoch, clips, own_clips)
 
 
 def make_step(share: StepShare, own_clips: Sequence[EncodedClip], plan: StepPlan) -> Step:
@@ -132,5 +128,4 @@ def make_step(share: StepShare, own_clips: Sequence[EncodedClip], plan: StepPlan
         clips=share.clips,
         normalizer=plan.index.normalizer(share.clips),
         own_clips=tuple(own_clips),
-        loss_scale=share.loss_scale,
     )
