@@ -113,8 +113,8 @@ class TrainingLoop:
         Args:
             steps: the steps that follow the ones taken so far; no more are asked for than needed.
             until_step: number of the last step to take, counted from 1.
-            must_stop: is asked after each step whether that was the last. One worker's yes holds
-                for all of them.
+            must_stop: is asked in each step whether that is the last. One worker's yes holds for
+                all of them.
 
         Returns:
             A record of each step, and why the trial has diverged, or None.
@@ -131,18 +131,17 @@ class TrainingLoop:
                 sums = self._backward(step)
                 # Drawn here, while a GPU computes
                 following = next(wanted, None)
-                record, diverged = self._finish(step, sums)
+                losses, stopped = self._means(step, sums, must_stop())
+                record, diverged = self._finish(losses)
                 records.append(record)
                 ended_s = time.perf_counter()
                 self.tally.add(step.size, ended_s - began_s)
                 began_s = ended_s
                 step = following
-                stopped = self._world.any(must_stop())
         return records, diverged
 
-    def _finish(self, step: StepBatches, sums: Tensor) -> tuple[StepRecord, str | None]:
+    def _finish(self, losses: StepLosses) -> tuple[StepRecord, str | None]:
         """Take a step, unless the trial has diverged; return its record, and why it has."""
-        losses = self._means(step, sums)
         grad_norm = self._flat.gradient.norm()
         self.step += 1
         record = self._record(losses.weighted, grad_norm)
@@ -162,14 +161,14 @@ class TrainingLoop:
         self._world.sum(self._flat.gradient)
         return sums
 
-    def _means(self, step: StepBatches, sums: Tensor) -> StepLosses:
-        """Add up the sums of the workers' losses, and divide them."""
-        diffusion_sum, stop_sum = self._world.sum(sums).tolist()
+    def _means(self, step: StepBatches, sums: Tensor, must_stop: bool) -> tuple[StepLosses, bool]:
+        """Add up the sums of the workers' losses, and divide them; tell whether one must stop."""
+        (diffusion_sum, stop_sum), stops = self._world.sums_and_any(sums, must_stop)
         normalizer = step.normalizer
         means = (diffusion_sum / normalizer.patches, stop_sum / normalizer.stop_mass)
         settings = self._settings
         weighted = settings.diffusion_weight * means[0] + settings.stop_weight * means[1]
-        return StepLosses(weighted, *means)
+        return StepLosses(weighted, *means), stops
 
     def _factors(self, step: StepBatches) -> Factors:
         """Return what the step's sums count in the loss that is trained."""

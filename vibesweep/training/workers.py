@@ -78,6 +78,14 @@ class World:
             torch.distributed.all_gather_object(items, item)
         return items
 
+    def sums_and_any(self, values: torch.Tensor, flag: bool) -> tuple[list[float], bool]:
+        """Sum numbers over the workers, and tell whether the flag is set on any: one exchange."""
+        if self.size == 1:
+            return values.tolist(), flag
+        raised = values.new_tensor([float(flag)])
+        *sums, count = self.sum(torch.cat([values, raised])).tolist()
+        return sums, count > 0
+
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the workers, in place, and return it."""
         if self.size > 1:
