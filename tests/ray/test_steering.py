@@ -16,7 +16,6 @@ from vibesweep.sweep.record.requests import Request, Wish
 from vibesweep.training.state.full_state import has_state, saved_step
 
 ENDLESS = "Budget(1_000_000, 5, 1_000_000)"
-PATIENCE_S = 60.0
 
 
 def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
@@ -29,9 +28,9 @@ def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     folder = place.folder("steered")
     with chaos.running(place, "steered") as process:
         assert chaos.wait_for_reports(place, "steered", process, 1)
-        assert wait_until(lambda: has_state(folder.states / "trial_000"), PATIENCE_S)
+        assert wait_until(lambda: has_state(folder.states / "trial_000"), chaos.PATIENCE_S)
         ask(folder, Request(Wish.PAUSE))
-        assert wait_until(lambda: folder.read().state == SweepState.PAUSED, PATIENCE_S)
+        assert wait_until(lambda: folder.read().state == SweepState.PAUSED, chaos.PATIENCE_S)
         assert "goes on from step" in clone_first_trial(place)
         record = folder.read()
         assert (len(record.trials), record.trials_wanted) == (1, chaos.TRIALS + 1)
@@ -42,12 +41,12 @@ def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
         (first,) = folder.read().trials
         assert wait_until(lambda: newest(folder).step > first.step, chaos.PATIENCE_S)
         ask(folder, Request(Wish.STOP, "trial_000"))
-        assert wait_until(lambda: newest(folder).step > asked["step"], PATIENCE_S)
+        assert wait_until(lambda: newest(folder).step > asked["step"], chaos.PATIENCE_S)
         ask(folder, Request(Wish.STOP, "trial_001"))
-        assert wait_until(lambda: len(folder.read().trials) == 3, PATIENCE_S)
+        assert wait_until(lambda: len(folder.read().trials) == 3, chaos.PATIENCE_S)
         said: list[str] = []
         record = ask_to_stop(folder, said.append)
-        code = process.wait(timeout=PATIENCE_S)
+        code = process.wait(timeout=chaos.PATIENCE_S)
     assert record.state == SweepState.STOPPED
     first, clone, third = record.trials
     assert (first.state, first.reason) == (TrialState.PRUNED, BY_HAND)

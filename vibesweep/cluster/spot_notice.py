@@ -8,12 +8,13 @@ knows, trials on this host save their states and go on elsewhere, and nothing ne
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from datetime import UTC, datetime
 from urllib.error import URLError
 from urllib.request import Request, urlopen
+
+from vibesweep.storage.json_text import parse_json
 
 METADATA = "http://169.254.169.254/latest"
 """What a host of Amazon's is told of itself: its instance metadata service, of version 2."""
@@ -37,11 +38,11 @@ def end_of_host() -> datetime | None:
     """Return when this host will be taken back; ``None`` as long as nobody says so."""
     try:
         token = _asked("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)})
-        headers = {"X-aws-ec2-metadata-token": token}
+        headers = {"X-aws-ec2-metadata-token": token.decode()}
         notice = _asked("meta-data/spot/instance-action", "GET", headers)
     except (URLError, TimeoutError):  # without a notice there is no such page
         return None
-    return datetime.fromisoformat(json.loads(notice)["time"])
+    return datetime.fromisoformat(parse_json(notice)["time"])
 
 
 def drain(ends: datetime) -> None:
@@ -52,10 +53,10 @@ def drain(ends: datetime) -> None:
     subprocess.run(["ray", "drain-node", *reason, deadline], check=True)
 
 
-def _asked(page: str, method: str, headers: dict[str, str]) -> str:
+def _asked(page: str, method: str, headers: dict[str, str]) -> bytes:
     request = Request(f"{METADATA}/{page}", method=method, headers=headers)
     with urlopen(request, timeout=ANSWER_S) as answer:
-        text: str = answer.read().decode()
+        text: bytes = answer.read()
     return text
 
 
