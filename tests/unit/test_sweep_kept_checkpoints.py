@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import tiny
 from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import StorageError
+from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.disk_bound import disk_bound, sizes_of
 from vibesweep.sweep.kept_checkpoints import KeptCheckpoints
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
 from vibesweep.sweep.record.states import FINISHED
-from vibesweep.training.sizes import trial_size
+from vibesweep.training.sizes import sized_like, trial_size
 from vibesweep.training.trial_run import TrialRun
 
 KEEP, LANES, TRIALS = 3, 2, 20
@@ -147,3 +149,19 @@ def test_settings_that_the_model_refuses_take_no_disk(tmp_path: Path) -> None:
     assert sizes_of(context.base, [refused]) == []
     assert len(sizes_of(context.base, [refused, TrialSettings()])) == 1
     assert disk_bound(Sweep({}), 1, [], parameters=1).checkpoint_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lora_rank": 3, "learning_rate": 1e-2, "lora_dropout": 0.3, "seed": 5},
+        {"lora_dora": True, "lora_head": "full"},
+        {"method": "freeze", "freeze_layers": 1, "optimizer": "sgd"},
+        {"ema_decay": 0.7, "base_share": 0.1, "optimizer": "lion", "silence_after_s": 0.2},
+    ],
+    ids=str,
+)
+def test_what_decides_a_size_is_all_that_counts(changes: dict[str, Any]) -> None:
+    skeleton = ModelRef.parse("mel-small").family.skeleton("mel-small")
+    settings = TrialSettings(**changes)
+    assert trial_size(skeleton, sized_like(settings)) == trial_size(skeleton, settings)

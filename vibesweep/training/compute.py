@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable
 
 import torch
@@ -82,6 +84,11 @@ def _compile(layers: Iterable[nn.Module]) -> None:
     torch._dynamo.config.recompile_limit = GRAPHS_A_LAYER
     for layer in layers:
         layer.compile(backend=COMPILE_BACKEND, dynamic=True)
+
+
+def can_compile() -> bool:
+    """Return whether there is the C compiler that Triton makes its launchers with."""
+    return "CC" in os.environ or any(shutil.which(name) for name in ("cc", "gcc", "clang"))
 
 
 def start_compilers() -> None:

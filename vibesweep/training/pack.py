@@ -24,11 +24,11 @@ from vibesweep.models.packed import PackedModel
 from vibesweep.models.packing import RowShape
 from vibesweep.models.seating import kind_of
 from vibesweep.models.speech_model import SpeechModel
-from vibesweep.training.compute import compile_for_one_shape
+from vibesweep.training.compute import can_compile, compile_for_one_shape
 from vibesweep.training.optim.flat import FlatParameters, flat_size
 from vibesweep.training.precision import autocast
 from vibesweep.training.rows import EagerRows, Factors, GraphedRows, Rows
-from vibesweep.training.seat import Seat, adjustable_model, can_compile
+from vibesweep.training.seat import Seat, adjustable_model
 from vibesweep.training.turns import Turns
 from vibesweep.training.workers import World, is_cuda
 

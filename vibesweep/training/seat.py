@@ -7,8 +7,6 @@ of its own, and rows are computed as they come.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -21,7 +19,12 @@ from vibesweep.models.adapters import for_trial, plain_model
 from vibesweep.models.packing import RowLimits, RowShape
 from vibesweep.models.seating import kind_of, make_adjustable, seat_trial
 from vibesweep.models.speech_model import SpeechModel
-from vibesweep.training.compute import check_silence, compile_for_one_shape, configure_model
+from vibesweep.training.compute import (
+    can_compile,
+    check_silence,
+    compile_for_one_shape,
+    configure_model,
+)
 from vibesweep.training.optim.flat import FlatParameters
 from vibesweep.training.optim.optimizers import ELEMENTWISE
 from vibesweep.training.precision import autocast
@@ -200,8 +203,3 @@ def take_seat(seat: Seat, base: SpeechModel, settings: TrialSettings, world: Wor
     seat_trial(seat.model, base, settings)
     seat.model.train()
     seat.taken = True
-
-
-def can_compile() -> bool:
-    """Return whether there is the C compiler that Triton makes its launchers with."""
-    return "CC" in os.environ or any(shutil.which(name) for name in ("cc", "gcc", "clang"))

@@ -254,8 +254,7 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     import torch
     from ray.train.torch import get_device
 
-    from vibesweep.training.compute import start_compilers
-    from vibesweep.training.seat import can_compile
+    from vibesweep.training.compute import can_compile, start_compilers
     from vibesweep.training.worker_context import WorkerContext
     from vibesweep.training.workers import World, is_cuda
 
