@@ -11,7 +11,6 @@ from __future__ import annotations
 import subprocess
 import time
 from datetime import UTC, datetime
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from vibesweep.storage.json_text import parse_json
@@ -40,7 +39,7 @@ def end_of_host() -> datetime | None:
         token = _asked("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)})
         headers = {"X-aws-ec2-metadata-token": token.decode()}
         notice = _asked("meta-data/spot/instance-action", "GET", headers)
-    except (URLError, TimeoutError):  # without a notice there is no such page
+    except OSError:  # without a notice there is no such page, and a call may fail
         return None
     return datetime.fromisoformat(parse_json(notice)["time"])
 
