@@ -37,7 +37,7 @@ from vibesweep.corpus.shards.manifest import read_table
 from vibesweep.corpus.sound.arrays import Floats, Samples
 from vibesweep.corpus.sound.rates import LATENT_RATE_HZ
 from vibesweep.corpus.text.turns import read_turns
-from vibesweep.delivery.sample import SAMPLE, TURN_COLUMNS
+from vibesweep.delivery.sample import TURN_COLUMNS
 from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.mel.batch import MelBatch
@@ -230,7 +230,7 @@ def sample_error(swept: Swept) -> float:
     clips = read_table(swept.folder.read().shards, "val", ["duration_s", *TURN_COLUMNS]).to_pylist()
     shortest: dict[str, Any] = min(clips, key=lambda clip: float(clip["duration_s"]))
     text = " ".join(turn["text"] for turn in shortest["turns"])
-    samples, rate_hz = soundfile.read(str(swept.folder.best / SAMPLE), dtype="float32")
+    samples, rate_hz = soundfile.read(str(swept.folder.sample), dtype="float32")
     sound = Sound(samples, rate_hz)
     passage = Passage("", (Turn(TAG, text),), {}, "en", sound, {})
     return RecognitionScorer([text]).score(sound, passage)[WORD_ERROR.name]

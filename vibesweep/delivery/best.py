@@ -8,12 +8,12 @@ from pathlib import Path
 
 from vibesweep.delivery.dashboards import show_sample
 from vibesweep.delivery.export import PROVENANCE, export
-from vibesweep.delivery.sample import BASE_SAMPLE, SAMPLE, SAMPLE_TEXT, speak_sample
+from vibesweep.delivery.sample import speak_sample
 from vibesweep.errors import VibesweepError
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
 from vibesweep.storage.os_errors import storage_error
-from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.folder import BASE_SAMPLE, SAMPLE, SAMPLE_TEXT, SweepFolder
 from vibesweep.sweep.record.record import TrialRecord
 
 

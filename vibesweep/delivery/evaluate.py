@@ -18,9 +18,10 @@ from vibesweep.delivery.export import PROVENANCE
 from vibesweep.delivery.synthesize import Tell, fetched_model, model_named
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
-from vibesweep.quality.listening import BASE, SEED, Voice, base_voice, listen
+from vibesweep.quality.listening import SEED, Voice, base_voice, listen
 from vibesweep.quality.passages import Passages, choose_passages
 from vibesweep.quality.quality_file import (
+    BASE,
     QUALITY_FILE,
     Quality,
     Row,

@@ -16,7 +16,7 @@ from vibesweep.quality.choice import preferred_of, ranked_by_ear
 from vibesweep.quality.listening import Voice, base_voice, listen
 from vibesweep.quality.measures import Measure
 from vibesweep.quality.passages import choose_passages
-from vibesweep.quality.quality_file import QUALITY_FILE, Quality, Row, write_quality
+from vibesweep.quality.quality_file import Quality, Row, name_of_trial, write_quality
 from vibesweep.quality.scorers import make_scorers
 from vibesweep.quality.verdict import faults_of, verdict, wins
 from vibesweep.storage.folders import upload_folder
@@ -31,8 +31,6 @@ LIMIT_S = 80.0
 MOST_BYTES = 500_000_000
 """Where a model is larger than this, no runner-up is written only to be heard."""
 SOUNDS = "quality"
-TRIAL = "trial "
-"""What a trial's number follows in the name of its voice."""
 
 
 class Judged(NamedTuple):
@@ -79,8 +77,8 @@ def judge(sweep: SweepFolder) -> Judged:
         first = preferred_of(heard, recording, listeners.measures)
         words = _words(rows, first, record, trials[0], listeners.measures)
         quality = quality_of(rows, chosen.passages, listeners, words)
-        remark = _remark(sweep, first, heard, recording, listeners.measures)
-    write_quality(quality, sweep.place / QUALITY_FILE)
+        remark = _remark(sweep, first, rows, trials, listeners.measures)
+    write_quality(quality, sweep.quality)
     speaks = faults_of(first, recording).speaks
     preferred = None if first is heard[0] else _trial_named(first.name, trials)
     return Judged(quality, speaks, preferred, remark)
@@ -96,7 +94,7 @@ def _voices(
     """Return the untouched base, the exported best trial, and runners-up with a checkpoint."""
     base = base_voice(record.model, model, scratch)
     best, *others = trials
-    voices = [base, Voice(_name(best), model)]
+    voices = [base, Voice(name_of_trial(best.number), model)]
     if _bytes_of(Path(model.address)) > MOST_BYTES:
         return voices
     kept = []
@@ -125,22 +123,23 @@ def _words(
     if first is heard[0]:
         return words
     why = "which ranks first" if record.aim.measures else "whose loss is smaller"
-    return f"{words}. It is preferred to {_name(best)}, {why}"
+    return f"{words}. It is preferred to {name_of_trial(best.number)}, {why}"
 
 
 def _remark(
     sweep: SweepFolder,
     first: Row,
-    heard: Sequence[Row],
-    recording: Row,
+    rows: Sequence[Row],
+    trials: Sequence[TrialRecord],
     measures: Sequence[Measure],
 ) -> str:
     """Name the trial that won on most measures, where that was not enough to hand it over."""
+    recording, _, *heard = rows
     favourite = ranked_by_ear(heard, recording, measures)[0]
     better, worse = wins(favourite, first, measures)
     if better <= worse or not faults_of(favourite, recording).speaks:
         return ""
-    number = favourite.name.removeprefix(TRIAL)
+    number = _trial_named(favourite.name, trials).number
     texts = len(favourite.by_text)
     return (
         f"{favourite.name} may sound better than {first.name}: better by {better} measures, worse"
@@ -150,7 +149,7 @@ def _remark(
 
 
 def _trial_named(name: str, trials: Sequence[TrialRecord]) -> TrialRecord:
-    (found,) = [trial for trial in trials if _name(trial) == name]
+    (found,) = [trial for trial in trials if name_of_trial(trial.number) == name]
     return found
 
 
@@ -184,11 +183,7 @@ def _voice_of(sweep: SweepFolder, record: SweepRecord, trial: TrialRecord, scrat
     folder.mkdir()
     with tuned_trial(sweep, record, trial) as tuned:
         family.export(tuned, folder, family.layouts[0])
-    return Voice(_name(trial), ModelRef(model.family_name, str(folder)))
-
-
-def _name(trial: TrialRecord) -> str:
-    return f"{TRIAL}{trial.number}"
+    return Voice(name_of_trial(trial.number), ModelRef(model.family_name, str(folder)))
 
 
 def _bytes_of(folder: Path) -> int:

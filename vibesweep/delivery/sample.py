@@ -14,11 +14,9 @@ from vibesweep.delivery.synthesize import synthesize
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.listening import base_voice
-from vibesweep.sweep.record.folder import SweepFolder
+from vibesweep.sweep.record.folder import BASE_SAMPLE, SAMPLE, SAMPLE_TEXT, SweepFolder
 from vibesweep.sweep.record.record import SweepRecord
 
-SAMPLE, SAMPLE_TEXT, BASE_SAMPLE = "sample.wav", "sample.txt", "base_sample.wav"
-"""What is heard of the tuned model, what it says, and how its untouched base says it."""
 TURN_COLUMNS = tuple(f"turns.list.element.{name}" for name in ("tag", "speaker", "text"))
 
 

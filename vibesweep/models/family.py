@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibesweep.corpus.shards.manifest import check_signature
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE
 from vibesweep.models.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from vibesweep.corpus.recordings import Turn
     from vibesweep.corpus.shards.manifest import Manifest
     from vibesweep.models.speech_model import SpeechModel
-
-DEFAULT_LANGUAGE = "en-us"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from vibesweep.corpus.shards.manifest import Manifest
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE
 from vibesweep.corpus.text.version import TEXT_VERSION
 from vibesweep.errors import ModelError
-from vibesweep.models.family import DEFAULT_LANGUAGE
 
 TRAINED_ON = "trained_on"
 

@@ -17,11 +17,9 @@ from vibesweep.errors import SpeechError
 from vibesweep.models.family import SpeakingSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.progress import telling
-from vibesweep.quality.quality_file import Row
+from vibesweep.quality.quality_file import BASE, RECORDING, Row
 from vibesweep.quality.scorer import Passage, Scorer, Sound
 
-RECORDING, BASE = "recording", "base"
-"""Names of the two voices that every sweep is judged beside."""
 SEED = 0
 SILENCE = Sound(np.zeros(2_400, np.float32), 24_000)
 """What is heard of a model that could not say a text."""

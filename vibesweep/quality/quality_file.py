@@ -18,6 +18,13 @@ from vibesweep.storage.json_text import parse_json
 
 QUALITY_FILE = "quality.json"
 VERSION = 1
+RECORDING, BASE = "recording", "base"
+"""Names of the two voices that every sweep is judged beside."""
+
+
+def name_of_trial(number: int) -> str:
+    """Return the name of the voice that a trial has trained."""
+    return f"trial {number}"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vibesweep.quality.listening import BASE, RECORDING
 from vibesweep.quality.measures import DURATION_RATIO, IDENTIFIED, MCD, RAN_ON, Measure
-from vibesweep.quality.quality_file import Row
+from vibesweep.quality.quality_file import BASE, RECORDING, Row
 
 LEAST_UNDERSTOOD = 0.5
 """Share of the sentences understood from the recordings that a voice must be understood in."""

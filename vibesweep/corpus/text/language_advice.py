@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import regex
 
 from vibesweep.corpus.text.espeak import espeak_languages
-from vibesweep.corpus.text.letters import base_language, is_letter, script_of
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE, base_language
+from vibesweep.corpus.text.letters import is_letter, script_of
 
 MOST_NAMED = 4
 _OF_MOST_PEOPLE = "hi mr ne ar ur fa ru uk kk bg bn am el".split()
@@ -22,9 +23,9 @@ def languages_like(language: str) -> str:
     """Say which language to take in place of an unknown one."""
     base = base_language(language)
     if base == "zh":
-        return "en-us, and Han characters are read as Mandarin"
+        return f"{DEFAULT_LANGUAGE}, and Han characters are read as Mandarin"
     near = [name for name in espeak_languages() if base_language(name) == base.lower()]
-    others = "a language that espeak-ng --voices lists, such as en-us, de or fr-fr"
+    others = f"a language that espeak-ng --voices lists, such as {DEFAULT_LANGUAGE}, de or fr-fr"
     return ", ".join(near) or others
 
 

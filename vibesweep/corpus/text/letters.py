@@ -12,6 +12,8 @@ from typing import Any
 
 import regex
 
+from vibesweep.corpus.text.language import base_language
+
 # Letters of scripts that are written together, by the names of CLDR's likely subtags. Han
 # characters are Mandarin in any case.
 _LETTERS_OF_SCRIPT = {
@@ -41,11 +43,6 @@ _NAMES_OKINA = frozenset({"haw", "uz", "gn"})
 UNSPACED = r"\p{Han}\p{Hira}\p{Kana}\p{Thai}\p{Laoo}\p{Khmr}\p{Mymr}"
 """Letters of scripts without blanks between words: a number may follow. For character classes."""
 _NOT_ASCII = regex.compile(r"[^\x00-\x7f]")
-
-
-def base_language(language: str) -> str:
-    """Return a language without its region: ``en`` of ``en-us``."""
-    return language.split("-")[0]
 
 
 def script_of(language: str) -> str | None:

@@ -23,7 +23,7 @@ import regex
 
 from vibesweep.corpus.text.english_rules import ENGLISH
 from vibesweep.corpus.text.feet_and_inches import read_lengths
-from vibesweep.corpus.text.letters import base_language
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE, base_language
 from vibesweep.corpus.text.mandarin_rules import MANDARIN
 from vibesweep.corpus.text.mel_extra import require_packages
 from vibesweep.corpus.text.normalization_rules import NormalizationRules, rewrite
@@ -72,7 +72,7 @@ class NormalizedText:
     doubtful: Mapping[str, int] = field(default_factory=dict)
 
 
-def normalize(text: str, language: str = "en-us") -> NormalizedText:
+def normalize(text: str, language: str = DEFAULT_LANGUAGE) -> NormalizedText:
     """Put words for numbers, signs and abbreviations.
 
     Mandarin stretches are normalized in any text, the others where the language is English.

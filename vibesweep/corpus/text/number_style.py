@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibesweep.corpus.text.espeak import decimal_sign
-from vibesweep.corpus.text.letters import base_language
+from vibesweep.corpus.text.language import base_language
 
 
 @dataclass(frozen=True)

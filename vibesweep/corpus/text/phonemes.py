@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from vibesweep.corpus.text.espeak import espeak_languages, pronounce
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE, base_language
 from vibesweep.corpus.text.language_advice import languages_like
-from vibesweep.corpus.text.letters import base_language
 from vibesweep.corpus.text.mel_extra import require_packages
 from vibesweep.corpus.text.normalization import normalize
 from vibesweep.corpus.text.pinyin import pinyin_symbols
 from vibesweep.corpus.text.scripts import PAUSE_OF, Run, Script, split_by_script
 from vibesweep.errors import CorpusError
-
-DEFAULT_LANGUAGE = "en-us"
 
 WORD_BOUNDARY = " "
 PAUSES = frozenset(PAUSE_OF.values())

@@ -12,7 +12,8 @@ from string import digits
 import regex
 
 from vibesweep.corpus.text.espeak import says_sign
-from vibesweep.corpus.text.letters import base_language, is_letter, signs_inside_words
+from vibesweep.corpus.text.language import base_language
+from vibesweep.corpus.text.letters import is_letter, signs_inside_words
 from vibesweep.corpus.text.pinyin import has_pinyin
 
 PAUSE_OF = {mark: mark for mark in ",.?!;:"}

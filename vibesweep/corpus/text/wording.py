@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import ClassVar
 
 from vibesweep.corpus.text.espeak import says_sign
-from vibesweep.corpus.text.letters import base_language, script_of
+from vibesweep.corpus.text.language import base_language
+from vibesweep.corpus.text.letters import script_of
 from vibesweep.corpus.text.number_style import (
     ENGLISH_STYLE,
     MANDARIN_STYLE,

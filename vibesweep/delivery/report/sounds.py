@@ -21,8 +21,7 @@ from vibesweep.corpus.sound.mel import log_mel
 from vibesweep.corpus.sound.resampling import resample
 from vibesweep.delivery.report.facts import Facts
 from vibesweep.errors import SweepError
-from vibesweep.quality.listening import BASE, RECORDING
-from vibesweep.quality.quality_file import Quality, Row
+from vibesweep.quality.quality_file import BASE, RECORDING, Quality, Row, name_of_trial
 from vibesweep.storage import StoragePath
 from vibesweep.storage.names import is_plain_name
 
@@ -70,7 +69,7 @@ def spoken_texts(facts: Facts) -> list[SpokenText]:
     """Return what is there to be heard: the compared voices, or else the sweep's sample."""
     if facts.quality is not None:
         return list(_compared(facts, facts.quality))
-    sample = facts.folder.best / "sample.wav"
+    sample = facts.folder.sample
     if not sample.is_file():
         return []
     clip = _clip(sample, "the best trial, with a held-out text")
@@ -118,11 +117,11 @@ def _to_scale(clips: Sequence[Clip]) -> list[Clip]:
 def voices_shown(quality: Quality, best_first: Sequence[int]) -> list[tuple[Row, str]]:
     """Choose whom to hear, and what to call them: recording, best trials, base."""
     by_name = {voice.name: voice for voice in quality.rows}
-    heard = [number for number in best_first if f"trial {number}" in by_name]
+    heard = [number for number in best_first if name_of_trial(number) in by_name]
     wanted = [(RECORDING, "the real recording")]
     for number in heard[:MOST_TRIALS]:
         who = _called(number, best_first)
-        wanted.append((f"trial {number}", who))
+        wanted.append((name_of_trial(number), who))
     wanted.append((BASE, "the untouched base"))
     return [(by_name[name], who) for name, who in wanted if name in by_name]
 
@@ -130,7 +129,7 @@ def voices_shown(quality: Quality, best_first: Sequence[int]) -> list[tuple[Row,
 def _called(number: int, best_first: Sequence[int]) -> str:
     place = best_first.index(number)
     kind = {0: ", the best", 1: ", the runner-up"}.get(place, "")
-    return f"trial {number}{kind}"
+    return f"{name_of_trial(number)}{kind}"
 
 
 def _clip(path: StoragePath, who: str) -> Clip:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vibesweep.config import MelSettings
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE
 from vibesweep.errors import ShardsError
 from vibesweep.models.bundle_family import BundleFamily
 from vibesweep.models.bundle_folder import bundle_folder, read_description
-from vibesweep.models.family import DEFAULT_LANGUAGE, SpeakingSettings, Speech
+from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.mel.recipe import mel_recipe
 from vibesweep.models.recipe import Recipe
 

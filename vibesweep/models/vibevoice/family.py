@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vibesweep.corpus.text.language import DEFAULT_LANGUAGE
 from vibesweep.errors import SpeechError
 from vibesweep.models.family import (
-    DEFAULT_LANGUAGE,
     ModelFamily,
     SpeakingSettings,
     Speech,

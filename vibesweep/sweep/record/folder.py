@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from vibesweep.errors import SweepError, VibesweepError
+from vibesweep.quality.quality_file import QUALITY_FILE
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.json_text import parse_json
 from vibesweep.storage.os_errors import storage_error
@@ -36,6 +37,8 @@ SWEEPS, SHARDS, CORPORA = "sweeps", "shards", "corpora"
 RECORD = "sweep.json"
 EVENTS = "events.jsonl"
 SCRATCH = "ray"
+SAMPLE, SAMPLE_TEXT, BASE_SAMPLE = "sample.wav", "sample.txt", "base_sample.wav"
+"""What is heard of the tuned model, what it says, and how its untouched base says it."""
 NOT_IN_NAMES = "/\\?\x7f"
 """Characters of paths and of a store's address that a sweep's name cannot have."""
 LONGEST_NAME_BYTES = 120
@@ -66,10 +69,11 @@ class SweepFolder:
         self.checkpoints = self.place / "checkpoints"
         self.origin = self.place / "origin"
         self.best = self.place / "best"
+        self.sample = self.best / SAMPLE
         self.states = self.place / "states"
         self.clones = self.place / "clones"
         self.rerun = self.place / "rerun"
-        self.quality = self.place / "quality.json"
+        self.quality = self.place / QUALITY_FILE
         self.report = self.place / "report.html"
         self.scratch = self.place / SCRATCH
 
