@@ -15,7 +15,11 @@ from vibesweep.errors import ClusterError
     ("address", "found"),
     [
         ("auto", "RAY_ADDRESS=auto: no Ray cluster runs on this host"),
-        ("nonsense", "RAY_ADDRESS=nonsense: no Ray cluster"),
+        ("head", "RAY_ADDRESS=head: not of the form HOST:PORT.*as in head:6379.*RAY_ADDRESS=local"),
+        ("head:", "not of the form HOST:PORT"),
+        (":6379", "not of the form HOST:PORT"),
+        ("head:ray", "not of the form HOST:PORT"),
+        ("head:65536", "not of the form HOST:PORT"),
         ("http://127.0.0.1:8265", "a job server's address"),
     ],
 )

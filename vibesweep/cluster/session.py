@@ -27,8 +27,10 @@ from vibesweep.cluster.ray_internals import (
 from vibesweep.errors import TOKEN_FIX, ClusterError
 from vibesweep.storage.early import check_folder_writable
 
-OWN_CLUSTER_FIX = "see that it is up, or set RAY_ADDRESS=local to start one on this machine"
+START_OWN = "set RAY_ADDRESS=local to start one on this machine"
+OWN_CLUSTER_FIX = f"see that it is up, or {START_OWN}"
 CONNECT_S = 10.0
+LAST_PORT = 65_535
 SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a Unix socket; Ray refuses a longer one with a traceback."""
 TEMPORARY = ("RAY_TMPDIR", "TMPDIR")
@@ -161,12 +163,22 @@ def _cluster_of_this_host() -> str | None:
 
 
 def _check_answers(address: str) -> None:
-    host, _, port = address.rpartition(":")
+    host, port = _host_and_port(address)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-    except (OSError, ValueError) as error:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError as error:
         where = f"RAY_ADDRESS={address}"
         raise ClusterError(f"no Ray cluster: {error}", where=where, fix=OWN_CLUSTER_FIX) from error
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    is_port = port.isdecimal() and 0 < int(port) <= LAST_PORT
+    if host and is_port:
+        return host.strip("[]"), int(port)
+    found = "not of the form HOST:PORT"
+    fix = f"name the port that `ray start --head` printed, as in head:6379, or {START_OWN}"
+    raise ClusterError(found, where=f"RAY_ADDRESS={address}", fix=fix)
 
 
 def _init(address: str, dashboard: bool | None) -> Any:
