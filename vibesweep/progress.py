@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TextIO
@@ -20,6 +20,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 LINE_EVERY_S = 30.0
 
 _console: ContextVar[Console | None] = ContextVar("console", default=None)
+
+
+Say = Callable[[str], object]
+"""Takes a line for the user, such as one that warns."""
 
 
 class Tell(Protocol):

@@ -21,7 +21,7 @@ from vibesweep.errors import (
     VibesweepError,
 )
 from vibesweep.models.registry import ModelRef
-from vibesweep.sweep import early
+from vibesweep.sweep import settings_checks
 from vibesweep.sweep.early import check_sweep, check_this_machine
 from vibesweep.training.fit import ModelFit
 
@@ -193,10 +193,10 @@ def test_bitsandbytes_is_missed_where_this_machine_trains(
     )
     # A cluster's workers may have what its head lacks: nothing is said without Ray
     checked = check_sweep(sweep, "tried", tmp_path, lambda line: None)
-    monkeypatch.setattr(early, "find_spec", lambda name: None)
+    monkeypatch.setattr(settings_checks, "find_spec", lambda name: None)
     with pytest.raises(SpaceError, match="finds no bitsandbytes"):
         check_this_machine(checked, print)
-    monkeypatch.setattr(early, "find_spec", lambda name: object())
+    monkeypatch.setattr(settings_checks, "find_spec", lambda name: object())
     check_this_machine(checked, print)
 
 

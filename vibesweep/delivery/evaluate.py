@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_table
 from vibesweep.delivery.export import PROVENANCE
-from vibesweep.delivery.synthesize import Tell, fetched_model, model_named
+from vibesweep.delivery.synthesize import fetched_model, model_named
 from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import Say
 from vibesweep.quality.listening import SEED, Voice, base_voice, listen
 from vibesweep.quality.passages import Passages, choose_passages
 from vibesweep.quality.quality_file import (
@@ -58,7 +59,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     name: str,
     corpus: StorageAddress,
-    tell: Tell,
+    tell: Say,
     *,
     work: StorageAddress = ".",
     out: Path | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,10 +13,9 @@ from vibesweep.errors import SpeechError
 from vibesweep.models.bundle_folder import find_folder
 from vibesweep.models.family import SpeakingSettings, Speech
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import Say
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.folders import fetched_folder
-
-Tell = Callable[[str], None]
 
 
 def _tell_nobody(line: str) -> None:
@@ -30,7 +29,7 @@ def synthesize(
     *,
     voices: Sequence[str] | Mapping[str, str] = (),
     settings: SpeakingSettings | None = None,
-    tell: Tell = _tell_nobody,
+    tell: Say = _tell_nobody,
 ) -> Speech:
     """Speak a text with a model and write it as a sound file, whole or not at all.
 
@@ -100,7 +99,7 @@ def _by_tag(voices: Sequence[str] | Mapping[str, str], turns: Sequence[Turn]) ->
     return dict(zip(tags, voices, strict=False))
 
 
-def _parse(text: str, tell: Tell) -> tuple[Turn, ...]:
+def _parse(text: str, tell: Say) -> tuple[Turn, ...]:
     """Cut a text into turns."""
     read = parse_turns(text)
     summary = read.summary()

@@ -14,9 +14,10 @@ from vibesweep.corpus.preprocess.progress import shown
 from vibesweep.corpus.preprocess.run import preprocess_beside
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, REJECTS_FILE, Manifest
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
-from vibesweep.sweep.early import DEMO, Say, is_demo
+from vibesweep.sweep.corpus_checks import DEMO, is_demo
 from vibesweep.sweep.record.folder import CORPORA, SHARDS
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.space import suggest

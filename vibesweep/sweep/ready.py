@@ -11,14 +11,9 @@ from vibesweep.config import Sweep, TrialResources, TrialSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StoragePath
+from vibesweep.sweep.corpus_checks import is_demo
 from vibesweep.sweep.disk_bound import disk_line
-from vibesweep.sweep.early import (
-    CheckedSweep,
-    check_clips,
-    check_fit,
-    check_heard,
-    is_demo,
-)
+from vibesweep.sweep.early import CheckedSweep, check_shards
 from vibesweep.sweep.forecast import heard_line, training_clips, typical_settings
 from vibesweep.sweep.prepare import shards_for
 from vibesweep.sweep.record.folder import SweepFolder
@@ -73,9 +68,7 @@ def make_ready(
     else:
         shards = shards_for(sweep, model, work, progress.say)
     if checked.manifest is None:
-        check_fit(model, shards, progress.say)
-        check_clips(sweep, checked.rehearsal, shards, progress.say)
-        check_heard(sweep, model, shards)
+        check_shards(sweep, model, checked.rehearsal, shards, progress.say)
     typical = typical_settings(sweep, checked.rehearsal)
     clips, speech_s = training_clips(shards)
     budget = sweep.budget.in_steps(clips, speech_s, typical)

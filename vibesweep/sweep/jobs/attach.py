@@ -8,7 +8,8 @@ from aiohttp import ClientError
 from ray.job_submission import JobSubmissionClient
 
 from vibesweep.errors import ClusterError
-from vibesweep.sweep.jobs.server import Say, find_job, job_client, say_how_it_ended
+from vibesweep.progress import Say
+from vibesweep.sweep.jobs.server import find_job, job_client, say_how_it_ended
 
 
 def follow(server: str, name: str, write: Say, say: Say) -> bool:

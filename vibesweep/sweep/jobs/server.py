@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
@@ -16,13 +16,13 @@ from ray.exceptions import AuthenticationError, RayError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from vibesweep.errors import TOKEN_FIX, ClusterError
+from vibesweep.progress import Say
 
 SWEEP = "sweep"
 FOLDER = "folder"
 """Keys of a job's metadata."""
 CHATTY_LOGGERS = ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk")
 MESSAGE_LENGTH = 500
-Say = Callable[[str], object]
 
 
 @contextmanager

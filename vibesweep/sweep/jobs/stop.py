@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from vibesweep.sweep.jobs.server import Say, find_job, job_client, say_how_it_ended
+from vibesweep.progress import Say
+from vibesweep.sweep.jobs.server import find_job, job_client, say_how_it_ended
 
 POLL_S = 0.5
 
