@@ -22,7 +22,7 @@ LINE_EVERY_S = 30.0
 _console: ContextVar[Console | None] = ContextVar("console", default=None)
 
 
-Say = Callable[[str], object]
+Say = Callable[[str], None]
 """Takes a line for the user, such as one that warns."""
 
 

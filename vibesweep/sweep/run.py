@@ -85,7 +85,6 @@ def run_sweep(
     check_name(name)
     place = StoragePath.of(work)
     check_folder_writable(place, "--work")
-    folder = SweepFolder(place / SWEEPS / name)
     checked = checked or check_sweep(
         sweep, name, work, progress.say, resume=resume, space_file=space_file
     )
@@ -94,52 +93,84 @@ def run_sweep(
     if starts_own_ray():
         plan_lanes(sweep, Cluster([this_host()]))
         check_this_machine(checked, progress.say)
-    sweep = limit_trials(sweep, progress.say)
+    asked = _Asked(
+        sweep=limit_trials(sweep, progress.say),
+        checked=checked,
+        name=name,
+        work=place,
+        folder=SweepFolder(place / SWEEPS / name),
+        space_file=space_file,
+        resume=resume,
+        earlier=earlier,
+        trackers=trackers,
+        allowance=allowance or Allowance(),
+        progress=progress,
+    )
     with (
         shown_on(console),
         quiet_tune(),
         running_ray(dashboard=True) as dashboard,
         sigterm_is_ctrl_c(),
     ):
-        lanes = plan_lanes(sweep, current_cluster())
-        limit = (allowance or Allowance()).first(len(lanes), sweep.resources)
-        resumed = folder if resume else None
-        ready = make_ready(sweep, checked, lanes, place, progress, resumed)
-        if dashboard:
-            progress.say(f"Ray's dashboard: http://{dashboard}")
-        run = _Run(ready, name, folder, earlier, trackers, limit, progress)
-        # After everything that the user may have to mend: the name stays free until then
-        with (
-            claimed(folder, space_file, resume=resume),
-            staged_folder_for(folder, progress.say, resume=resume) as staged,
-        ):
-            record = _train(run, staged, resume=resume)
-            if not record.trials_left:
-                folder.states.remove()
+        record = _run_on_ray(asked, dashboard)
     _say_how_it_went(record, progress)
-    _refuse_nothing_trained(record, folder)
-    return folder
+    _refuse_nothing_trained(record, asked.folder)
+    return asked.folder
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be run, checked as far as it can be before Ray is up."""
+
+    sweep: Sweep
+    checked: CheckedSweep
+    name: str
+    work: StoragePath
+    folder: SweepFolder
+    space_file: Path | None
+    resume: bool
+    earlier: Sequence[SweepFolder]
+    trackers: Sequence[Tracker]
+    allowance: Allowance
+    progress: Progress
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run that can begin, as it was asked for."""
+    """A run that can begin: what was asked for, with shards, lanes and what it may take."""
 
+    asked: _Asked
     ready: ReadySweep
-    name: str
-    folder: SweepFolder
-    earlier: Sequence[SweepFolder]
-    trackers: Sequence[Tracker]
     limit: Limit | None
-    progress: Progress
 
 
-def _train(run: _Run, staged: StagedFolder, *, resume: bool) -> SweepRecord:
+def _run_on_ray(asked: _Asked, dashboard: str | None) -> SweepRecord:
+    """Make ready what was asked for, claim its folder and train; return the record at the end."""
+    sweep, folder, progress = asked.sweep, asked.folder, asked.progress
+    lanes = plan_lanes(sweep, current_cluster())
+    limit = asked.allowance.first(len(lanes), sweep.resources)
+    resumed = folder if asked.resume else None
+    ready = make_ready(sweep, asked.checked, lanes, asked.work, progress, resumed)
+    if dashboard:
+        progress.say(f"Ray's dashboard: http://{dashboard}")
+    run = _Run(asked, ready, limit)
+    # After everything that the user may have to mend: the name stays free until then
+    with (
+        claimed(folder, asked.space_file, resume=asked.resume),
+        staged_folder_for(folder, progress.say, resume=asked.resume) as staged,
+    ):
+        record = _train(run, staged)
+        if not record.trials_left:
+            folder.states.remove()
+    return record
+
+
+def _train(run: _Run, staged: StagedFolder) -> SweepRecord:
     """Train all trials of a run whose folder is claimed; return the record at the end."""
-    folder = run.folder
+    folder = run.asked.folder
     folder.requests.clear()  # of a process that is gone
     try:
-        start = _resumed(run, staged) if resume else _started(run, staged)
+        start = _resumed(run, staged) if run.asked.resume else _started(run, staged)
         return run_on_lanes(start)
     finally:
         folder.scratch.remove()
@@ -147,13 +178,12 @@ def _train(run: _Run, staged: StagedFolder, *, resume: bool) -> SweepRecord:
 
 def _started(run: _Run, staged: StagedFolder) -> SweepStart:
     """Begin a sweep with what earlier ones have found out."""
-    ready = run.ready
+    asked, sweep = run.asked, run.ready.sweep
     record = _new_record(run)
-    if ready.sweep.starts_from is not None:
-        copy_checkpoint(ready.sweep.starts_from, run.folder.origin)
-    signature = record.shards_signature
-    warm = take_trials(ready.sweep, run.earlier, record.model, signature)
-    run.progress.say_each(*warm.said)
+    if sweep.starts_from is not None:
+        copy_checkpoint(sweep.starts_from, asked.folder.origin)
+    warm = take_trials(sweep, asked.earlier, record.model, record.shards_signature)
+    asked.progress.say_each(*warm.said)
     return _start(run, staged, record, None, warm)
 
 
@@ -167,12 +197,13 @@ def _resumed(run: _Run, staged: StagedFolder) -> SweepStart:
 
 def _new_record(run: _Run) -> SweepRecord:
     ready = run.ready
-    return new_record(ready.sweep, ready.model, run.name, ready.shards, len(ready.lanes))
+    return new_record(ready.sweep, ready.model, run.asked.name, ready.shards, len(ready.lanes))
 
 
 def _start(
     run: _Run, staged: StagedFolder, record: SweepRecord, former: Replay | None, warm: WarmStart
 ) -> SweepStart:
+    asked = run.asked
     return SweepStart(
         sweep=run.ready.sweep,
         record=record,
@@ -180,10 +211,10 @@ def _start(
         former=former,
         warm=warm,
         limit=run.limit,
-        trackers=run.trackers,
-        folder=run.folder,
+        trackers=asked.trackers,
+        folder=asked.folder,
         staged=staged,
-        progress=run.progress,
+        progress=asked.progress,
     )
 
 
@@ -216,7 +247,7 @@ def _refuse_nothing_trained(record: SweepRecord, folder: SweepFolder) -> None:
 
 def _lane_specs(run: _Run, record: SweepRecord, staged: StagedFolder) -> list[LaneSpec]:
     """Say what each lane holds. Checkpoints and states go where all hosts see them."""
-    ready, folder = run.ready, run.folder
+    ready, folder = run.ready, run.asked.folder
     sweep = ready.sweep
     specs = []
     for number, resources in enumerate(ready.lanes):
