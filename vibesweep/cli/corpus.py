@@ -16,21 +16,27 @@ from vibesweep.cli.application import (
     say,
     say_next,
 )
-from vibesweep.config.corpus import EDGE_SILENCE_S
+from vibesweep.cli.corpus_options import (
+    Columns,
+    Corpus,
+    Language,
+    MaxDuration,
+    MaxEdgeSilence,
+    MaxRejectFraction,
+    ShardsModel,
+    ShardsOut,
+    SplitBy,
+    SplitSeed,
+    ValFraction,
+    ValIds,
+)
+from vibesweep.config import CorpusSettings
+from vibesweep.config.sweep import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from vibesweep.corpus.shards.manifest import Manifest
 
-
-Columns = Annotated[
-    str,
-    typer.Option(
-        help=(
-            "What the table's columns hold, with commas between: id, audio, text, raw, speaker, "
-            "- and more; by default as header or content show."
-        )
-    ),
-]
+USUAL = CorpusSettings()
 
 
 @app.command("demo-corpus")
@@ -54,59 +60,17 @@ def demo_corpus(
 
 @app.command()
 def preprocess(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            help="A folder with metadata.csv, or a table (.csv, .tsv, .txt, .jsonl); a path or URI."
-        ),
-    ],
-    out: Annotated[str, typer.Argument(help="The folder of shards to write; a path or URI.")],
-    language: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "eSpeak NG voice that reads all but Han characters; "
-                "the one that the model was trained in, en-us for mel-small, if left out."
-            )
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help=(
-                "The model to make the shards for: a base's name or folder, "
-                "or vibevoice:<folder or hub id>."
-            )
-        ),
-    ] = "mel-small",
-    max_duration: Annotated[
-        float, typer.Option(help="Seconds; longer recordings are cut between turns.")
-    ] = 300.0,
-    max_edge_silence: Annotated[
-        float,
-        typer.Option(
-            help=(
-                "Seconds; longer silence at either end of a clip is cut to half a second. "
-                "inf keeps it."
-            )
-        ),
-    ] = EDGE_SILENCE_S,
-    split_by: Annotated[
-        str, typer.Option(help="What is never on both sides of the split: recording or speaker.")
-    ] = "recording",
-    val_fraction: Annotated[
-        float, typer.Option(help="Share of the recordings, or speakers, held out for validation.")
-    ] = 0.1,
-    val_ids: Annotated[
-        str,
-        typer.Option(
-            help="Hold out these recordings, or speakers, instead: names with commas between."
-        ),
-    ] = "",
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    max_reject_fraction: Annotated[
-        float, typer.Option(help="Fail if more than this share of the recordings cannot be used.")
-    ] = 0.2,
+    corpus: Corpus,
+    out: ShardsOut,
+    language: Language = None,
+    model: ShardsModel = DEFAULT_MODEL,
+    max_duration: MaxDuration = USUAL.max_duration_s,
+    max_edge_silence: MaxEdgeSilence = USUAL.max_edge_silence_s,
+    split_by: SplitBy = USUAL.split_by,
+    val_fraction: ValFraction = USUAL.val_fraction,
+    val_ids: ValIds = "",
+    seed: SplitSeed = USUAL.seed,
+    max_reject_fraction: MaxRejectFraction = USUAL.max_reject_fraction,
     columns: Columns = "",
 ) -> None:
     """Turn recordings and texts into Parquet shards.
@@ -114,8 +78,6 @@ def preprocess(
     They have the columns that a model learns from. Shards that are there already are not made
     again.
     """
-    from vibesweep.config import CorpusSettings
-
     settings = CorpusSettings(
         max_duration_s=max_duration,
         max_edge_silence_s=max_edge_silence,
@@ -126,6 +88,7 @@ def preprocess(
         max_reject_fraction=max_reject_fraction,
         columns=names_in(columns),
     )
+    # After the settings, whose mistakes are told without waiting for Ray
     from vibesweep.corpus.preprocess.progress import shown
     from vibesweep.corpus.preprocess.run import preprocess as make_shards
     from vibesweep.models.registry import ModelRef

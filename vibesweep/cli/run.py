@@ -74,28 +74,27 @@ def run(
 
     allowance = Allowance(max_hours, max_gpu_hours, max_cost, price_per_hour)
     server = job_server(address)
-    if server is None:
-        folder = _folder_named(sweep_name, work)
-        if resume:
-            sweep = _as_it_began(sweep, options, folder, max_steps)
-        earlier = tuple(warm_start or ())
-        asked = SweepHere(
-            sweep=sweep,
-            folder=folder,
-            work=work,
-            space=space,
-            resume=resume,
-            track=names_in(track),
-            allowance=allowance,
-            warm_start=earlier,
-        )
-        run_here(asked)
+    if server is not None:
+        longer = {} if max_steps is None else {"max-steps": max_steps}
+        of_this_run = run_options_of_a_job(track, allowance, warm_start)
+        given = options | {"resume": resume} | longer | of_this_run
+        submit_job(server, space, sweep, given, sweep_name, work)
+        follow_job(server, sweep_name)
         return
-    of_this_run = run_options_of_a_job(track, allowance, warm_start)
-    longer = {} if max_steps is None else {"max-steps": max_steps}
-    given = options | {"resume": resume} | longer | of_this_run
-    submit_job(server, space, sweep, given, sweep_name, work)
-    follow_job(server, sweep_name)
+    folder = _folder_named(sweep_name, work)
+    if resume:
+        sweep = _as_it_began(sweep, options, folder, max_steps)
+    asked = SweepHere(
+        sweep=sweep,
+        folder=folder,
+        work=work,
+        space=space,
+        resume=resume,
+        track=names_in(track),
+        allowance=allowance,
+        warm_start=tuple(warm_start or ()),
+    )
+    run_here(asked)
 
 
 def _folder_named(name: str, work: str) -> SweepFolder:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vibesweep.cli.application import app, say, say_next
+from vibesweep.config.sweep import DEFAULT_MODEL
 from vibesweep.errors import SpaceError
 
 
@@ -21,7 +22,7 @@ def new_space(
     ] = None,
     model: Annotated[
         str, typer.Option(help="A base's name or folder, or vibevoice:<folder or hub id>.")
-    ] = "mel-small",
+    ] = DEFAULT_MODEL,
 ) -> None:
     """Write a commented space file for a corpus.
 

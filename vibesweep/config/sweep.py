@@ -34,6 +34,7 @@ WORKER_RANGES = (
     (AT_LEAST_ONE, ("workers",)),
     (AT_LEAST_ZERO, ("cpus_per_worker", "gpus_per_worker")),
 )
+DEFAULT_MODEL = "mel-small"
 STEP_TIMEOUT_S = 600.0
 """Compiling a model takes some two minutes, within the first step."""
 FITS_THE_CORPUS = Budget(max_epochs=8, grace_epochs=8 / 27, least_steps=120)
@@ -155,7 +156,7 @@ class Sweep:
 
     space: Space
     corpus: str = "demo"
-    model: str = "mel-small"
+    model: str = DEFAULT_MODEL
     settings: TrialSettings = field(default_factory=TrialSettings)
     budget: Budget = FITS_THE_CORPUS
     trials: int = 12
