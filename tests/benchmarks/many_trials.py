@@ -156,7 +156,7 @@ def result_of(step: int, loss: float, best: float) -> dict[str, Any]:
         loss,
         10.0,
         tuple(curve),
-        first_step_unix_s=1.0,
+        first_step_ago_s=1.0,
         trained_parameters=610_000,
         best_loss_val=best,
         best_step=step,

@@ -13,6 +13,7 @@ itself; its first trial is left out, since it is the first to use each kernel.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -110,7 +111,8 @@ def nested_worker(config: dict[str, Any]) -> None:
     world = World(device=str(get_device()))
     context = WorkerContext.open(MODEL, Path(config["shards"]), world)
     settings = settings_with(SETTINGS, config["point"])
-    report = TrialRun(context, settings, 1).advance(1)
+    run = TrialRun(context, settings, 1)
+    report = dataclasses.replace(run.advance(1), first_step_ago_s=run.first_step_ago_s)
     record_trial(Path(config["notes"]), settings.batch_clips, config["began_unix_s"], report)
 
 
@@ -149,7 +151,8 @@ def nested_trials(shards: Path, work: Path) -> pd.DataFrame:
 
 def record_trial(notes: Path, batch_clips: int, began_unix_s: float, report: Report) -> None:
     """Append one trial's times; there is one step, so its length follows from the rate."""
-    done_s = report.first_step_unix_s - began_unix_s
+    assert report.first_step_ago_s is not None
+    done_s = time.time() - report.first_step_ago_s - began_unix_s
     begun_s = done_s - 1 / report.steps_per_s
     line = {"batch_clips": batch_clips, "done_s": done_s, "begun_s": begun_s}
     with notes.open("a", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.waiting import wait_until
@@ -176,43 +177,121 @@ def beat(folder: SweepFolder, **changes: object) -> None:
 )
 @pytest.mark.parametrize("in_a_store", [False, True])
 def test_an_owner_on_another_host_lives_as_long_as_its_heart_beats(
-    folder: SweepFolder, away: SweepFolder, in_a_store: bool, silent_s: float, found: Owner
+    folder: SweepFolder,
+    away: SweepFolder,
+    in_a_store: bool,
+    silent_s: float,
+    found: Owner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = away if in_a_store else folder
-    beat(held, processes_of="another host", beat_unix_s=time.time() - silent_s)
+    beat(held, processes_of="another host")
+    now_unix_s = time.time() + silent_s
+    monkeypatch.setattr(time, "time", lambda: now_unix_s)
     assert held.ownership.owner() is found
 
 
 HOUR_S = 3_600.0
 
 
-@pytest.mark.parametrize("wrong_by_s", [-HOUR_S, HOUR_S])
-@pytest.mark.parametrize("lives", [True, False])
-def test_the_owners_clock_may_be_wrong_by_an_hour(
-    away: SweepFolder, monkeypatch: pytest.MonkeyPatch, wrong_by_s: float, lives: bool
+class OtherHost:
+    """Another host, where the sweep's owner is. Its heart beats while this process sleeps."""
+
+    def __init__(self, folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 0.0
+        self.lives = True
+        self.unix_s = time.time()
+        self._folder = folder
+        self.beat()
+        monkeypatch.setattr(time, "sleep", self.sleep)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
+
+    def beat(self) -> None:
+        beat(self._folder, processes_of="another host", beat_unix_s=self.unix_s + self.now_s)
+
+    def sleep(self, seconds: float) -> None:
+        before = self.now_s // owner.BEAT_S
+        self.now_s += seconds
+        if self.lives and self.now_s // owner.BEAT_S > before:
+            self.beat()
+
+
+@pytest.fixture
+def other_host(away: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> OtherHost:
+    return OtherHost(away, monkeypatch)
+
+
+@pytest.fixture
+def own_clock_is_wrong(
+    other_host: OtherHost, wrong_by_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A claim goes by the next beat, and not by what the last one says of the time."""
-    now_s = 0.0
+    """Have this host's clock be wrong, by that of the other and of the store."""
+    monkeypatch.setattr(time, "time", lambda: other_host.unix_s + wrong_by_s + other_host.now_s)
 
-    def beat_elsewhere() -> None:
-        beat(away, processes_of="another host", beat_unix_s=time.time() + wrong_by_s + now_s)
 
-    def sleep(seconds: float) -> None:
-        nonlocal now_s
-        now_s += seconds
-        if lives and now_s >= owner.BEAT_S:
-            beat_elsewhere()
+WRONG_BY_S = pytest.mark.parametrize("wrong_by_s", [-HOUR_S, HOUR_S])
 
-    monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(time, "monotonic", lambda: now_s)
-    beat_elsewhere()
-    if lives:
-        with pytest.raises(SweepError, match="is running"), claimed(away, None):
-            pass
-    else:
-        with claimed(away, None):
-            pass
-        assert owner.WATCH_S < now_s < owner.SILENT_S
+
+@WRONG_BY_S
+def test_an_owner_whose_clock_is_wrong_lives_by_that_of_the_disk(
+    folder: SweepFolder, wrong_by_s: float
+) -> None:
+    beat(folder, processes_of="another host", beat_unix_s=time.time() + wrong_by_s)
+    assert folder.ownership.owner() is Owner.LIVES
+
+
+@WRONG_BY_S
+@pytest.mark.usefixtures("own_clock_is_wrong")
+def test_a_claim_goes_by_the_next_beat(away: SweepFolder, other_host: OtherHost) -> None:
+    with pytest.raises(SweepError, match="is running"), claimed(away, None):
+        pass
+    began_s = other_host.now_s
+    other_host.lives = False
+    with claimed(SweepFolder(away.place), None):
+        pass
+    assert owner.WATCH_S < other_host.now_s - began_s < owner.SILENT_S
+
+
+@WRONG_BY_S
+@pytest.mark.usefixtures("own_clock_is_wrong")
+def test_who_asks_something_of_a_sweep_goes_by_the_next_beat(
+    away: SweepFolder, other_host: OtherHost
+) -> None:
+    assert away.ownership.owner() is Owner.GONE, "by the time of its last beat"
+    assert away.ownership.lives()
+    for _ in range(10):
+        other_host.sleep(owner.BEAT_S)
+        assert away.ownership.owner() is Owner.LIVES, "a beat was seen to come"
+    other_host.lives = False
+    other_host.sleep(owner.SILENT_S + owner.BEAT_S)
+    assert away.ownership.owner() is Owner.GONE
+    assert not away.ownership.lives()
+
+
+@pytest.mark.usefixtures("own_clock_is_wrong")
+@pytest.mark.parametrize("wrong_by_s", [HOUR_S])
+def test_a_beat_that_may_have_come_long_ago_tells_nothing(
+    away: SweepFolder, other_host: OtherHost
+) -> None:
+    assert away.ownership.owner() is Owner.GONE
+    other_host.sleep(owner.SILENT_S)
+    other_host.lives = False
+    other_host.sleep(HOUR_S)
+    assert away.ownership.owner() is Owner.GONE
+
+
+@WRONG_BY_S
+def test_an_owner_on_this_host_lives_on_when_its_clock_is_set(
+    away: SweepFolder, wrong_by_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux tells the start of host and process as so many seconds before the clock's time."""
+    beat(away)
+    own = owner._own_heartbeat()
+    started_unix_s = own.process_started_unix_s + wrong_by_s
+    booted_unix_s = own.booted_unix_s + wrong_by_s
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: started_unix_s)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted_unix_s)
+    assert away.ownership.owner() is Owner.LIVES
 
 
 def test_a_dead_owner_on_this_host_is_known_at_once_without_locks(away: SweepFolder) -> None:

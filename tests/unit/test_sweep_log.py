@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,7 +83,7 @@ def result(step: int, loss: float, outcome: str | None = None, **more: Any) -> d
         1.5,
         3.0,
         curve,
-        first_step_unix_s=100.0 + step,
+        first_step_ago_s=100.0 + step,
         trained_parameters=7,
         best_loss_val=min(loss, 0.4),
         best_step=2,
@@ -157,7 +158,10 @@ def one_of_each(tune: FakeTune) -> None:
         tune.complete(number)
 
 
-def test_the_record_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> None:
+def test_the_record_of_a_running_sweep_is_read_from_its_log(
+    tune: FakeTune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
     one_of_each(tune)
     record = tune.folder.read()
     assert record == tune.log.record
@@ -169,7 +173,7 @@ def test_the_record_of_a_running_sweep_is_read_from_its_log(tune: FakeTune) -> N
     assert [found.best_loss_val for found in record.trials] == [0.4, 0.4, 0.4]
     assert record.trials[2].reason == "the loss was nan"
     assert {(found.lane, found.device) for found in record.trials} == {("lane-0", "cpu")}
-    assert [found.first_step_unix_s for found in record.trials] == [102.0] * 3
+    assert [found.first_step_unix_s for found in record.trials] == [898.0] * 3, "by this clock"
     assert all(found.ended_unix_s is not None for found in record.trials)
     assert tune.released == ["id0", "id1", "id2"]
     assert not tune.folder.record.is_file()

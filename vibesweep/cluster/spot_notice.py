@@ -4,16 +4,17 @@
 
 cluster.yaml starts it on every worker. Ray's launcher does not look for such notices. Once Ray
 knows, trials on this host save their states and go on elsewhere, and nothing new comes here.
+
+Ray is not told when the host will be gone. Train's controller would compare that with the clock of
+another host, and end the workers at once where that clock is ahead. Untold, it gives them 120 s by
+its own clock, which is as long before the end as a notice comes.
 """
 
 from __future__ import annotations
 
 import subprocess
 import time
-from datetime import UTC, datetime
 from urllib.request import Request, urlopen
-
-from vibesweep.storage.json_text import parse_json
 
 METADATA = "http://169.254.169.254/latest"
 """What a host of Amazon's is told of itself: its instance metadata service, of version 2."""
@@ -26,31 +27,28 @@ TOKEN_S = 60
 
 def main() -> None:
     """Wait for a notice, for as long as the host lives, and hand it on to Ray."""
-    ends = None
-    while ends is None:
+    told = False
+    while not told:
         time.sleep(LOOK_S)
-        ends = end_of_host()
-    drain(ends)
+        told = host_goes()
+    drain()
 
 
-def end_of_host() -> datetime | None:
-    """Return when this host will be taken back; ``None`` as long as nobody says so."""
+def host_goes() -> bool:
+    """Tell whether this host is said to be taken back."""
     try:
         token = _asked("api/token", "PUT", {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_S)})
         headers = {"X-aws-ec2-metadata-token": token.decode()}
-        notice = _asked("meta-data/spot/instance-action", "GET", headers)
+        _asked("meta-data/spot/instance-action", "GET", headers)
     except OSError:  # without a notice there is no such page, and a call may fail
-        return None
-    return datetime.fromisoformat(parse_json(notice)["time"])
+        return False
+    return True
 
 
-def drain(ends: datetime) -> None:
-    """Tell the cluster that this host will be gone then."""
-    left_s = max((ends - datetime.now(UTC)).total_seconds(), 0.0)
+def drain() -> None:
+    """Tell the cluster that this host is about to go."""
     reason = ("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot notice")
-    deadline = f"--deadline-remaining-seconds={int(left_s)}"
-    command = ["ray", "drain-node", *reason, deadline]
-    subprocess.run(command, check=True)  # nosec B603
+    subprocess.run(["ray", "drain-node", *reason], check=True)  # nosec B603 B607
 
 
 def _asked(page: str, method: str, headers: dict[str, str]) -> bytes:

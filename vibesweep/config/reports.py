@@ -30,7 +30,6 @@ class Report:
         curve: the steps since the last report.
         diverged: why the trial is given up as diverged, or ``None``.
         early_stopped: whether the trial has run out of patience.
-        first_step_unix_s: Unix time at which the trial's first optimizer step ended.
         trained_parameters: number of parameters that the trial trains and its checkpoint holds.
         step_ms: milliseconds of a step of usual size, by all steps since the trial came to its
             lane.
@@ -44,6 +43,8 @@ class Report:
             what follows.
         best_step: step of ``best_loss_val``; 0 before there is one.
         best_heard: what was heard of those weights.
+        first_step_ago_s: seconds since the first optimizer step that the trial took on its lane;
+            ``None`` where it took none. The hosts of lanes and of the driver have other clocks.
         heard: what was measured in the trial's speech, by name; nothing where it was not heard.
         heard_s: seconds that this took.
         lane: name of the lane that trained these steps.
@@ -57,7 +58,6 @@ class Report:
     curve: tuple[StepRecord, ...]
     diverged: str | None = None
     early_stopped: bool = False
-    first_step_unix_s: float = 0.0
     trained_parameters: int = 0
     step_ms: float = 0.0
     peak_memory_mb: float = 0.0
@@ -66,6 +66,7 @@ class Report:
     best_loss_val: float = math.inf
     best_step: int = 0
     best_heard: dict[str, float] = field(default_factory=dict)
+    first_step_ago_s: float | None = None
     heard: dict[str, float] = field(default_factory=dict)
     heard_s: float = 0.0
     lane: str = ""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from vibesweep.errors import SweepError
 from vibesweep.sweep.record.folder import SweepFolder
-from vibesweep.sweep.record.owner import Owner
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.requests import Request, Wish
 from vibesweep.sweep.record.states import ENDED
@@ -19,7 +18,7 @@ HEARD_S = 60.0
 
 def is_running(folder: SweepFolder) -> bool:
     """Tell whether the process that runs the sweep lives."""
-    return folder.ownership.owner() is Owner.LIVES
+    return folder.ownership.lives()
 
 
 def ask(folder: SweepFolder, request: Request) -> None:

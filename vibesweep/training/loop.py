@@ -57,7 +57,7 @@ class TrainingLoop:
         averaging: averages of the trained weights.
         step: optimizer steps taken so far.
         tally: what they took.
-        first_step_unix_s: when the first of them was done (Unix time); 0 before.
+        first_step_s: when the first of them here was done (:func:`time.monotonic`), or ``None``.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class TrainingLoop:
         self.averaging = build_averaging(model, self._optimizer, settings)
         self.step = first_step
         self.tally = StepTally()
-        self.first_step_unix_s = 0.0
+        self.first_step_s: float | None = None
 
     def train(
         self,
@@ -149,7 +149,8 @@ class TrainingLoop:
         if diverged is None:
             self._update(record.grad_norm)
         self._flat.gradient.zero_()
-        self.first_step_unix_s = self.first_step_unix_s or time.time()
+        if self.first_step_s is None:
+            self.first_step_s = time.monotonic()
         return record, diverged
 
     def _backward(self, step: StepBatches) -> Tensor:

@@ -137,6 +137,12 @@ class TrialRun:
         """Optimizer steps taken so far."""
         return self._loop.step
 
+    @property
+    def first_step_ago_s(self) -> float | None:
+        """Seconds since the first step that was taken here; ``None`` before that."""
+        first_s = self._loop.first_step_s
+        return None if first_s is None else time.monotonic() - first_s
+
     def close(self) -> None:
         """Stop reading clips ahead, and leave the seat to another trial."""
         self._batches.close()
@@ -173,7 +179,6 @@ class TrialRun:
             curve=tuple(since.curve),
             diverged=diverged,
             early_stopped=self._early_stopping.is_due(self.settings.patience_reports),
-            first_step_unix_s=self._loop.first_step_unix_s,
             trained_parameters=trained_numbers(self.model),
             step_ms=MS * self._loop.tally.step_s,
             peak_memory_mb=self._seat.peak_bytes / MB,

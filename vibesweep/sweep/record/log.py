@@ -239,6 +239,8 @@ class SweepLog(tune.Callback):
     def _enter_report(self, record: TrialRecord, result: dict[str, Any], reason: str) -> None:
         report = Report.from_dict(result["report"])
         last_step = report.curve[-1] if report.curve else None
+        now_unix_s = time.time()
+        ago_s = report.first_step_ago_s
         event = TrialReported(
             trial=record.id,
             number=record.number,
@@ -254,10 +256,10 @@ class SweepLog(tune.Callback):
             grad_norm=None if last_step is None else last_step.grad_norm,
             steps_per_s=report.steps_per_s,
             trained_parameters=report.trained_parameters,
-            reported_unix_s=time.time(),
+            reported_unix_s=now_unix_s,
             lane=report.lane,
             device=report.device,
-            first_step_unix_s=report.first_step_unix_s,
+            first_step_unix_s=0.0 if ago_s is None else now_unix_s - ago_s,
             step_ms=report.step_ms,
             peak_memory_mb=report.peak_memory_mb,
             tokens=report.tokens,

@@ -4,8 +4,9 @@ The operating system lets go of a lock (flock) however its process ends, so a lo
 process that lives. But a store has no locks, and on some disks that several hosts share a lock is
 known to its own host alone. So the owner also writes a heartbeat into the sweep's folder, which
 names its process and host: on that host the process is looked up. On any other the heartbeat's age
-says whether it lives; but the clocks of two hosts may differ by an hour, so whoever claims the
-sweep goes by its own clock alone, and waits for the next beat. No ray is imported here.
+says whether it lives; but the clocks of two hosts may differ by an hour. So whoever claims the
+sweep, or asks something of it, waits for the next beat where the last one is old, and goes by its
+own clock alone from then on. No ray is imported here.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ WATCH_S = 2.5 * BEAT_S
 """How long a process that claims a sweep waits for another beat of an owner on another host."""
 LOOK_S = 1.0
 """How often it looks."""
+SAME_START_S = 2.0
+"""Fewest seconds between the starts of two processes: the host's own start is known to a second."""
 SETTLE_S = 2.0
 """How long two processes that claim a sweep in a store at once wait to see who came last."""
 
@@ -65,6 +68,8 @@ class Heartbeat:
         host: name of its host.
         processes_of: what its process number counts in: a boot of a host, and a container on it.
         beat_unix_s: when this was written.
+        booted_unix_s: when the host started. Both starts move where the host's clock is set, and
+            their difference stays. 0 in what older versions wrote.
     """
 
     token: str
@@ -73,10 +78,39 @@ class Heartbeat:
     host: str
     processes_of: str
     beat_unix_s: float
+    booted_unix_s: float = 0.0
 
     def __str__(self) -> str:
         """Name the process."""
         return f"process {self.process} on {self.host}"
+
+
+class _Watched:
+    """When an owner's beats came, by this process's own clock.
+
+    Attributes:
+        silent_s: seconds since the last beat that was seen to come; ``None`` where none was.
+    """
+
+    def __init__(self) -> None:
+        self._beat: Heartbeat | None = None
+        self._looked_s = 0.0
+        self._came_s: float | None = None
+
+    @property
+    def silent_s(self) -> float | None:
+        if self._came_s is None:
+            return None
+        return time.monotonic() - self._came_s
+
+    def note(self, beat: Heartbeat) -> None:
+        """Note what is there now. A beat that may have come long before now tells nothing."""
+        now_s = time.monotonic()
+        if self._beat is not None and beat != self._beat:
+            looked_lately = now_s - self._looked_s < SILENT_S
+            self._came_s = now_s if looked_lately else None
+        self._beat = beat
+        self._looked_s = now_s
 
 
 class Ownership:
@@ -86,6 +120,7 @@ class Ownership:
         """Look at these two files of the sweep's folder; neither need be there."""
         self._lock = lock
         self._heartbeat = heartbeat
+        self._watched = _Watched()
 
     def owner(self) -> Owner:
         """Find out whether the process that owns the sweep lives."""
@@ -93,13 +128,22 @@ class Ownership:
         locked = Owner.UNKNOWN if lock is None else _holder_of(lock)
         return locked if locked is Owner.LIVES else self._by_heartbeat(locked)
 
+    def lives(self) -> bool:
+        """Tell whether the process that owns the sweep lives, for as long as that takes.
+
+        One on another host that seems dead is given time for another beat.
+        """
+        return self.owner() is Owner.LIVES or self._beats_elsewhere()
+
     def last_beat(self) -> Heartbeat | None:
         """Return what the owner last said of itself; ``None`` where there is nothing to read."""
         try:
             found = parse_json(self._heartbeat.read_bytes())
-            return Heartbeat(**found)
+            beat = Heartbeat(**found)
         except (OSError, ValueError, TypeError):
             return None
+        self._watched.note(beat)
+        return beat
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -127,11 +171,26 @@ class Ownership:
         if beat is None:
             return locked
         if _is_elsewhere(beat):  # whose locks this host may not see
-            age_s = abs(time.time() - beat.beat_unix_s)  # a clock may be ahead
-            return Owner.LIVES if age_s < SILENT_S else Owner.GONE
+            return Owner.LIVES if self._silent_s(beat) < SILENT_S else Owner.GONE
         if locked is Owner.GONE:
             return locked
         return Owner.LIVES if _process_lives(beat) else Owner.GONE
+
+    def _silent_s(self, beat: Heartbeat) -> float:
+        """Return how long an owner on another host has said nothing.
+
+        Where its beats have not been seen to come, their time counts, or that of their file, by the
+        clock of the disk or the store: whichever is nearer.
+        """
+        silent_s = self._watched.silent_s
+        if silent_s is not None:
+            return silent_s
+        file = self._heartbeat.stat()
+        times = [beat.beat_unix_s]
+        if file is not None:
+            times.append(file.mtime_ns / 1e9)
+        now_unix_s = time.time()
+        return min(abs(now_unix_s - written) for written in times)  # a clock may be ahead
 
     def _beats_elsewhere(self) -> bool:
         """Wait for another beat of an owner on another host; return whether there was one."""
@@ -238,6 +297,7 @@ def _own_heartbeat() -> Heartbeat:
         host=platform.node(),
         processes_of=_processes_of(),
         beat_unix_s=time.time(),
+        booted_unix_s=psutil.boot_time(),
     )
 
 
@@ -258,7 +318,9 @@ def _process_lives(beat: Heartbeat) -> bool:
     """Tell whether the process of a heartbeat of this host lives; its number may be another's."""
     try:
         process = psutil.Process(beat.process)
-        if abs(process.create_time() - beat.process_started_unix_s) >= 1.0:
+        after_boot_s = process.create_time() - psutil.boot_time()
+        told_s = beat.process_started_unix_s - beat.booted_unix_s
+        if abs(after_boot_s - told_s) >= SAME_START_S:
             return False
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

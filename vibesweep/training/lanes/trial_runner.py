@@ -116,6 +116,7 @@ class TrialRunner:
             best_loss_val=self._best.loss_val,
             best_step=self._best.step,
             best_heard=dict(self._best.heard),
+            first_step_ago_s=run.first_step_ago_s,
             lane=self._spec.name,
             device=self._context.world.device_name,
         )
