@@ -194,6 +194,29 @@ async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
 
 
 @in_a_loop
+async def test_hosts_that_die_one_after_the_other_as_a_lane_comes_up_do_not_end_it() -> None:
+    dispatcher = LaneDispatcher()
+    host_gone = dataclasses.replace(LOST, host_died=True)
+    for _ in range(3):
+        assert await dispatcher.open_generation(LANE, 1) is not None
+        await dispatcher.fail_worker_group(LANE, host_gone)
+    asked = asyncio.create_task(dispatcher.advance(command("a")))
+    generation = await up(dispatcher)
+    await serve(dispatcher, generation, 0)
+    assert await asked == report(1)
+
+
+@in_a_loop
+async def test_a_lane_whose_hosts_die_without_end_is_given_up() -> None:
+    dispatcher = LaneDispatcher()
+    host_gone = dataclasses.replace(LOST, host_died=True)
+    for _ in range(lane_state.RESTARTS + 1):
+        assert await dispatcher.open_generation(LANE, 1) is not None
+        await dispatcher.fail_worker_group(LANE, host_gone)
+    assert await dispatcher.sweep_failure() == host_gone
+
+
+@in_a_loop
 async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> None:
     dispatcher = LaneDispatcher()
     for _ in range(4):

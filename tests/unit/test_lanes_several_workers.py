@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from types import SimpleNamespace
 
 import pytest
+import ray
+from ray.exceptions import ActorDiedError, RayActorError
+from ray.train import ControllerError
 
 from tests.unit.test_lanes_dispatcher import LANE, command, in_a_loop, report, settled, up
 from vibesweep.errors import ModelError, ResourceError, TrialError
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
 from vibesweep.training.lanes.endings import counts_against_lane, ending_of, is_for_a_peer
-from vibesweep.training.lanes.failures import group_failure, trial_failure
+from vibesweep.training.lanes.failures import group_failure, lane_failure, trial_failure
+from vibesweep.training.lanes.lane import Lanes
 from vibesweep.training.lanes.lane_state import RESTARTS
 from vibesweep.training.lanes.messages import Answer, RankError
 
@@ -117,6 +122,47 @@ def test_the_controllers_word_names_the_death_and_not_what_followed_from_it() ->
     raised = group_failure("lane", {0: GLOO, 1: ValueError("no such column")})
     assert not raised.lost
     assert "worker 1 of lane was lost: ValueError: no such column" in str(raised.error)
+
+
+HOST_GONE = "The actor died because its node has died. Node Id: 5f"
+
+
+def test_a_hosts_death_is_told_from_that_of_a_process() -> None:
+    gone = ProcessDiedError(HOST_GONE)
+    seen = group_failure("lane", {0: GLOO, 1: gone})
+    assert seen.host_died
+    assert "worker 1 of lane was lost: its host is gone" in str(seen.error)
+    assert not group_failure("lane", {0: GLOO, 1: ProcessDiedError()}).host_died
+
+
+def test_a_hosts_death_before_the_lanes_own_code_began_is_in_what_train_raised_from() -> None:
+    at_start = RuntimeError("At least one of the worker actors failed to initialize.")
+    at_start.__cause__ = ActorDiedError()
+    assert not lane_failure("lane", at_start).host_died
+    at_start.__cause__ = RayActorError(error_msg=HOST_GONE)
+    assert lane_failure("lane", at_start).host_died
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ControllerError(RayActorError(error_msg=HOST_GONE)), True),
+        (ActorDiedError(), True),
+        (ControllerError(ValueError("a fault of ours")), False),
+        (ValueError("a fault of ours"), False),
+    ],
+)
+def test_a_lane_whose_process_was_lost_as_it_was_given_its_code_comes_up_again(
+    error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(ray, "get", told.append)
+    dispatcher = SimpleNamespace(
+        fail_worker_group=SimpleNamespace(remote=lambda lane, seen: f"lost {seen.lost}"),
+        give_up=SimpleNamespace(remote=lambda lane, reason: "given up"),
+    )
+    assert Lanes(dispatcher, [])._report("lane", error) is again
+    assert told == ["lost True" if again else "given up"]
 
 
 def test_a_trial_that_left_a_host_before_that_went_goes_on_and_costs_the_lane_nothing() -> None:

@@ -19,7 +19,8 @@ from vibesweep.sweep.record.states import TrialState, outcome_of
 from vibesweep.training.lanes.messages import Answer, Command
 
 LANES_LOST_AT_MOST = 2
-"""A trial that loses more worker groups than this between two reports is what kills them."""
+"""A trial that loses more worker groups than this between two reports is what kills them, unless
+their hosts have gone."""
 NAMED_TRIALS = 500
 """Trials whose tasks have names of their own. Ray keeps what it counts for each name, some 10 kB in
 the actor that asks and in the one that answers, for as long as these live."""
@@ -111,7 +112,7 @@ class LaneTrial(tune.Trainable):
         advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
-            self._lanes_lost += not answer.leaving
+            self._lanes_lost += not (answer.leaving or answer.host_died)
             losses.append(answer)
             ray.get(self._dispatcher.release.remote(self._id))
             answer = ray.get(advance.remote(command))

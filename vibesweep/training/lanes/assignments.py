@@ -117,7 +117,7 @@ class Assignments:
         for trial_id in state.trial_ids:
             reason = ending_of(trial_id, seen, told)
             self._fail_trial(trial_id, reason)
-        state.lose_group(counts=counts_against_lane(seen, told))
+        state.lose_group(counts=counts_against_lane(seen, told), host_died=seen.host_died)
         if state.never_comes_up:
             self.give_up(lane, reason)
 

@@ -18,6 +18,8 @@ PEER_ERROR = "DistError"
 """Torch's base class of errors in collectives, by name: the driver does not load torch."""
 PEER_WORDS = ("gloo", "nccl")
 """What torch says in the errors of collectives that have no class of their own."""
+HOST_WORDS = ("its node has died",)
+"""What Ray 2.60.0 says in the error of a process whose whole host is gone."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -33,6 +35,14 @@ def is_for_a_peer(error: BaseException) -> bool:
     if PEER_ERROR in kinds:
         return True
     return isinstance(error, RuntimeError) and _says(error, PEER_WORDS)
+
+
+def has_lost_host(error: BaseException) -> bool:
+    """Tell whether an error, or one that it is raised from, says that a whole host is gone."""
+    found: BaseException | None = error
+    while found is not None and not _says(found, HOST_WORDS):
+        found = found.__cause__
+    return found is not None
 
 
 def _says(error: BaseException, words: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ from ray import train
 from vibesweep.errors import SweepError, TrialError, VibesweepError
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.storage.secrets import without_secrets
-from vibesweep.training.lanes.endings import is_for_a_peer, is_out_of_memory
+from vibesweep.training.lanes.endings import has_lost_host, is_for_a_peer, is_out_of_memory
 from vibesweep.training.lanes.messages import Answer
 
 SMALLER_MODEL_FIX = (
@@ -59,7 +59,8 @@ def group_failure(lane: str, errors: dict[int, Exception]) -> Answer:
     reason = _one_line(errors[first])
     found = f"worker {first} of {lane} was lost: {reason}"
     trial_error = TrialError(found, fix=_fix_for(errors[first]))
-    return Answer(error=trial_error, lost=bool(deaths))
+    host_died = any(has_lost_host(error) for error in errors.values())
+    return Answer(error=trial_error, lost=bool(deaths), host_died=host_died)
 
 
 def lane_failure(lane: str, error: BaseException) -> Answer:
@@ -70,7 +71,8 @@ def lane_failure(lane: str, error: BaseException) -> Answer:
     reason = _one_line(error)
     found = f"{lane} could not come up or go on: {reason}"
     sweep_error = SweepError(found, fix=_fix_for(error))
-    return Answer(error=sweep_error, traceback=_traceback_of(error))
+    traced = _traceback_of(error)
+    return Answer(error=sweep_error, traceback=traced, host_died=has_lost_host(error))
 
 
 def trial_failure(trial_id: str, error: BaseException) -> Answer:
@@ -114,6 +116,8 @@ def _died(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
+    if has_lost_host(error):
+        return "its host is gone"
     if _died(error):
         return "its process died (killed, or out of memory)"
     kind = type(error).__name__

@@ -139,10 +139,12 @@ class Lanes:
 
         Ray ends the worker group of a controller whose process died. The dispatcher counts that as
         it counts other lost groups, and closes a lane that has lost too many, which is told so when
-        it comes up. Any other error gives the lane up; the main thread raises that of the last one.
+        it comes up. So it is with a worker that is lost in the moment in which the controller gives
+        it the lane's code, which Train does not try again. Any other error gives the lane up; the
+        main thread raises that of the last one.
         """
         reason = lane_failure(lane, error)
-        lost = isinstance(error, RayActorError)
+        lost = isinstance(error, RayActorError) or _lost_in_controller(error)
         with suppress(RayError):  # the dispatcher is gone too, and the sweep with it
             if lost:
                 seen = dataclasses.replace(reason, lost=True)
@@ -158,6 +160,12 @@ class Lanes:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return {thread.name for thread in self._threads if thread.is_alive()}
+
+
+def _lost_in_controller(error: Exception) -> bool:
+    """Tell whether Train's controller has given up over a process that was lost."""
+    failure = getattr(error, "controller_failure", None)
+    return isinstance(failure, RayActorError)
 
 
 def make_trainer(spec: LaneSpec, dispatcher: Any) -> Any:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from vibesweep.training.lanes.messages import Answer, Command, RankError
 
 LOST_STARTS_IN_A_ROW = 2
-"""A lane may lose its processes once while it comes up; twice in a row is no accident."""
+"""A lane may lose its processes once while it comes up; twice in a row is no accident.
+
+With their hosts it may lose them oftener: spot hosts go in numbers.
+"""
 RESTARTS = 20
 """Worker groups that a lane may lose and have brought up again in one sweep: spot instances go.
 
@@ -65,7 +68,7 @@ class LaneState:
         controller_pid: process, on the driver's host, that keeps the worker group up.
         seats: places for as many trials as the lane trains at the same time.
         was_ready: whether every rank was ready since the last loss of the worker group.
-        starts_lost: worker groups in a row that were lost before they were ready.
+        starts_lost: worker groups in a row that were lost before they were ready, their hosts not.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
         waiting_since_unix_s: when the lane first asked for hosts, until its processes are there;
             ``None`` otherwise.
@@ -164,16 +167,17 @@ class LaneState:
             self.placed_unix_s = None
             self.starts_lost = 0
 
-    def lose_group(self, *, counts: bool) -> None:
+    def lose_group(self, *, counts: bool, host_died: bool) -> None:
         """Note that the worker group is lost.
 
         Args:
             counts: whether it is one of those that a lane may lose.
+            host_died: whether a host of it is gone.
         """
         self.ready_ranks = set()
         self.errors = {}
         self.placed_unix_s = None
-        if not self.was_ready:
+        if not (self.was_ready or host_died):
             self.starts_lost += 1
         self.was_ready = False
         if counts:

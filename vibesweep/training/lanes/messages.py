@@ -41,6 +41,7 @@ class Answer:
         sweep_over: whether the trial only ends because the sweep does.
         stalled: whether the worker was ended because it made no progress.
         leaving: whether the trial left a host that is about to go, with its state saved.
+        host_died: whether a whole host is gone, with all its processes.
     """
 
     report: Report | None = None
@@ -51,6 +52,7 @@ class Answer:
     sweep_over: bool = False
     stalled: bool = False
     leaving: bool = False
+    host_died: bool = False
 
 
 @dataclass(frozen=True)
