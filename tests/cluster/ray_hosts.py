@@ -37,7 +37,27 @@ UP_S = 120.0
 LANE = "ray::RayTrainWorker"
 """How the processes of lanes are called."""
 NOTICE_S = 120.0
-"""How long before its end a host is said to go, as Amazon says it."""
+"""How long before its end a host is said to go, at Amazon."""
+KILLS_AS_IT_COMES_UP = 2
+"""A lane that loses so many starts by itself is given up."""
+HOUR_S = 3_600
+OWN_CLOCK = """
+import os
+import time
+
+right_ns = time.time_ns
+
+
+def time_ns():
+    with open(os.environ["OWN_CLOCK"]) as file:
+        return right_ns() + int(file.read()) * 10**9
+
+
+time.time_ns = time_ns
+time.time = lambda: time_ns() / 1e9
+"""
+"""What Python runs first on a host. libfaketime, which would deceive Ray's own C++ too, breaks
+`time.sleep` of Python 3.11, and waits that go by the kernel's clock would last an hour."""
 BRIEFLY_S = 8.0
 """Shorter than Ray takes to call a silent host dead."""
 OBJECTS_BYTES = 200_000_000
@@ -51,10 +71,12 @@ class Fault(StrEnum):
     CUT_OFF = "a lane's host is cut off the network for good"
     CUT_OFF_BRIEFLY = "a lane's host is cut off the network for a few seconds"
     NOTICE = "a lane's host is said to go, and goes"
+    AGAIN_AND_AGAIN = "a lane's host is killed, and so are the next two, as it comes up there"
+    CLOCK = "the clock of a lane's host is set an hour ahead, then an hour behind"
     HEAD = "the head is killed with the driver, and comes up again"
 
 
-GOES_ON = (Fault.KILLED, Fault.CUT_OFF, Fault.CUT_OFF_BRIEFLY, Fault.NOTICE)
+GOES_ON = tuple(fault for fault in Fault if fault is not Fault.HEAD)
 """Faults after which a sweep goes on by itself."""
 
 
@@ -109,7 +131,7 @@ class RayHosts:
             last = "true"
         command = shlex.join([*RAY, "start", *own])
         line = f'{command} > "$FOLDER/ray.txt" 2>&1; exec {last}'
-        up = host_up(host, line, self.environment)
+        up = host_up(host, line, self._with_clock(number))
         self._first[number] = self._ends[number].enter_context(up)
 
     def kill(self, number: int) -> None:
@@ -128,13 +150,26 @@ class RayHosts:
         self.hosts[number].set_wire("up")
         self._cut_off.discard(number)
 
-    def announce_end(self, number: int, in_s: float) -> None:
-        """Have a host tell the cluster, as at a spot notice, that it will be gone in a while."""
-        program = (
-            "from datetime import UTC, datetime, timedelta\n"
-            "from vibesweep.cluster.spot_notice import drain\n"
-            f"drain(datetime.now(UTC) + timedelta(seconds={in_s}))"
-        )
+    def set_clock(self, number: int, ahead_s: int) -> None:
+        """Set the clock that Python sees on a host so many seconds ahead of this machine's."""
+        file = self.hosts[number].folder / "clock"
+        draft = file.with_suffix(".draft")
+        draft.write_text(str(ahead_s))
+        draft.replace(file)
+
+    def _with_clock(self, number: int) -> dict[str, str]:
+        """Return the environment of a host whose clock can be set; it is right now."""
+        host = self.hosts[number]
+        own = host.folder / "python"
+        own.mkdir(parents=True, exist_ok=True)
+        (own / "sitecustomize.py").write_text(OWN_CLOCK)
+        self.set_clock(number, 0)
+        where = {"OWN_CLOCK": str(host.folder / "clock"), "PYTHONPATH": f"{own}:{ROOT}"}
+        return {**self.environment, **where}
+
+    def announce_end(self, number: int) -> None:
+        """Have a host tell the cluster, as at a spot notice, that it is about to go."""
+        program = "from vibesweep.cluster.spot_notice import drain; drain()"
         command = [*self.inside(number), sys.executable, "-c", program]
         # A worker of cluster.yaml has no RAY_ADDRESS: `ray` finds the Ray that runs on its host
         own = {name: value for name, value in self.environment.items() if name != "RAY_ADDRESS"}
@@ -142,7 +177,10 @@ class RayHosts:
         assert said.returncode == 0, said.stdout + said.stderr
 
     def mend(self) -> None:
-        """Bring up whatever is not up; all of it where the head is gone, which nothing outlives."""
+        """Bring up whatever is not up, and set all clocks right.
+
+        Where the head is gone, which nothing outlives, all of it is brought up.
+        """
         if 0 not in self._first:
             self.close()
         for number in range(len(self.hosts)):
@@ -152,6 +190,7 @@ class RayHosts:
                 self.bring_up(number)
                 if number == 0:
                     self.wait_until_up(0)
+            self.set_clock(number, 0)
         self.wait_until_up(*range(len(self.hosts)))
 
     def strike(self, driver: subprocess.Popen[bytes], fault: Fault) -> bool:
@@ -186,10 +225,27 @@ class RayHosts:
             self.cut_off(number)
             time.sleep(BRIEFLY_S)
             self.plug_in(number)
+        elif fault is Fault.AGAIN_AND_AGAIN:
+            self._kill_where_it_comes_up(number)
+        elif fault is Fault.CLOCK:
+            self.set_clock(number, HOUR_S)
+            time.sleep(BRIEFLY_S)
+            self.set_clock(number, -HOUR_S)
         else:
-            self.announce_end(number, NOTICE_S)
+            self.announce_end(number)
             wait_until(lambda: number not in self.lane_hosts(), NOTICE_S)
             self.kill(number)
+
+    def _kill_where_it_comes_up(self, number: int) -> None:
+        """Kill a lane's host, then the host of each start: one is up, for the lane to come to."""
+        self.kill(number)
+        for _ in range(KILLS_AS_IT_COMES_UP):
+            before = number
+            assert wait_until(lambda: bool(self.lane_hosts()), UP_S)
+            (number,) = self.lane_hosts()
+            self.kill(number)
+            self.bring_up(before)
+        self.bring_up(number)
 
     def wait_until_up(self, *numbers: int) -> None:
         """Wait until the cluster has these hosts."""
