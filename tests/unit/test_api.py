@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.unit.test_delivery import write_sweep
-from vibesweep import Results, Sweep, TrialSettings
+from vibesweep import Budget, Results, Sweep, TrialSettings
 from vibesweep.config import Sweep as PlannedSweep
-from vibesweep.errors import SpeechError, SweepError
+from vibesweep.errors import SpaceError, SpeechError, SweepError
+from vibesweep.sweep import clone_inside, run
+from vibesweep.sweep.record import SweepFolder
 from vibesweep.sweep.record.show import trials_csv
 from vibesweep.sweep.search.space_file import load_space
 
@@ -22,6 +25,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Read a sweep that trained one trial of a tiny base."""
     settings = TrialSettings(method="full", batch_clips=4, learning_rate=1e-3)
     folder = write_sweep(tmp_path_factory.mktemp("api"), settings)
+    record = folder.read()
+    record.sweep["budget"] = dataclasses.asdict(Budget(8, 2, 2))
+    folder.write(record)
     return Sweep.load(str(folder.place))
 
 
@@ -42,6 +48,46 @@ def test_a_trial_is_exported_and_speaks(results: Results, tmp_path: Path) -> Non
     with pytest.raises(SpeechError, match="the text is empty"):
         voice.synthesize(" ", tmp_path / "x.wav")
     assert results.trial(best.number) == best
+
+
+def test_a_trial_is_cloned_as_a_sweep_of_its_own(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run_sweep(sweep: Sweep, name: str, **how: Any) -> SweepFolder:
+        space_file = load_space(how["space_file"])
+        assert space_file.settings == sweep.settings
+        asked.update(how, name=name, settings=sweep.settings, starts_from=sweep.starts_from)
+        return SweepFolder(how["work"] / "sweeps" / name)
+
+    monkeypatch.setattr(run, "run_sweep", run_sweep)
+    best = results.best
+    clone = results.clone(best.number, {"learning_rate": 1e-4}, max_steps=16)
+    assert asked["name"] == "sweep_trial_0"
+    assert asked["settings"] == dataclasses.replace(best.settings, learning_rate=1e-4)
+    assert asked["starts_from"] == str(results.folder.checkpoints / "t0")
+    assert clone.folder.place.name == "sweep_trial_0"
+    assert str(clone.folder.place.parent.parent) == str(results.folder.place.parent.parent)
+    results.clone(best.number, {}, name="mine")
+    assert asked["name"] == "mine"
+    with pytest.raises(SpaceError, match="no_such"):
+        results.clone(best.number, {"no_such": 1})
+
+
+def test_a_clone_joins_its_sweep_where_that_runs(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def join(folder: SweepFolder, named: str, changes: dict[str, Any]) -> None:
+        assert folder is results.folder
+        asked.append((named, changes))
+
+    monkeypatch.setattr(clone_inside, "clone_inside", join)
+    with results.folder.ownership.held():
+        assert results.clone(0, {"seed": 1}) is results
+    assert asked == [("0", {"seed": 1})]
 
 
 def test_what_is_not_there_is_named(results: Results, tmp_path: Path) -> None:

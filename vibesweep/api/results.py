@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from vibesweep.api.voice import Voice
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from vibesweep.config import TrialSettings
     from vibesweep.sweep.record import SweepFolder, SweepRecord
@@ -112,6 +114,46 @@ class Results:
         """
         return self._trial(number)
 
+    def clone(
+        self,
+        number: int,
+        changes: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        max_steps: int | None = None,
+        console: Console | None = None,
+    ) -> Results:
+        """Train a trial on from where it is, with other settings; its steps count on.
+
+        It joins its sweep, where that runs: this returns as soon as the sweep owes it. With a name
+        or a number of steps, or where its sweep has ended, it is a sweep of its own beside that
+        one, which begins with the trial's best weights: this returns when it is trained.
+
+        Args:
+            number: the trial's.
+            changes: settings that are to be others, by name; what is trained stays as it is.
+            name: of the clone's sweep; the sweep's with the trial's number unless given.
+            max_steps: of the whole trial; those of its sweep unless given.
+            console: shows how its sweep goes, as in :meth:`Sweep.run`.
+
+        Returns:
+            Where the clone is: these results, or those of its own sweep.
+
+        Raises:
+            SweepError: there is no such trial, nothing is saved of it, nothing is left to train, or
+                the name is taken.
+            SpaceError: the settings are none.
+            ModelError: what is saved does not fit the settings.
+        """
+        from vibesweep.sweep.asking import is_running
+        from vibesweep.sweep.clone_inside import clone_inside
+
+        apart = name is not None or max_steps is not None
+        if apart or not is_running(self.folder):
+            return self._clone_apart(number, changes, name, max_steps, console)
+        clone_inside(self.folder, str(number), changes)
+        return self
+
     def report(self) -> str:
         """Write the report, one HTML file that opens offline, and return where it is.
 
@@ -128,6 +170,27 @@ class Results:
 
         record = self.record
         return f"{record.name}: {record.state}, {summary_of(record, time.time())}"
+
+    def _clone_apart(
+        self,
+        number: int,
+        changes: Mapping[str, Any],
+        name: str | None,
+        max_steps: int | None,
+        console: Console | None,
+    ) -> Results:
+        """Train a trial's clone as a sweep of its own."""
+        from vibesweep.sweep.clone import clone_of
+        from vibesweep.sweep.run import run_sweep
+        from vibesweep.sweep.search.space_file import load_space
+
+        made = clone_of(self.folder, str(number), changes, max_steps)
+        work = self.folder.place.parent.parent
+        with made.as_file() as space:
+            sweep = load_space(space)
+            new_name = name or made.name
+            folder = run_sweep(sweep, new_name, work=work, space_file=space, console=console)
+        return Results(folder)
 
     def _trial(self, number: int | None) -> Trial:
         from vibesweep.config import TrialSettings

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -170,12 +168,10 @@ def _clone_as_sweep(
     from vibesweep.sweep.search.space_file import load_space
 
     made = clone_of(source, trial, changes, max_steps)
-    new_name = name or f"{source.place.name}_trial_{trial}"
+    new_name = name or made.name
     check_name(new_name)
     folder = SweepFolder(StoragePath.of(work) / SWEEPS / new_name)
-    with TemporaryDirectory(prefix="vibesweep-") as scratch:
-        space = Path(scratch) / "space.py"
-        space.write_text(made.space, encoding="utf-8")
+    with made.as_file() as space:
         say(f"trial {trial} goes on from step {made.step} as the sweep {new_name}")
         run_here(SweepHere(load_space(space), folder, work, space, False, (), Allowance()))
 

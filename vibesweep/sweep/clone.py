@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vibesweep.config import Budget, TrialResources, TrialSettings
@@ -47,12 +50,22 @@ class Clone:
     """What a clone is made of.
 
     Attributes:
+        name: what its sweep is called, unless somebody says otherwise.
         space: the text of a space file, whose sweep is the clone.
         step: how many steps its weights have behind them.
     """
 
+    name: str
     space: str
     step: int
+
+    @contextmanager
+    def as_file(self) -> Iterator[Path]:
+        """Write the space file, which is there until the block ends."""
+        with TemporaryDirectory(prefix="vibesweep-") as scratch:
+            file = Path(scratch) / "space.py"
+            file.write_text(self.space, encoding="utf-8")
+            yield file
 
 
 def clone_of(
@@ -80,7 +93,7 @@ def clone_of(
     settings = settings_of_clone(folder, record, trial, changes)
     budget = _budget(record, step, max_steps, folder)
     text = _space(record, trial, step, changes, settings, budget, checkpoint.address)
-    return Clone(text, step)
+    return Clone(f"{folder.place.name}_trial_{named}", text, step)
 
 
 def settings_of_clone(
