@@ -1,7 +1,7 @@
 """What a model family is: all that vibesweep must know about a kind of model.
 
 A family owns its model end to end, from its columns in the shards to its speech. No code outside
-``models/`` asks which family it has. docs/design/architecture.md tells how to add one.
+``models/`` asks which family it has. CONTRIBUTING.md tells how to add one.
 
 Nothing here imports torch, so that the driver of a sweep stays light.
 """
