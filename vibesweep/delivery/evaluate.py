@@ -101,13 +101,24 @@ def evaluate(
         if listeners.missing:
             tell(listeners.missing)
         own = Voice(short_name if origin else BASE, model)
-        with _heard(own, origin) as voices:
-            sounds = folder / AUDIO
-            rows = listen(voices, chosen.passages, listeners.scorers, folder, sounds)
-        words = verdict(rows, own.name, listeners.measures)
-        quality = quality_of(rows, chosen.passages, listeners, words, key)
+        quality = _listened(own, origin, chosen.passages, listeners, folder, key)
         write_quality(quality, file)
     return Evaluation(quality, folder)
+
+
+def _listened(
+    own: Voice,
+    origin: dict[str, str],
+    passages: Sequence[Passage],
+    listeners: Scorers,
+    folder: Path,
+    key: str,
+) -> Quality:
+    """Have a voice, and its base where there is one, say the passages; return what was heard."""
+    with _heard(own, origin) as voices:
+        rows = listen(voices, passages, listeners.scorers, folder, folder / AUDIO)
+    words = verdict(rows, own.name, listeners.measures)
+    return quality_of(rows, passages, listeners, words, key)
 
 
 @contextmanager

@@ -81,27 +81,32 @@ def listen(
     audio.mkdir(parents=True, exist_ok=True)
     scores: dict[str, list[Mapping[str, float]]] = defaultdict(list)
     files: dict[str, list[str]] = defaultdict(list)
-    began = time.monotonic()
-    slowest_s = 0.0
     sounds = len(passages) * (len(voices) + 1)
     heard = 0
     with telling("listening", "sounds") as tell:
-        for number, passage in enumerate(passages):
-            passage_began = time.monotonic()
-            spent_s = passage_began - began
-            if number and spent_s + slowest_s > limit_s:
-                break
-            sayings = _sayings(voices, passage, audio, number)
-            for name, sound, file in sayings:
+        for number, passage in _within(limit_s, passages):
+            for name, sound, file in _sayings(voices, passage, audio, number):
                 tell(heard, sounds)
                 heard += 1
                 scored = scores_of(sound, passage, scorers)
                 scores[name].append(scored)
                 relative = file.relative_to(folder)
                 files[name].append(str(relative))
-            passage_s = time.monotonic() - passage_began
-            slowest_s = max(slowest_s, passage_s)
     return _rows(scores, files)
+
+
+def _within(limit_s: float, passages: Sequence[Passage]) -> Iterator[tuple[int, Passage]]:
+    """Yield numbered passages, until one as slow as the slowest so far would end too late."""
+    began_s = time.monotonic()
+    slowest_s = 0.0
+    for number, passage in enumerate(passages):
+        passage_began_s = time.monotonic()
+        spent_s = passage_began_s - began_s
+        if number and spent_s + slowest_s > limit_s:
+            return
+        yield number, passage
+        passage_s = time.monotonic() - passage_began_s
+        slowest_s = max(slowest_s, passage_s)
 
 
 def _rows(

@@ -8,7 +8,7 @@ from pathlib import Path
 from vibesweep.config import Sweep
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.shards.manifest import MANIFEST_FILE, Manifest, read_manifest
-from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, remarks
+from vibesweep.corpus.shards.remarks import HOLD_OUT_MORE, check_enough_clips, remarks
 from vibesweep.errors import CorpusError, ShardsError
 from vibesweep.models.registry import ModelRef
 from vibesweep.progress import Say
@@ -62,10 +62,8 @@ def check_clips(sweep: Sweep, rehearsal: Rehearsal, shards: str, say: Say) -> No
     if not manifest.clips["val"]:
         found = "the val split is empty, so that trials cannot be ranked"
         raise ShardsError(found, where=shards, fix=HOLD_OUT_MORE)
-    clips, workers = manifest.clips["train"], sweep.resources.workers
-    if clips < workers:
-        found = f"{clips} training clips cannot feed {workers} workers"
-        raise ShardsError(found, where=shards, fix="add recordings or take fewer workers")
+    workers = sweep.resources.workers
+    check_enough_clips(manifest.clips["train"], workers, shards)
     for remark in [*remarks(shards), *_batch_remarks(rehearsal, manifest, workers)]:
         say(f"{shards}: {remark}")
 

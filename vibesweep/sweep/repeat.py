@@ -53,26 +53,29 @@ def repeat_best(
         return
     complete = [trial for trial in ranked(record) if trial.state == TrialState.COMPLETE]
     best = complete[: sweep.repeat_best]
-    report_steps = sweep.budget.report_steps
-    runs = {}
-    for trial, command in _runs_of(best, report_steps, record.repeats):
+    asked = {}
+    for trial, command in _runs_of(best, sweep.budget.report_steps, record.repeats):
         advance = dispatcher.advance.options(name=command.trial_id)
-        asked = advance.remote(command)
-        runs[asked] = (trial, command)
-    if runs:
+        answer = advance.remote(command)
+        asked[answer] = (trial, command)
+    if asked:
         say(f"the best {len(best)} trials are run again with {OTHER_SEEDS} other seeds each")
-    waiting = list(runs)
+    waiting = list(asked)
     while waiting:
         (done,), waiting = ray.wait(waiting)
-        trial, command = runs[done]
-        answer: Answer = ray.get(done)
+        trial, command = asked[done]
+        loss = _best_loss(ray.get(done))
         ray.get(dispatcher.release.remote(command.trial_id, ended=True))
         checkpoint = checkpoints / command.trial_id
         checkpoint.remove()
-        report = answer.report
-        if report is None or not math.isfinite(report.best_loss_val):
-            continue
-        log.repeated(trial, command.settings.seed, report.best_loss_val)
+        if math.isfinite(loss):
+            log.repeated(trial, command.settings.seed, loss)
+
+
+def _best_loss(answer: Answer) -> float:
+    """Return a run's smallest validation loss; infinity where it failed or diverged."""
+    report = answer.report
+    return math.inf if report is None else report.best_loss_val
 
 
 def _runs_of(

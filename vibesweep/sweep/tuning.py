@@ -73,19 +73,25 @@ def tune_trials(
             reuse_actors=True,
             trial_name_creator=name_of,
         ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(scratch),
-            callbacks=[log, *trackers],
-            stop=_Stopper(dispatcher, log),
-            failure_config=tune.FailureConfig(max_failures=ACTORS_LOST_AT_MOST),
-            # Asked to save, an actor that is lost after the last report has its trial run again
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            verbose=0,
-        ),
+        run_config=_run_config(dispatcher, log, trackers, scratch),
     )
     with quiet_optuna():  # once, and not at each result
         tuner.fit()
+
+
+def _run_config(
+    dispatcher: Any, log: SweepLog, trackers: Sequence[Tracker], scratch: Path
+) -> tune.RunConfig:
+    return tune.RunConfig(
+        name="tune",
+        storage_path=str(scratch),
+        callbacks=[log, *trackers],
+        stop=_Stopper(dispatcher, log),
+        failure_config=tune.FailureConfig(max_failures=ACTORS_LOST_AT_MOST),
+        # Asked to save, an actor that is lost after the last report has its trial run again
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        verbose=0,
+    )
 
 
 class _Stopper(tune.Stopper):

@@ -12,7 +12,7 @@ from torch import nn
 
 from vibesweep.config import TrialSettings
 from vibesweep.corpus.shards.manifest import read_manifest
-from vibesweep.errors import ShardsError
+from vibesweep.corpus.shards.remarks import check_enough_clips
 from vibesweep.models.clips import EncodedClip
 from vibesweep.models.packing import RowLimits, RowShape
 from vibesweep.models.registry import ModelRef
@@ -127,9 +127,7 @@ class WorkerContext:
         base.take_from(shards)
         index = read_index(shards, base)
         validation_index = read_index(shards, base, "val")
-        if len(index) < world.size:
-            found = f"{len(index)} training clips cannot feed {world.size} workers"
-            raise ShardsError(found, where=str(shards), fix="add recordings or take fewer workers")
+        check_enough_clips(len(index), world.size, str(shards))
         folder = StoragePath.of(shards)
         feed, voice_clips = _feed_and_voices(base, folder, index, world, max_clip_bytes)
         collator = base.collator(voice_clips)

@@ -1,4 +1,4 @@
-"""What a user should know of shards before a sweep ranks its trials by them."""
+"""What a user should know of shards before a sweep trains on them and ranks its trials by them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from vibesweep.corpus.rejects import WARNINGS
 from vibesweep.corpus.shards.manifest import WARNINGS_FILE, Manifest, read_manifest
+from vibesweep.errors import ShardsError
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.parquet import open_parquet
 
@@ -31,6 +32,17 @@ def remarks(shards: StorageAddress) -> list[str]:
     lines = [validation_remark(manifest), _lone_clips_remark(manifest)]
     told = [line for line in lines if line is not None]
     return [*told, *_remarks_on_people(manifest, StoragePath.of(shards))]
+
+
+def check_enough_clips(clips: int, workers: int, shards: str) -> None:
+    """Refuse fewer training clips than workers: one of them would never have a clip.
+
+    Raises:
+        ShardsError: there are too few.
+    """
+    if clips < workers:
+        found = f"{clips} training clips cannot feed {workers} workers"
+        raise ShardsError(found, where=shards, fix="add recordings or take fewer workers")
 
 
 def _lone_clips_remark(manifest: Manifest) -> str | None:

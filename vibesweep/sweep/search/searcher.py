@@ -39,14 +39,10 @@ OPTUNA_STATES = {
 """What Optuna is told. FAIL says nothing about the settings: samplers leave such a trial out."""
 RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
 """States in which a trial's best loss is its value in the study."""
-
-
 DIVERGED, REASON = "diverged", "reason"
 """Optuna's user attributes that say why a trial ended."""
-
 WARM = "warm"
 """Optuna's user attribute that counts the trials of earlier searches, which come first."""
-
 MOST_DRAWS = 200
 """Draws of one trial until its settings go together: enough where one in fifty do."""
 
@@ -125,13 +121,20 @@ class StepSearch(OptunaSearch):
             # has no second objective; the study is told of it by this class
             self._metric = METRIC
             self._mode = "min"
-            if warm and not self.study.get_trials(deepcopy=False):
-                self.study.add_trials(warm)
-                self.study.set_user_attr(WARM, len(warm))
-            known = len(self.study.get_trials(deepcopy=False))
-            known -= self.study.user_attrs.get(WARM, 0)
-            for point in try_first[known:]:
-                self.study.enqueue_trial(dict(point))
+            self._enter_known(warm, try_first)
+
+    def _enter_known(
+        self, warm: Sequence[FrozenTrial], try_first: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Enter earlier searches' trials in a new study, and the points that it has not tried."""
+        known = len(self.study.get_trials(deepcopy=False))
+        if warm and not known:
+            self.study.add_trials(warm)
+            self.study.set_user_attr(WARM, len(warm))
+            known = len(warm)
+        tried = known - self.study.user_attrs.get(WARM, 0)
+        for point in try_first[tried:]:
+            self.study.enqueue_trial(dict(point))
 
     def draw(self, trial: optuna.Trial) -> dict[str, Any]:
         """Ask the space; return a trial's config.

@@ -91,43 +91,21 @@ def _taken(
     shards_signature: str,
 ) -> FrozenTrial | str:
     """Return a trial for the study, or why it is none."""
-    why_not = _why_not(record, trial, model, shards_signature)
+    aim = Aim.of(sweep)
+    why_not = _why_not(record, trial, model, shards_signature) or _why_not_ranked(trial, aim)
     if why_not:
         return why_not
-    state = STATES.get(trial.state)
-    if state is None:
-        return str(trial.state)
     asked = _asked(sweep, trial)
     if asked is None:
         return "with settings that this space does not suggest"
-    complete = state == OptunaState.COMPLETE
-    loss = trial.best_loss_val
-    if complete and loss is None:
-        return "without a loss"
-    aim = Aim.of(sweep)
-    if not aim.by_loss and not (complete and trial.best_heard):
-        return "not heard to their end"
-    attributes: dict[str, Any] = {
-        FROM: f"{record.name}/{trial.id}",
-        "outcome": trial.state.value,
-    }
-    price = aim.price(vars(trial))
-    if aim.second and math.isfinite(price):
-        attributes[PRICE] = price
-    objectives = None
-    if complete and loss is not None:
-        objectives = [aim.value(loss, trial.best_heard)]
-        if aim.second:
-            objectives.append(price)
-    values = _losses(trial, reports) if aim.by_loss else {}
     with quiet_optuna():
         return create_trial(
-            state=state,
-            values=objectives,
+            state=STATES[trial.state],
+            values=_values(trial, aim),
             params=asked.params,
             distributions=asked.distributions,
-            intermediate_values=values,
-            user_attrs=attributes,
+            intermediate_values=_losses(trial, reports) if aim.by_loss else {},
+            user_attrs=_attributes(record, trial, aim),
         )
 
 
@@ -138,6 +116,37 @@ def _why_not(record: SweepRecord, trial: TrialRecord, model: str, shards_signatu
     if record.shards_signature != shards_signature:
         return "on other shards"
     return "" if trial.cloned_from is None else "of clones"
+
+
+def _why_not_ranked(trial: TrialRecord, aim: Aim) -> str:
+    """Say why a trial cannot be ranked by what the search looks for; empty where it can."""
+    if trial.state not in STATES:
+        return str(trial.state)
+    complete = trial.state == TrialState.COMPLETE
+    if complete and trial.best_loss_val is None:
+        return "without a loss"
+    heard = complete and trial.best_heard
+    return "" if aim.by_loss or heard else "not heard to their end"
+
+
+def _values(trial: TrialRecord, aim: Aim) -> list[float] | None:
+    """Return a complete trial's values in the study, one for each objective."""
+    loss = trial.best_loss_val
+    if trial.state != TrialState.COMPLETE or loss is None:
+        return None
+    value = aim.value(loss, trial.best_heard)
+    return [value, aim.price(vars(trial))] if aim.second else [value]
+
+
+def _attributes(record: SweepRecord, trial: TrialRecord, aim: Aim) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        FROM: f"{record.name}/{trial.id}",
+        "outcome": trial.state.value,
+    }
+    price = aim.price(vars(trial))
+    if aim.second and math.isfinite(price):
+        attributes[PRICE] = price
+    return attributes
 
 
 def _asked(sweep: Sweep, trial: TrialRecord) -> optuna.trial.FixedTrial | None:
