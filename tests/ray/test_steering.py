@@ -31,6 +31,7 @@ def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
         assert wait_until(lambda: has_state(folder.states / "trial_000"), chaos.PATIENCE_S)
         ask(folder, Request(Wish.PAUSE))
         assert wait_until(lambda: folder.read().state == SweepState.PAUSED, chaos.PATIENCE_S)
+        assert wait_until(lambda: has_all_saved(folder), chaos.PATIENCE_S)
         assert "goes on from step" in clone_first_trial(place)
         record = folder.read()
         assert (len(record.trials), record.trials_wanted) == (1, chaos.TRIALS + 1)
@@ -59,6 +60,12 @@ def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
     assert code == 0, output
     assert "trial_000 ends at its next report" in output
     assert f"cloned from trial 0 at step {asked['step']}" in output
+
+
+def has_all_saved(folder: SweepFolder) -> bool:
+    """Tell whether the state of the only trial is that of its last report."""
+    trial = newest(folder)
+    return saved_step(folder.states / trial.id) == trial.step
 
 
 def newest(folder: SweepFolder) -> TrialRecord:

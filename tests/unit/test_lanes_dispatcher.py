@@ -6,12 +6,14 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from vibesweep.config import Report, TrialSettings
 from vibesweep.errors import TrialError
 from vibesweep.training.lanes import lane_state
+from vibesweep.training.lanes.assignments import Assignments
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
 from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace, RankError
 
@@ -225,6 +227,78 @@ async def test_losses_of_a_lane_that_was_ready_in_between_do_not_add_up() -> Non
         await dispatcher.open_generation(LANE, 1)
         await dispatcher.fail_worker_group(LANE, LOST)
     assert await dispatcher.sweep_failure() is None
+
+
+@in_a_loop
+async def test_a_trial_that_the_user_pauses_has_its_state_saved_and_then_waits() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    first = asyncio.create_task(dispatcher.advance(command("a")))
+    taken = await dispatcher.next_command(LANE, generation, 0)
+    await dispatcher.set_paused(True, saves=True)
+    await dispatcher.record_answer(LANE, generation, 0, report(1))
+    assert taken == command("a")
+    assert await first == report(1)
+    later = asyncio.create_task(dispatcher.advance(command("a", 2)))
+    other = asyncio.create_task(dispatcher.advance(command("b")))
+    save = await dispatcher.next_command(LANE, generation, 1)
+    assert save == dataclasses.replace(command("a"), report_steps=())
+    await dispatcher.record_answer(LANE, generation, 1, Answer())
+    assert not await settled(later)
+    assert not await settled(other)
+    await dispatcher.set_paused(False)
+    await serve(dispatcher, generation, 2)
+    assert await later == report(2)
+    await dispatcher.close()
+    assert (await other).sweep_over
+
+
+@in_a_loop
+async def test_a_trial_that_the_disk_pauses_is_not_saved_and_one_lost_as_it_is_saved_ends() -> None:
+    dispatcher = LaneDispatcher()
+    generation = await up(dispatcher)
+    first = asyncio.create_task(dispatcher.advance(command("a")))
+    await serve(dispatcher, generation, 0)
+    await first
+    await dispatcher.set_paused(True)
+    waits = asyncio.create_task(dispatcher.advance(command("a", 2)))
+    saving = asyncio.create_task(dispatcher.next_command(LANE, generation, 1))
+    assert not await settled(saving)
+    await dispatcher.set_paused(False)
+    assert await saving == command("a", 2)
+    await dispatcher.record_answer(LANE, generation, 1, report(2))
+    await waits
+    await dispatcher.set_paused(True, saves=True)
+    waits = asyncio.create_task(dispatcher.advance(command("a", 3)))
+    assert await dispatcher.next_command(LANE, generation, 2) is not None
+    await dispatcher.fail_worker_group(LANE, LOST)
+    assert await waits == LOST
+
+
+@in_a_loop
+async def test_a_command_and_its_answer_wake_their_own_lane_alone() -> None:
+    dispatcher = LaneDispatcher()
+    lanes = [f"lane-{number}" for number in range(20)]
+    generations = [await up(dispatcher, lane) for lane in lanes]
+    asked = [
+        asyncio.create_task(dispatcher.next_command(lane, generation, 0))
+        for lane, generation in zip(lanes, generations, strict=True)
+    ]
+    assert not await settled(asked[0])
+    looks = mock.patch.object(
+        Assignments, "should_end", autospec=True, side_effect=Assignments.should_end
+    )
+    with looks as looked:
+        advancing = asyncio.create_task(dispatcher.advance(command("a")))
+        assert not await settled(advancing)
+        taken = [number for number, task in enumerate(asked) if task.done()]
+        assert len(taken) == 1
+        (number,) = taken
+        await dispatcher.record_answer(lanes[number], generations[number], 0, report(1))
+        assert await advancing == report(1)
+        assert looked.call_count < len(lanes)
+    await dispatcher.close()
+    assert [await task for task in asked if task is not asked[number]] == [None] * 19
 
 
 @in_a_loop

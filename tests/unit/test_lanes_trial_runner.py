@@ -17,7 +17,7 @@ from vibesweep.config import Report, TrialSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.training.lanes import trial_runner
-from vibesweep.training.lanes.messages import Command
+from vibesweep.training.lanes.messages import Answer, Command
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.trial_runner import TrialRunner
 from vibesweep.training.state.checkpoint import SavedBest, saved_best
@@ -84,6 +84,19 @@ def test_a_trial_resumes_where_its_state_was_saved(context: WorkerContext, spec:
     losses = [record.loss for record in (*first.curve, *second.curve)]
     assert losses == [record.loss for record in expected]
     assert second.curve[0].step == 4
+
+
+def test_a_state_is_saved_when_it_is_asked_for(context: WorkerContext, spec: LaneSpec) -> None:
+    runner = TrialRunner(spec, context, 0)
+    first = report(runner, "paused", SETTINGS, 3)
+    assert not has_state(spec.states / "paused")
+    assert runner.run(Command("paused", SETTINGS, ())) == Answer()
+    assert saved_step(spec.states / "paused") == 3
+    assert runner.run(Command("another lane's", SETTINGS, ())) == Answer()
+    assert not has_state(spec.states / "another lane's")
+    second = report(runner, "paused", SETTINGS, STEPS)
+    alone = TrialRun(context, SETTINGS, STEPS).advance(STEPS).curve
+    assert (*first.curve, *second.curve) == alone
 
 
 def test_a_trial_whose_state_is_broken_leaves_its_seat(

@@ -123,10 +123,14 @@ def test_only_a_trial_that_runs_is_stopped(folder: SweepFolder) -> None:
 def test_a_sweep_that_the_disk_holds_back_too_goes_on_when_neither_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    held: list[bool] = []
+    held: list[tuple[bool, bool]] = []
     said: list[str] = []
+
+    def set_paused(paused: bool, *, saves: bool) -> tuple[bool, bool]:
+        return paused, saves
+
     monkeypatch.setattr(ray, "get", held.append)
-    dispatcher = SimpleNamespace(set_paused=SimpleNamespace(remote=lambda paused: paused))
+    dispatcher = SimpleNamespace(set_paused=SimpleNamespace(remote=set_paused))
     log: Any = SimpleNamespace(pause=lambda paused: None, record=SimpleNamespace(name="mine"))
     nothing: Any = None
     steering = Steering(log, dispatcher, nothing, nothing, said.append)
@@ -134,7 +138,7 @@ def test_a_sweep_that_the_disk_holds_back_too_goes_on_when_neither_does(
     steering.pause(BY_THE_DISK, True)
     steering.do(Request(Wish.GO_ON))
     steering.pause(BY_THE_DISK, False)
-    assert held == [True, True, True, False]
+    assert held == [(True, True), (True, True), (True, False), (False, False)]
     assert "`vibesweep resume mine` goes on" in said[0]
     assert said[1] == "still paused: its disk is nearly full"
 

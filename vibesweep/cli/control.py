@@ -66,8 +66,8 @@ def _stop_trial(folder: SweepFolder, named: str) -> None:
 def pause(sweep: SweepName, work: Work = ".", address: JobServer = None) -> None:
     """Have a sweep wait after the reports in hand.
 
-    Its lanes keep their memory and compute nothing. To give the memory back too, stop it;
-    `resume` goes on after either.
+    The states of its trials are saved. Its lanes keep their memory and compute nothing. To give the
+    memory back too, stop it then; `resume` goes on after either.
     """
     from vibesweep.sweep.asking import ask
     from vibesweep.sweep.jobs.address import job_server

@@ -85,7 +85,9 @@ class Steering:
                 self._pauses.add(why)
             else:
                 self._pauses.discard(why)
-            ray.get(self._dispatcher.set_paused.remote(bool(self._pauses)))
+            # A disk that is nearly full is not filled with states
+            saves = BY_THE_USER in self._pauses
+            ray.get(self._dispatcher.set_paused.remote(bool(self._pauses), saves=saves))
             self._log.pause(bool(self._pauses))
 
     def _tell_of_pause(self) -> None:

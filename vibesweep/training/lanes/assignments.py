@@ -24,6 +24,7 @@ class Assignments:
         lanes: the lanes by name.
         closed: whether the sweep has ended.
         paused: whether trials wait, with their lanes, before they go on.
+        saves: whether the states of those that wait so are saved.
         failure: why no lane can go on, if that is so.
     """
 
@@ -31,6 +32,7 @@ class Assignments:
         self.lanes: dict[str, LaneState] = {}
         self.closed = False
         self.paused = False
+        self.saves = False
         self.failure: Answer | None = None
         self._trials = trials
         self._trials_per_lane = trials_per_lane
@@ -48,6 +50,11 @@ class Assignments:
         if self.paused:
             return False
         return trial_id in self._seat_of_trial or self._free_seat() is not None
+
+    def saves_before_it_waits(self, trial_id: str) -> bool:
+        """Whether the trial has to wait now, and a lane holds it that is to save its state."""
+        has_lane = trial_id in self._seat_of_trial and self.end_of(trial_id) is None
+        return self.paused and self.saves and has_lane
 
     def end_of(self, trial_id: str) -> Answer | None:
         """Return why the trial cannot go on, if that is so."""
@@ -67,15 +74,23 @@ class Assignments:
             self._seat_of_trial[trial_id] = seat
         return self._seat_of_trial[trial_id]
 
-    def release(self, trial_id: str, *, ended: bool) -> None:
-        """Free the trial's seat; ``ended`` says that the trial will not ask again."""
+    def release(self, trial_id: str, *, ended: bool) -> bool:
+        """Free the trial's seat, and close the lanes that nobody needs any more.
+
+        Args:
+            trial_id: the trial that gives up its seat.
+            ended: whether the trial will not ask again.
+
+        Returns:
+            Whether a lane was closed.
+        """
         if ended:
             self._ended_trials.add(trial_id)
         self._failed_trials.pop(trial_id, None)
         seat = self._seat_of_trial.pop(trial_id, None)
         if seat is not None:
             seat.trial_id = None
-        self._close_spare_lanes()
+        return self._close_spare_lanes()
 
     def expect_another_trial(self) -> None:
         """Count a trial more for the whole sweep."""
@@ -87,7 +102,8 @@ class Assignments:
     def state_of(self, lane: str) -> LaneState:
         """Return a lane's state; a lane that was not heard of before gets a fresh one."""
         if lane not in self.lanes:
-            seats = [LaneSeat() for _ in range(self._trials_per_lane)]
+            numbers = range(self._trials_per_lane)
+            seats = [LaneSeat(name=f"{lane} seat {number}") for number in numbers]
             self.lanes[lane] = LaneState(seats=seats)
         return self.lanes[lane]
 
@@ -170,18 +186,24 @@ class Assignments:
         seat = self._seat_of_trial.pop(trial_id)
         seat.trial_id = None
 
-    def _close_spare_lanes(self) -> None:
-        """Close the lanes that exceed the trials to come; first those that are not up yet."""
+    def _close_spare_lanes(self) -> bool:
+        """Close the lanes that exceed the trials to come; first those that are not up yet.
+
+        Returns:
+            Whether there was one to close.
+        """
         if self._trials is None:
-            return
+            return False
         open_lanes = self._open_lanes()
         trials_left = max(self._trials - len(self._ended_trials), 1)
         needed = math.ceil(trials_left / self._trials_per_lane)
         spare = max(len(open_lanes) - needed, 0)
         idle = [lane for lane in open_lanes if not lane.trial_ids]
         idle.sort(key=attrgetter("ready"))
-        for lane in idle[:spare]:
+        to_close = idle[:spare]
+        for lane in to_close:
             lane.closed = True
+        return bool(to_close)
 
 
 def _count_trials(lane: LaneState) -> int:

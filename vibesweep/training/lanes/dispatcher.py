@@ -5,6 +5,9 @@ dispatcher gives a trial a seat on a lane when it first asks and keeps it there 
 released. Each seat's commands are a numbered list, so every rank of the lane reads the same
 commands in the same order.
 
+A command and its answer wake those who wait at that seat, and nobody else: with thousands of lanes
+to wake them all would take longer than the answer.
+
 What a worker says carries its generation, the number of its worker group: a worker that is left of
 a lost group, or whose call comes late, has no say in what its successor does.
 
@@ -15,6 +18,8 @@ plain asyncio class without Ray; :mod:`vibesweep.training.lanes.lane` makes it a
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 
 from vibesweep.training.lanes.assignments import Assignments
@@ -38,7 +43,11 @@ class LaneDispatcher:
         self._lanes = self._assignments.lanes
         self._base_loss: float | None = None
         self._pace: Pace | None = None
-        self._changed = asyncio.Condition()
+        lock = asyncio.Lock()
+        self._changed = asyncio.Condition(lock)
+        self._seat_changed: defaultdict[str, asyncio.Condition] = defaultdict(
+            lambda: asyncio.Condition(lock)
+        )
 
     def __repr__(self) -> str:
         """Name the actor in Ray's dashboard, and its calls."""
@@ -49,23 +58,29 @@ class LaneDispatcher:
     async def advance(self, command: Command) -> Answer:
         """Have a lane train a trial to the last of ``command.report_steps``.
 
-        A trial that has no seat waits for a free one first.
+        A trial that has no seat waits for a free one first. One that has to wait since the user has
+        paused the sweep has its state saved before.
         """
         trial_id = command.trial_id
         assignments = self._assignments
         async with self._changed:
+            if assignments.saves_before_it_waits(trial_id):
+                await self._answer_to(dataclasses.replace(command, report_steps=()))
             await self._changed.wait_for(lambda: assignments.can_proceed(trial_id))
-            end = assignments.end_of(trial_id)
-            if end is not None:
-                return end
-            seat = assignments.assign(trial_id)
-            number = seat.append(command)
-            answers = seat.answers  # of this generation: the next one has a dict of its own
-            self._changed.notify_all()
-            await self._changed.wait_for(lambda: number in answers or assignments.end_of(trial_id))
-            answer = answers.get(number) or assignments.end_of(trial_id)
-            assert answer is not None
-            return answer
+            return assignments.end_of(trial_id) or await self._answer_to(command)
+
+    async def _answer_to(self, command: Command) -> Answer:
+        """Hand a command to the trial's lane, and wait for its answer, or for the trial's end."""
+        trial_id = command.trial_id
+        seat = self._assignments.assign(trial_id)
+        number = seat.append(command)
+        answers = seat.answers  # of this generation: the next one has a dict of its own
+        changed = self._seat_changed[seat.name]
+        changed.notify_all()
+        await changed.wait_for(lambda: number in answers or self._assignments.end_of(trial_id))
+        answer = answers.get(number) or self._assignments.end_of(trial_id)
+        assert answer is not None
+        return answer
 
     async def release(self, trial_id: str, *, ended: bool = False) -> None:
         """Free the trial's seat for another trial.
@@ -77,8 +92,10 @@ class LaneDispatcher:
             ended: whether the trial will not ask again.
         """
         async with self._changed:
-            self._assignments.release(trial_id, ended=ended)
-            self._changed.notify_all()
+            if self._assignments.release(trial_id, ended=ended):
+                self._wake_all()
+            else:
+                self._changed.notify_all()
 
     # Called by a lane's workers, with the generation of their worker group
 
@@ -90,7 +107,7 @@ class LaneDispatcher:
         """
         async with self._changed:
             generation = self._assignments.begin_generation(lane, size)
-            self._changed.notify_all()
+            self._wake_all()
             return generation
 
     async def may_begin(
@@ -119,7 +136,7 @@ class LaneDispatcher:
                 state.opened_ranks.add(rank)
             else:
                 assignments.give_up(lane, refusal)
-            self._changed.notify_all()
+            self._wake_all()
             await self._changed.wait_for(
                 lambda: state.opened or assignments.should_end(state, generation)
             )
@@ -154,8 +171,9 @@ class LaneDispatcher:
         """
         state = self._lanes[lane]
         own = state.seats[seat]
-        async with self._changed:
-            await self._changed.wait_for(
+        changed = self._seat_changed[own.name]
+        async with changed:
+            await changed.wait_for(
                 lambda: (
                     self._assignments.should_end(state, generation) or len(own.commands) > number
                 )
@@ -173,8 +191,9 @@ class LaneDispatcher:
         async with self._changed:
             state = self._lanes[lane]
             if state.generation == generation:
-                state.seats[seat].answers[number] = answer
-                self._changed.notify_all()
+                own = state.seats[seat]
+                own.answers[number] = answer
+                self._seat_changed[own.name].notify_all()
 
     async def tell_error(self, lane: str, generation: int, rank: int, error: RankError) -> None:
         """Keep a worker's exception until Train's controller says what became of the group.
@@ -219,7 +238,7 @@ class LaneDispatcher:
         """
         async with self._changed:
             self._assignments.lose_group(lane, seen)
-            self._changed.notify_all()
+            self._wake_all()
 
     # Called by the sweep
 
@@ -233,12 +252,18 @@ class LaneDispatcher:
         """Close a lane that will not come up again; the sweep ends if it was the last one."""
         async with self._changed:
             self._assignments.give_up(lane, reason)
-            self._changed.notify_all()
+            self._wake_all()
 
-    async def set_paused(self, paused: bool) -> None:
-        """Let no trial go on after its next report, or let all of them go on."""
+    async def set_paused(self, paused: bool, *, saves: bool = False) -> None:
+        """Let no trial go on after its next report, or let all of them go on.
+
+        Args:
+            paused: whether they wait.
+            saves: whether their states are saved before.
+        """
         async with self._changed:
             self._assignments.paused = paused
+            self._assignments.saves = saves
             self._changed.notify_all()
 
     async def expect_another_trial(self) -> None:
@@ -250,7 +275,7 @@ class LaneDispatcher:
         """End every lane and every waiting trial."""
         async with self._changed:
             self._assignments.closed = True
-            self._changed.notify_all()
+            self._wake_all()
 
     async def is_closed(self) -> bool:
         """Return whether no trial gets a lane any more."""
@@ -290,6 +315,12 @@ class LaneDispatcher:
         async with self._changed:
             await self._changed.wait_for(lambda: assignments.closed or self._ready_lanes() >= lanes)
             return not assignments.closed
+
+    def _wake_all(self) -> None:
+        """Have everybody look: what has changed concerns more than one seat, or ends a lane."""
+        self._changed.notify_all()
+        for changed in self._seat_changed.values():
+            changed.notify_all()
 
     def _ready_lanes(self) -> int:
         return sum(state.ready for state in self._lanes.values())

@@ -26,12 +26,14 @@ class LaneSeat:
     """A place on a lane for one trial at a time.
 
     Attributes:
+        name: its lane's, and which of the lane's seats it is.
         commands: numbered commands of this generation, by position.
         taken: how many of them some rank has taken.
         answers: their answers, by the command's number.
         trial_id: the trial that holds the seat.
     """
 
+    name: str = ""
     commands: list[Command] = field(default_factory=list)
     taken: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)

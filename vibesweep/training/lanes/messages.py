@@ -10,14 +10,14 @@ from vibesweep.errors import VibesweepError
 
 @dataclass(frozen=True)
 class Command:
-    """Train this trial to its next report.
+    """Train this trial to its next report, or save its state.
 
     Attributes:
         trial_id: the trial's id in the sweep.
         settings: what the trial trains with.
         report_steps: optimizer steps at which the trial is validated, up to the one at which the
             lane answers. The trial has reached the others before, but the state that it resumes
-            from may be older.
+            from may be older. None where its state is to be saved, and nothing trained.
         origin: name of what a clone begins with, in the lane's folder of such; empty for others.
     """
 
@@ -29,7 +29,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a command: a report, or the reason why the trial failed.
+    """The result of a command: a report, or the reason why the trial failed; neither for a save.
 
     Attributes:
         report: what the trial reached, where it did not fail.

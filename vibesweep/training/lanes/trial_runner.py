@@ -73,6 +73,10 @@ class TrialRunner:
 
     def run(self, command: Command) -> Answer:
         """Train the command's trial to its next report; a new trial replaces the last one."""
+        if not command.report_steps:
+            if command.trial_id == self._trial_id:  # or another lane has it, or nothing is trained
+                self._save_state(command.trial_id)
+            return Answer()
         if command.trial_id != self._trial_id:
             refused = self._begin_trial(command)
             if refused is not None:
