@@ -56,7 +56,8 @@ class Trial:
         """
         from vibesweep.delivery.export import export
 
-        return Voice(str(export(self.results.folder, Path(out), layout, self.number)))
+        folder = export(self.results.folder, Path(out), layout, self.number)
+        return Voice(str(folder))
 
 
 @dataclass(frozen=True)

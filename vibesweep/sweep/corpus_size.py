@@ -90,8 +90,10 @@ def _split(seconds: list[float]) -> CorpusSize:
     settings = CorpusSettings()
     clips = sum(math.ceil(length / settings.max_duration_s) for length in seconds)
     share = 1 - settings.val_fraction
+    training_clips = max(round(share * clips), 1)
     total_s = sum(seconds)
-    return CorpusSize(max(round(share * clips), 1), share * total_s, (1 - share) * total_s)
+    training_s = share * total_s
+    return CorpusSize(training_clips, training_s, total_s - training_s)
 
 
 def _probed(recordings: Sequence[Recording]) -> list[float]:

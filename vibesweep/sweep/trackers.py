@@ -110,7 +110,8 @@ def figures_of(result: dict[str, Any]) -> dict[str, Any]:
     report = result["report"] or {}
     found = {key: value for key, value in result.items() if key not in NOT_TRACKED}
     heard = report.get("heard", {})
-    figures = {key: value for key, value in (report | heard | found).items() if _is_finite(value)}
+    told = report | heard | found
+    figures = {key: value for key, value in told.items() if _is_finite(value)}
     # MLflow's callback takes this for the step, and W&B's the iteration
     step = result["step"]
     return figures | {"timesteps_total": step, "training_iteration": step}
@@ -133,7 +134,11 @@ def open_trackers(
     Raises:
         SweepError: there is no such tracker, it is not installed, or it does not answer.
     """
-    return tuple(Tracker(name, _opened(name, sweep), say) for name in names)
+    trackers = []
+    for name in names:
+        callback = _opened(name, sweep)
+        trackers.append(Tracker(name, callback, say))
+    return tuple(trackers)
 
 
 def _opened(name: str, sweep: str) -> Any:

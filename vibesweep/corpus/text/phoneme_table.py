@@ -43,9 +43,8 @@ class PhonemeTable:
         symbols = list(symbols)
         missing = self.missing(symbols)
         if missing:
-            listed = ", ".join(f"{symbol!r} ({count})" for symbol, count in missing.most_common())
             raise ModelError(
-                f"the base has never met the phonemes {listed}",
+                f"the base has never met the phonemes {listed_symbols(missing)}",
                 where="phoneme table",
                 fix="leave those texts out, or take a base that knows their language",
             )
@@ -113,3 +112,9 @@ def _are_different_strings(symbols: object) -> TypeGuard[list[str]]:
     if not all(isinstance(symbol, str) for symbol in symbols):
         return False
     return len(set(symbols)) == len(symbols)
+
+
+def listed_symbols(counts: Counter[str]) -> str:
+    """List symbols and how often they occur, the most frequent first."""
+    listed = [f"{symbol!r} ({count})" for symbol, count in counts.most_common()]
+    return ", ".join(listed)

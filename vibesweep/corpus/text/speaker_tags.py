@@ -227,8 +227,9 @@ def _found(match: regex.Match[str], form: Form, is_head: bool) -> Found:
 def _talking(heads: Sequence[Found], times: Counter[str], first: Found | None) -> set[str]:
     """Find who talks among names with a colon: all of them where one recurs or two begin."""
     names = {found.tag for found in heads if found.form == Form.NAME}
-    small = {found.tag for found in heads if found.form == Form.SMALL and times[found.tag] > 1}
-    recurring = {found.tag for found in heads if found.opens_line and times[found.tag] > 1} & names
+    repeated = [found for found in heads if times[found.tag] > 1]
+    small = {found.tag for found in repeated if found.form == Form.SMALL}
+    recurring = names & {found.tag for found in repeated if found.opens_line}
     begins = first is not None and first.tag in names and len(names) > 1
     if recurring or begins:
         return names | small

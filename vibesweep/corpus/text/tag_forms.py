@@ -146,7 +146,8 @@ def is_name(text: str) -> bool:
     dotted = regex.findall(r"(\p{L}+)\.", text)
     if any(len(word) > 1 and word.lower() not in TITLES for word in dotted):
         return False
-    return words[0].lower() not in NO_NAMES and words[0].lower() not in PARTICLES - {"van", "de"}
+    first = words[0].lower()
+    return first not in NO_NAMES and first not in PARTICLES - {"van", "de"}
 
 
 def is_diarizer_tag(text: str) -> bool:

@@ -78,6 +78,10 @@ class Wording(ABC):
         return f"{in_feet} {in_inches}" if in_feet and in_inches else ""
 
 
+ENGLISH_LENGTHS = {INCH: ("inch", "inches"), FOOT: ("foot", "feet")}
+"""One and several, by sign."""
+
+
 class EnglishWording(Wording):
     """What the English grammar lacks."""
 
@@ -89,9 +93,10 @@ class EnglishWording(Wording):
 
     def amount(self, number: str, unit: str) -> str:
         """Say inches and feet; the grammar knows degrees and percents."""
-        one, many = {INCH: ("inch", "inches"), FOOT: ("foot", "feet")}.get(unit, ("", ""))
-        name = one if number == "1" else many
-        return f"{number} {name}" if name else ""
+        if unit not in ENGLISH_LENGTHS:
+            return ""
+        one, many = ENGLISH_LENGTHS[unit]
+        return f"{number} {one if number == '1' else many}"
 
     def currency(self, number: str, sign: str) -> str:
         """Name the currencies that the grammar lacks."""

@@ -151,7 +151,8 @@ def _trained(best: TrialRecord, max_steps: int) -> str:
 def _lead(validated: Sequence[TrialRecord]) -> str:
     first, second = (trial.best_loss_val or 0.0 for trial in validated[:2])
     waver = f"{100 * WORSE_SHARE:.0f} %"
-    close = [t for t in validated[1:] if (t.best_loss_val or 0.0) <= first * (1 + WORSE_SHARE)]
+    largest = first * (1 + WORSE_SHARE)
+    close = [trial for trial in validated[1:] if (trial.best_loss_val or 0.0) <= largest]
     if not close:
         lead = 100 * (second / first - 1)
         return (
@@ -223,5 +224,8 @@ def _held(facts: Facts, costs: Costs) -> str:
     took = format_seconds(ended - record.started_unix_s)
     lanes = "1 lane" if record.lanes == 1 else f"{record.lanes} lanes"
     verb = "The sweep has run for" if record.ended_unix_s is None else "The sweep took"
-    share = f", {100 * costs.trained / costs.held:.0f} % of them training" if costs.trained else ""
-    return f"{verb} {took} on {lanes}: {format_hours(costs.held)} {unit}{share}."
+    held = f"{format_hours(costs.held)} {unit}"
+    if not costs.trained:
+        return f"{verb} {took} on {lanes}: {held}."
+    share = 100 * costs.trained / costs.held
+    return f"{verb} {took} on {lanes}: {held}, {share:.0f} % of them training."

@@ -63,7 +63,7 @@ class MelFamily(BundleFamily):
         Returns:
             The few phonemes that the base lacks, if there are any.
         """
-        from vibesweep.corpus.text.phoneme_table import PhonemeTable
+        from vibesweep.corpus.text.phoneme_table import PhonemeTable, listed_symbols
 
         own = MelSettings(**description["mel"])
         found = MelSettings(**manifest.encoder.settings["mel"])
@@ -76,8 +76,7 @@ class MelFamily(BundleFamily):
         if not missing:
             return None
         counts = Counter({symbol: symbols[symbol] for symbol in missing})
-        listed = ", ".join(f"{symbol!r} ({count})" for symbol, count in counts.most_common())
-        remark = f"the model has no token for the phonemes {listed}"
+        remark = f"the model has no token for the phonemes {listed_symbols(counts)}"
         if counts.total() > MOST_UNKNOWN * sum(symbols.values()):
             fix = (
                 "remove the texts that hold them, or train a base on such speech"

@@ -86,7 +86,8 @@ def some_of(best_first: Sequence[T], most: int) -> Sequence[T]:
     best = best_first[: most // 2]
     rest = best_first[most // 2 :]
     others = most - len(best)
-    return [*best, *(rest[index * len(rest) // others] for index in range(others))]
+    places = [index * len(rest) // others for index in range(others)]
+    return [*best, *(rest[place] for place in places)]
 
 
 def drawn_of(drawn: int, total: int) -> str:

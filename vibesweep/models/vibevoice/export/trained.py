@@ -129,9 +129,11 @@ class TrainedTensors:
         for name, stored_name in self.full.items():
             if not torch.equal(self.stored_tensor(stored_name), self.base.tensor(name).float()):
                 return True
-        parts = [part for adapter in self.adapters.values() for part in adapter.items()]
-        second = [stored_name for part, stored_name in parts if part.startswith("lora_B")]
-        return any(bool(self.stored_tensor(stored_name).any()) for stored_name in second)
+        for adapter in self.adapters.values():
+            for part, stored_name in adapter.items():
+                if part.startswith("lora_B") and self.stored_tensor(stored_name).any():
+                    return True
+        return False
 
     def adapter_state(self, module: str) -> dict[str, Tensor]:
         """Return the adapters of a module's layers, under the names that peft saves them with.
