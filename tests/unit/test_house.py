@@ -102,6 +102,7 @@ INNER_ORDERS = {
         "planning",
         "plan_text",
         "signals",
+        "repeating",
         "waiting",
         "steering",
         "disk",

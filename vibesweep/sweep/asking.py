@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from vibesweep.errors import SweepError
+from vibesweep.progress import Say
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
 from vibesweep.sweep.record.requests import Request, Wish
@@ -44,7 +44,7 @@ def ask(folder: SweepFolder, request: Request) -> None:
         time.sleep(LOOK_S)
 
 
-def ask_to_stop(folder: SweepFolder, say: Callable[[str], None]) -> SweepRecord:
+def ask_to_stop(folder: SweepFolder, say: Say) -> SweepRecord:
     """Have a sweep end as on Ctrl-C, and return its record once it has.
 
     Raises:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ray.exceptions import RayError
-
+from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.table import format_bytes
+from vibesweep.sweep.repeating import repeated
 from vibesweep.sweep.steering import BY_THE_DISK, Steering, listening
 
 LOOK_S = 5.0
@@ -44,9 +43,11 @@ class Room(NamedTuple):
 
 def room_of(folder: SweepFolder, place: Path, lanes: int) -> Room:
     """Look at the disk of a sweep's folder; the largest checkpoint so far says what is written."""
-    largest = max(map(_size_of, folder.checkpoints.folders()), default=0)
+    sizes = [_size_of(checkpoint) for checkpoint in folder.checkpoints.folders()]
+    largest = max(sizes, default=0)
+    reserve = WRITTEN_AT_A_TIME * lanes * largest
     usage = shutil.disk_usage(place)
-    return Room(usage.free, usage.total, int(WRITTEN_AT_A_TIME * lanes * largest))
+    return Room(usage.free, usage.total, int(reserve))
 
 
 class DiskGuard:
@@ -57,7 +58,7 @@ class DiskGuard:
         folder: SweepFolder,
         lanes: int,
         pause: Callable[[bool], None],
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
         """Guard a sweep's folder.
 
@@ -83,7 +84,8 @@ class DiskGuard:
             self._turn(True)
             left = f"{format_bytes(room.free)} are left on the disk of {self._place}"
             needed = f"the lanes may write {format_bytes(room.reserve)} next"
-            self._say(f"paused, as {left} and {needed}: make room, and it goes on by itself")
+            to_do = "make room, and it goes on by itself"
+            self._say(f"paused, as {left} and {needed}: {to_do}")
         elif self._paused and room.is_enough:
             self._turn(False)
             self._say(f"going on: {format_bytes(room.free)} are free on the disk")
@@ -94,19 +96,6 @@ class DiskGuard:
 
 
 @contextmanager
-def guarded(guard: DiskGuard) -> Iterator[None]:
-    """Look at the disk every few seconds, in a thread, until the block ends."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_watch, args=(guard, ended), name="disk", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()  # or it might call Ray after Ray's end
-
-
-@contextmanager
 def steered(folder: SweepFolder, steering: Steering, lanes: int) -> Iterator[None]:
     """Do what the user asks of a sweep, and what its disk demands, until the block ends."""
 
@@ -114,16 +103,8 @@ def steered(folder: SweepFolder, steering: Steering, lanes: int) -> Iterator[Non
         steering.pause(BY_THE_DISK, paused)
 
     guard = DiskGuard(folder, lanes, pause, steering.say)
-    with listening(folder, steering), guarded(guard):
+    with listening(folder, steering), repeated(guard.look, LOOK_S, "disk"):
         yield
-
-
-def _watch(guard: DiskGuard, ended: threading.Event) -> None:
-    while not ended.wait(LOOK_S):
-        try:
-            guard.look()
-        except RayError:  # Ray is gone, and the sweep with it, which says so itself
-            return
 
 
 def _size_of(folder: StoragePath) -> int:

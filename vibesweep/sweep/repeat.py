@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import ray
 
 from vibesweep.config import Sweep, TrialSettings
+from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.record import TrialRecord
@@ -32,7 +33,7 @@ def repeat_best(
     dispatcher: Any,
     log: SweepLog,
     checkpoints: StoragePath,
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
     """Train the best complete trials again, each with other seeds, to the end of the budget.
 

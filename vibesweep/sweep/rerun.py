@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from vibesweep.cluster.session import running_ray
 from vibesweep.config import Budget, Report, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import SweepError
 from vibesweep.models.registry import ModelRef
+from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.record import SweepRecord, TrialRecord
@@ -60,7 +61,7 @@ class Compared:
         )
 
 
-def rerun(folder: SweepFolder, named: str, say: Callable[[str], None]) -> list[Compared]:
+def rerun(folder: SweepFolder, named: str, say: Say) -> list[Compared]:
     """Train a trial again, as far as it reported, and compare its losses.
 
     Args:

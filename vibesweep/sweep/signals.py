@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vibesweep.progress import Say
+
 STOPPING = "stopping: keeping what is there; again to stop now"
 
 
@@ -35,7 +37,7 @@ class Stopping:
         now: whether it is not to wait for the steps in hand.
     """
 
-    def __init__(self, say: Callable[[str], None], stop: Callable[[], None]) -> None:
+    def __init__(self, say: Say, stop: Callable[[], None]) -> None:
         """Say on the first Ctrl-C that it was heard, and call ``stop`` in a thread."""
         self.now = False
         self._asked = False
@@ -60,7 +62,7 @@ class Stopping:
 
 
 @contextmanager
-def ctrl_c_stops(say: Callable[[str], None], stop: Callable[[], None]) -> Iterator[Stopping]:
+def ctrl_c_stops(say: Say, stop: Callable[[], None]) -> Iterator[Stopping]:
     """Have Ctrl-C call ``stop`` for as long as the block lasts."""
     stopping = Stopping(say, stop)
     if not _is_main_thread():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from vibesweep.errors import StorageError, SweepError
+from vibesweep.progress import Say
 from vibesweep.sweep.record.events import CloneAsked
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.requests import Request, Wish
+from vibesweep.sweep.repeating import repeated
 from vibesweep.sweep.search.sweep_search import SweepSearch
 from vibesweep.sweep.signals import Stopping
 
@@ -34,7 +36,7 @@ class Steering:
         dispatcher: Any,
         search: SweepSearch,
         stopping: Stopping,
-        say: Callable[[str], None],
+        say: Say,
     ) -> None:
         """Steer the sweep of this log.
 
@@ -103,26 +105,17 @@ class Steering:
 @contextmanager
 def listening(folder: SweepFolder, steering: Steering) -> Iterator[None]:
     """Do what is asked in a sweep's folder, in a thread, until the block ends."""
-    ended = threading.Event()
-    listen = (folder, steering, ended)
-    thread = threading.Thread(target=_listen, args=listen, name="listening", daemon=True)
-    thread.start()
-    try:
+    every_s = LISTEN_TO_STORE_S if folder.place.local is None else LISTEN_S
+    listen = partial(_listen, folder, steering)
+    with repeated(listen, every_s, "listening"):
         yield
-    finally:
-        ended.set()
-        thread.join()  # or it might call Ray after Ray's end
 
 
-def _listen(folder: SweepFolder, steering: Steering, ended: threading.Event) -> None:
-    pause_s = LISTEN_TO_STORE_S if folder.place.local is None else LISTEN_S
-    while not ended.wait(pause_s):
-        try:
-            for request in folder.requests.take():
-                steering.do(request)
-        except SweepError as error:  # a request that cannot be read
-            steering.say(str(error))
-        except (StorageError, OSError):  # it is away for a while, which the sweep itself tells
-            continue
-        except RayError:  # Ray is gone, and the sweep with it, which says so itself
-            return
+def _listen(folder: SweepFolder, steering: Steering) -> None:
+    try:
+        for request in folder.requests.take():
+            steering.do(request)
+    except SweepError as error:  # a request that cannot be read
+        steering.say(str(error))
+    except (StorageError, OSError):  # it is away for a while, which the sweep itself tells
+        return

@@ -14,6 +14,7 @@ from typing import Any
 from ray import tune
 
 from vibesweep.errors import SweepError
+from vibesweep.progress import Say
 
 PROJECT = "vibesweep"
 """W&B's project and MLflow's experiment, unless the environment names another."""
@@ -59,7 +60,7 @@ TRACKERS: dict[str, Callable[[str], Any]] = {"mlflow": _mlflow, "wandb": _wandb}
 class Tracker(tune.Callback):
     """Tells a tracker of each trial; one that fails is told no more, and the sweep goes on."""
 
-    def __init__(self, name: str, callback: Any, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, callback: Any, say: Say) -> None:
         """Tell through Ray's callback, which is set up."""
         self._name = name
         self._callback = callback
@@ -121,9 +122,7 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def open_trackers(
-    names: Iterable[str], sweep: str, say: Callable[[str], None]
-) -> tuple[Tracker, ...]:
+def open_trackers(names: Iterable[str], sweep: str, say: Say) -> tuple[Tracker, ...]:
     """Make trackers for a sweep, ready to be told of its trials.
 
     Args:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
 from vibesweep.cluster.autoscaler import MissingHosts, missing_hosts
 from vibesweep.config import TrialResources
+from vibesweep.progress import Say
+from vibesweep.sweep.repeating import repeated
 from vibesweep.training.lanes.lane_state import clock_time
 from vibesweep.training.lanes.messages import LaneCounts
 
@@ -24,7 +24,7 @@ or two."""
 
 @contextmanager
 def report_waiting_lanes(
-    dispatcher: Any, one: TrialResources, note: Callable[[str], None], say: Callable[[str], None]
+    dispatcher: Any, one: TrialResources, note: Say, say: Say
 ) -> Iterator[None]:
     """Look at the lanes every few seconds, in a thread, until the block ends.
 
@@ -36,26 +36,20 @@ def report_waiting_lanes(
         say: is given the reason for each lane that was given up.
     """
     watcher = _Watcher(dispatcher, one, note, say)
-    thread = threading.Thread(target=watcher.run, name="waiting-lanes", daemon=True)
-    thread.start()
-    try:
+    with repeated(watcher.look, LOOK_S, "waiting-lanes"):
         yield
-    finally:
-        watcher.ended.set()
-        thread.join()  # or it might call Ray after Ray's end
 
 
 class _Watcher:
-    """Looks at the lanes until ``ended`` is set."""
+    """Tells what has become of the lanes, at each look."""
 
     def __init__(
         self,
         dispatcher: Any,
         one: TrialResources,
-        note: Callable[[str], None],
-        say: Callable[[str], None],
+        note: Say,
+        say: Say,
     ) -> None:
-        self.ended = threading.Event()
         self._dispatcher = dispatcher
         self._one = one
         self._note = note
@@ -63,14 +57,8 @@ class _Watcher:
         self._given_up_told = 0
         self._groups_before = 0
 
-    def run(self) -> None:
-        while not self.ended.wait(LOOK_S):
-            try:
-                self._look()
-            except RayError:  # Ray is gone, and the sweep with it, which says so itself
-                return
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Note why lanes wait, and say why others were given up."""
         counts: LaneCounts = ray.get(self._dispatcher.lane_counts.remote())
         self._say_given_up(counts)
         notes = list(counts.slow)
