@@ -208,6 +208,25 @@ async def test_hosts_that_die_one_after_the_other_as_a_lane_comes_up_do_not_end_
     assert await asked == report(1)
 
 
+@pytest.mark.parametrize(
+    ("hosts_up", "given_up"), [(["head", "b"], False), (["head", "a", "b"], True)]
+)
+def test_a_start_that_was_lost_with_its_host_does_not_count_when_the_next_is_lost(
+    hosts_up: list[str], given_up: bool
+) -> None:
+    """Ray calls a host dead half a minute later: at first it says that all of them are up."""
+
+    async def lose_two_starts() -> bool:
+        dispatcher = LaneDispatcher()
+        for host, seen_up in (("a", ["head", "a", "b"]), ("b", hosts_up)):
+            assert await dispatcher.request_start(LANE, 1)
+            await dispatcher.mark_placed(LANE, [host])
+            await dispatcher.fail_worker_group(LANE, LOST, seen_up)
+        return await dispatcher.sweep_failure() is not None
+
+    assert asyncio.run(lose_two_starts()) is given_up
+
+
 @in_a_loop
 async def test_a_lane_whose_hosts_die_without_end_is_given_up() -> None:
     dispatcher = LaneDispatcher()
@@ -392,7 +411,7 @@ async def three_lanes(trials: int) -> LaneDispatcher:
 async def test_lanes_that_no_trial_can_come_to_are_closed_first_those_that_still_wait() -> None:
     dispatcher = await three_lanes(trials=4)
     for lane in "ab":
-        await dispatcher.mark_placed(lane)
+        await dispatcher.mark_placed(lane, ["host"])
         await up(dispatcher, lane)
     counts = await dispatcher.lane_counts()
     asked = counts.waiting_since_unix_s
@@ -451,7 +470,7 @@ async def test_a_lane_that_comes_up_slowly_says_what_it_is_doing() -> None:
         return (await dispatcher.lane_counts()).slow
 
     await dispatcher.request_start(LANE, 1)
-    await dispatcher.mark_placed(LANE)
+    await dispatcher.mark_placed(LANE, ["host"])
     assert await slow() == (), "it is not slow yet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lane_state, "SLOW_START_S", 0.0)
@@ -466,7 +485,7 @@ async def test_a_lane_that_comes_up_slowly_says_what_it_is_doing() -> None:
         for rank in range(2):
             await dispatcher.report_ready(LANE, generation, rank, 2.0, PACE)
         assert await slow() == ()
-        await dispatcher.mark_placed(LANE)
+        await dispatcher.mark_placed(LANE, ["host"])
         await dispatcher.fail_worker_group(LANE, LOST)
         assert await slow() == (), "it is asked for again"
 

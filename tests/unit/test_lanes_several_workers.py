@@ -157,12 +157,17 @@ def test_a_lane_whose_process_was_lost_as_it_was_given_its_code_comes_up_again(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr(ray, "get", told.append)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": "5e", "Alive": True}])
+
+    def lose(lane: str, seen: Answer, hosts_up: list[str]) -> str:
+        return f"lost {seen.lost}, up {hosts_up}"
+
     dispatcher = SimpleNamespace(
-        fail_worker_group=SimpleNamespace(remote=lambda lane, seen: f"lost {seen.lost}"),
+        fail_worker_group=SimpleNamespace(remote=lose),
         give_up=SimpleNamespace(remote=lambda lane, reason: "given up"),
     )
     assert Lanes(dispatcher, [])._report("lane", error) is again
-    assert told == ["lost True" if again else "given up"]
+    assert told == ["lost True, up ['5e']" if again else "given up"]
 
 
 def test_a_trial_that_left_a_host_before_that_went_goes_on_and_costs_the_lane_nothing() -> None:

@@ -13,7 +13,7 @@ from vibesweep.cluster.ray_internals import (
     WorkerGroupCallback,
     WorkerGroupStartupFailedError,
 )
-from vibesweep.training.lanes.failures import lane_failure
+from vibesweep.training.lanes.failures import lane_failure, tell_group_lost
 
 
 class LaneNotWantedError(Exception):
@@ -44,7 +44,8 @@ class LaneAdmissionCallback(WorkerGroupCallback, ControllerCallback):
 
     def before_init_train_context(self, workers: list[Any]) -> dict[str, list[Any]]:
         """Tell the dispatcher that the cluster had room: the lane's processes are there."""
-        ray.get(self._dispatcher.mark_placed.remote(self._lane))
+        hosts = [worker.metadata.node_id for worker in workers]
+        ray.get(self._dispatcher.mark_placed.remote(self._lane, hosts))
         return {}
 
     def after_controller_state_update(self, previous_state: Any, current_state: Any) -> None:
@@ -53,4 +54,4 @@ class LaneAdmissionCallback(WorkerGroupCallback, ControllerCallback):
         failure = getattr(training_failure, "controller_failure", None)
         if isinstance(failure, WorkerGroupStartupFailedError):
             answer = lane_failure(self._lane, failure)
-            ray.get(self._dispatcher.fail_worker_group.remote(self._lane, answer))
+            tell_group_lost(self._dispatcher, self._lane, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from operator import attrgetter
 
 from vibesweep.errors import TrialError
@@ -122,10 +123,15 @@ class Assignments:
         state.begin_generation(size)
         return state.generation
 
-    def lose_group(self, lane: str, seen: Answer) -> None:
+    def lose_group(self, lane: str, seen: Answer, hosts_up: Collection[str]) -> None:
         """End each of the lane's trials as what was seen, and what its workers told, demand.
 
         A lane that has lost too many worker groups is given up.
+
+        Args:
+            lane: its name.
+            seen: what the controller saw.
+            hosts_up: the cluster's hosts by now; empty where nobody has looked.
         """
         state = self.state_of(lane)
         told = [state.errors[rank] for rank in sorted(state.errors)]
@@ -133,7 +139,8 @@ class Assignments:
         for trial_id in state.trial_ids:
             reason = ending_of(trial_id, seen, told)
             self._fail_trial(trial_id, reason)
-        state.lose_group(counts=counts_against_lane(seen, told), host_died=seen.host_died)
+        counts = counts_against_lane(seen, told)
+        state.lose_group(hosts_up, counts=counts, host_died=seen.host_died)
         if state.never_comes_up:
             self.give_up(lane, reason)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from vibesweep.training.lanes.assignments import Assignments
 from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace, RankError
@@ -225,19 +225,22 @@ class LaneDispatcher:
                 state.ask_for_hosts()
             return wanted
 
-    async def mark_placed(self, lane: str) -> None:
-        """Note that the cluster had room for the lane, whose processes are there."""
-        self._lanes[lane].mark_placed()
+    async def mark_placed(self, lane: str, hosts: Collection[str]) -> None:
+        """Note that the cluster had room for the lane, whose processes are on these hosts."""
+        self._lanes[lane].mark_placed(hosts)
 
-    async def fail_worker_group(self, lane: str, seen: Answer) -> None:
+    async def fail_worker_group(
+        self, lane: str, seen: Answer, hosts_up: Collection[str] = ()
+    ) -> None:
         """End the lane's trials: its worker group is lost. Train brings it up again.
 
         Args:
             lane: name of the lane.
             seen: what the controller saw; ``lost`` if a process died.
+            hosts_up: the cluster's hosts by now; empty where nobody has looked.
         """
         async with self._changed:
-            self._assignments.lose_group(lane, seen)
+            self._assignments.lose_group(lane, seen, hosts_up)
             self._wake_all()
 
     # Called by the sweep

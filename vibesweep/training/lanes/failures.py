@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray import train
 
+from vibesweep.cluster.nodes import live_nodes
 from vibesweep.errors import SweepError, TrialError, VibesweepError
 from vibesweep.storage.os_errors import storage_error
 from vibesweep.storage.secrets import without_secrets
@@ -37,7 +38,13 @@ class WorkerFailureCallback(train.UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Say what was seen, which ends the trial; Train then brings the group up again."""
         seen = group_failure(self._lane, worker_exceptions)
-        ray.get(self._dispatcher.fail_worker_group.remote(self._lane, seen))
+        tell_group_lost(self._dispatcher, self._lane, seen)
+
+
+def tell_group_lost(dispatcher: Any, lane: str, seen: Answer) -> None:
+    """Tell the dispatcher that a lane's worker group is lost, and which hosts are up by now."""
+    hosts_up = [node["NodeID"] for node in live_nodes()]
+    ray.get(dispatcher.fail_worker_group.remote(lane, seen, hosts_up))
 
 
 def group_failure(lane: str, errors: dict[int, Exception]) -> Answer:

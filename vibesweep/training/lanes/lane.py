@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vibesweep.cluster.ray_internals import ENV_VARS_TO_PROPAGATE, get_dashboard_url
 from vibesweep.training.lanes.admission import LaneAdmissionCallback
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
-from vibesweep.training.lanes.failures import WorkerFailureCallback, lane_failure
+from vibesweep.training.lanes.failures import WorkerFailureCallback, lane_failure, tell_group_lost
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.network_callback import NetworkInterfaceCallback
 from vibesweep.training.lanes.spec import LaneSpec
@@ -148,7 +148,7 @@ class Lanes:
         with suppress(RayError):  # the dispatcher is gone too, and the sweep with it
             if lost:
                 seen = dataclasses.replace(reason, lost=True)
-                ray.get(self._dispatcher.fail_worker_group.remote(lane, seen))
+                tell_group_lost(self._dispatcher, lane, seen)
             else:
                 ray.get(self._dispatcher.give_up.remote(lane, reason))
             return lost

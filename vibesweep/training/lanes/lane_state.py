@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from vibesweep.training.lanes.messages import Answer, Command, RankError
@@ -71,6 +72,8 @@ class LaneState:
         seats: places for as many trials as the lane trains at the same time.
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready, their hosts not.
+        hosts: where the processes of the newest group are.
+        lost_start_on: the same of the last start that was lost, until the lane is ready.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
         waiting_since_unix_s: when the lane first asked for hosts, until its processes are there;
             ``None`` otherwise.
@@ -88,6 +91,8 @@ class LaneState:
     seats: list[LaneSeat] = field(default_factory=lambda: [LaneSeat()])
     was_ready: bool = False
     starts_lost: int = 0
+    hosts: set[str] = field(default_factory=set)
+    lost_start_on: set[str] = field(default_factory=set)
     groups_lost: int = 0
     waiting_since_unix_s: float | None = None
     placed_unix_s: float | None = None
@@ -143,8 +148,9 @@ class LaneState:
         if self.waiting_since_unix_s is None:
             self.waiting_since_unix_s = time.time()
 
-    def mark_placed(self) -> None:
-        """Note that the cluster had room for the lane, whose processes are there."""
+    def mark_placed(self, hosts: Collection[str]) -> None:
+        """Note that the cluster had room for the lane, whose processes are on these hosts."""
+        self.hosts = set(hosts)
         self.waiting_since_unix_s = None
         self.placed_unix_s = time.time()
         self.joined = False
@@ -166,21 +172,30 @@ class LaneState:
         self.ready_ranks.add(rank)
         if self.ready:
             self.was_ready = True
+            self.lost_start_on = set()
             self.placed_unix_s = None
             self.starts_lost = 0
 
-    def lose_group(self, *, counts: bool, host_died: bool) -> None:
+    def lose_group(self, hosts_up: Collection[str], *, counts: bool, host_died: bool) -> None:
         """Note that the worker group is lost.
 
+        Of a host that dies Ray says so only after half a minute, when a worker there has long been
+        missed. So whether the last start was lost with a host is looked at when another one is.
+
         Args:
+            hosts_up: the cluster's hosts by now; empty where nobody has looked.
             counts: whether it is one of those that a lane may lose.
             host_died: whether a host of it is gone.
         """
         self.ready_ranks = set()
         self.errors = {}
         self.placed_unix_s = None
-        if not (self.was_ready or host_died):
-            self.starts_lost += 1
+        if not self.was_ready:
+            if hosts_up and not self.lost_start_on <= set(hosts_up):
+                self.starts_lost = 0
+            self.starts_lost += not host_died
+            self.lost_start_on = self.hosts
+        self.hosts = set()
         self.was_ready = False
         if counts:
             self.groups_lost += 1
