@@ -28,6 +28,11 @@ def level_dbfs(waveform: Samples) -> float:
     """Measure the RMS of a waveform [S] about its mean, in dB relative to full scale."""
     exact = waveform.astype(np.float64)
     power = float(exact.var()) if len(exact) else 0.0
+    return dbfs_of(power)
+
+
+def dbfs_of(power: float) -> float:
+    """Return the level of a mean square."""
     return 10 * math.log10(max(power, LEAST_POWER))
 
 

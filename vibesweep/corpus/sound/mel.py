@@ -18,6 +18,8 @@ from vibesweep.corpus.sound.rates import frames_of
 if TYPE_CHECKING:
     import torch
 
+FRAMES_AT_ONCE = 96
+"""Frames that are transformed together: their 400 kB, and their spectrum's, stay in the cache."""
 LOG_FLOOR = 1e-5
 """Mel magnitudes below this are raised to it before the logarithm is taken."""
 
@@ -30,18 +32,16 @@ def log_mel(waveform: Samples, settings: MelSettings) -> LogMel:
     """
     import torch
 
-    contiguous = np.ascontiguousarray(waveform, dtype=np.float32)
-    samples = torch.from_numpy(contiguous)
-    spectrum = torch.stft(
-        samples,
-        settings.n_fft,
-        settings.hop_samples,
-        window=_mel_transform(settings).spectrogram.window,
-        return_complex=True,
-    )
-    frames = frames_of(len(waveform), settings)
-    magnitudes = _magnitudes(spectrum[:, :frames])
-    mel = magnitudes.T @ mel_filters(settings)
+    frames = _frames(waveform, settings)
+    window = _mel_transform(settings).spectrogram.window
+    filters = mel_filters(settings)
+    mel = torch.empty(len(frames), settings.n_mels)
+    for first in range(0, len(frames), FRAMES_AT_ONCE):
+        some = slice(first, first + FRAMES_AT_ONCE)
+        spectrum = torch.fft.rfft(frames[some] * window)
+        # NumPy's absolute values of complex numbers take a fifth of the time of torch's
+        magnitudes = torch.from_numpy(np.abs(spectrum.numpy()))
+        torch.matmul(magnitudes, filters, out=mel[some])
     log: LogMel = mel.clamp_min_(LOG_FLOOR).log_().numpy()
     return log
 
@@ -60,13 +60,14 @@ def mel_filters(settings: MelSettings) -> torch.Tensor:
     return filters
 
 
-def _magnitudes(spectrum: torch.Tensor) -> torch.Tensor:
-    """Compute absolute values of complex numbers, in a third of the time that ``abs`` takes."""
+def _frames(waveform: Samples, settings: MelSettings) -> torch.Tensor:
+    """Return what each frame is made of [T, n_fft]: a view of [S] with mirrored ends."""
     import torch
 
-    real, imaginary = torch.view_as_real(spectrum).unbind(-1)
-    power = torch.addcmul(real * real, imaginary, imaginary)
-    return power.sqrt_()
+    half = settings.n_fft // 2
+    mirrored = np.pad(waveform.astype(np.float32, copy=False), half, mode="reflect")
+    frames = torch.from_numpy(mirrored).unfold(0, settings.n_fft, settings.hop_samples)
+    return frames[: frames_of(len(waveform), settings)]
 
 
 @functools.lru_cache(maxsize=2)

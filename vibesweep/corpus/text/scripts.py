@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
+from operator import attrgetter
 from string import digits
 
 import regex
@@ -59,7 +62,7 @@ def split_by_script(text: str, language: str) -> tuple[list[Run], Counter[str]]:
     Returns:
         The runs, and the Unicode names of characters that cannot be said, counted.
     """
-    runs: list[Run] = []
+    pieces: list[Run] = []
     unknown: Counter[str] = Counter()
     inside_words = signs_inside_words(text, language)
     for i, char in enumerate(text):
@@ -72,19 +75,19 @@ def split_by_script(text: str, language: str) -> tuple[list[Run], Counter[str]]:
         if run.script is Script.UNKNOWN:
             unknown[_name(char)] += 1
             run = _SPACE
-        _append(runs, run)
-    spoken = [run for run in runs if _is_spoken(run)]
+        pieces.append(run)
+    spoken = [run for run in _joined(pieces) if _is_spoken(run)]
     return spoken, unknown
 
 
-def _append(runs: list[Run], run: Run) -> None:
-    """Add a run; one in the script of the last run becomes part of it, unless it is a pause."""
-    if runs and run.script is not Script.PAUSE:
-        last = runs[-1]
-        if last.script is run.script:
-            runs.pop()
-            run = Run(run.script, last.text + run.text)
-    runs.append(run)
+def _joined(pieces: Iterable[Run]) -> Iterator[Run]:
+    """Join neighbours of one script, but for pauses."""
+    for script, same in groupby(pieces, key=attrgetter("script")):
+        if script is Script.PAUSE:
+            yield from same
+        else:
+            text = "".join(piece.text for piece in same)
+            yield Run(script, text)
 
 
 def _name(char: str) -> str:
