@@ -125,8 +125,8 @@ class StoragePath:
 
     def stat(self) -> Stat | None:
         """Look up size and time of change of a file; ``None`` if there is no such file."""
-        if self.local is not None:
-            return listing.local_stat(self.local)
+        if not is_uri(self.address):
+            return listing.local_stat(self.address)
         with store_errors(self.address):
             return listing.remote_stat(self.filesystem, self.path)
 
@@ -155,8 +155,9 @@ class StoragePath:
             FileNotFoundError: there is no such file.
             OSError: it cannot be read.
         """
-        if self.local is not None:
-            return self.local.read_bytes()
+        local = self.local
+        if local is not None:
+            return local.read_bytes()
         with self.filesystem.open_input_stream(self.path) as stream:
             content: bytes = stream.read()
         return content
@@ -206,8 +207,9 @@ class StoragePath:
             FileNotFoundError: it is in a store and there is no such file.
             OSError: it cannot be copied.
         """
-        if self.local is not None:
-            yield self.local
+        local = self.local
+        if local is not None:
+            yield local
             return
         # Readers go by the extension. The whole name may have 255 bytes, with no room for a suffix.
         extension = posixpath.splitext(self.name)[1]

@@ -18,6 +18,7 @@ from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.text.speaker_tags import Found
 from vibesweep.corpus.text.tag_forms import Form
 from vibesweep.corpus.text.turns import possible_speakers, text_of
+from vibesweep.storage.addresses import is_uri
 
 LEAST_SHARE = 0.1
 """Of the recordings; words with a colon that open fewer of them recur by chance."""
@@ -64,9 +65,15 @@ def _several(counts: Counter[str]) -> set[str]:
 
 
 def _texts(recordings: Sequence[Recording]) -> Iterator[str]:
-    """Yield the recordings' texts; files are read many at a time, for those of a store."""
+    """Yield the recordings' texts; where any lies in a store, many are read at a time.
+
+    Threads would slow local files down.
+    """
+    if not any(is_uri(recording.text) for recording in recordings):
+        yield from map(_text_or_nothing, recordings)
+        return
     with ThreadPoolExecutor(STORE_THREADS) as pool:
-        yield from pool.map(_text_or_nothing, recordings, chunksize=STORE_THREADS)
+        yield from pool.map(_text_or_nothing, recordings)
 
 
 def _text_or_nothing(recording: Recording) -> str:
