@@ -27,13 +27,19 @@ import torchaudio
 
 from tests.benchmarks.measure import DATA, Measure, print_measures
 from vibesweep.cluster.session import running_ray
-from vibesweep.config import MelSettings
+from vibesweep.config import CorpusSettings, MelSettings
 from vibesweep.corpus.demo import write_demo_corpus
+from vibesweep.corpus.preprocess.pack import write_shard
+from vibesweep.corpus.preprocess.parts import decode_part, encode_sounds, write_part
+from vibesweep.corpus.preprocess.plan import parts_of, plan_shards
 from vibesweep.corpus.preprocess.progress import Encoded
 from vibesweep.corpus.preprocess.run import preprocess
+from vibesweep.corpus.preprocess.shard_folder import LABEL_LENGTH, ShardFolder, entries_in
+from vibesweep.corpus.preprocess.survey import survey
 from vibesweep.corpus.sound.mel import LOG_FLOOR
 from vibesweep.corpus.sound.resampling import SINC_BETA, SINC_ROLLOFF, SINC_ZEROS
 from vibesweep.models.registry import ModelRef
+from vibesweep.storage import StoragePath
 
 SHARED_SPEECH = DATA / "speech"
 MODEL = ModelRef.parse("mel-small")
@@ -41,6 +47,7 @@ MEL = MelSettings()
 SAMPLE_EVERY_S = 0.2
 WARM_UP_HOURS = 0.2
 LEAST_GAIN = 1.6
+MOST_OVERHEAD = 0.2
 MOST_MEMORY_GROWTH = 1.25
 
 
@@ -133,6 +140,25 @@ def plain_loop(corpus: Path) -> float:
     return seconds / 60 / (time.perf_counter() - began)
 
 
+def own_work(corpus: Path, folder: StoragePath) -> float:
+    """Return the core seconds that the tasks' own work takes for an hour, here and without Ray."""
+    encoder = MODEL.family.clip_encoder(MODEL.address)
+    planned = survey(corpus, encoder, None, None).planned
+    sounds = encoder.open_sound("cpu")
+    shards = ShardFolder(folder)
+    speech_s = 0.0
+    began = time.process_time()
+    for part in parts_of(planned):
+        decoded = decode_part(part, encoder, CorpusSettings().max_duration_s)
+        rows = encode_sounds(decoded, sounds, encoder.columns)
+        speech_s += write_part(decoded, rows, encoder.columns, shards.parts).speech_s
+    clips = entries_in(shards.known(), {item.fingerprint for item in planned})
+    splits = dict.fromkeys([clip.recording for clip in clips], "train")
+    for plan in plan_shards(clips, splits, encoder.bytes_per_patch, "0" * LABEL_LENGTH):
+        write_shard(plan, folder, encoder)
+    return (time.process_time() - began) / speech_s * 3_600
+
+
 class MemoryWatch(threading.Thread):
     """Records the peak memory of this process and of its largest Ray worker."""
 
@@ -207,11 +233,23 @@ def main() -> None:
         loops.append(plain_loop(small))
         torch.set_num_threads(1)
         one_core = plain_loop(small)
-    report(statistics.median(loops), one_core, one_hour, all_hours)
+        work_s = own_work(small, StoragePath.of(work / "alone"))
+    report(statistics.median(loops), one_core, work_s, one_hour, all_hours)
 
 
-def report(all_cores: float, one_core: float, one_hour: Run, all_hours: Run) -> None:
-    """Print the figures; the first two are the plain loop's hours of speech a minute."""
+def report(all_cores: float, one_core: float, work_s: float, one_hour: Run, all_hours: Run) -> None:
+    """Print the figures.
+
+    Args:
+        all_cores: the plain loop's hours of speech a minute.
+        one_core: the same with one thread.
+        work_s: core seconds of the tasks' own work for an hour of speech.
+        one_hour: a preprocessing of an hour.
+        all_hours: a preprocessing of all hours.
+    """
+    share = "share of the cores' time that is no such work"
+    cores = psutil.cpu_count() or 1
+    overhead = 1 - work_s / cores * all_hours.hours / all_hours.seconds
     against = f"{all_hours.hours:.0f} h against 1 h"
     driver_growth = all_hours.driver_mb / one_hour.driver_mb
     worker_growth = all_hours.worker_mb / one_hour.worker_mb
@@ -222,7 +260,9 @@ def report(all_cores: float, one_core: float, one_hour: Run, all_hours: Run) -> 
         [
             Measure("plain loop, torch on all cores, hours of speech a minute", all_cores),
             Measure("plain loop, torch on one core, hours of speech a minute", one_core),
+            Measure("tasks' own work, core seconds for an hour of speech", work_s),
             Measure("shards, hours of speech a minute", speed),
+            Measure(share, overhead, MOST_OVERHEAD, at_least=False),
             Measure(f"driver's peak memory, {against}", driver_growth, most, at_least=False),
             Measure(f"a worker's peak memory, {against}", worker_growth, most, at_least=False),
             Measure("shards against the plain loop on one core", speed / one_core),
