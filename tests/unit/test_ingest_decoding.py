@@ -11,8 +11,15 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from vibesweep.corpus.ingest import blocks, decode, level_envelope, probe
-from vibesweep.corpus.ingest.envelope import ENVELOPE_FLOOR_DBFS
+from vibesweep.corpus.ingest import (
+    blocks,
+    decode,
+    decode_stretch,
+    level_envelope,
+    open_recording,
+    probe,
+)
+from vibesweep.corpus.ingest.envelope import ENVELOPE_FLOOR_DBFS, Levels
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.levels import at_level, centred
 
@@ -35,6 +42,11 @@ FORMATS += [
     ("RF64", "PCM_16"),
     ("CAF", "PCM_16"),
 ]
+
+
+def envelope_of(path: Path) -> Levels:
+    with open_recording(path) as recording:
+        return level_envelope(recording)
 
 
 def sine(
@@ -152,7 +164,7 @@ def test_a_recording_of_many_blocks_is_that_of_one(
 ) -> None:
     wave = np.stack([noise(1.0), noise(1.0, seed=1)], axis=1)
     path = write(tmp_path / "a.flac", wave, form="FLAC")
-    whole, levels = decode(path, RATE_HZ), level_envelope(path)
+    whole, levels = decode(path, RATE_HZ), envelope_of(path)
     monkeypatch.setattr(blocks, "BLOCK_SAMPLES", 1_022)
     found = decode(path, RATE_HZ)
     assert np.array_equal(found.samples, whole.samples)
@@ -161,7 +173,7 @@ def test_a_recording_of_many_blocks_is_that_of_one(
         whole.peak,
         whole.clipped,
     )
-    assert np.array_equal(level_envelope(path), levels)
+    assert np.array_equal(envelope_of(path), levels)
 
 
 def test_samples_at_full_scale_are_counted_in_runs(tmp_path: Path) -> None:
@@ -261,7 +273,7 @@ def test_a_file_that_ends_early_says_so(tmp_path: Path, form: str, kind: str) ->
     path = cut(write(tmp_path / "a", noise(3.0), 24_000, form, kind), 0.7)
     assert reason_of(path) == "truncated_audio"
     with pytest.raises(RecordingError, match="ends before its header says"):
-        level_envelope(path)
+        envelope_of(path)
 
 
 @pytest.mark.parametrize("kind", ["VORBIS", "OPUS"])
@@ -274,6 +286,21 @@ def test_ogg_does_not_say_how_long_it_should_be(tmp_path: Path, kind: str) -> No
 def test_a_few_missing_frames_are_ignored(tmp_path: Path, form: str, kind: str) -> None:
     path = cut(write(tmp_path / "a", noise(3.0), 24_000, form, kind), 0.98)
     assert decode(path, RATE_HZ).duration_s == pytest.approx(2.94, abs=0.01)
+
+
+def test_a_recording_is_read_again_after_its_decoder_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SAMPLES", 1_000)  # the missing end is in blocks of its own
+    path = cut(write(tmp_path / "a.flac", noise(3.03, 48_000), 48_000, "FLAC"), 0.995)
+    with soundfile.SoundFile(str(path)) as file, pytest.raises(soundfile.SoundFileError):
+        file.read()
+    anew = decode(path, RATE_HZ).samples
+    with open_recording(path) as recording:
+        levels = level_envelope(recording)
+        again = decode_stretch(recording, RATE_HZ).samples
+    assert np.array_equal(levels, envelope_of(path))
+    assert np.array_equal(again, anew)
 
 
 def test_damage_in_the_middle_is_not_an_early_end(tmp_path: Path) -> None:
@@ -312,7 +339,7 @@ def test_an_envelope_has_the_level_of_each_hop(tmp_path: Path) -> None:
             sine(1.01, rate_hz, amplitude=0.05),
         ]
     )
-    levels = level_envelope(write(tmp_path / "a.wav", np.stack([wave, -wave], axis=1), rate_hz))
+    levels = envelope_of(write(tmp_path / "a.wav", np.stack([wave, -wave], axis=1), rate_hz))
     assert len(levels) == 151
     assert levels[5:45] == pytest.approx(-9.0, abs=0.5)
     assert levels[55:95] == pytest.approx(ENVELOPE_FLOOR_DBFS)
@@ -321,7 +348,7 @@ def test_an_envelope_has_the_level_of_each_hop(tmp_path: Path) -> None:
 
 def test_a_constant_offset_is_no_sound(tmp_path: Path) -> None:
     wave = np.concatenate([noise(1.0), np.zeros(24_000, np.float32)]) + np.float32(0.05)
-    assert level_envelope(write(tmp_path / "a.wav", wave, kind="FLOAT"))[60:].max() < -100
+    assert envelope_of(write(tmp_path / "a.wav", wave, kind="FLOAT"))[60:].max() < -100
 
 
 def test_a_long_recording_takes_little_memory(tmp_path: Path) -> None:

@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from vibesweep.corpus.ingest import decode, level_envelope, probe, readable_audio
+from vibesweep.corpus.ingest import decode, level_envelope, open_recording, probe
 from vibesweep.corpus.ingest.audio_file import SAMPLE_RATES_HZ
+from vibesweep.corpus.ingest.envelope import Levels
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.resampling import resample
 
 RATE_HZ = 24_000
 HAS_FFMPEG = shutil.which("ffmpeg") is not None
 needs_ffmpeg = pytest.mark.skipif(not HAS_FFMPEG, reason="ffmpeg is not installed")
+
+
+def envelope_of(path: Path) -> Levels:
+    with open_recording(path) as recording:
+        return level_envelope(recording)
 
 
 def tone(path: Path, rate_hz: int = 48_000, channels: int = 2) -> Path:
@@ -39,7 +45,7 @@ def with_rate(path: Path, rate_hz: int) -> Path:
 @pytest.mark.parametrize("rate_hz", [1, 100, 3_999, 768_001, 10_000_000, 2_000_000_000])
 def test_a_rate_that_nobody_records_at_is_a_reject(tmp_path: Path, rate_hz: int) -> None:
     path = with_rate(tone(tmp_path / "a.wav"), rate_hz)
-    for read in (probe, level_envelope, lambda path: decode(path, RATE_HZ)):
+    for read in (probe, envelope_of, lambda path: decode(path, RATE_HZ)):
         with pytest.raises(RecordingError) as caught:
             read(path)
         assert caught.value.reason == "sample_rate"
@@ -85,8 +91,8 @@ def test_without_ffmpeg_the_reject_names_it(
 
 def test_what_libsndfile_reads_needs_no_ffmpeg(tmp_path: Path, no_ffmpeg: None) -> None:
     path = tone(tmp_path / "a.wav")
-    with readable_audio(path, "a.wav") as readable:
-        assert readable == path
+    with open_recording(path) as recording:
+        assert recording.path == path
 
 
 @needs_ffmpeg
@@ -121,7 +127,9 @@ def test_the_decoded_copy_is_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "a.m4a"
     making = ["ffmpeg", "-v", "error", "-i", str(tone(tmp_path / "tone.wav")), str(path)]
     subprocess.run(making, check=True)
-    with readable_audio(path, "a.m4a") as copy:
-        assert probe(copy).rate_hz == 48_000
-        assert probe(copy).channels == 2
-    assert not copy.exists()
+    with open_recording(path, "a.m4a") as recording:
+        assert recording.path != path
+        assert recording.path.exists()
+        assert recording.header.rate_hz == 48_000
+        assert recording.header.channels == 2
+    assert not recording.path.exists()

@@ -103,6 +103,21 @@ def test_times_are_shared_out_by_phonemes() -> None:
     assert share_times([1, 3, 4], 4.0) == [(0.0, 0.5), (0.5, 2.0), (2.0, 4.0)]
 
 
+def test_a_recording_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = spoken(tmp_path)
+    opened: list[str] = []
+
+    class Counted(soundfile.SoundFile):
+        def __init__(self, file: str) -> None:
+            opened.append(file)
+            super().__init__(file)
+
+    monkeypatch.setattr(soundfile, "SoundFile", Counted)
+    _, tried = encoded(tmp_path / "parts", [Planned(recording, "0")])
+    assert tried == Tried(("0",))
+    assert opened == [recording.audio]
+
+
 def test_a_shard_holds_what_was_recorded(corpus: Path, tmp_path: Path) -> None:
     part, tried = encoded(tmp_path / "parts", planned(corpus))
     assert tried == Tried(tuple(item.fingerprint for item in planned(corpus)))

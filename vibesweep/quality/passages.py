@@ -13,7 +13,7 @@ from typing import Any
 
 from vibesweep.config import CorpusSettings
 from vibesweep.config.corpus import EDGE_SILENCE_S
-from vibesweep.corpus.ingest import decode, probe, read_metadata, readable_audio
+from vibesweep.corpus.ingest import decode, open_recording, read_metadata
 from vibesweep.corpus.preprocess.recurring_tags import with_recurring_tags
 from vibesweep.corpus.preprocess.trimming import Trim
 from vibesweep.corpus.recordings import Recording, Turn
@@ -197,8 +197,8 @@ def _seconds(source: Source) -> float | None:
     """Return a recording's length; None where it is not there or cannot be read."""
     place = StoragePath.of(source.audio)
     try:
-        with place.fetched() as file, readable_audio(file, source.audio) as path:
-            return probe(path).duration_s
+        with place.fetched() as file, open_recording(file, source.audio) as audio:
+            return audio.header.duration_s
     except (RecordingError, OSError):
         return None
 

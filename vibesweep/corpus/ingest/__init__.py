@@ -9,21 +9,23 @@ sizes of 0) and ``blocks`` samples, ``other_formats`` has ffmpeg decode what lib
 ``decoding`` makes waveforms of them, with ``channel_statistics``, and ``envelope`` measures levels.
 """
 
-from vibesweep.corpus.ingest.audio_file import AudioHeader, probe
-from vibesweep.corpus.ingest.decoding import Waveform, decode, stretch_hash
+from vibesweep.corpus.ingest.audio_file import AudioHeader, OpenRecording, probe
+from vibesweep.corpus.ingest.decoding import Waveform, decode, decode_stretch, stretch_hash
 from vibesweep.corpus.ingest.envelope import ENVELOPE_HOP_S, level_envelope
 from vibesweep.corpus.ingest.metadata import METADATA_FILE, read_metadata
-from vibesweep.corpus.ingest.other_formats import readable_audio
+from vibesweep.corpus.ingest.other_formats import open_recording
 
 __all__ = [
     "ENVELOPE_HOP_S",
     "METADATA_FILE",
     "AudioHeader",
+    "OpenRecording",
     "Waveform",
     "decode",
+    "decode_stretch",
     "level_envelope",
+    "open_recording",
     "probe",
     "read_metadata",
-    "readable_audio",
     "stretch_hash",
 ]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from vibesweep.corpus.ingest.piped_wav import PipedWav, empty_size_offset
 from vibesweep.corpus.rejects import RecordingError
@@ -50,6 +50,44 @@ class AudioHeader(NamedTuple):
         return min(frame, self.frames)
 
 
+class OpenRecording:
+    """A recording that libsndfile reads, open for as long as a ``with`` block.
+
+    Attributes:
+        path: the file.
+        where: what an error calls it.
+        file: the ``soundfile.SoundFile``.
+    """
+
+    def __init__(self, path: Path, where: str) -> None:
+        """Open a local file.
+
+        Raises:
+            RecordingError: unreadable_audio.
+        """
+        self.path = path
+        self.where = where
+        self.file = _opened(path, where)
+
+    def __enter__(self) -> Self:
+        """Return the recording."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @cached_property
+    def header(self) -> AudioHeader:
+        """What the file's header says; see :func:`read_header`."""
+        return read_header(self.file, self.where)
+
+    def reopen(self) -> None:
+        """Open the file anew, since a decoder that failed does not find its way back."""
+        self.file.close()
+        self.file = _opened(self.path, self.where)
+
+
 def probe(path: Path, *, where: str = "") -> AudioHeader:
     """Read rate, frames and channels, without decoding.
 
@@ -61,24 +99,17 @@ def probe(path: Path, *, where: str = "") -> AudioHeader:
         RecordingError: unreadable_audio, sample_rate, or truncated_audio where the header alone
             shows it (not in FLAC and MP3).
     """
-    where = where or str(path)
-    with open_audio(path, where) as file:
-        return read_header(file, where)
+    with OpenRecording(path, where or str(path)) as recording:
+        return recording.header
 
 
-@contextmanager
-def open_audio(path: Path, where: str) -> Iterator[Any]:
-    """Open a file for reading, as a ``soundfile.SoundFile``.
-
-    Raises:
-        RecordingError: unreadable_audio, now or while it is read.
-    """
+def _opened(path: Path, where: str) -> Any:
+    """Open a file as a ``soundfile.SoundFile``."""
     import soundfile
 
     try:
         source = PipedWav(path) if empty_size_offset(path) else str(path)
-        with soundfile.SoundFile(source) as file:
-            yield file
+        return soundfile.SoundFile(source)
     except (soundfile.SoundFileError, OSError) as error:
         raise RecordingError("unreadable_audio", str(error), where=where) from error
 

@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vibesweep.corpus.ingest.audio_file import MP3_FRAME_SAMPLES, refuse_truncated
+from vibesweep.corpus.ingest.audio_file import (
+    MP3_FRAME_SAMPLES,
+    OpenRecording,
+    refuse_truncated,
+)
 from vibesweep.corpus.rejects import RecordingError
 
 Block = npt.NDArray[np.float32]
@@ -21,8 +25,8 @@ BLOCK_SAMPLES = 1 << 21  # of all channels, 8 MB: 22 s of stereo at 48 kHz
 PREROLL_S = 0.5  # an MP3 frame leans on up to nine before it, Opus on 80 ms
 
 
-def read_blocks(file: Any, first: int, past: int, where: str) -> Iterator[Block]:
-    """Yield the frames of an open file from ``first`` to before ``past``, block by block.
+def read_blocks(recording: OpenRecording, first: int, past: int) -> Iterator[Block]:
+    """Yield the frames of a recording from ``first`` to before ``past``, block by block.
 
     Raises:
         RecordingError: truncated_audio, non_finite_audio, or unreadable_audio where the file is
@@ -30,6 +34,7 @@ def read_blocks(file: Any, first: int, past: int, where: str) -> Iterator[Block]
     """
     import soundfile
 
+    file, where = recording.file, recording.where
     step = max(1, BLOCK_SAMPLES // file.channels)
     at = first
     try:
@@ -41,11 +46,12 @@ def read_blocks(file: Any, first: int, past: int, where: str) -> Iterator[Block]
             yield block
             at += len(block)
     except soundfile.SoundFileError as error:
-        if _can_read_end(file.name):
+        if _can_read_end(recording):
             raise RecordingError(
                 "unreadable_audio", f"damaged after {at / file.samplerate:.3f} s", where=where
             ) from error
-    refuse_truncated(at - first, past - first, file.samplerate, where)
+        recording.reopen()
+    refuse_truncated(at - first, past - first, recording.header.rate_hz, where)
 
 
 def _read(file: Any, first: int, frames: int) -> Block:
@@ -60,15 +66,14 @@ def _read(file: Any, first: int, frames: int) -> Block:
     return samples[before:]
 
 
-def _can_read_end(name: str) -> bool:
+def _can_read_end(recording: OpenRecording) -> bool:
     """Whether the last frames can be decoded, so that what is missing is missing in the middle."""
     import soundfile
 
     try:
-        # Opened anew, because a decoder that failed does not find its way back
-        with soundfile.SoundFile(name) as file:
-            file.seek(max(0, file.frames - MP3_FRAME_SAMPLES))
-            return len(file.read(1)) > 0
+        with OpenRecording(recording.path, recording.where) as anew:
+            anew.file.seek(max(0, anew.file.frames - MP3_FRAME_SAMPLES))
+            return len(anew.file.read(1)) > 0
     except soundfile.SoundFileError:
         return False
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vibesweep.corpus.ingest.audio_file import open_audio, read_header
+from vibesweep.corpus.ingest.audio_file import OpenRecording
 from vibesweep.corpus.ingest.blocks import read_blocks
 from vibesweep.corpus.ingest.channel_statistics import ChannelStatistics, hash_samples, mix
-from vibesweep.corpus.ingest.other_formats import readable_audio
+from vibesweep.corpus.ingest.other_formats import open_recording
 from vibesweep.corpus.rejects import RecordingError
 from vibesweep.corpus.sound.activity import SpeechActivity, speech_activity
 from vibesweep.corpus.sound.arrays import Samples
@@ -66,25 +66,42 @@ def decode(
     *,
     where: str = "",
 ) -> Waveform:
+    """Open a recording and decode a stretch of it; see :func:`decode_stretch`.
+
+    Args:
+        path: a local file.
+        rate_hz: as there.
+        start_s: as there.
+        end_s: as there.
+        where: what an error calls the file, if ``path`` is a fetched copy.
+
+    Raises:
+        RecordingError: as there.
+    """
+    with open_recording(path, where) as recording:
+        return decode_stretch(recording, rate_hz, start_s, end_s)
+
+
+def decode_stretch(
+    recording: OpenRecording, rate_hz: int, start_s: float = 0.0, end_s: float | None = None
+) -> Waveform:
     """Decode a stretch of a recording, mix its channels, take its mean away and resample it.
 
     Channels are mixed by their mean, which a silent channel only makes softer. Where they cancel,
     the loudest is taken.
 
     Args:
-        path: a local file.
+        recording: an open one.
         rate_hz: of the waveform that is returned.
         start_s: where the stretch begins.
         end_s: where it ends; ``None`` is the recording's end.
-        where: what an error calls the file, if ``path`` is a fetched copy.
 
     Raises:
         RecordingError: unreadable_audio, truncated_audio, sample_rate, short_audio, silent_audio
             or non_finite_audio.
     """
-    where = where or str(path)
-    with readable_audio(path, where) as readable:
-        stretch, mono = _read_mono(readable, where, start_s, end_s)
+    where = recording.where
+    stretch, mono = _read_mono(recording, start_s, end_s)
     statistics = stretch.statistics
     duration_s = len(mono) / stretch.rate_hz
     # First: at its ends, a filter would turn an offset into a step
@@ -107,44 +124,43 @@ def decode(
     )
 
 
-def stretch_hash(path: Path, end_s: float, where: str) -> str:
+def stretch_hash(recording: OpenRecording, end_s: float) -> str:
     """Hash the samples of a recording up to a time, as :attr:`Waveform.samples_hash` is made.
 
     Raises:
         RecordingError: unreadable_audio or truncated_audio.
     """
-    _, mono = _read_mono(path, where, 0.0, end_s)
+    _, mono = _read_mono(recording, 0.0, end_s)
     return hash_samples(mono)
 
 
 def _read_mono(
-    path: Path, where: str, start_s: float, end_s: float | None
+    recording: OpenRecording, start_s: float, end_s: float | None
 ) -> tuple[_Stretch, Samples]:
     """Read a stretch, and its loudest channel [S] where its channels cancel when mixed."""
-    stretch = _read_stretch(path, where, start_s, end_s)
+    stretch = _read_stretch(recording, start_s, end_s)
     if not stretch.statistics.channels_cancel:
         return stretch, stretch.mono
     loudest = stretch.statistics.loudest_channel
-    alone = _read_stretch(path, where, start_s, end_s, channel=loudest)
+    alone = _read_stretch(recording, start_s, end_s, channel=loudest)
     return stretch, alone.mono
 
 
 def _read_stretch(
-    path: Path, where: str, start_s: float, end_s: float | None, *, channel: int | None = None
+    recording: OpenRecording, start_s: float, end_s: float | None, *, channel: int | None = None
 ) -> _Stretch:
     """Read a stretch of one channel, or of all channels mixed."""
-    with open_audio(path, where) as file:
-        header = read_header(file, where)
-        first = header.frame_at(start_s)
-        past = header.frames if end_s is None else header.frame_at(end_s)
-        past = max(first, past)
-        mono = np.zeros(past - first, np.float32)
-        statistics = ChannelStatistics.of(header.channels)
-        done = 0
-        for block in read_blocks(file, first, past, where):
-            mixed = mix(block) if channel is None else block[:, channel]
-            statistics.add(block, mixed)
-            block_end = done + len(mixed)
-            mono[done:block_end] = mixed
-            done = block_end
+    header = recording.header
+    first = header.frame_at(start_s)
+    past = header.frames if end_s is None else header.frame_at(end_s)
+    past = max(first, past)
+    mono = np.zeros(past - first, np.float32)
+    statistics = ChannelStatistics.of(header.channels)
+    done = 0
+    for block in read_blocks(recording, first, past):
+        mixed = mix(block) if channel is None else block[:, channel]
+        statistics.add(block, mixed)
+        block_end = done + len(mixed)
+        mono[done:block_end] = mixed
+        done = block_end
     return _Stretch(mono[:done], header.rate_hz, statistics)

@@ -5,12 +5,10 @@ Shapes: ``S`` samples of each of ``C`` channels, ``N`` hops.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
-from vibesweep.corpus.ingest.audio_file import open_audio, read_header
+from vibesweep.corpus.ingest.audio_file import OpenRecording
 from vibesweep.corpus.ingest.blocks import Block, read_blocks
 
 Levels = npt.NDArray[np.float32]
@@ -26,7 +24,7 @@ ENVELOPE_FLOOR_DBFS = -120.0
 FLOOR_POWER = 10 ** (ENVELOPE_FLOOR_DBFS / 10)
 
 
-def level_envelope(path: Path, *, hop_s: float = ENVELOPE_HOP_S, where: str = "") -> Levels:
+def level_envelope(recording: OpenRecording, *, hop_s: float = ENVELOPE_HOP_S) -> Levels:
     """Measure the level of each hop of a recording [N]; a constant offset does not count.
 
     The last hop is what is left of the recording.
@@ -34,12 +32,10 @@ def level_envelope(path: Path, *, hop_s: float = ENVELOPE_HOP_S, where: str = ""
     Raises:
         RecordingError: unreadable_audio, truncated_audio or non_finite_audio.
     """
-    where = where or str(path)
-    with open_audio(path, where) as file:
-        header = read_header(file, where)
-        meter = _LevelMeter(header.channels, hop_s * header.rate_hz)
-        for block in read_blocks(file, 0, header.frames, where):
-            meter.add(block)
+    header = recording.header
+    meter = _LevelMeter(header.channels, hop_s * header.rate_hz)
+    for block in read_blocks(recording, 0, header.frames):
+        meter.add(block)
     return meter.finish()
 
 

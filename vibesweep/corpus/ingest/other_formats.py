@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vibesweep.corpus.ingest.audio_file import open_audio
+from vibesweep.corpus.ingest.audio_file import OpenRecording
 from vibesweep.corpus.rejects import RecordingError
 
 FFMPEG = "ffmpeg"
@@ -21,28 +21,28 @@ REASON_CHARACTERS = 200
 
 
 @contextmanager
-def readable_audio(path: Path, where: str) -> Iterator[Path]:
-    """Yield a file that libsndfile reads: the same, or a decoded copy for as long as the block.
+def open_recording(path: Path, where: str = "") -> Iterator[OpenRecording]:
+    """Open a recording, or a copy that ffmpeg decodes and that is removed afterwards.
 
     Args:
         path: a local file.
-        where: what an error calls it.
+        where: what an error calls it, if ``path`` is a fetched copy.
 
     Raises:
         RecordingError: unreadable_audio, where ffmpeg cannot read it either or is not installed.
     """
-    try:
-        with open_audio(path, where):
-            pass
-    except RecordingError as error:
-        if not path.is_file() or not path.stat().st_size:
-            raise
-        with tempfile.TemporaryDirectory(prefix="vibesweep-") as scratch:
-            copy = Path(scratch) / "decoded.wav"
+    where = where or str(path)
+    with ExitStack() as open_files:
+        try:
+            recording = open_files.enter_context(OpenRecording(path, where))
+        except RecordingError as error:
+            if not path.is_file() or not path.stat().st_size:
+                raise
+            scratch = tempfile.TemporaryDirectory(prefix="vibesweep-")
+            copy = Path(open_files.enter_context(scratch)) / "decoded.wav"
             _convert(path, copy, where, error)
-            yield copy
-    else:
-        yield path
+            recording = open_files.enter_context(OpenRecording(copy, where))
+        yield recording
 
 
 def _convert(path: Path, copy: Path, where: str, refused: RecordingError) -> None:

@@ -9,16 +9,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Any
 
 from vibesweep.corpus.clip_encoder import TextEncoder, TurnReading
 from vibesweep.corpus.ingest import (
     ENVELOPE_HOP_S,
+    OpenRecording,
     Waveform,
     level_envelope,
-    probe,
-    readable_audio,
+    open_recording,
     stretch_hash,
 )
 from vibesweep.corpus.preprocess.fingerprints import Planned
@@ -93,20 +92,20 @@ def rows_of(
     recording = read.recording
     with (
         StoragePath.of(recording.audio).fetched() as file,
-        readable_audio(file, recording.audio) as path,
+        open_recording(file, recording.audio) as audio,
     ):
-        duration_s = probe(path, where=recording.audio).duration_s
+        duration_s = audio.header.duration_s
         _check_duration(recording, duration_s)
-        cuts = _cuts(read, path, duration_s, max_duration_s)
+        cuts = _cuts(read, audio, max_duration_s)
         rows = []
         for number, cut in enumerate(cuts):
             name = recording.id if len(cuts) == 1 else f"{recording.id}#{number:03d}"
             # The length in a header may be a little too short
             end_s = cut.end_s if cut.end_s < duration_s else None
-            row = _clip_row(read, cut, name, path, end_s, texts, sounds)
+            row = _clip_row(read, cut, name, audio, end_s, texts, sounds)
             rows.append(row)
         hashes = {row["samples_hash"] for row in rows}
-        prompts = _voice_prompts(read, path, duration_s, hashes, sounds)
+        prompts = _voice_prompts(read, audio, hashes, sounds)
     for row in rows:
         people = {turn["speaker"] for turn in row["turns"]}
         row["voice_prompts"] = [prompt for prompt in prompts if prompt["speaker"] in people]
@@ -135,9 +134,10 @@ def _check_duration(recording: Recording, duration_s: float) -> None:
         raise RecordingError("duration_mismatch", detail, where=recording.audio)
 
 
-def _cuts(read: ReadRecording, path: Path, duration_s: float, max_s: float) -> Sequence[Cut]:
+def _cuts(read: ReadRecording, audio: OpenRecording, max_s: float) -> Sequence[Cut]:
     """Find where a recording is cut: nowhere, at its segments, or in its silences."""
     recording = read.recording
+    duration_s = audio.header.duration_s
     if duration_s <= max_s:
         return [Cut(0, len(read.turns), 0.0, duration_s)]
     if recording.segments:
@@ -145,7 +145,7 @@ def _cuts(read: ReadRecording, path: Path, duration_s: float, max_s: float) -> S
         cuts = cuts_from_segments(recording.segments, max_s)
     else:
         how = "its silences"
-        levels = level_envelope(path, where=recording.audio)
+        levels = level_envelope(audio)
         cuts = cuts_from_silence(read.lengths, levels, ENVELOPE_HOP_S, max_s)
     if cuts is None:
         detail = f"{duration_s:.1f} s of {max_s:g} s, by {how}"
@@ -157,14 +157,14 @@ def _clip_row(
     read: ReadRecording,
     cut: Cut,
     name: str,
-    path: Path,
+    audio: OpenRecording,
     end_s: float | None,
     texts: TextEncoder,
     sounds: Sounds,
 ) -> Row:
     """Make the row of one clip. ``end_s`` is None where the clip goes on to the file's end."""
     recording = read.recording
-    waveform = sounds.decode(path, cut.start_s, end_s, recording.audio)
+    waveform = sounds.decode(audio, cut.start_s, end_s)
     segments = recording.segments[cut.first_turn : cut.past_turn]
     trim = sounds.trim(waveform, cut, segments)
     sound = sounds.keep(waveform, trim, recording.audio)
@@ -236,7 +236,7 @@ def _turn_rows(read: ReadRecording, cut: Cut, clip_start_s: float, duration_s: f
 
 
 def _voice_prompts(
-    read: ReadRecording, own_path: Path, own_s: float, own_hashes: set[str], sounds: Sounds
+    read: ReadRecording, own: OpenRecording, own_hashes: set[str], sounds: Sounds
 ) -> list[Row]:
     """Decode the voice prompts, one for each person in the order of their first words.
 
@@ -245,8 +245,7 @@ def _voice_prompts(
 
     Args:
         read: the recording.
-        own_path: its audio.
-        own_s: how long that is.
+        own: its audio.
         own_hashes: of the samples of its clips.
         sounds: takes the samples of the prompts.
     """
@@ -256,12 +255,12 @@ def _voice_prompts(
     for person, address in zip(people, recording.voice_prompts, strict=False):
         if address == recording.audio:
             continue
-        with StoragePath.of(address).fetched() as file, readable_audio(file, address) as path:
-            waveform = sounds.decode(path, 0.0, PROMPT_S, address)
+        with StoragePath.of(address).fetched() as file, open_recording(file, address) as audio:
+            waveform = sounds.decode(audio, 0.0, PROMPT_S)
             # A copy may be cut, or longer than a prompt: what both have is compared
-            shared_s = min(own_s, waveform.duration_s)
-            start = stretch_hash(path, shared_s, address)
-        own_start = stretch_hash(own_path, shared_s, recording.audio)
+            shared_s = min(own.header.duration_s, waveform.duration_s)
+            start = stretch_hash(audio, shared_s)
+        own_start = stretch_hash(own, shared_s)
         if start != own_start and waveform.samples_hash not in own_hashes:
             whole = Cut(0, 0, 0.0, waveform.duration_s)
             trim = sounds.trim(waveform, whole)

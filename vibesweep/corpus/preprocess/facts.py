@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from vibesweep.corpus.ingest import probe, readable_audio
+from vibesweep.corpus.ingest import open_recording
 from vibesweep.corpus.ingest.metadata import find_table, read_metadata
 from vibesweep.corpus.preprocess.files import find_files
 from vibesweep.corpus.recordings import Recording
@@ -99,8 +99,8 @@ def _seconds(recording: Recording) -> float | None:
         return recording.duration_s
     try:
         place = StoragePath(recording.audio)
-        with place.fetched() as file, readable_audio(file, recording.audio) as path:
-            return probe(path, where=recording.audio).duration_s
+        with place.fetched() as file, open_recording(file, recording.audio) as audio:
+            return audio.header.duration_s
     except (OSError, RecordingError):
         return None
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vibesweep.config.corpus import EDGE_SILENCE_S
-from vibesweep.corpus.ingest import Waveform, decode
+from vibesweep.corpus.ingest import OpenRecording, Waveform, decode_stretch
 from vibesweep.corpus.preprocess.trimming import Trim
 from vibesweep.corpus.recordings import Segment
 from vibesweep.corpus.sound.arrays import Samples
@@ -44,9 +43,9 @@ class Sounds:
         self.samples: list[Samples] = []
         self._format = sound_format
 
-    def decode(self, path: Path, start_s: float, end_s: float | None, where: str) -> Waveform:
-        """Decode a stretch of a file at the format's rate; it is not kept yet."""
-        return decode(path, self._format.sample_rate_hz, start_s, end_s, where=where)
+    def decode(self, audio: OpenRecording, start_s: float, end_s: float | None) -> Waveform:
+        """Decode a stretch of a recording at the format's rate; it is not kept yet."""
+        return decode_stretch(audio, self._format.sample_rate_hz, start_s, end_s)
 
     def trim(self, waveform: Waveform, cut: Cut, segments: Sequence[Segment] = ()) -> Trim:
         """Choose how much silence is cut off a clip, whose turns may have known times."""
