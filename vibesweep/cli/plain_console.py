@@ -1,4 +1,4 @@
-"""A console that shows other people's words as they are, and obeys none of them.
+"""A console that prints texts from files as they are, without obeying their control characters.
 
 Names, texts and reasons come from tables and records that somebody else may have written. A
 terminal would take escape sequences in them for orders: to change what was printed before, or to
@@ -23,7 +23,7 @@ class PlainConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render as rich does, without what a terminal would obey."""
+        """Render as rich does, less the control characters that a terminal would obey."""
         for segment in super().render(renderable, options):
             if segment.control or not _ORDERS.search(segment.text):
                 yield segment

@@ -17,7 +17,7 @@ import time
 from urllib.request import Request, urlopen
 
 METADATA = "http://169.254.169.254/latest"
-"""What a host of Amazon's is told of itself: its instance metadata service, of version 2."""
+"""Where a host of Amazon's asks about itself: the instance metadata service, version 2."""
 LOOK_S = 5.0
 """How often it is asked; a notice comes 120 s before the end."""
 ANSWER_S = 5.0

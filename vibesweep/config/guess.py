@@ -26,5 +26,5 @@ class Guess:
     sure: str = FAIRLY
 
     def __post_init__(self) -> None:
-        """Refuse other words."""
+        """Refuse a ``sure`` that is none of the three words."""
         check_choices(self, {"sure": (LITTLE, FAIRLY, VERY)})

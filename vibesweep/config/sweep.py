@@ -187,7 +187,7 @@ class Sweep:
         self._check_trials_per_lane()
 
     def trials_at_once(self, lanes: int) -> int:
-        """Return how many trials so many lanes train at the same time."""
+        """Return how many trials this number of lanes trains at the same time."""
         return min(lanes * self.trials_per_lane, self.trials)
 
     def _check_guesses(self) -> None:

@@ -101,5 +101,5 @@ PLAIN = Augmentation()
 
 
 def latents_in(seconds: float) -> int:
-    """Count the latents in so many seconds, rounded."""
+    """Return the number of latents in a stretch of this length, rounded."""
     return round(seconds * LATENT_RATE_HZ)

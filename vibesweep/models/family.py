@@ -168,7 +168,7 @@ class ModelFamily(ABC):
         return DEFAULT_LANGUAGE
 
     def recipe(self, clips: int) -> Recipe:
-        """Say where a search may start, for a corpus of about so many clips."""
+        """Say where a search may start, for a corpus of about this number of clips."""
         return Recipe()
 
     @abstractmethod

@@ -63,7 +63,7 @@ class LossNormalizer:
         return cls(patches, go_on_mass + stop_mass)
 
     def with_more_patches(self, patches: int, stop_weights: tuple[float, float]) -> LossNormalizer:
-        """Count the same clips with so many patches more in all."""
+        """Return the normalizer of the same clips with this number of patches added in all."""
         go_on_weight, _ = stop_weights
         patches_in_all = self.patches + patches
         stop_mass = self.stop_mass + patches * go_on_weight

@@ -73,7 +73,7 @@ class RowShape:
 
     @property
     def limits(self) -> RowLimits:
-        """What clips may fill of it: one token is left, which what is filled up points to."""
+        """What clips may fill of it: one token is left, to which padding points."""
         return RowLimits(self.tokens - 1, self.patches, self.clips - 1)
 
 

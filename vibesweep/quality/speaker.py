@@ -28,7 +28,7 @@ class SpeakerScorer:
         self._encoder = VoiceEncoder("cpu", verbose=False)
 
     def score(self, spoken: Sound, passage: Passage) -> Mapping[str, float]:
-        """Measure it; silence is nobody's."""
+        """Measure the similarity; nothing for silence, in which nobody speaks."""
         if not spoken.samples.any():
             return {}
         ours = self._embedding(spoken)

@@ -12,7 +12,7 @@ from vibesweep.quality.quality_file import BASE, RECORDING, Row
 LEAST_UNDERSTOOD = 0.5
 """Share of the sentences understood from the recordings that a voice must be understood in."""
 LEAST_OF_RECORDINGS = 0.5
-"""With fewer understood of the recordings themselves, nobody's speech is judged so."""
+"""Where fewer of the recordings themselves are understood, no voice is judged by this."""
 MOST_RUN_ON = 0.25
 LENGTHS = (0.5, 2.0)
 """Lengths, divided by the recordings', between which a voice is taken to stop when it is done."""

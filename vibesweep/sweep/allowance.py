@@ -1,4 +1,4 @@
-"""What a run may take: it ends after some hours, GPU-hours or money, whatever is left of it."""
+"""What a run may take, in hours, GPU-hours or money: it then ends, and can be resumed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Allowance:
     price_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a cost that nobody can count."""
+        """Refuse a limit on cost without a price to count it by."""
         if self.max_cost is not None and not self.price_per_hour:
             found = "what an hour costs is not known"
             fix = "give --price-per-hour, of a GPU, or of a CPU where trials take no GPU"

@@ -37,7 +37,7 @@ class DiskBound:
 
     @property
     def total_bytes(self) -> float:
-        """All of it together."""
+        """The sum of all three."""
         return self.checkpoint_bytes + self.state_bytes + self.bundle_bytes
 
     def __str__(self) -> str:

@@ -147,7 +147,7 @@ def _likely(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def seconds_to(step: int, validations: int, pace: Pace) -> float:
-    """Return how long one trial takes to a step, with so many validations up to there."""
+    """Return how long one trial takes to a step, with this number of validations."""
     step_s = 1.0 if pace.step_s is None else pace.step_s
     training_s = step * step_s
     validating_s = validations * pace.validation_s

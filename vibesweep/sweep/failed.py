@@ -1,4 +1,4 @@
-"""Why trials failed, counted, and when so many have that their sweep is to end."""
+"""Why trials failed, counted by reason, and whether too many have for a sweep to go on."""
 
 from __future__ import annotations
 

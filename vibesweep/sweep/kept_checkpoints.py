@@ -13,7 +13,7 @@ from vibesweep.sweep.record.states import FINISHED
 
 
 class KeptCheckpoints:
-    """Removes a trial's checkpoint once it has ended and so many others are better."""
+    """Removes an ended trial's checkpoint once enough other trials are better."""
 
     def __init__(self, checkpoints: StoragePath, keep: int) -> None:
         """Keep the best of a folder.

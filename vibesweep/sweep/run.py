@@ -219,7 +219,7 @@ def _start(
 
 
 def _readable_sweeps(names: Sequence[str], work: StoragePath) -> list[SweepFolder]:
-    """Find earlier sweeps, and read them, so that one that is not there is told at once."""
+    """Find earlier sweeps, and read them, so that a missing one is an error at once."""
     folders = [find_sweep(name, work) for name in names]
     for folder in folders:
         folder.read()

@@ -78,7 +78,7 @@ def _total(sizes: Sequence[RowSize]) -> RowSize:
 
 
 def _shape(tokens: int, totals: RowSize, sizes: Sequence[RowSize]) -> RowShape:
-    """Give a row of so many tokens room for the patches and clips that fill it."""
+    """Give a row of this number of tokens room for the patches and clips that fill it."""
     mean_share = totals.patches / totals.tokens
     patches = int(tokens * mean_share * PATCH_HEADROOM)
     most_patches = max(size.patches for size in sizes)

@@ -74,7 +74,7 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
 
 
 def sized_like(settings: TrialSettings) -> TrialSettings:
-    """Return plain settings with what decides how large a trial is, the same for all alike."""
+    """Return settings that keep only what decides a trial's size, equal for trials of one size."""
     asked = asked_of_model(settings)
     return replace(
         asked,

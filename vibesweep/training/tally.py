@@ -36,7 +36,7 @@ class StepTally:
         self._usual_s: list[float] = []
 
     def add(self, size: StepSize, seconds: float) -> None:
-        """Count a step that took so many seconds, with the making of its rows."""
+        """Count a step and the seconds that it took, the making of its rows included."""
         self.tokens += size.tokens
         self.row_tokens += size.row_tokens
         self._usual_s.append(seconds / size.share)

@@ -45,9 +45,9 @@ class Turns:
 
     @contextmanager
     def let_others(self) -> Iterator[None]:
-        """Let all go first who wait, and whoever asks in this block.
+        """Let the waiting threads, and those that ask during this block, go first.
 
-        A thread that has no turn has nothing to give.
+        A thread that does not hold the turn just runs the block.
         """
         if self._holder != threading.get_ident():
             yield

@@ -1,4 +1,4 @@
-"""How a language writes thousands and fractions, and how whoever reads it wants them written."""
+"""How a language writes thousands and fractions, and in which form its reader takes them."""
 
 from __future__ import annotations
 

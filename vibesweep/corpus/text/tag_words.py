@@ -144,7 +144,7 @@ NO_NAMES = frozenset(
     σημείωση προσοχή παράδειγμα 注 注意 例如 备注 備註 问题 答案 比如 提示 总之 結論 结论 例 問題
     """.split()
 )
-"""What opens a line with a colon and is nobody: ``Note: …``."""
+"""Words with a colon that open a line and name no person: ``Note: …``."""
 
 COUNTED_THINGS = frozenset(
     """

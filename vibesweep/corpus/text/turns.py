@@ -19,7 +19,7 @@ from vibesweep.storage import StoragePath
 from vibesweep.storage.json_text import parse_json
 
 READING_VERSION = 2
-"""Of the rules by which texts become turns: with another one, clips are encoded anew."""
+"""Version of the rules by which texts become turns; after a change clips are encoded anew."""
 SEGMENTS_TOLERANCE_S = 0.05  # rounding in hand-made tables
 
 _MAY_HOLD_TAGS = regex.compile(r"[\[【［:：]")

@@ -63,7 +63,7 @@ class Wording(ABC):
 
     @abstractmethod
     def amount(self, number: str, unit: str) -> str:
-        """Say so many of a unit, such as :data:`INCH`; nothing where it has no word for them."""
+        """Put an amount of a unit, such as :data:`INCH`, into words; empty where there are none."""
 
     @abstractmethod
     def currency(self, number: str, sign: str) -> str:
@@ -150,7 +150,7 @@ class VoiceWording(Wording):
         return {"−": "-", **names_of_signs(base_language(self.language))}
 
     def amount(self, number: str, unit: str) -> str:
-        """Say so many of a unit by CLDR; percents only where eSpeak does not."""
+        """Put an amount of a unit into words by CLDR; percents only where eSpeak does not."""
         if unit == PERCENT and says_sign("%", self.language):
             return ""
         return _cldr_amount(number, unit, self.language)

@@ -17,7 +17,7 @@ FEW_CLIPS = 200
 
 
 def mel_recipe(clips: int) -> Recipe:
-    """Return the recipe for a corpus of about so many clips."""
+    """Return the recipe for a corpus of about this number of clips."""
     few = clips < FEW_CLIPS
     kept = "a quarter of the base stays in what is saved, which keeps it clear"
     steps = "Small steps for few clips" if few else "Steps of 8 clips"

@@ -1,4 +1,4 @@
-"""Writes down everything that happens in a sweep as it happens, and shows it to whoever watches."""
+"""Writes each event of a sweep to its log as it happens, and shows the record to watchers."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class SweepLog(tune.Callback):
         self._enter(BestRepeated(trial.number, seed, best_loss_val))
 
     def clone_asked(self, clone: CloneAsked) -> None:
-        """Enter that a further trial is wanted; from now on the sweep owes it."""
+        """Enter that a further trial is wanted; a resumed sweep trains it too."""
         self._enter(clone)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

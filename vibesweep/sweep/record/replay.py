@@ -1,4 +1,4 @@
-"""How events become a record: the running sweep's own, and the one of whoever reads its log."""
+"""How events become a record, in the running sweep and in any process that reads its log."""
 
 from __future__ import annotations
 

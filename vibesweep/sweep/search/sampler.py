@@ -221,7 +221,7 @@ class WinShareSampler(optuna.samplers.BaseSampler):
         return 1.0 if alone < FIRST_ALONE else float(weight)
 
     def _best_and_some(self, scores: np.ndarray, most: int) -> np.ndarray:
-        """Return the rows of at most so many: the best half, and others drawn at random."""
+        """Return at most ``most`` rows: the best, as half of them, and others drawn at random."""
         ranked = np.argsort(-scores)
         if len(ranked) <= most:
             return ranked

@@ -270,7 +270,7 @@ class LaneDispatcher:
             self._changed.notify_all()
 
     async def expect_another_trial(self) -> None:
-        """Note that there is a trial more than was said: no lane is closed for want of it."""
+        """Count one trial more than was announced, so that lanes stay open for it."""
         async with self._changed:
             self._assignments.expect_another_trial()
 
@@ -313,7 +313,7 @@ class LaneDispatcher:
         return {name: bool(state.trial_ids) for name, state in self._lanes.items() if state.ready}
 
     async def wait_until_ready(self, lanes: int) -> bool:
-        """Wait until so many lanes are ready; False if the dispatcher was closed first."""
+        """Wait until this number of lanes is ready; False if the dispatcher was closed first."""
         assignments = self._assignments
         async with self._changed:
             await self._changed.wait_for(lambda: assignments.closed or self._ready_lanes() >= lanes)

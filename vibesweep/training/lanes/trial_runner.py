@@ -97,7 +97,7 @@ class TrialRunner:
             return Answer(error=told, lost=True, leaving=True)
 
     def _is_answered(self, command: Command) -> bool:
-        """Tell whether whoever asked for the last report was lost, and has it asked for again."""
+        """Tell whether the report is there already, for a new actor in place of a lost one."""
         last = self._report
         if last is None:
             return False

@@ -68,7 +68,7 @@ class FlatParameters(nn.Module):
 
 
 def flat_size(model: nn.Module) -> int:
-    """Count the numbers that what a model trains takes in one tensor."""
+    """Count the numbers of the one tensor that holds all that a model trains, gaps included."""
     decaying, others = _decaying_and_others(model)
     return _padded_total([*decaying, *others])
 

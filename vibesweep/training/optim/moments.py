@@ -1,4 +1,4 @@
-"""What an optimizer has gathered goes on in another trial, with that trial's own rates."""
+"""Takes an optimizer's moments over into another trial, which keeps its own rates."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ STATE_SYMBOLS = {
     TrialState.STOPPED: "diamond",
     TrialState.RUNNING: "cross",
 }
-"""A state is told by its symbol too: not everybody tells the colours apart."""
+"""Each state has a symbol too, for readers who cannot tell the colours apart."""
 HEIGHT_PX = 380
 
 
