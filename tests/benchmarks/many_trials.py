@@ -92,13 +92,16 @@ class Taken:
 class Driver:
     """A sweep's driver without Ray Tune around it."""
 
-    def __init__(self, sweep: Sweep, folder: SweepFolder, log: SweepLog, former: Replay) -> None:
+    def __init__(
+        self, sweep: Sweep, folder: SweepFolder, log: SweepLog, former: Replay, lanes: int
+    ) -> None:
         self.taken = Taken()
         self._search = SweepSearch(sweep, study_storage(folder.journal))
         self._scheduler: Any = StepAsha(sweep.budget)  # Ray wants its own classes
         self._log = log
         self._rng = np.random.default_rng(0)
-        self._left = MORE
+        self._lanes = lanes
+        self._left = more_trials(lanes)
         log.end_pruned(self._scheduler.replay(former.reports))
         self._search.resume(former)
 
@@ -106,7 +109,7 @@ class Driver:
         """Keep all lanes busy until every trial has ended."""
         running: deque[tuple[Any, list[float]]] = deque()
         while self._left or running:
-            while self._left and len(running) < LANES:
+            while self._left and len(running) < self._lanes:
                 running.append(self._start())
             trial, losses = running.popleft()
             began = time.perf_counter()
@@ -177,13 +180,19 @@ def result_of(step: int, loss: float, best: float) -> dict[str, Any]:
     }
 
 
-def run_sweep(work: Path, trials: int) -> Taken:
+def more_trials(lanes: int) -> int:
+    """Return how many trials are measured on so many lanes: each lane has two at least."""
+    return max(MORE, 2 * lanes)
+
+
+def run_sweep(work: Path, trials: int, lanes: int = LANES) -> Taken:
     """Resume a sweep that has had so many trials; return what its next ones took."""
     place = work / SWEEPS / NAME
     with mock.patch.object(os, "fsync"):  # a made-up past need not outlive the machine
-        write_sweep(place, trials, lanes=LANES, state=SweepState.RUNNING)
+        write_sweep(place, trials, lanes=lanes, state=SweepState.RUNNING)
     folder = SweepFolder(place)
-    sweep = Sweep(SPACE, budget=BUDGET, trials=trials + MORE, settings=TrialSettings(batch_clips=4))
+    wanted = trials + more_trials(lanes)
+    sweep = Sweep(SPACE, budget=BUDGET, trials=wanted, settings=TrialSettings(batch_clips=4))
     screen = io.StringIO()
     progress = Progress(Console(file=screen, force_terminal=True, width=160))
     standing = Standing()
@@ -206,7 +215,7 @@ def run_sweep(work: Path, trials: int) -> Taken:
         former = staged.folder.replay()
         former.record.sweep["trials"] = sweep.trials
         log = SweepLog(staged, former.record, (show, tell), lambda _: None, former)
-        driver = Driver(sweep, staged.folder, log, former)
+        driver = Driver(sweep, staged.folder, log, former, lanes)
         taken = driver.taken
         taken.resume_s = time.process_time() - began
         cpu_began = time.process_time()

@@ -13,6 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from rich.console import Console
 
+from tests.benchmarks.lanes_simulated import Server, simulate
 from tests.sweeps import write_sweep
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.record import SweepRecord, TrialState
@@ -83,6 +84,18 @@ def test_a_table_that_is_slow_to_draw_is_drawn_seldom_and_at_the_end(tmp_path: P
         drawn = screen.getvalue().count("sweep made")
     assert drawn < 50
     assert "1049" in screen.getvalue()
+
+
+def test_simulated_lanes_wait_for_whoever_takes_one_report_a_second() -> None:
+    quick = Server(0.001, 0.0)
+    slow = Server.through((10, 20), (1.0, 1.0))
+    few = simulate(2, 10.0, [quick, slow])
+    many = simulate(40, 10.0, [quick, slow])
+    assert 0.08 < few.waiting < 0.2, "a second in eleven, and where both report at once"
+    assert abs(many.results_per_s - 1) < 0.05
+    assert abs(many.waiting - 0.75) < 0.05, (
+        "40 lanes take turns of 10 s, and a fourth of them trains"
+    )
 
 
 def test_ray_is_given_no_name_for_each_of_very_many_trials() -> None:
