@@ -354,6 +354,8 @@ for name in names:
     importlib.import_module(name)
     if name.startswith("vibesweep.delivery") and "ray" in sys.modules:
         sys.exit(f"{name} brought in ray")
+    if name == "vibesweep.corpus.preprocess.tasks" and "ray.data" in sys.modules:
+        sys.exit("each process that encodes for mel brings in ray.data")
 import ray, torch
 assert state() == before, "a signal's handler or the logging has changed"
 assert not torch.cuda.is_initialized(), "CUDA is up"

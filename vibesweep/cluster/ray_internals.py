@@ -44,6 +44,7 @@ from ray.core.generated.autoscaler_pb2 import (  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
     from ray.autoscaler.v2.instance_manager.config import FileConfigReader
+    from ray.train._internal.utils import get_address_and_port
     from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
     from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
     from ray.train.v2._internal.execution.callback import (
@@ -68,6 +69,7 @@ __all__ = [
     "WorkerGroupStartupFailedError",
     "find_bootstrap_address",
     "find_gcs_addresses",
+    "get_address_and_port",
     "get_dashboard_url",
     "get_default_system_temp_dir",
     "get_train_context",
@@ -87,6 +89,8 @@ LOADED_WHEN_ASKED = {
     # Ray 2.60.0. Environment variables that Train passes from the driver to its controller. A lane
     # adds the State API's address: Train's own helper actors would ask another cluster.
     "ENV_VARS_TO_PROPAGATE": "ray.train.v2._internal.constants",
+    # Ray 2.60.0. The first worker's host and a free port of it, at which the process group meets.
+    "get_address_and_port": "ray.train._internal.utils",
     # Ray 2.60.0. What Train's controller keeps when a process dies before the lane's code begins;
     # `UserCallback`, which is public, is not called then.
     "WorkerGroupStartupFailedError": "ray.train.v2._internal.exceptions",

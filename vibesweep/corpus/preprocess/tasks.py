@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
-import ray.data
 from ray.exceptions import RayTaskError
 
 from vibesweep.corpus.clip_encoder import ClipEncoder, SoundEncoder
@@ -146,10 +145,12 @@ def _encode_on_actors(parts: Sequence[Part], job: PartJob) -> Iterator[PartSumma
     """Decode in tasks, encode in actors with a GPU each, or with a CPU where there are no GPUs."""
     if not parts:
         return
+    from ray import data  # with pandas, which tasks that encode for `mel` need not wait for
+
     cluster = ray.cluster_resources()
     gpus = int(cluster.get("GPU", 0)) or int(job.gpus_may_come)
     most_actors = min(len(parts), gpus or max(1, int(cluster["CPU"])))
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most_actors)
+    pool = data.ActorPoolStrategy(min_size=1, max_size=most_actors)
     resources: dict[str, Any] = {"num_cpus": 0, "num_gpus": 1} if gpus else {"num_cpus": 1}
     actor: Any = _SoundActor  # Ray Data takes classes, and is typed for functions
 
@@ -158,7 +159,7 @@ def _encode_on_actors(parts: Sequence[Part], job: PartJob) -> Iterator[PartSumma
 
     with _quiet_ray_data():
         rows = [{"part": part} for part in parts]
-        source = ray.data.from_items(rows, override_num_blocks=len(rows))
+        source = data.from_items(rows, override_num_blocks=len(rows))
         decoded = source.map(decode, num_cpus=1)
         encoded = decoded.map(actor, fn_constructor_args=(job,), compute=pool, **resources)
         for row in encoded.iter_rows():
@@ -216,7 +217,9 @@ def _outcome(row: Row) -> Any:
 @contextmanager
 def _quiet_ray_data() -> Iterator[None]:
     """Turn off Ray Data's own progress bars and log lines; progress is shown in recordings."""
-    context = ray.data.DataContext.get_current()
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
     logger = logging.getLogger("ray.data")
     bars_before, level_before = context.enable_progress_bars, logger.level
     context.enable_progress_bars = False

@@ -28,6 +28,7 @@ from vibesweep.training.lanes.dispatcher import LaneDispatcher
 from vibesweep.training.lanes.failures import WorkerFailureCallback, lane_failure, tell_group_lost
 from vibesweep.training.lanes.messages import Answer
 from vibesweep.training.lanes.network_callback import NetworkInterfaceCallback
+from vibesweep.training.lanes.process_group import LaneBackendConfig
 from vibesweep.training.lanes.spec import LaneSpec
 from vibesweep.training.lanes.worker import lane_worker
 
@@ -172,9 +173,11 @@ def make_trainer(spec: LaneSpec, dispatcher: Any) -> Any:
     """Make the ``TorchTrainer`` that runs one lane's worker group."""
     from ray.train.torch import TorchTrainer
 
+    backend: Any = LaneBackendConfig("nccl" if spec.resources.gpus_per_worker else "gloo")
     return TorchTrainer(
         lane_worker,
         train_loop_config={"spec": spec, "dispatcher": dispatcher},
+        torch_config=backend,
         scaling_config=_scaling_config(spec),
         run_config=_run_config(spec, dispatcher),
     )
