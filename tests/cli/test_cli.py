@@ -48,12 +48,12 @@ def loudness(wav: Path) -> tuple[float, float]:
 
 
 @pytest.fixture(scope="module")
-def staged(on_cluster: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(in_process: Vibesweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run a small sweep on a small demo corpus in a folder, as a user does."""
     folder = tmp_path_factory.mktemp("staged")
-    vibesweep("demo-corpus", "talks", "--recordings", "12", cwd=folder)
+    in_process("demo-corpus", "talks", "--recordings", "12", cwd=folder)
     (folder / "small.py").write_text(SPACE)
-    printed = on_cluster("run", "small.py", "--corpus", "talks", cwd=folder)
+    printed = in_process("run", "small.py", "--corpus", "talks", cwd=folder)
     assert "3 of 3 ended" in printed
     assert "untouched base" in printed
     assert "ranked by the loss and ms a step, if it keeps to ran on 0.34" in printed
@@ -87,7 +87,7 @@ def test_a_sweep_leaves_what_it_says(staged: Path) -> None:
 
 
 def test_list_show_and_report_tell_of_it(staged: Path, in_process: Vibesweep) -> None:
-    assert "small" in vibesweep("list", cwd=staged)
+    assert "small" in in_process("list", cwd=staged)
     assert "learning_rate" in in_process("show", "small", cwd=staged)
     report = staged / "sweeps" / "small" / "report.html"
     report.unlink()
@@ -114,7 +114,7 @@ def test_list_show_and_report_tell_of_it(staged: Path, in_process: Vibesweep) ->
 def test_the_export_speaks(staged: Path, in_process: Vibesweep) -> None:
     in_process("export", "small", "--out", "voice", cwd=staged)
     text = "[SPEAKER_A] Hello there. [SPEAKER_B] 你好。"
-    printed = vibesweep("synthesize", "voice", "--text", text, "--out", "x.wav", cwd=staged)
+    printed = in_process("synthesize", "voice", "--text", text, "--out", "x.wav", cwd=staged)
     assert "SPEAKER_A as " in printed
     assert loudness(staged / "x.wav")[0] > 0.5
     provenance = json.loads((staged / "voice" / "provenance.json").read_text())
@@ -134,12 +134,12 @@ def test_the_adapter_of_an_exported_lora_trial_loads_in_plain_peft(tmp_path: Pat
 
 
 def test_preprocessing_names_what_it_leaves_out_and_does_nothing_the_second_time(
-    tmp_path: Path, on_cluster: Vibesweep, in_process: Vibesweep
+    tmp_path: Path, in_process: Vibesweep
 ) -> None:
     write_demo_corpus(tmp_path / "talks", recordings=6)
     (tmp_path / "talks" / "audio" / "demo_0001.flac").write_bytes(b"not audio at all")
     command = ("preprocess", "talks", "out", "--val-ids", "demo_0002,demo_0003")
-    printed = on_cluster(*command, cwd=tmp_path)
+    printed = in_process(*command, cwd=tmp_path)
     assert "3 training and 2 validation clips" in printed
     assert "1 rejected" in printed
     assert "1 x unreadable_audio (see out/rejects.parquet)" in printed
@@ -215,8 +215,10 @@ def test_the_untuned_base_speaks_too(tmp_path: Path, in_process: Vibesweep) -> N
 def test_a_sweep_on_a_disk_that_fills_up_ends_in_one_line(
     staged: Path, on_cluster: Vibesweep
 ) -> None:
+    by_loss_alone = SPACE.replace('objective=("loss_val", "step_ms"), limits={"ran_on": 0.34},', "")
+    (staged / "plain.py").write_text(by_loss_alone)
     with small_disk(staged / "disk", kilobytes=3_000):
-        command = ("run", "small.py", "--corpus", "talks", "--work", "disk", "--trials", "8")
+        command = ("run", "plain.py", "--corpus", "talks", "--work", "disk", "--trials", "8")
         said = on_cluster(*command, cwd=staged, rc=2)
     assert said.count("\n") == 1
     assert "the disk is full" in said

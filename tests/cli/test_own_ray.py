@@ -17,9 +17,10 @@ import optuna
 import pandas as pd
 import pytest
 from optuna.trial import TrialState as OptunaState
+from typer.testing import CliRunner
 
-from tests.cli.command import vibesweep
 from tests.waiting import wait_until
+from vibesweep.cli import app
 from vibesweep.corpus.demo import write_demo_corpus
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 from vibesweep.sweep.record.study import STUDY_NAME, study_storage
@@ -130,5 +131,7 @@ def test_the_record_holds_all_that_was_reported(stopped: Stopped) -> None:
 
 
 def test_what_was_found_is_exported(stopped: Stopped) -> None:
-    vibesweep("export", "long", "--out", "kept", cwd=stopped.work)
-    assert (stopped.work / "kept" / "config.json").is_file()
+    kept = stopped.work / "kept"
+    verb = ["export", str(stopped.folder.place), "--out", str(kept)]
+    CliRunner().invoke(app, verb, catch_exceptions=False)
+    assert (kept / "config.json").is_file()

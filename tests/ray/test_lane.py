@@ -21,7 +21,7 @@ from ray.util.state import list_actors
 from tests import tiny
 from tests.waiting import wait_until
 from vibesweep.config import Budget, Report, TrialResources, TrialSettings
-from vibesweep.errors import ModelError, ShardsError, TrialError
+from vibesweep.errors import ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
 from vibesweep.sweep.trial import LaneTrial
@@ -70,8 +70,11 @@ def live_worker_pids() -> set[int]:
 class Trials:
     """Asks lanes for steps as Tune's trials do."""
 
-    def __init__(self, dispatcher: Any, checkpoints: Path) -> None:
-        self.dispatcher, self.checkpoints = dispatcher, checkpoints
+    def __init__(self, dispatcher: Any, lanes: Lanes, folder: Path) -> None:
+        self.dispatcher = dispatcher
+        self.lanes = lanes
+        self.checkpoints = folder / "checkpoints"
+        self.states = folder / "states"
 
     def ready(self, lanes: int = 1) -> bool:
         return bool(ray.get(self.dispatcher.wait_until_ready.remote(lanes), timeout=COMING_UP_S))
@@ -107,23 +110,20 @@ def lane_over(
     model: Path,
     shards: Path,
     workers: int = 1,
-    max_steps: int = MAX_STEPS,
-    leave_s: float = 60.0,
-    signature: str = "tiny",
     step_timeout_s: float = 600.0,
 ) -> Iterator[Trials]:
-    """Bring up one lane, which is not ready yet; in the end it may take ``leave_s`` to stop."""
+    """Bring up one lane, which is not ready yet."""
     kept = StoragePath.of(folder)
     spec = LaneSpec(
         name=folder.name,
         model=ModelRef("mel", str(model)),
         shards=str(shards),
-        shards_signature=signature,
+        shards_signature="tiny",
         checkpoints=kept / "checkpoints",
         states=kept / "states",
         clones=kept / "clones",
         scratch=folder / "ray",
-        max_steps=max_steps,
+        max_steps=MAX_STEPS,
         step_timeout_s=step_timeout_s,
         resources=TrialResources(workers=workers),
     )
@@ -131,9 +131,9 @@ def lane_over(
         lanes = Lanes(dispatcher, [spec])
         lanes.start()
         try:
-            yield Trials(dispatcher, folder / "checkpoints")
+            yield Trials(dispatcher, lanes, folder)
         finally:
-            lanes.stop(leave_s)
+            lanes.stop(60.0)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,8 @@ def train_alone(context: WorkerContext, settings: TrialSettings) -> list[float]:
 
 @pytest.fixture(scope="class")
 def trials(base: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
-    with lane_over(tmp_path_factory.mktemp("one"), base, shards) as trials:
+    folder = tmp_path_factory.mktemp("lanes") / "one"
+    with lane_over(folder, base, shards) as trials:
         assert trials.ready()
         yield trials
 
@@ -221,24 +222,8 @@ class TestOneWorker:
         files = (trials.checkpoints / "first").iterdir()
         assert {path.suffix for path in files} == {".safetensors", ".json"}
 
-    def test_a_killed_worker_costs_its_trial_and_the_lane_comes_up_again(
-        self, trials: Trials, first: list[float]
-    ) -> None:
-        (before,) = live_worker_pids()
-        assert trials.answer("doomed", SETTINGS, 1).report is not None
-        doomed = trials.ask("doomed", SETTINGS, ENDLESS)
-        trials.wait_until_asked()
-        os.kill(before, signal.SIGKILL)
-        answer = ray.get(doomed, timeout=COMING_UP_S)
-        assert isinstance(answer.error, TrialError)
-        assert "its process died" in str(answer.error)
-        ray.get(trials.dispatcher.release.remote("doomed"))
-        assert trials.ready()
-        assert curve_of(trials.train("after_doomed", SETTINGS)) == pytest.approx(first, rel=1e-6)
-        assert before not in live_worker_pids()
-
-    def test_a_trial_whose_lane_is_lost_goes_on(
-        self, trials: Trials, context: WorkerContext
+    def test_a_trial_whose_worker_is_killed_goes_on_when_the_lane_is_up_again(
+        self, trials: Trials, first: list[float], context: WorkerContext
     ) -> None:
         budget = Budget(max_steps=MAX_STEPS, grace_steps=2, reduction_factor=100)
         trial = tune.with_parameters(LaneTrial, dispatcher=trials.dispatcher, budget=budget)(
@@ -251,8 +236,8 @@ class TestOneWorker:
             }
         )
         told = [trial.step()]
-        (worker,) = live_worker_pids()
-        os.kill(worker, signal.SIGKILL)
+        (before,) = live_worker_pids()
+        os.kill(before, signal.SIGKILL)
         while not told[-1]["done"]:
             told.append(trial.step())
         assert told[-1]["outcome"] == "complete", told[-1]["reason"]
@@ -261,18 +246,61 @@ class TestOneWorker:
         assert losses == pytest.approx(train_alone(context, SETTINGS)[:MAX_STEPS], rel=1e-6)
         steps = [record["step"] for record in records]
         assert steps == list(range(1, MAX_STEPS + 1)), "no step told twice"
+        ray.get(trials.dispatcher.release.remote("survivor"))
+        assert curve_of(trials.train("after", SETTINGS)) == pytest.approx(first, rel=1e-6)
+        assert before not in live_worker_pids()
+
+    def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(
+        self, trials: Trials
+    ) -> None:
+        """The last test on this lane."""
+        (pid,) = live_worker_pids()
+        worker = psutil.Process(pid)
+        idle_s = worker.cpu_times().user
+        trials.ask("long", SETTINGS, ENDLESS)
+        assert wait_until(lambda: worker.cpu_times().user > idle_s + 1.0, COMING_UP_S), (
+            "it trains by then"
+        )
+        trials.lanes.stop(1.0)
+        assert "one" not in {thread.name for thread in threading.enumerate()}, (
+            "it would ask Ray after Ray's end"
+        )
+        assert wait_until(lambda: not worker.is_running(), COMING_UP_S)
 
 
-def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed_or_hangs(
-    base: Path, shards: Path, tmp_path: Path
-) -> None:
-    """The survivor's error in its collective comes first, and is not what ends the trial."""
-    with lane_over(tmp_path / "pair", base, shards, workers=2, step_timeout_s=10.0) as trials:
+@pytest.fixture(scope="class")
+def pair(base: Path, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    folder = tmp_path_factory.mktemp("lanes") / "pair"
+    with lane_over(folder, base, shards, workers=2, step_timeout_s=10.0) as trials:
         assert trials.ready()
+        yield trials
+
+
+class TestTwoWorkers:
+    """On one lane of two, which these tests use one after the other."""
+
+    def test_they_train_as_one_does(self, pair: Trials, context: WorkerContext) -> None:
+        """Without dropout, whose draws each worker makes for its own share of the batch."""
+        plain = dataclasses.replace(SETTINGS, lora_dropout=0.0)
+        alone = train_alone(context, plain)
+        assert len(live_worker_pids()) == 2
+        assert curve_of(pair.train("first", plain)) == pytest.approx(alone, rel=1e-5)
+        pair.train("between", OTHERS[0])
+        assert curve_of(pair.train("third", plain)) == pytest.approx(alone, rel=1e-5)
+        one = TrialRun(context, plain, MAX_STEPS)
+        one.advance(2)
+        one.save_state(pair.states / "one_then_two")
+        resumed = pair.answer("one_then_two", plain, MAX_STEPS).report
+        assert resumed is not None
+        assert resumed.curve[0].step == 3
+        assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
+        ray.get(pair.dispatcher.release.remote("one_then_two"))
+
+    def test_their_trial_goes_on_when_one_of_them_is_killed_or_hangs(self, pair: Trials) -> None:
+        """The survivor's error in its collective comes first, and is not what ends the trial."""
         workers = live_worker_pids()
-        assert len(workers) == 2
         idle_s = {pid: psutil.Process(pid).cpu_times().user for pid in workers}
-        doomed = trials.ask("doomed", SETTINGS, ENDLESS)
+        doomed = pair.ask("doomed", SETTINGS, ENDLESS)
         victim = max(workers)
         process = psutil.Process(victim)
         assert wait_until(lambda: process.cpu_times().user > idle_s[victim] + 0.5, COMING_UP_S), (
@@ -281,57 +309,18 @@ def test_a_trial_of_two_workers_goes_on_when_one_of_them_is_killed_or_hangs(
         os.kill(victim, signal.SIGKILL)
         answer = ray.get(doomed, timeout=COMING_UP_S)
         assert answer.lost, answer.error
-        ray.get(trials.dispatcher.release.remote("doomed"))
-        again = trials.answer("doomed", SETTINGS, MAX_STEPS)
+        ray.get(pair.dispatcher.release.remote("doomed"))
+        again = pair.answer("doomed", SETTINGS, MAX_STEPS)
         assert again.report is not None, again.error
         assert again.report.step == MAX_STEPS
         workers_again = live_worker_pids()
         assert not workers & workers_again, "the survivor was ended too"
-        ray.get(trials.dispatcher.release.remote("doomed"))
+        ray.get(pair.dispatcher.release.remote("doomed"))
         os.kill(max(workers_again), signal.SIGSTOP)
-        stalled = trials.answer("stalled", SETTINGS, ENDLESS)
+        stalled = pair.answer("stalled", SETTINGS, ENDLESS)
         assert stalled.lost, stalled.error
         assert "no step was done for" in str(stalled.error)
         assert "trial_runner.py" in stalled.traceback, "it says what the other worker waited in"
-
-
-def test_two_workers_train_as_one_does(
-    base: Path, shards: Path, context: WorkerContext, tmp_path: Path
-) -> None:
-    """Without dropout, whose draws each worker makes for its own share of the batch."""
-    plain = dataclasses.replace(SETTINGS, lora_dropout=0.0)
-    alone = train_alone(context, plain)
-    with lane_over(tmp_path / "two", base, shards, workers=2) as trials:
-        assert trials.ready()
-        assert len(live_worker_pids()) == 2
-        assert curve_of(trials.train("first", plain)) == pytest.approx(alone, rel=1e-5)
-        trials.train("between", OTHERS[0])
-        assert curve_of(trials.train("third", plain)) == pytest.approx(alone, rel=1e-5)
-        one = TrialRun(context, plain, MAX_STEPS)
-        one.advance(2)
-        one.save_state(tmp_path / "two" / "states" / "one_then_two")
-        resumed = trials.answer("one_then_two", plain, MAX_STEPS).report
-        assert resumed is not None
-        assert resumed.curve[0].step == 3
-        assert curve_of([resumed]) == pytest.approx(alone[2:MAX_STEPS] + alone[-1:], rel=1e-4)
-
-
-def test_a_lane_in_the_middle_of_its_steps_is_ended_when_its_time_is_up(
-    base: Path, shards: Path, tmp_path: Path
-) -> None:
-    with lane_over(tmp_path / "busy", base, shards, max_steps=ENDLESS, leave_s=1.0) as trials:
-        assert trials.ready()
-        (pid,) = live_worker_pids()
-        worker = psutil.Process(pid)
-        idle = worker.cpu_times().user
-        trials.ask("long", SETTINGS, ENDLESS)
-        assert wait_until(lambda: worker.cpu_times().user > idle + 1.0, COMING_UP_S), (
-            "it trains by then"
-        )
-    assert "busy" not in {thread.name for thread in threading.enumerate()}, (
-        "it would ask Ray after Ray's end"
-    )
-    assert wait_until(lambda: not worker.is_running(), COMING_UP_S)
 
 
 def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> None:
@@ -342,13 +331,3 @@ def test_a_lane_that_cannot_come_up_says_why(shards: Path, tmp_path: Path) -> No
         answer = trials.answer("any", SETTINGS, 2)
         assert isinstance(answer.error, ModelError)
         assert "no_base" in str(answer.error)
-
-
-def test_a_lane_takes_no_other_shards_than_its_sweep_began_with(
-    base: Path, shards: Path, tmp_path: Path
-) -> None:
-    with lane_over(tmp_path / "grown", base, shards, signature="before") as trials:
-        assert not trials.ready()
-        answer = trials.answer("any", SETTINGS, 2)
-        assert isinstance(answer.error, ShardsError)
-        assert "have changed since the sweep began" in str(answer.error)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+
+from typer.testing import CliRunner
 
 from tests import chaos
 from tests.waiting import wait_until
+from vibesweep.cli import app
 from vibesweep.sweep.asking import ask, ask_to_stop
 from vibesweep.sweep.record import SweepFolder, SweepState, TrialState
 from vibesweep.sweep.record.log import BY_HAND
@@ -15,7 +16,8 @@ from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.requests import Request, Wish
 from vibesweep.training.state.full_state import has_state, saved_step
 
-ENDLESS = "Budget(1_000_000, 5, 1_000_000)"
+ENDLESS = "Budget(1_000_000, 200, 1_000_000)"
+"""Whose reports are rare: the log is read again and again here, and grows with each."""
 
 
 def test_it_does_what_is_asked(ray_cluster: str, tmp_path: Path) -> None:
@@ -73,9 +75,6 @@ def newest(folder: SweepFolder) -> TrialRecord:
 
 
 def clone_first_trial(place: chaos.Place) -> str:
-    """Ask for a clone by the command line, and return what it says."""
+    """Ask for a clone by the command line, typed in this process, and return what it says."""
     verb = ["clone", "steered", "0", "--set", "learning_rate=1e-5", "--work", str(place.work)]
-    command = [sys.executable, "-m", "vibesweep", *verb]
-    done = subprocess.run(command, env=place.environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return CliRunner().invoke(app, verb, catch_exceptions=False).output

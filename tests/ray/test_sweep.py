@@ -265,27 +265,30 @@ class TestRefusals:
             )
         assert not (workplace.work / "sweeps" / "no_base").exists(), "the name is still free"
 
-    def test_a_sweep_of_which_no_trial_was_trained_leaves_its_name_free(
+    def test_a_sweep_that_fails_before_a_trial_was_trained_leaves_its_name_free(
         self, workplace: Workplace
     ) -> None:
         def space(trial: optuna.Trial) -> dict[str, object]:
             trial.suggest_categorical("freeze_layers", [99, 1])
             return {"method": "freeze"}
 
-        # Of this seed the one trial is the half of the space that the model refuses
-        wrong = replace(workplace.sweep, space=space, try_first=(), lanes=1, trials=1, seed=1)
-        with pytest.raises(SweepError, match=r"no trial could be trained: .*freeze_layers is 99"):
+        # Of this seed the first trial is the half of the space that the model refuses
+        wrong = replace(
+            workplace.sweep,
+            space=space,
+            try_first=(),
+            lanes=1,
+            trials=2,
+            seed=1,
+            max_failed_fraction=0.0,
+        )
+        with pytest.raises(SweepError, match=r"1 of 2 trials failed: 1 x .*freeze_layers is 99"):
             run_quietly(workplace, wrong, "all_wrong")
         folder = SweepFolder(workplace.work / "sweeps" / "all_wrong")
-        assert [trial.state for trial in folder.read().trials] == [TrialState.FAILED]
+        record = folder.read()
+        assert record.state == SweepState.FAILED
+        assert [trial.state for trial in record.trials].count(TrialState.FAILED) == 1
         assert "freeze_layers is 99" in folder.errors_of("trial_000").read_bytes().decode()
-        several = replace(wrong, trials=2, max_failed_fraction=0.0)
-        with pytest.raises(SweepError, match=r"1 of 2 trials failed: 1 x .*freeze_layers is 99"):
-            run_quietly(workplace, several, "all_wrong")
-        ended = folder.read()
-        assert ended.state == SweepState.FAILED
-        assert [trial.state for trial in ended.trials].count(TrialState.FAILED) == 1
-        # The name is free once more
         check_sweep(workplace.sweep, "all_wrong", workplace.work, print)
 
 
@@ -325,59 +328,53 @@ def are_at_once(one: TrialRecord, other: TrialRecord) -> bool:
     return other.first_step_unix_s < one.first_step_unix_s < other.ended_unix_s
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray Tune gives a trial up whose actor, another trial's before, is lost as it is handed on."""
-    lost: list[int] = []
+@dataclass(frozen=True)
+class GoneOn:
+    """A sweep that its limit ended before its first trial, and that lost two actors when resumed.
+
+    Attributes:
+        limited: the record of the first run.
+        folder: of the sweep.
+        lost: numbers of the trials whose actors were killed, by when that was.
+    """
+
+    limited: SweepRecord
+    folder: SweepFolder
+    lost: dict[str, int]
+
+
+@pytest.fixture(scope="class")
+def gone_on(ray_cluster: str, workplace: Workplace) -> GoneOn:
+    lost: dict[str, int] = {}
+    sweep = replace(workplace.sweep, lanes=1, trials=3, try_first=workplace.sweep.try_first[1:4])
+    run = partial(run_sweep, replace(sweep, repeat_best=2), "limited", work=workplace.work)
+    limited = run(allowance=Allowance(max_hours=0.0)).read()
+    with pytest.MonkeyPatch.context() as patch:
+        kill_actors(patch, lost)
+        folder = run(resume=True)
+    return GoneOn(limited, folder, lost)
+
+
+def kill_actors(patch: pytest.MonkeyPatch, lost: dict[str, int]) -> None:
+    """Kill the actor of the first trial at its end, and the one that is handed on to the last."""
+    process = TuneController._process_trial_result
     hand_on = TuneController._schedule_trial_reset
 
-    def kill_once(self: TuneController, trial: Any, *arguments: Any) -> None:
-        if not lost:
-            lost.append(trial.config["number"])
-            kill_actor_of(self, trial)
-        hand_on(self, trial, *arguments)
-
-    monkeypatch.setattr(TuneController, "_schedule_trial_reset", kill_once)
-    folder, _ = run_quietly(workplace, two_trials(workplace), "lost_before_it_began")
-    record = folder.read()
-    assert lost == [1]
-    assert record.state == SweepState.DONE
-    assert [trial.number for trial in record.trials] == [0, 1]
-    assert all(trial.state in FINISHED for trial in record.trials)
-    assert TrialState.FAILED not in [trial.state for trial in record.trials]
-    study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
-    assert len(study.trials) == 2
-
-
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_trial_that_has_ended_does_not_run_again_when_its_actor_is_lost(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray Tune recovers a trial whose actor is lost while it is asked to save at the end."""
-    lost: list[int] = []
-    process = TuneController._process_trial_result
-
     def kill_at_the_end(self: TuneController, trial: Any, result: dict[str, Any]) -> Any:
-        if result.get("done") and not lost:
-            lost.append(trial.config["number"])
+        if result.get("done") and "at the end" not in lost:
+            lost["at the end"] = trial.config["number"]
             kill_actor_of(self, trial)
         return process(self, trial, result)
 
-    monkeypatch.setattr(TuneController, "_process_trial_result", kill_at_the_end)
-    folder, _ = run_quietly(workplace, two_trials(workplace), "lost_at_the_end")
-    record = folder.read()
-    assert lost == [0]
-    assert record.state == SweepState.DONE
-    assert all(trial.state in FINISHED for trial in record.trials)
-    assert not read_reports(folder).duplicated(["number", "step"]).any()
+    def kill_before(self: TuneController, trial: Any, *arguments: Any) -> None:
+        number = trial.config["number"]
+        if number == 2 and "before it began" not in lost:
+            lost["before it began"] = number
+            kill_actor_of(self, trial)
+        hand_on(self, trial, *arguments)
 
-
-def two_trials(workplace: Workplace) -> Sweep:
-    """Return the sweep with two trials, one after the other."""
-    kept = workplace.sweep.try_first[1:3]
-    return replace(workplace.sweep, lanes=1, trials=2, try_first=kept)
+    patch.setattr(TuneController, "_process_trial_result", kill_at_the_end)
+    patch.setattr(TuneController, "_schedule_trial_reset", kill_before)
 
 
 def kill_actor_of(controller: TuneController, trial: Any) -> None:
@@ -387,19 +384,41 @@ def kill_actor_of(controller: TuneController, trial: Any) -> None:
     ray.kill(actor)
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_a_sweep_goes_on_after_its_limit_and_runs_its_best_again(workplace: Workplace) -> None:
-    two = replace(two_trials(workplace), repeat_best=2)
-    run = partial(run_sweep, two, "limited", work=workplace.work)
-    record = run(allowance=Allowance(max_hours=0.0)).read()
-    assert record.state == SweepState.STOPPED
-    assert record.reached == "--max-hours 0 is reached"
-    assert record.trials == [], "none has begun"
-    folder = run(resume=True)
-    record = folder.read()
-    assert (record.state, record.reached) == (SweepState.DONE, "")
-    complete = {trial.number for trial in record.trials if trial.state == TrialState.COMPLETE}
-    again = {(repeat["number"], repeat["seed"]) for repeat in record.repeats}
-    assert again == {(number, seed) for number in complete for seed in (1, 2)}
-    own = {trial.id for trial in record.trials}
-    assert {place.name for place in folder.checkpoints.folders()} <= own
+class TestASweepThatGoesOn:
+    """One sweep that is resumed, and loses actors of Ray Tune's."""
+
+    def test_it_goes_on_after_its_limit(self, gone_on: GoneOn) -> None:
+        assert gone_on.limited.state == SweepState.STOPPED
+        assert gone_on.limited.reached == "--max-hours 0 is reached"
+        assert gone_on.limited.trials == [], "none has begun"
+        record = gone_on.folder.read()
+        assert (record.state, record.reached) == (SweepState.DONE, "")
+
+    def test_a_trial_that_has_ended_does_not_run_again_when_its_actor_is_lost(
+        self, gone_on: GoneOn
+    ) -> None:
+        """Ray Tune recovers a trial whose actor is lost while it is asked to save at the end."""
+        assert gone_on.lost["at the end"] == 0
+        assert not read_reports(gone_on.folder).duplicated(["number", "step"]).any()
+
+    def test_a_trial_whose_actor_is_lost_before_it_began_is_tried_all_the_same(
+        self, gone_on: GoneOn
+    ) -> None:
+        """Ray Tune gives up a trial whose actor, another's before, is lost as it is handed on."""
+        assert gone_on.lost["before it began"] == 2
+        folder = gone_on.folder
+        trials = folder.read().trials
+        assert [trial.number for trial in trials] == [0, 1, 2]
+        assert all(trial.state in FINISHED for trial in trials)
+        assert TrialState.FAILED not in [trial.state for trial in trials]
+        study = optuna.load_study(study_name=STUDY_NAME, storage=study_storage(folder.journal))
+        assert len(study.trials) == 3
+
+    def test_its_best_are_run_again(self, gone_on: GoneOn) -> None:
+        record = gone_on.folder.read()
+        complete = [trial for trial in record.trials if trial.state == TrialState.COMPLETE]
+        best = sorted(complete, key=record.score)[:2]
+        again = {(repeat["number"], repeat["seed"]) for repeat in record.repeats}
+        assert again == {(trial.number, seed) for trial in best for seed in (1, 2)}
+        own = {trial.id for trial in record.trials}
+        assert {place.name for place in gone_on.folder.checkpoints.folders()} <= own

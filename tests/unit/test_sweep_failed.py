@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from vibesweep.errors import SweepError
 from vibesweep.sweep.failed import FailureLimit, failures_line
-from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
+from vibesweep.sweep.record import SweepFolder, SweepRecord, TrialRecord, TrialState
+from vibesweep.sweep.run import _refuse_nothing_trained
 
 NO_ROOM = "it raised OutOfMemoryError. Take lora."
 
@@ -52,3 +56,12 @@ def test_a_sweep_ends_when_more_than_a_fraction_has_failed(
 def test_a_sweep_without_a_limit_goes_on() -> None:
     limit = FailureLimit(1.0, pytest.fail)
     limit.look(record_of(*[NO_ROOM] * 9))
+
+
+def test_a_sweep_of_which_no_trial_was_trained_says_why(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    record = record_of(NO_ROOM, trials=2)
+    with pytest.raises(SweepError, match=r"no trial could be trained: .*OutOfMemoryError"):
+        _refuse_nothing_trained(record, folder)
+    record.trials[0].best_loss_val = 0.5
+    _refuse_nothing_trained(record, folder)
