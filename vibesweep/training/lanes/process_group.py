@@ -8,17 +8,21 @@ before a lane's first worker, and neither computes anything.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import ray
+from ray.exceptions import GetTimeoutError
 from ray.train.backend import Backend, BackendConfig
 
 from vibesweep.cluster.ray_internals import get_address_and_port
 
 COLLECTIVE_TIMEOUT = timedelta(seconds=1_800)
 """Ray Train's own. How long a worker waits in a collective for one that lives and does not come."""
+LEAVE_S = 30.0
+"""How long workers may take to leave the group, of which one may hang in a collective."""
 
 
 class LaneBackend(Backend):
@@ -40,6 +44,15 @@ class LaneBackend(Backend):
             for rank in range(size)
         ]
         ray.get(joining)
+
+    def on_shutdown(self, worker_group: Any, backend_config: Any) -> None:
+        """Have the workers leave the group: NCCL's threads complain of one that is not left."""
+        del backend_config
+        if len(worker_group) == 1:
+            return
+        leaving = worker_group.execute_async(leave)
+        with suppress(GetTimeoutError):  # Train ends the processes next, whatever they do
+            ray.get(leaving, timeout=LEAVE_S)
 
 
 @dataclass(frozen=True)
@@ -84,3 +97,11 @@ def join(backend: str, address: str, port: int, rank: int, size: int) -> None:
     torch.distributed.init_process_group(
         backend, rank=rank, world_size=size, timeout=COLLECTIVE_TIMEOUT
     )
+
+
+def leave() -> None:
+    """Leave the process group, if this worker has joined it. Runs in each worker."""
+    import torch.distributed
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
