@@ -183,10 +183,10 @@ async def test_a_group_that_comes_up_unannounced_fails_the_trial_of_the_old_one(
 
 
 @in_a_loop
-async def test_a_group_lost_twice_before_it_was_ready_ends_the_sweep() -> None:
+async def test_a_group_lost_three_times_before_it_was_ready_ends_the_sweep() -> None:
     dispatcher = LaneDispatcher()
     waiting = asyncio.create_task(dispatcher.wait_until_ready(1))
-    for _ in range(2):
+    for _ in range(3):
         assert await dispatcher.open_generation(LANE, 1) is not None
         assert await dispatcher.sweep_failure() is None
         await dispatcher.fail_worker_group(LANE, LOST)
@@ -209,22 +209,23 @@ async def test_hosts_that_die_one_after_the_other_as_a_lane_comes_up_do_not_end_
 
 
 @pytest.mark.parametrize(
-    ("hosts_up", "given_up"), [(["head", "b"], False), (["head", "a", "b"], True)]
+    ("hosts_up", "given_up"), [(["head", "b", "c"], False), (["head", "a", "b", "c"], True)]
 )
-def test_a_start_that_was_lost_with_its_host_does_not_count_when_the_next_is_lost(
+def test_starts_that_were_lost_with_a_host_do_not_count_when_the_next_is_lost(
     hosts_up: list[str], given_up: bool
 ) -> None:
     """Ray calls a host dead half a minute later: at first it says that all of them are up."""
+    all_up = ["head", "a", "b", "c"]
 
-    async def lose_two_starts() -> bool:
+    async def lose_three_starts() -> bool:
         dispatcher = LaneDispatcher()
-        for host, seen_up in (("a", ["head", "a", "b"]), ("b", hosts_up)):
+        for host, seen_up in (("a", all_up), ("b", all_up), ("c", hosts_up)):
             assert await dispatcher.request_start(LANE, 1)
             await dispatcher.mark_placed(LANE, [host])
             await dispatcher.fail_worker_group(LANE, LOST, seen_up)
         return await dispatcher.sweep_failure() is not None
 
-    assert asyncio.run(lose_two_starts()) is given_up
+    assert asyncio.run(lose_three_starts()) is given_up
 
 
 @in_a_loop
@@ -498,7 +499,7 @@ async def test_a_lane_that_is_given_up_leaves_the_others_to_go_on() -> None:
     await settled(asked)
     await dispatcher.give_up("a", LOST)
     assert (await asked).lost, "another lane may do better with it"
-    for _ in range(2):
+    for _ in range(3):
         await dispatcher.open_generation("b", 1)
         await dispatcher.fail_worker_group("b", LOST)
     assert not await dispatcher.request_start("b", 1)

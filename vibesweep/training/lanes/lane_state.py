@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from vibesweep.training.lanes.messages import Answer, Command, RankError
 
-LOST_STARTS_IN_A_ROW = 2
-"""A lane may lose its processes once while it comes up; twice in a row is no accident.
+LOST_STARTS_IN_A_ROW = 3
+"""A lane may lose its processes twice while it comes up; three times in a row is no accident.
 
-With their hosts it may lose them oftener: spot hosts go in numbers.
+Twice may be two hosts that die within half a minute, before Ray says so. With hosts of which it has
+said so a lane may lose them oftener: spot hosts go in numbers.
 """
 RESTARTS = 20
 """Worker groups that a lane may lose and have brought up again in one sweep: spot instances go.
@@ -73,7 +74,7 @@ class LaneState:
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready, their hosts not.
         hosts: where the processes of the newest group are.
-        lost_start_on: the same of the last start that was lost, until the lane is ready.
+        lost_start_on: the same of the starts that were lost and count, until the lane is ready.
         groups_lost: worker groups lost in all, but for those that a trial's settings cost.
         waiting_since_unix_s: when the lane first asked for hosts, until its processes are there;
             ``None`` otherwise.
@@ -180,7 +181,7 @@ class LaneState:
         """Note that the worker group is lost.
 
         Of a host that dies Ray says so only after half a minute, when a worker there has long been
-        missed. So whether the last start was lost with a host is looked at when another one is.
+        missed. So whether the starts before were lost with hosts is looked at when another one is.
 
         Args:
             hosts_up: the cluster's hosts by now; empty where nobody has looked.
@@ -193,8 +194,9 @@ class LaneState:
         if not self.was_ready:
             if hosts_up and not self.lost_start_on <= set(hosts_up):
                 self.starts_lost = 0
+                self.lost_start_on = set()
             self.starts_lost += not host_died
-            self.lost_start_on = self.hosts
+            self.lost_start_on |= self.hosts
         self.hosts = set()
         self.was_ready = False
         if counts:
