@@ -13,7 +13,7 @@ from tests.cluster.namespaces import what_is_missing
 from tests.cluster.ray_hosts import GOES_ON, Fault, RayHosts, ray_hosts_up
 from vibesweep.sweep.record import SweepRecord
 
-FAULTS = (Fault.AGAIN_AND_AGAIN, Fault.NOTICE, Fault.CLOCK)
+FAULTS = (Fault.NOTICE, Fault.CLOCK)
 """The others take as long again: ``python -m tests.benchmarks.chaos --hosts 3`` has them all."""
 
 missing = what_is_missing()
