@@ -70,13 +70,13 @@ def decode(
 
     Args:
         path: a local file.
-        rate_hz: as there.
-        start_s: as there.
-        end_s: as there.
+        rate_hz: of the waveform that is returned.
+        start_s: where the stretch begins.
+        end_s: where it ends; ``None`` is the recording's end.
         where: what an error calls the file, if ``path`` is a fetched copy.
 
     Raises:
-        RecordingError: as there.
+        RecordingError: what decode_stretch raises, or a file that ffmpeg cannot read either.
     """
     with open_recording(path, where) as recording:
         return decode_stretch(recording, rate_hz, start_s, end_s)

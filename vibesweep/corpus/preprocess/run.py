@@ -34,7 +34,7 @@ from vibesweep.corpus.preprocess.shard_folder import (
     entries_in,
 )
 from vibesweep.corpus.preprocess.splits import assign_splits
-from vibesweep.corpus.preprocess.survey import Say, Survey, survey
+from vibesweep.corpus.preprocess.survey import Survey, survey
 from vibesweep.corpus.preprocess.tasks import PartJob, encode_parts, pack_shards, remark_on_gpus
 from vibesweep.corpus.rejects import RecordingWarning, Reject
 from vibesweep.corpus.shards.manifest import (
@@ -46,6 +46,7 @@ from vibesweep.corpus.shards.manifest import (
 )
 from vibesweep.corpus.shards.statistics import Moments, added_up
 from vibesweep.errors import CorpusError, ShardsError
+from vibesweep.progress import Say
 from vibesweep.storage import StorageAddress, StoragePath
 
 Tell = Callable[[Encoded], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from vibesweep.config import CorpusSettings
@@ -10,9 +9,8 @@ from vibesweep.corpus.clip_encoder import ClipEncoder
 from vibesweep.corpus.ingest.metadata import read_metadata
 from vibesweep.corpus.preprocess.fingerprints import Planned, fingerprint_all, signature_of
 from vibesweep.corpus.rejects import RecordingWarning, Reject
+from vibesweep.progress import Say
 from vibesweep.storage import StorageAddress, StoragePath
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
