@@ -5,8 +5,8 @@ out of it, and ``tag_forms`` tells by ``tag_words`` which is which.
 
 ``normalization`` puts numbers into words by ``english_rules`` and ``mandarin_rules``. ``phonemes``
 cuts text by ``scripts`` and has ``espeak``, by ``espeak_library``, and ``pinyin`` say it;
-``phoneme_table`` gives symbols ids. ``length`` estimates phonemes without any of the packages that
-``mel_extra`` checks.
+``phoneme_table`` gives symbols ids, ``language`` names the voice that is taken unless another is
+asked for. ``length`` estimates phonemes without any of the packages that ``mel_extra`` checks.
 """
 
 from vibesweep.corpus.text.length import spoken_length

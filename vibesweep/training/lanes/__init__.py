@@ -2,6 +2,6 @@
 
 ``lane`` brings worker groups up and ends them, ``worker`` is what each of their processes runs, and
 ``trial_runner`` is one trial in it. ``dispatcher`` joins trials and lanes (``messages``,
-``lane_state``) as ``assignments`` and ``endings`` decide; ``admission``, ``failures`` and
-``network_callback`` are what Ray Train calls.
+``lane_state``) as ``assignments`` and ``endings`` decide; ``admission``, ``failures``,
+``network_callback`` and ``process_group``, which joins a lane's workers, are what Ray Train calls.
 """
