@@ -1,13 +1,17 @@
 """A sweep of eight trials on one GPU, all told, against plain peft, one trial after another.
 
-    python -m tests.benchmarks.gpu_sweep [CLIPS ...]     clips a step; 1 and 8 unless told
+    python -m tests.benchmarks.gpu_sweep [CLIPS ...] [grid]     clips a step; 1 and 8 unless told
 
 The checkpoint has the size of VibeVoice's 1.5B and random weights, the clips have made-up features.
-The sweep is ``run_sweep`` on one lane with ``trials_per_lane=8``: Ray's start, the lane's, the
+The sweep is ``run_sweep`` on one lane, which trains as many at a time: Ray's start, the lane's, the
 data, compiling, all trials to their last step, their validation, checkpoints and the record.
 Plain peft loads the base, trains eagerly under bf16 autocast with torch's AdamW on one batch that
 lies ready on the GPU, validates at the end and saves what it has trained. It draws no data and
 starts no process, which would make it slower. One of its trials is timed, and counted eight times.
+
+``grid`` is the grid of search_spaces/article_grid.py, three rates and two optimizers, four epochs
+of a clip a step. One trial of plain peft is timed over its first 300 steps, and reckoned to its end
+by the time of a step.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import ray
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from rich.console import Console
 from safetensors.torch import save_file
 
@@ -47,6 +51,20 @@ GOALS = {1: 30.0, 8: 7.0}
 TRIALS = 8
 STEPS = 300
 CLIPS = 160
+GRID = "grid"
+GRID_CLIPS = 640
+GRID_STEPS = 4 * 600
+"""Four epochs: a part of the clips is held out."""
+GRID_GOAL = 15.0
+GRID_SPACE = {
+    "learning_rate": CategoricalDistribution([1e-4, 5e-5, 1e-5]),
+    "optimizer": CategoricalDistribution(["adamw", "lion"]),
+}
+GRID_POINTS = tuple(
+    {"learning_rate": rate, "optimizer": optimizer}
+    for rate in (1e-4, 5e-5, 1e-5)
+    for optimizer in ("adamw", "lion")
+)
 PATCHES = (170, 190)
 WORDS = ("Good morning.", "It works.", "Did you sleep well?", "Speak, then.")
 DEVICE = "cuda:0"
@@ -105,36 +123,47 @@ def write_inputs(work: Path) -> tuple[Path, Path]:
     """Write a checkpoint and shards of its features; return both folders."""
     checkpoint = write_checkpoint(work / "checkpoint", size="1.5B", device=DEVICE)
     free_unused_memory()
+    return checkpoint, write_clips(work / "shards", checkpoint, CLIPS)
+
+
+def write_clips(folder: Path, checkpoint: Path, count: int) -> Path:
+    """Write shards of so many clips."""
     rng = np.random.default_rng(0)
-    clips = [made_clip(clip, rng) for clip in vibe.clips(CLIPS)]
-    return checkpoint, vibe.write_shards(work / "shards", checkpoint, made=clips)
+    clips = [made_clip(clip, rng) for clip in vibe.clips(count)]
+    return vibe.write_shards(folder, checkpoint, made=clips)
 
 
-def peft_trial_s(checkpoint: Path, shards: Path, settings: TrialSettings, work: Path) -> float:
+def peft_trial_s(
+    checkpoint: Path, shards: Path, settings: TrialSettings, work: Path, steps: int = STEPS
+) -> float:
     """Train one trial as trainers do, from loading the base to the saved adapter; return seconds.
 
-    The base is in bf16 and what is trained in float32, as in ours.
+    The base is in bf16 and what is trained in float32, as in ours. More than :data:`STEPS` steps
+    are reckoned from these.
     """
     began = time.perf_counter()
     model = ModelRef.parse(f"vibevoice:{checkpoint}")
     context = WorkerContext.open(model, shards, World(device=DEVICE))
     trial = PlainPeft(context, settings)
+    synchronize()
+    training_s = time.perf_counter()
     for _ in range(STEPS):
         trial.step()
+    synchronize()
+    training_s = time.perf_counter() - training_s
     with trial.autocast():
         validation_loss(trial.network.eval(), context.validation_batches, context.world)
     tensors = {name: part.detach() for name, part in trial.trained.items()}
     save_file(tensors, work / "adapter.safetensors")
     synchronize()
-    return time.perf_counter() - began
+    took_s = time.perf_counter() - began
+    return took_s + training_s * (steps / STEPS - 1)
 
 
 def sweep_record(
     checkpoint: Path, shards: Path, settings: TrialSettings, work: Path, lanes: int = 1
 ) -> tuple[SweepRecord, Seconds]:
     """Run the sweep, :data:`TRIALS` for each lane; return its record, and what its parts took."""
-    began_unix_s = time.time()
-    ray.init(address="local", include_dashboard=False, log_to_driver=False)
     sweep = Sweep(
         space={"learning_rate": FloatDistribution(3e-5, 3e-4, log=True)},
         corpus=str(shards),
@@ -142,11 +171,16 @@ def sweep_record(
         settings=settings,
         budget=Budget(max_steps=STEPS, grace_steps=STEPS),
         trials=TRIALS * lanes,
-        trials_per_lane=TRIALS,
         lanes=lanes,
         resources=TrialResources(1, cpus_per_worker=8, gpus_per_worker=1),
     )
-    name = f"clips{settings.batch_clips}lanes{lanes}"
+    return timed_sweep(sweep, f"clips{settings.batch_clips}lanes{lanes}", work)
+
+
+def timed_sweep(sweep: Sweep, name: str, work: Path) -> tuple[SweepRecord, Seconds]:
+    """Run a sweep on a Ray of its own; return its record, and what its parts took."""
+    began_unix_s = time.time()
+    ray.init(address="local", include_dashboard=False, log_to_driver=False)
     folder = run_sweep(sweep, name, work=work, console=Console())
     ended_unix_s = time.time()
     ray.shutdown()
@@ -192,9 +226,46 @@ def measured(clips: int, checkpoint: Path, shards: Path, work: Path) -> list[Mea
     ]
 
 
+def measured_grid(checkpoint: Path, work: Path) -> list[Measure]:
+    """Return the measures of the grid, the headline last."""
+    shards = write_clips(work / "grid_shards", checkpoint, GRID_CLIPS)
+    settings = dataclasses.replace(SETTINGS, lora_rank=8, batch_clips=1)
+    peft_s = peft_trial_s(checkpoint, shards, settings, work, GRID_STEPS)
+    free_unused_memory()
+    sweep = Sweep(
+        space=GRID_SPACE,
+        corpus=str(shards),
+        model=f"vibevoice:{checkpoint}",
+        settings=settings,
+        budget=Budget(max_steps=GRID_STEPS, grace_steps=GRID_STEPS),
+        trials=len(GRID_POINTS),
+        try_first=GRID_POINTS,
+        resources=TrialResources(1, cpus_per_worker=8, gpus_per_worker=1),
+    )
+    record, seconds = timed_sweep(sweep, "grid", work)
+    steps = [trial.step for trial in record.trials]
+    gain = len(GRID_POINTS) * peft_s / seconds.all
+    until_first_step = seconds.until_sweep + seconds.until_first_step
+    assert record.best is not None
+    assert record.best.best_loss_val is not None
+    return [
+        Measure("grid: plain peft, s a trial", peft_s),
+        Measure(
+            "grid: until a trial's first step, s", seconds.until_sweep + seconds.until_first_step
+        ),
+        Measure("grid: from there to the last trial's end, s", seconds.trials),
+        Measure("grid: the sweep, s", seconds.all),
+        Measure("grid: fewest steps of a trial", min(steps)),
+        Measure("grid: ms in which each trial takes a step", max(t.step_ms for t in record.trials)),
+        Measure("grid: best loss", record.best.best_loss_val),
+        Measure("grid: times plain peft", gain, GRID_GOAL),
+    ]
+
+
 def main() -> None:
     """Measure the cases that were asked for."""
-    cases = [int(argument) for argument in sys.argv[1:]] or CASES
+    asked = sys.argv[1:] or CASES
+    cases = [int(argument) for argument in asked if argument != GRID]
     measures = [Measure("matrix product in bf16, TFLOP/s", matrix_rate() / 1e12)]
     with tempfile.TemporaryDirectory(prefix="vibesweep-") as folder:
         work = Path(folder)
@@ -204,6 +275,8 @@ def main() -> None:
             for measure in found:
                 print(measure.json_line(), flush=True)
             measures += found
+        if GRID in asked:
+            measures += measured_grid(checkpoint, work)
     print_measures("A sweep on one GPU, and plain peft", measures)
 
 

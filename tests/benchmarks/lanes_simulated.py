@@ -89,7 +89,7 @@ async def _dispatched_s(lanes: int) -> float:
     async def serve(lane: str) -> None:
         generation = await dispatcher.open_generation(lane, 1)
         assert generation is not None
-        await dispatcher.report_ready(lane, generation, 0, 1.0, Pace(None, 1.0))
+        await dispatcher.report_ready(lane, generation, 0, 1.0, Pace(None, 1.0), 1)
         number = 0
         while await dispatcher.next_command(lane, generation, number) is not None:
             await dispatcher.record_answer(lane, generation, number, Answer(report=REPORT))

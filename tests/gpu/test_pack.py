@@ -51,7 +51,9 @@ def test_a_packed_trial_is_the_trial_alone(tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base")
     model = ModelRef.parse(str(base))
     alone = curve(WorkerContext.open(model, shards, World(device="cuda:0")), SETTINGS)
-    context = WorkerContext.open(model, shards, World(device="cuda:0"), trials=3)
+    context = dataclasses.replace(
+        WorkerContext.open(model, shards, World(device="cuda:0")), trials=3
+    )
     found: list[list[float]] = []
     waiting = list(NEIGHBOURS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from vibesweep.errors import SpaceError
 from vibesweep.training.optim import optimizers as optim
 from vibesweep.training.optim import schedules
 
+ON_A_GPU = TrialResources(gpus_per_worker=1)
 SCHEDULE_FREE = {"optimizer": "schedule_free_adamw", "schedule": "constant"}
 
 UNUSABLE_SETTINGS: list[tuple[Mapping[str, Any], str]] = [
@@ -97,6 +98,7 @@ def test_workers_that_could_never_start_are_refused(
         ({"lanes": 0}, "lanes is 0"),
         ({"lanes": -1}, "lanes is -1"),
         ({"trials_per_lane": 0}, "trials_per_lane is 0"),
+        ({"trials_per_lane": "all"}, "trials_per_lane is 'all'"),
         (
             {"trials_per_lane": 2, "resources": TrialResources(workers=2)},
             "trials_per_lane is 2 with 2 workers",
@@ -128,3 +130,29 @@ def test_budgets_and_resources_take_no_other_types() -> None:
         Budget(max_steps=90.0)  # type: ignore[arg-type]
     with pytest.raises(SpaceError, match="workers is '2'"):
         TrialResources(workers="2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "lanes", "of_a_lane"),
+    [
+        ({}, 1, 1),
+        ({"resources": ON_A_GPU}, 1, 8),
+        ({"resources": ON_A_GPU}, 4, 3),
+        ({"resources": ON_A_GPU, "trials_per_lane": 5}, 4, 5),
+        ({"resources": TrialResources(workers=2, gpus_per_worker=1)}, 1, 1),
+        ({"trials_per_lane": 2}, 3, 2),
+    ],
+    ids=str,
+)
+def test_a_lane_on_a_gpu_trains_several_trials_and_few_trials_spread_over_lanes(
+    change: dict[str, Any], lanes: int, of_a_lane: int
+) -> None:
+    sweep = Sweep({}, trials=12, **change)
+    assert sweep.most_trials_of_a_lane(lanes) == of_a_lane
+    assert sweep.trials_at_once(lanes) == min(lanes * of_a_lane, 12)
+
+
+def test_each_lane_has_a_trial_before_any_has_two_unless_their_number_is_asked_for() -> None:
+    sweep = Sweep({}, trials=12, resources=ON_A_GPU)
+    assert sweep.most_lanes == 12
+    assert replace(sweep, trials_per_lane=8).most_lanes == 2

@@ -77,6 +77,7 @@ INNER_ORDERS = {
         "fit",
         "sizes",
         "worker_context",
+        "room",
         "trial_run",
         "hearing",
         "pace",

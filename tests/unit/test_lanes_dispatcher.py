@@ -15,10 +15,13 @@ from vibesweep.errors import TrialError
 from vibesweep.training.lanes import lane_state
 from vibesweep.training.lanes.assignments import Assignments
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
+from vibesweep.training.lanes.failures import trial_failure
 from vibesweep.training.lanes.messages import Answer, Command, LaneCounts, Pace, RankError
 
 LANE = "lane"
 PACE = Pace(step_s=0.5, validation_s=1.0)
+MANY = 8
+"""Trials that a rank has room for."""
 LOST = Answer(error=TrialError("its process died"), lost=True)
 SEEN = Answer(error=TrialError("worker 0 of lane was lost: TrialError"))
 BROKEN = Answer(error=TrialError("a fault of this trial's"))
@@ -37,7 +40,7 @@ async def up(dispatcher: LaneDispatcher, lane: str = LANE, size: int = 1) -> int
     generation = await dispatcher.open_generation(lane, size)
     assert generation is not None
     for rank in range(size):
-        await dispatcher.report_ready(lane, generation, rank, 2.0, PACE)
+        await dispatcher.report_ready(lane, generation, rank, 2.0, PACE, MANY)
     return generation
 
 
@@ -121,10 +124,10 @@ async def test_every_rank_reads_the_same_commands_and_the_lane_is_ready_when_all
     assert generation == 1
     ready = asyncio.create_task(dispatcher.wait_until_ready(1))
     asked = asyncio.create_task(dispatcher.advance(command("a")))
-    await dispatcher.report_ready(LANE, 1, 0, 2.0, PACE)
+    await dispatcher.report_ready(LANE, 1, 0, 2.0, PACE, MANY)
     assert not await settled(ready)
     assert await dispatcher.busy_lanes() == {}
-    await dispatcher.report_ready(LANE, 1, 1, 2.0, PACE)
+    await dispatcher.report_ready(LANE, 1, 1, 2.0, PACE, MANY)
     assert await ready
     assert await dispatcher.busy_lanes() == {LANE: True}
     assert await dispatcher.base_loss() == 2.0
@@ -386,6 +389,45 @@ async def test_a_lane_of_two_seats_trains_two_trials_and_the_third_takes_the_sea
 
 
 @in_a_loop
+async def test_a_lane_takes_no_more_trials_than_have_room() -> None:
+    dispatcher = LaneDispatcher(trials_per_lane=4)
+    generation = await dispatcher.open_generation(LANE, 1)
+    assert generation is not None
+    assert await dispatcher.most_trials(LANE) == 4
+    await dispatcher.report_ready(LANE, generation, 0, 2.0, PACE, 2)
+    assert await dispatcher.trials_of_a_lane() == 2
+    tasks = {name: asyncio.create_task(dispatcher.advance(command(name))) for name in "abc"}
+    await settled(tasks["c"])
+    for seat, name in enumerate("ab"):
+        assert await dispatcher.next_command(LANE, generation, 0, seat) == command(name)
+    await dispatcher.record_answer(LANE, generation, 0, report(1), 1)
+    await dispatcher.release("b", ended=True)
+    assert await dispatcher.next_command(LANE, generation, 1, 1) == command("c")
+    tasks["a"].cancel()
+    tasks["c"].cancel()
+
+
+@in_a_loop
+async def test_a_lane_whose_memory_ran_out_trains_half_as_many_and_no_trial_fails() -> None:
+    dispatcher = LaneDispatcher(trials_per_lane=3)
+    generation = await up(dispatcher)
+    tasks = [asyncio.create_task(dispatcher.advance(command(name))) for name in "ab"]
+    await settled(tasks[-1])
+    crowded = trial_failure("a", MemoryError(), 3)
+    await dispatcher.tell_error(LANE, generation, 0, RankError("a", crowded))
+    await dispatcher.fail_worker_group(LANE, SEEN)
+    for task in tasks:
+        answer = await task
+        assert answer.lost
+        assert answer.crowded
+    assert await dispatcher.most_trials(LANE) == 1
+    assert (await dispatcher.lane_counts()).crowded == (
+        "lane ran out of memory; from now on it trains at most 1 at a time",
+    )
+    assert trial_failure("a", MemoryError(), 1).by_settings, "alone it is the trial's own fault"
+
+
+@in_a_loop
 async def test_trials_spread_over_lanes_and_a_lane_that_is_spare_is_closed() -> None:
     dispatcher = LaneDispatcher(trials=4, trials_per_lane=2)
     for lane in ("one", "two"):
@@ -484,7 +526,7 @@ async def test_a_lane_that_comes_up_slowly_says_what_it_is_doing() -> None:
         assert await dispatcher.may_begin(LANE, generation, 1)
         assert "validates the untouched base" in (await slow())[0]
         for rank in range(2):
-            await dispatcher.report_ready(LANE, generation, rank, 2.0, PACE)
+            await dispatcher.report_ready(LANE, generation, rank, 2.0, PACE, MANY)
         assert await slow() == ()
         await dispatcher.mark_placed(LANE, ["host"])
         await dispatcher.fail_worker_group(LANE, LOST)

@@ -17,6 +17,7 @@ from vibesweep.training.lanes.messages import Answer
 
 LOST = Answer(error=TrialError("its process died"), lost=True)
 LEFT = dataclasses.replace(LOST, leaving=True)
+CROWDED = dataclasses.replace(LOST, crowded=True)
 WITH_ITS_HOST = dataclasses.replace(LOST, host_died=True)
 REFUSED = Answer(error=TrialError("it ran out of memory"))
 """It is no lost lane, and ends the trial."""
@@ -43,6 +44,7 @@ def trial_that_gets(answers: Iterator[Answer], monkeypatch: pytest.MonkeyPatch) 
         ([LOST] * LANES_LOST_AT_MOST + [REFUSED], "ran out of memory"),
         ([LOST] * (LANES_LOST_AT_MOST + 1) + [REFUSED], "process died"),
         ([LEFT] * (LANES_LOST_AT_MOST + 1) + [REFUSED], "ran out of memory"),
+        ([CROWDED] * (LANES_LOST_AT_MOST + 1) + [REFUSED], "ran out of memory"),
         ([WITH_ITS_HOST] * (LANES_LOST_AT_MOST + 1) + [REFUSED], "ran out of memory"),
     ],
 )

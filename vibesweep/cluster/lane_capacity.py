@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,8 +78,7 @@ def plan_lanes(sweep: Sweep, cluster: Cluster) -> list[TrialResources]:
         lanes = _lanes_of_one_gpu_model(one, lanes_by_gpu)
     else:
         lanes = [one] * max(capacity, wanted)
-    of_use = math.ceil(sweep.trials / sweep.trials_per_lane)
-    most = min(sweep.lanes or len(lanes), of_use)
+    most = min(sweep.lanes or len(lanes), sweep.most_lanes)
     return lanes[:most]
 
 

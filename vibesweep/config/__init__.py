@@ -9,7 +9,7 @@ from vibesweep.config.budget import Budget, epoch_steps
 from vibesweep.config.corpus import SPLIT_BY, CorpusSettings, MelSettings
 from vibesweep.config.guess import Guess
 from vibesweep.config.reports import Report, StepRecord
-from vibesweep.config.sweep import STEP_TIMEOUT_S, Sweep, TrialResources
+from vibesweep.config.sweep import AS_MANY_AS_FIT, STEP_TIMEOUT_S, Sweep, TrialResources
 from vibesweep.config.trial import (
     AVERAGED_PARTS,
     LORA_PARTS,
@@ -21,6 +21,7 @@ from vibesweep.config.trial import (
 )
 
 __all__ = [
+    "AS_MANY_AS_FIT",
     "AVERAGED_PARTS",
     "LORA_PARTS",
     "METHODS",

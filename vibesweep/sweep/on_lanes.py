@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,8 +109,9 @@ def run_on_lanes(start: SweepStart) -> SweepRecord:
     progress = start.progress
     name = start.record.name
     runs = _trials_to_come(start) + repeats_of(sweep)
+    of_a_lane = sweep.most_trials_of_a_lane(len(start.specs))
     with (
-        running_dispatcher(runs, name, sweep.trials_per_lane) as dispatcher,
+        running_dispatcher(runs, name, of_a_lane) as dispatcher,
         progress.shown(),
         report_waiting_lanes(dispatcher, sweep.resources, progress.note, progress.say),
         SweepMetrics(name, dispatcher) as metrics,
@@ -208,10 +210,10 @@ def _train_all(start: SweepStart, running: _Running, end: _End) -> None:
 
 
 def _train_trials(start: SweepStart, running: _Running) -> None:
-    sweep = start.sweep
     log = running.log
     dispatcher = running.dispatcher
-    _tell_what_a_lane_measured(start, running)
+    sweep = _with_trials_that_fit(start, dispatcher)
+    _tell_what_a_lane_measured(start, running, sweep)
     if log.record.trials_left:  # else only the sweep's own end was missing
         tune_trials(
             sweep,
@@ -225,17 +227,28 @@ def _train_trials(start: SweepStart, running: _Running) -> None:
     repeat_best(sweep, dispatcher, log, start.folder.checkpoints, start.progress.say)
 
 
-def _tell_what_a_lane_measured(start: SweepStart, running: _Running) -> None:
+def _tell_what_a_lane_measured(start: SweepStart, running: _Running, sweep: Sweep) -> None:
     """Enter the untouched base's loss and the sweep's plan, and say how long it will take."""
     log = running.log
     base_loss = ray.get(running.dispatcher.base_loss.remote())
     log.base_validated(base_loss)
     pace = ray.get(running.dispatcher.pace.remote())
-    plan = plan_of_pace(start.sweep, log.record.lanes, pace)
+    plan = plan_of_pace(sweep, log.record.lanes, pace)
     log.planned(plan)
     takes = duration_line(plan)
     if takes is not None:
         start.progress.say(takes)
+
+
+def _with_trials_that_fit(start: SweepStart, dispatcher: Any) -> Sweep:
+    """Return the sweep with as many trials a lane as have room, and say so where it has several."""
+    wanted = start.sweep.most_trials_of_a_lane(len(start.specs))
+    found: int = ray.get(dispatcher.trials_of_a_lane.remote())
+    if found < wanted:
+        start.progress.say(f"a lane has room for {found} of {wanted} trials at a time")
+    elif found > 1:
+        start.progress.say(f"a lane trains {found} trials at a time")
+    return dataclasses.replace(start.sweep, trials_per_lane=found)
 
 
 def _raise_failure(failure: Answer | None, staged: StagedFolder) -> None:

@@ -129,7 +129,7 @@ def _refusal(sweep: Sweep, model: ModelRef) -> Refusal:
 
 def _lanes(sweep: Sweep, asked: int | None) -> tuple[int, str]:
     """Say how many lanes a sweep will have, and why."""
-    of_use = math.ceil(sweep.trials / sweep.trials_per_lane)
+    of_use = sweep.most_lanes
     if asked is not None:
         return min(asked, of_use), "asked for"
     if sweep.lanes is not None:

@@ -264,7 +264,7 @@ def _lane_specs(run: _Run, record: SweepRecord, staged: StagedFolder) -> list[La
             step_timeout_s=sweep.step_timeout_s,
             typical=ready.typical,
             resources=resources,
-            trials=sweep.trials_per_lane,
+            rehearsed=tuple(run.asked.checked.rehearsal.settings),
             aim=record.aim,
             heard_steps=record.aim.heard_steps(sweep.budget),
             origin=None if sweep.starts_from is None else folder.origin,

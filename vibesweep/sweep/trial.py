@@ -112,7 +112,7 @@ class LaneTrial(tune.Trainable):
         advance = self._dispatcher.advance.options(name=name)
         answer: Answer = ray.get(advance.remote(command))
         while answer.lost and self._lanes_lost < LANES_LOST_AT_MOST:
-            self._lanes_lost += not (answer.leaving or answer.host_died)
+            self._lanes_lost += not (answer.leaving or answer.host_died or answer.crowded)
             losses.append(answer)
             ray.get(self._dispatcher.release.remote(self._id))
             answer = ray.get(advance.remote(command))

@@ -33,7 +33,8 @@ def report_waiting_lanes(
         one: what each lane asks for.
         note: is given, after each look, why some lanes wait and what others are doing that come up
             slowly; the empty text where none does.
-        say: is given the reason for each lane that was given up.
+        say: is given the reason for each lane that was given up, and what each has room for that
+            ran out of memory.
     """
     watcher = _Watcher(dispatcher, one, note, say)
     with repeated(watcher.look, LOOK_S, "waiting-lanes"):
@@ -55,12 +56,14 @@ class _Watcher:
         self._note = note
         self._say = say
         self._given_up_told = 0
+        self._crowded_told = 0
         self._groups_before = 0
 
     def look(self) -> None:
         """Note why lanes wait, and say why others were given up."""
         counts: LaneCounts = ray.get(self._dispatcher.lane_counts.remote())
         self._say_given_up(counts)
+        self._say_crowded(counts)
         notes = list(counts.slow)
         since_unix_s = counts.waiting_since_unix_s
         if since_unix_s is not None and time.time() - since_unix_s >= PATIENCE_S:
@@ -80,6 +83,11 @@ class _Watcher:
             for reason in counts.given_up[self._given_up_told :]:
                 self._say(f"a lane is given up, the others go on: {reason}")
         self._given_up_told = len(counts.given_up)
+
+    def _say_crowded(self, counts: LaneCounts) -> None:
+        for line in counts.crowded[self._crowded_told :]:
+            self._say(line)
+        self._crowded_told = len(counts.crowded)
 
 
 def waiting_line(counts: LaneCounts, one: TrialResources, missing: MissingHosts) -> str:

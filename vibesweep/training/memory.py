@@ -48,6 +48,10 @@ class MemoryModel:
     fixed_bytes: float
     bytes_per_token: float
 
+    def bytes_of(self, tokens: int) -> float:
+        """Return what passes over so many tokens take, with the headroom of their own."""
+        return (self.fixed_bytes + self.bytes_per_token * tokens) / (1 - HEADROOM)
+
     def tokens_that_fit(self, free_bytes: float) -> int:
         """Return how many tokens fit into the free memory, headroom left aside.
 
@@ -130,11 +134,15 @@ def free_bytes(model: nn.Module, device: str, device_share: float = 1.0, trials:
         trials: that are computed at the same time.
     """
     trained = [part.nbytes for part in model.parameters() if part.requires_grad]
+    return device_bytes(device, device_share) / trials - COPIES * sum(trained)
+
+
+def device_bytes(device: str, device_share: float) -> float:
+    """Return the bytes of a CUDA device that this process may still take."""
     free, total = torch.cuda.mem_get_info(device)
     reserved = torch.cuda.memory_reserved(device)
     allocated = torch.cuda.memory_allocated(device)
-    available = available_bytes(free, total, reserved, allocated, device_share)
-    return available / trials - COPIES * sum(trained)
+    return available_bytes(free, total, reserved, allocated, device_share)
 
 
 def available_bytes(

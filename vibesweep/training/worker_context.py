@@ -105,7 +105,6 @@ class WorkerContext:
         shards: StorageAddress,
         world: World,
         max_clip_bytes: float = math.inf,
-        trials: int = 1,
     ) -> WorkerContext:
         """Load the base, and encode the shards or prepare to stream them.
 
@@ -115,7 +114,6 @@ class WorkerContext:
             world: this process among the workers.
             max_clip_bytes: most bytes of encoded training clips to keep in memory. Where there are
                 more, they are streamed, which takes Ray.
-            trials: trials that train at the same time.
 
         Raises:
             ModelError: the base cannot be read.
@@ -145,7 +143,6 @@ class WorkerContext:
             validation_clips=validation_clips,
             validation_batches=batches,
             world=world,
-            trials=trials,
         )
 
     def micro_batch_tokens(self, model: nn.Module, settings: TrialSettings) -> int:
@@ -162,14 +159,19 @@ class WorkerContext:
         device = self.world.device
         if not device.startswith("cuda"):
             return CPU_TOKENS
+        free = free_bytes(model, device, self.world.device_share, self.trials)
+        tokens = self.memory_of_passes(model, settings).tokens_that_fit(free)
+        return min(tokens, MASKED_TOKENS) if takes_mask(settings) else tokens
+
+    def memory_of_passes(self, model: nn.Module, settings: TrialSettings) -> MemoryModel:
+        """Return what passes of a trial's model take of a CUDA device; measure it if need be."""
         key = memory_key(settings)
         if key not in self.memory_models:
+            device = self.world.device
             self.memory_models[key] = measure_memory(
                 model, self.collator, self.voice_clips, device, autocast(settings, device)
             )
-        free = free_bytes(model, device, self.world.device_share, self.trials)
-        tokens = self.memory_models[key].tokens_that_fit(free)
-        return min(tokens, MASKED_TOKENS) if takes_mask(settings) else tokens
+        return self.memory_models[key]
 
     def seat(self, settings: TrialSettings) -> Seat:
         """Find a trial a seat, or make one; the trial has taken it.
@@ -195,7 +197,7 @@ class WorkerContext:
         if fitting:
             return fitting[0]
         self._make_room(free)
-        shape_for = partial(self._row_shape, settings)
+        shape_for = partial(self.row_shape, settings)
         seat = shared_seat(self.base, settings, self.world, shape_for)
         self.seats.append(seat)
         return seat
@@ -208,7 +210,7 @@ class WorkerContext:
             if pack.kind == kind and seat is not None:
                 return seat
         self.packs[:] = [pack for pack in self.packs if not pack.idle]
-        shape_for = partial(self._row_shape, settings)
+        shape_for = partial(self.row_shape, settings)
         pack = make_pack(self.base, settings, self.world, self.trials, self.turns, shape_for)
         self.packs.append(pack)
         return pack.seats[0]
@@ -224,7 +226,7 @@ class WorkerContext:
     def _row_limits(self, settings: TrialSettings, model: nn.Module) -> RowLimits:
         return RowLimits(self.micro_batch_tokens(model, settings))
 
-    def _row_shape(self, settings: TrialSettings, model: nn.Module) -> RowShape:
+    def row_shape(self, settings: TrialSettings, model: nn.Module) -> RowShape:
         """Choose the shape of rows by the clips, and by what fits the device."""
         sizes = drawn_sizes(self.collator, self.voice_clips, settings)
         return choose_shape(sizes, settings, self.micro_batch_tokens(model, settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vibesweep.config import AS_MANY_AS_FIT
 from vibesweep.sweep.record.record import SweepRecord
 from vibesweep.sweep.record.states import TrialState
 from vibesweep.sweep.record.table import format_loss, ranked
@@ -21,8 +22,7 @@ def arrival_line(record: SweepRecord) -> str:
         return ""
     stopped = [trial for trial in record.trials if trial.state == TrialState.PRUNED]
     trained = [trial for trial in ranked(record) if trial.best_loss_val is not None]
-    one_at_a_time = record.lanes == 1 and record.sweep.get("trials_per_lane", 1) == 1
-    if one_at_a_time or not stopped or len(trained) < 2:
+    if _one_at_a_time(record) or not stopped or len(trained) < 2:
         return ""
     first, second = trained[:2]
     assert first.best_loss_val is not None
@@ -37,3 +37,12 @@ def arrival_line(record: SweepRecord) -> str:
         f"the best two are {share:.1%} apart ({numbers}: {losses}): "
         "the order in which trials came, several at a time, may have decided between them"
     )
+
+
+def _one_at_a_time(record: SweepRecord) -> bool:
+    """Return whether no trial trained beside another."""
+    several = record.sweep.get("trials_per_lane", 1)
+    if several == AS_MANY_AS_FIT:  # one, where there is no GPU
+        resources = record.sweep.get("resources", {})
+        several = 2 if resources.get("gpus_per_worker") else 1
+    return record.lanes == 1 and several == 1

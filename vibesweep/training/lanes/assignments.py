@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection
 from operator import attrgetter
 
@@ -19,7 +18,7 @@ class Assignments:
     Args:
         trials: trials of the whole sweep: when fewer are left than there are lanes, spare lanes are
             closed. ``None`` closes none.
-        trials_per_lane: trials that a lane trains at the same time.
+        trials_per_lane: most trials that a lane trains at the same time.
 
     Attributes:
         lanes: the lanes by name.
@@ -41,6 +40,7 @@ class Assignments:
         self._seat_of_trial: dict[str, LaneSeat] = {}
         self._failed_trials: dict[str, Answer] = {}
         self._given_up: list[str] = []
+        self._crowded: list[str] = []
 
     # Trials
 
@@ -139,6 +139,10 @@ class Assignments:
         for trial_id in state.trial_ids:
             reason = ending_of(trial_id, seen, told)
             self._fail_trial(trial_id, reason)
+        if any(error.answer.crowded for error in told):
+            state.take_fewer()
+            now = f"from now on it trains at most {len(state.seats)} at a time"
+            self._crowded.append(f"{lane} ran out of memory; {now}")
         counts = counts_against_lane(seen, told)
         state.lose_group(hosts_up, counts=counts, host_died=seen.host_died)
         if state.never_comes_up:
@@ -174,6 +178,7 @@ class Assignments:
             given_up=tuple(self._given_up),
             slow=tuple(slow),
             waiting_since_unix_s=min(waiting_since, default=None),
+            crowded=tuple(self._crowded),
         )
 
     def _free_seat(self) -> LaneSeat | None:
@@ -203,14 +208,16 @@ class Assignments:
             return False
         open_lanes = self._open_lanes()
         trials_left = max(self._trials - len(self._ended_trials), 1)
-        needed = math.ceil(trials_left / self._trials_per_lane)
-        spare = max(len(open_lanes) - needed, 0)
+        seats = sum(len(lane.seats) for lane in open_lanes)
         idle = [lane for lane in open_lanes if not lane.trial_ids]
         idle.sort(key=attrgetter("ready"))
-        to_close = idle[:spare]
-        for lane in to_close:
-            lane.closed = True
-        return bool(to_close)
+        closed = False
+        for lane in idle:
+            if seats - len(lane.seats) >= trials_left:
+                lane.closed = True
+                closed = True
+                seats -= len(lane.seats)
+        return closed
 
 
 def _count_trials(lane: LaneState) -> int:

@@ -142,8 +142,12 @@ class LaneDispatcher:
             )
             return state.generation == generation and state.opened
 
+    async def most_trials(self, lane: str) -> int:
+        """Return how many trials the lane may train at the same time."""
+        return len(self._assignments.state_of(lane).seats)
+
     async def report_ready(
-        self, lane: str, generation: int, rank: int, base_loss: float, pace: Pace
+        self, lane: str, generation: int, rank: int, base_loss: float, pace: Pace, trials: int
     ) -> None:
         """Note that a rank can train.
 
@@ -153,13 +157,14 @@ class LaneDispatcher:
             rank: rank within the lane.
             base_loss: validation loss of the untouched base.
             pace: how fast the rank is.
+            trials: that it has room for at the same time.
         """
         async with self._changed:
             self._base_loss = base_loss
             self._pace = pace
             state = self._lanes[lane]
             if state.generation == generation:
-                state.mark_ready(rank)
+                state.mark_ready(rank, trials)
                 self._changed.notify_all()
 
     async def next_command(
@@ -295,6 +300,11 @@ class LaneDispatcher:
     async def pace(self) -> Pace | None:
         """Return how fast the lane is that was ready last, once one is."""
         return self._pace
+
+    async def trials_of_a_lane(self) -> int:
+        """Return how many trials a lane that is ready trains at the same time, at most."""
+        ready = [lane for lane in self._lanes.values() if lane.ready]
+        return max([len(lane.seats) for lane in ready], default=1)
 
     async def controller_pids(self) -> dict[str, int]:
         """Return the process that keeps each lane up, for the lanes that have asked so far."""

@@ -61,11 +61,12 @@ def ending_of(trial_id: str | None, seen: Answer, told: Sequence[RankError]) -> 
     Returns:
         Its end. It is ``lost``, so that the trial may go on elsewhere, unless a worker told of an
         error of the trial's own. A death that a worker told of beforehand, since it made no
-        progress, is that worker's to explain; so is the end of one that left a host.
+        progress, is that worker's to explain; so is the end of one that left a host, or whose
+        memory too many trials shared.
     """
-    left = [error.answer for error in told if error.answer.leaving]
-    if left:
-        return left[0]
+    for error in told:
+        if error.answer.leaving or error.answer.crowded:
+            return error.answer
     stalled = [error.answer for error in told if error.answer.stalled]
     if seen.lost and stalled:
         stacks = "\n".join(answer.traceback for answer in stalled)
@@ -82,10 +83,10 @@ def ending_of(trial_id: str | None, seen: Answer, told: Sequence[RankError]) -> 
 def counts_against_lane(seen: Answer, told: Sequence[RankError]) -> bool:
     """Decide whether a lost worker group is one of the few that a lane may lose.
 
-    It is not where a trial's settings are why, or where its trials left a host before that went:
-    the lane is as sound as before.
+    It is not where a trial's settings are why, where its trials left a host before that went, or
+    where they were too many: the lane is as sound as before.
     """
-    if any(error.answer.leaving for error in told):
+    if any(error.answer.leaving or error.answer.crowded for error in told):
         return False
     by_settings = any(error.answer.by_settings for error in told)
     return seen.lost or not by_settings

@@ -82,11 +82,19 @@ def lane_failure(lane: str, error: BaseException) -> Answer:
     return Answer(error=sweep_error, traceback=traced, host_died=has_lost_host(error))
 
 
-def trial_failure(trial_id: str, error: BaseException) -> Answer:
-    """Say why a trial failed; ``lost`` if its worker only missed others."""
+def trial_failure(trial_id: str, error: BaseException, trials: int = 1) -> Answer:
+    """Say why a trial failed; ``lost`` if its worker only missed others, or was crowded.
+
+    Args:
+        trial_id: the trial.
+        error: what its worker met.
+        trials: that the worker trained at the same time.
+    """
     known = _known(error)
     if known is not None:
         return Answer(error=known)
+    if is_out_of_memory(error) and trials > 1:
+        return _crowded(trial_id, error, trials)
     reason = _one_line(error)
     found = f"it raised {reason}"
     trial_error = TrialError(found, where=trial_id, fix=_fix_for(error))
@@ -97,6 +105,13 @@ def trial_failure(trial_id: str, error: BaseException) -> Answer:
         lost=is_for_a_peer(error) and not by_settings,
         by_settings=by_settings,
     )
+
+
+def _crowded(trial_id: str, error: BaseException, trials: int) -> Answer:
+    """Say that memory ran out which would have done for fewer trials: this one goes on."""
+    found = f"memory ran out with room made for {trials} trials at the same time"
+    told = TrialError(found, where=trial_id, fix="it goes on among fewer")
+    return Answer(error=told, traceback=_traceback_of(error), lost=True, crowded=True)
 
 
 def stall_failure(lane: str, rank: int, limit_s: float, stacks: str) -> Answer:

@@ -168,14 +168,20 @@ class LaneState:
         for seat in self.seats:
             seat.begin_generation()
 
-    def mark_ready(self, rank: int) -> None:
-        """Note that a rank can train; the lane is ready once all of them can."""
+    def mark_ready(self, rank: int, trials: int) -> None:
+        """Note that a rank can train so many trials; the lane is ready once all of them can."""
+        self.seats = self.seats[:trials]
         self.ready_ranks.add(rank)
         if self.ready:
             self.was_ready = True
             self.lost_start_on = set()
             self.placed_unix_s = None
             self.starts_lost = 0
+
+    def take_fewer(self) -> None:
+        """Train half as many trials from now on: the memory did not do for all."""
+        left = max(len(self.seats) // 2, 1)
+        self.seats = self.seats[:left]
 
     def lose_group(self, hosts_up: Collection[str], *, counts: bool, host_died: bool) -> None:
         """Note that the worker group is lost.

@@ -42,6 +42,7 @@ class Answer:
         stalled: whether the worker was ended because it made no progress.
         leaving: whether the trial left a host that is about to go, with its state saved.
         host_died: whether a whole host is gone, with all its processes.
+        crowded: whether the memory would have done for fewer trials at the same time.
     """
 
     report: Report | None = None
@@ -53,6 +54,7 @@ class Answer:
     stalled: bool = False
     leaving: bool = False
     host_died: bool = False
+    crowded: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class LaneCounts:
         given_up: why other lanes were given up, one reason a lane.
         slow: what each lane is doing that has its processes and is not up for long.
         waiting_since_unix_s: when the one that has waited longest began to wait.
+        crowded: which lanes had too little memory for their trials, and how many they train now.
     """
 
     up: int
@@ -100,3 +103,4 @@ class LaneCounts:
     given_up: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
     waiting_since_unix_s: float | None = None
+    crowded: tuple[str, ...] = ()

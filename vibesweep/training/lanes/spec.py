@@ -29,7 +29,8 @@ class LaneSpec:
         step_timeout_s: how long a worker may go without finishing a step.
         typical: settings by which the lane's pace is measured.
         resources: what the lane's worker group holds.
-        trials: trials that train on it at the same time.
+        rehearsed: settings such as the space suggests, by which it is found how many trials have
+            room at the same time.
         aim: what trials are ranked by.
         heard_steps: steps at which they are heard.
         origin: folder of a checkpoint that every trial begins with, where there is one.
@@ -47,7 +48,7 @@ class LaneSpec:
     step_timeout_s: float = STEP_TIMEOUT_S
     typical: TrialSettings = field(default_factory=TrialSettings)
     resources: TrialResources = field(default_factory=TrialResources)
-    trials: int = 1
+    rehearsed: tuple[TrialSettings, ...] = ()
     aim: Aim = field(default_factory=Aim)
     heard_steps: tuple[int, ...] = ()
     origin: StoragePath | None = None

@@ -75,6 +75,7 @@ class LaneWorker:
         self._size = train.get_context().get_world_size()
         self._listener: TrialListener | None = None
         self._validation_s = 0.0
+        self._trials = 1
         self._busy_seats = 0
         self._changed = threading.Condition()
         self.generation = self._open_generation()
@@ -89,18 +90,30 @@ class LaneWorker:
             began_s = time.monotonic()
             base_loss = context.validate(context.base)
             self._validation_s = time.monotonic() - began_s
+            self._trials = self._trials_that_fit(context)
+            context = dataclasses.replace(context, trials=self._trials)
             pace = Pace(_measured_step_s(context, self._spec.typical), self._validation_s)
         # What stays warm is never garbage. Without this each collection between two trials looked
         # through all of it, which took longer than making a trial's model.
         gc.freeze()
         report_ready = self._dispatcher.report_ready
         name = self._spec.name
-        ray.get(report_ready.remote(name, self.generation, self._rank, base_loss, pace))
+        ready = report_ready.remote(
+            name, self.generation, self._rank, base_loss, pace, self._trials
+        )
+        ray.get(ready)
         return context
+
+    def _trials_that_fit(self, context: WorkerContext) -> int:
+        """Return how many trials this lane trains at the same time."""
+        from vibesweep.training.room import trials_that_fit
+
+        most = ray.get(self._dispatcher.most_trials.remote(self._spec.name))
+        return trials_that_fit(context, self._spec.rehearsed, most)
 
     def run_commands(self, context: WorkerContext) -> None:
         """Run each seat's commands in order until the dispatcher has no more."""
-        if self._spec.trials == 1:
+        if self._trials == 1:
             self._run_seat(context, 0)
             return
         ended: queue.Queue[Exception | None] = queue.Queue()
@@ -112,10 +125,10 @@ class LaneWorker:
             except Exception as error:
                 ended.put(error)
 
-        for seat in range(self._spec.trials):
+        for seat in range(self._trials):
             thread = threading.Thread(target=run, args=(seat,), name=f"seat {seat}", daemon=True)
             thread.start()
-        for _ in range(self._spec.trials):
+        for _ in range(self._trials):
             error = ended.get()
             if isinstance(error, HostGoesError):  # the other trials save their states too
                 with self._changed:
@@ -203,7 +216,7 @@ class LaneWorker:
         try:
             yield
         except Exception as error:
-            failure = trial_failure(trial_id or self._spec.name, error)
+            failure = trial_failure(trial_id or self._spec.name, error, self._trials)
             self._tell_error(RankError(trial_id, failure))
             if isinstance(failure.error, StorageError):  # each trial to come would find it so
                 ray.get(self._dispatcher.give_up.remote(self._spec.name, failure))
@@ -264,7 +277,7 @@ def _open_context(spec: LaneSpec, rank: int, size: int) -> WorkerContext:
     if is_cuda(world.device) and can_compile():
         start_compilers()
     clips_bytes = _clips_bytes(spec.resources)
-    context = WorkerContext.open(spec.model, spec.shards, world, clips_bytes, spec.trials)
+    context = WorkerContext.open(spec.model, spec.shards, world, clips_bytes)
     return dataclasses.replace(context, must_leave=_host_goes)
 
 
