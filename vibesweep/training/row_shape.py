@@ -15,8 +15,9 @@ from vibesweep.models.speech_model import Collator
 
 SAMPLE_CLIPS = 256
 """Clips whose sizes are drawn."""
-TOKEN_STEP = 128
-"""Rows have multiples of this many tokens: what matrix products are cut into."""
+TOKEN_STEP = 32
+"""Rows have multiples of this many tokens. Products are cut into pieces of 64 and 128, of which the
+rows of several trials fill whole ones, side by side; a row of one clip is seldom that long."""
 MOST_TOKENS = 8_192
 """A GPU gains nothing from longer rows."""
 ROW_COST_TOKENS = 640
