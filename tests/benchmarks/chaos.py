@@ -4,10 +4,10 @@
 
 Each sweep brings up a Ray of its own, as a user's does who has no cluster. Killed by SIGKILL are
 the lane's worker, its controller, the trial's actor, the driver, Ray's raylet, and the driver's
-whole process group, each as often as the others, up to four in a sweep, some of them while it comes
-up. After a kill that ends the sweep it is run again with ``resume``, as `run --resume` does. Then
-every trial must have ended once, with the losses that it has when nobody kills anything, and no
-process and no temporary file may be left.
+whole process group, each drawn as often as the others, up to four in a sweep, some of them while it
+comes up. After a kill that ends the sweep it is run again with ``resume``, as `run --resume` does.
+Then every trial must have ended once, with the losses that it has when nobody kills anything, and
+no process and no temporary file may be left.
 
 With `--hosts` the sweeps run on a cluster of so many hosts, Linux namespaces of this machine. What
 happens then happens to hosts (:class:`tests.cluster.ray_hosts.Fault`), once in a sweep: a lane's
@@ -80,22 +80,35 @@ class Outcome:
     left: Sequence[str]
 
 
-def drawn_moments(site: Site, kills: int, seed: int) -> list[list[Moment]]:
-    """Draw the moments of each sweep; each kind of kill comes round as often as the others."""
+def drawn_moments(site: Site, seed: int) -> Iterator[list[Moment]]:
+    """Draw the moments of sweep after sweep; each kind comes round as often as the others."""
     choice = random.Random(seed)
     kinds: list[StrEnum] = []
-    while len(kinds) < kills:
-        kinds += choice.sample(site.kinds, len(site.kinds))
-    sweeps = []
-    for begin in range(0, kills, site.of_a_sweep):
-        of_this = kinds[begin : min(begin + site.of_a_sweep, kills)]
+    while True:
+        while len(kinds) < site.of_a_sweep:
+            kinds += choice.sample(site.kinds, len(site.kinds))
+        of_this, kinds = kinds[: site.of_a_sweep], kinds[site.of_a_sweep :]
         after = sorted(choice.sample(range(REPORTS - 2), len(of_this)))
-        moments = [
+        yield [
             Moment(reports, what, choice.uniform(0.0, LATEST_S))
             for reports, what in zip(after, of_this, strict=True)
         ]
-        sweeps.append(moments)
-    return sweeps
+
+
+def survive_all(site: Site, alone: SweepRecord, kills: int, seed: int) -> list[Outcome]:
+    """Run sweep after sweep until so much has been killed.
+
+    A sweep may end before the last of its moments comes.
+    """
+    outcomes: list[Outcome] = []
+    killed = 0
+    for number, moments in enumerate(drawn_moments(site, seed)):
+        if killed >= kills:
+            break
+        outcome = survive(site, f"killed{number}", moments[: kills - killed], alone)
+        outcomes.append(outcome)
+        killed += len(outcome.killed)
+    return outcomes
 
 
 def survive(site: Site, name: str, moments: Sequence[Moment], alone: SweepRecord) -> Outcome:
@@ -153,10 +166,7 @@ def main() -> None:
         with site_in(work, given.hosts) as site:
             alone = chaos.finish(site.place, "undisturbed")
             print(f"undisturbed: {len(alone.trials)} trials", flush=True)
-            outcomes = [
-                survive(site, f"killed{number}", moments, alone)
-                for number, moments in enumerate(drawn_moments(site, given.kills, given.seed))
-            ]
+            outcomes = survive_all(site, alone, given.kills, given.seed)
     where = f"on {given.hosts} hosts" if given.hosts > 1 else "on one host"
     title = f"{given.kills} kills {where} in sweeps of {chaos.TRIALS} trials"
     print_measures(title, measures(site.kinds, outcomes))
