@@ -12,7 +12,7 @@ from tests import chaos
 from tests.chaos import Kill
 from tests.waiting import wait_until
 from vibesweep.errors import SweepError
-from vibesweep.sweep.early import check_sweep
+from vibesweep.sweep.checks.early import check_sweep
 from vibesweep.sweep.record import SweepRecord, SweepState
 from vibesweep.sweep.search.space_file import load_space
 

@@ -25,7 +25,7 @@ from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import ModelError, ResourceError, SweepError
 from vibesweep.models.registry import ModelRef
 from vibesweep.sweep.allowance import Allowance
-from vibesweep.sweep.early import check_sweep
+from vibesweep.sweep.checks.early import check_sweep
 from vibesweep.sweep.record import SweepFolder, SweepRecord, SweepState, TrialState
 from vibesweep.sweep.record.record import TrialRecord
 from vibesweep.sweep.record.states import FINISHED

@@ -22,7 +22,7 @@ from vibesweep.errors import CorpusError, ModelError, SpaceError
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import BEHIND, Aim, listening_line
 from vibesweep.quality.measures import MEASURES
-from vibesweep.sweep.aim_checks import check_aim, check_heard
+from vibesweep.sweep.checks.aim import check_aim, check_heard
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState, sweep_as_json
 from vibesweep.sweep.record.study import study_storage
 from vibesweep.sweep.record.table import ranked, summary_of

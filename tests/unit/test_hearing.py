@@ -27,7 +27,7 @@ from vibesweep.quality.passages import Passages
 from vibesweep.quality.scorer import Passage, Sound
 from vibesweep.quality.scorers import make_scorers
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.aim_checks import check_aim
+from vibesweep.sweep.checks.aim import check_aim
 from vibesweep.sweep.search.space_file import load_space
 from vibesweep.training import hearing
 from vibesweep.training.hearing import TrialListener

@@ -16,7 +16,7 @@ from vibesweep.errors import CorpusError, SpaceError
 from vibesweep.models.mel.recipe import mel_recipe
 from vibesweep.models.recipe import Recipe
 from vibesweep.models.vibevoice.recipe import RECIPE
-from vibesweep.sweep.early import check_sweep
+from vibesweep.sweep.checks.early import check_sweep
 from vibesweep.sweep.search.draft import draft_space, file_name
 from vibesweep.sweep.search.space_file import load_space
 

@@ -21,8 +21,8 @@ from vibesweep.errors import (
     VibesweepError,
 )
 from vibesweep.models.registry import ModelRef
-from vibesweep.sweep import settings_checks
-from vibesweep.sweep.early import check_sweep, check_this_machine
+from vibesweep.sweep.checks import settings as settings_checks
+from vibesweep.sweep.checks.early import check_sweep, check_this_machine
 from vibesweep.training.fit import ModelFit
 
 Check = Callable[..., list[str]]

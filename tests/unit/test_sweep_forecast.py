@@ -10,8 +10,8 @@ import pytest
 
 from tests import tiny
 from vibesweep.config import Budget, Sweep, TrialSettings
-from vibesweep.sweep.expected import plan_of_pace
-from vibesweep.sweep.forecast import (
+from vibesweep.sweep.plan.expected import plan_of_pace
+from vibesweep.sweep.plan.forecast import (
     duration_line,
     heard_line,
     training_clips,

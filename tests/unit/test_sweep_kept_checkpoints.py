@@ -14,8 +14,8 @@ from vibesweep.config import Sweep, TrialSettings
 from vibesweep.errors import StorageError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.disk_bound import disk_bound, sizes_of
 from vibesweep.sweep.kept_checkpoints import KeptCheckpoints
+from vibesweep.sweep.plan.disk_bound import disk_bound, sizes_of
 from vibesweep.sweep.record import SweepRecord, TrialRecord, TrialState
 from vibesweep.sweep.record.states import FINISHED
 from vibesweep.training.sizes import sized_like, trial_size

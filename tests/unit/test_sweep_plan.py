@@ -17,10 +17,10 @@ from vibesweep.config import Budget, Sweep, TrialResources, TrialSettings
 from vibesweep.errors import CorpusError, SpaceError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.corpus_size import corpus_size
-from vibesweep.sweep.expected import expect, plan_of_pace
-from vibesweep.sweep.plan_text import plan_as_json, plan_lines
-from vibesweep.sweep.planning import WholePlan, plan_sweep
+from vibesweep.sweep.plan.corpus_size import corpus_size
+from vibesweep.sweep.plan.expected import expect, plan_of_pace
+from vibesweep.sweep.plan.planning import WholePlan, plan_sweep
+from vibesweep.sweep.plan.text import plan_as_json, plan_lines
 from vibesweep.sweep.record.plan import comparison, likely
 from vibesweep.training.lanes.messages import Pace
 from vibesweep.training.sizes import MOMENTS, trial_size

@@ -22,7 +22,7 @@ from tests.unit.test_sweep_search import a_log
 from vibesweep.config import Budget, Sweep
 from vibesweep.errors import SpaceError
 from vibesweep.quality.aim import Aim, listening_line
-from vibesweep.sweep.aim_checks import check_aim
+from vibesweep.sweep.checks.aim import check_aim
 from vibesweep.sweep.record import SweepRecord, TrialState, sweep_as_json
 from vibesweep.sweep.record.front import front_line, front_of
 from vibesweep.sweep.record.show import sweep_table

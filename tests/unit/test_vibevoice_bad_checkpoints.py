@@ -18,7 +18,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.models.vibevoice.checkpoint import Checkpoint
 from vibesweep.models.vibevoice.checkpoint.convert import convert
 from vibesweep.models.vibevoice.checkpoint.original_config import original_config
-from vibesweep.sweep.corpus_checks import check_fit
+from vibesweep.sweep.checks.corpus import check_fit
 
 Spoil = Callable[[Path], object]
 

@@ -39,8 +39,8 @@ def plan(
     Nothing is trained. 1,000 settings are drawn, and each is held against the model.
     """
     from vibesweep.storage import StoragePath
-    from vibesweep.sweep.plan_text import plan_as_json, plan_lines
-    from vibesweep.sweep.planning import plan_sweep
+    from vibesweep.sweep.plan.planning import plan_sweep
+    from vibesweep.sweep.plan.text import plan_as_json, plan_lines
     from vibesweep.sweep.search.space import check_fixed
     from vibesweep.sweep.search.space_file import read_space
 

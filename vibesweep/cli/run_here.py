@@ -115,7 +115,7 @@ def go_on_with(folder: SweepFolder, track: tuple[str, ...]) -> None:
 
 def _search(asked: SweepHere) -> None:
     """Run the sweep; where the disk ends it, tell how to get at what it had found."""
-    from vibesweep.sweep.early import check_sweep
+    from vibesweep.sweep.checks.early import check_sweep
 
     name = asked.folder.place.name
     checked = check_sweep(

@@ -14,10 +14,10 @@ from vibesweep.errors import VibesweepError
 from vibesweep.storage.secrets import without_secrets
 from vibesweep.sweep.allowance import Deadline, Limit
 from vibesweep.sweep.disk import steered
-from vibesweep.sweep.expected import plan_of_pace
 from vibesweep.sweep.failed import FailureLimit
-from vibesweep.sweep.forecast import duration_line
 from vibesweep.sweep.kept_checkpoints import KeptCheckpoints
+from vibesweep.sweep.plan.expected import plan_of_pace
+from vibesweep.sweep.plan.forecast import duration_line
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.log import SweepLog
 from vibesweep.sweep.record.metrics import SweepMetrics

@@ -17,7 +17,7 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
 from vibesweep.storage.folders import upload_folder
-from vibesweep.sweep.corpus_checks import DEMO, is_demo
+from vibesweep.sweep.checks.corpus import DEMO, is_demo
 from vibesweep.sweep.record.folder import CORPORA, SHARDS
 from vibesweep.sweep.search.enumeration import enumerate_suggestions
 from vibesweep.sweep.search.space import suggest

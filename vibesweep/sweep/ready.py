@@ -11,10 +11,10 @@ from vibesweep.config import Sweep, TrialResources, TrialSettings
 from vibesweep.models.registry import ModelRef
 from vibesweep.quality.aim import Aim, listening_line
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.corpus_checks import is_demo
-from vibesweep.sweep.disk_bound import disk_line
-from vibesweep.sweep.early import CheckedSweep, check_shards
-from vibesweep.sweep.forecast import heard_line, training_clips, typical_settings
+from vibesweep.sweep.checks.corpus import is_demo
+from vibesweep.sweep.checks.early import CheckedSweep, check_shards
+from vibesweep.sweep.plan.disk_bound import disk_line
+from vibesweep.sweep.plan.forecast import heard_line, training_clips, typical_settings
 from vibesweep.sweep.prepare import shards_for
 from vibesweep.sweep.record.folder import SweepFolder
 from vibesweep.sweep.record.progress import Progress

@@ -19,7 +19,7 @@ from vibesweep.progress import shown_on
 from vibesweep.storage import StorageAddress, StoragePath
 from vibesweep.storage.early import check_folder_writable
 from vibesweep.sweep.allowance import Allowance, Limit
-from vibesweep.sweep.early import CheckedSweep, check_sweep, check_this_machine
+from vibesweep.sweep.checks.early import CheckedSweep, check_sweep, check_this_machine
 from vibesweep.sweep.failed import failures_line
 from vibesweep.sweep.on_lanes import SweepStart, run_on_lanes
 from vibesweep.sweep.prepare import limit_trials
@@ -67,8 +67,8 @@ def run_sweep(
         work: folder for sweeps, shards and the demo corpus: a path that all hosts see, or a URI.
         console: shows how it goes.
         space_file: kept in the folder, so that the sweep can be understood in a year.
-        checked: what :func:`vibesweep.sweep.early.check_sweep` has made of the sweep, where the
-            caller has checked it before this module, and Ray with it, was imported.
+        checked: what :func:`vibesweep.sweep.checks.early.check_sweep` has made of the sweep, where
+            the caller has checked it before this module, and Ray with it, was imported.
         resume: whether to go on with the sweep of that name, which was interrupted or stopped.
         track: trackers that are told of the trials, ``mlflow`` or ``wandb``.
         allowance: what this run may take; it is stopped there and can be resumed.

@@ -15,7 +15,7 @@ from vibesweep.config import Sweep
 from vibesweep.errors import ClusterError, ModelError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.corpus_checks import is_demo
+from vibesweep.sweep.checks.corpus import is_demo
 from vibesweep.sweep.jobs.server import FOLDER, SWEEP, job_client, job_fact
 from vibesweep.sweep.jobs.shipping import copy_space
 from vibesweep.sweep.record.folder import SWEEPS, check_name

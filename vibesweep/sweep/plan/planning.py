@@ -15,15 +15,15 @@ from vibesweep.models.registry import ModelRef
 from vibesweep.models.speech_model import SpeechModel
 from vibesweep.progress import Say
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.corpus_size import CorpusSize, corpus_size
-from vibesweep.sweep.disk_bound import DiskBound, disk_bound, sizes_of
-from vibesweep.sweep.expected import plan_of_pace
-from vibesweep.sweep.forecast import typical_settings
+from vibesweep.sweep.checks.settings import refusal_by_resources
+from vibesweep.sweep.plan.corpus_size import CorpusSize, corpus_size
+from vibesweep.sweep.plan.disk_bound import DiskBound, disk_bound, sizes_of
+from vibesweep.sweep.plan.expected import plan_of_pace
+from vibesweep.sweep.plan.forecast import typical_settings
 from vibesweep.sweep.prepare import limit_trials
 from vibesweep.sweep.record.plan import SweepPlan
 from vibesweep.sweep.search.space import check_space
 from vibesweep.sweep.search.survey import Refusal, SpaceSurvey, survey_space
-from vibesweep.sweep.settings_checks import refusal_by_resources
 from vibesweep.training.estimate import estimated_pace, pace_here
 from vibesweep.training.fit import ModelFit
 from vibesweep.training.lanes.messages import Pace

@@ -16,19 +16,19 @@ from vibesweep.corpus.shards.manifest import Manifest
 from vibesweep.models.registry import ModelRef
 from vibesweep.progress import Say
 from vibesweep.storage import StorageAddress, StoragePath
-from vibesweep.sweep.aim_checks import check_aim, check_heard
-from vibesweep.sweep.corpus_checks import check_clips, check_corpus, check_fit
-from vibesweep.sweep.record.claim import refuse_taken
-from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
-from vibesweep.sweep.resume import check_resumable
-from vibesweep.sweep.search.space import Rehearsal, check_space
-from vibesweep.sweep.settings_checks import (
+from vibesweep.sweep.checks.aim import check_aim, check_heard
+from vibesweep.sweep.checks.corpus import check_clips, check_corpus, check_fit
+from vibesweep.sweep.checks.settings import (
     refusal_by_model,
     refusal_by_resources,
     refusal_here,
     refuse_unusable,
     space_remarks,
 )
+from vibesweep.sweep.record.claim import refuse_taken
+from vibesweep.sweep.record.folder import SWEEPS, SweepFolder
+from vibesweep.sweep.resume import check_resumable
+from vibesweep.sweep.search.space import Rehearsal, check_space
 
 
 @dataclass(frozen=True)

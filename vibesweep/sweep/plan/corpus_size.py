@@ -17,7 +17,7 @@ from vibesweep.corpus.shards.manifest import MANIFEST_FILE, read_manifest
 from vibesweep.errors import CorpusError
 from vibesweep.models.registry import ModelRef
 from vibesweep.storage import StoragePath
-from vibesweep.sweep.corpus_checks import is_demo
+from vibesweep.sweep.checks.corpus import is_demo
 from vibesweep.sweep.prepare import shards_place
 from vibesweep.sweep.record.plan import SECONDS_AN_HOUR
 

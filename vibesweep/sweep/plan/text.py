@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from vibesweep.sweep.forecast import heard_line
-from vibesweep.sweep.planning import WholePlan
+from vibesweep.sweep.plan.forecast import heard_line
+from vibesweep.sweep.plan.planning import WholePlan
 from vibesweep.sweep.record.plan import SweepPlan, format_hours, likely, likely_time
 from vibesweep.sweep.record.table import format_bytes, format_millions, format_value
 from vibesweep.sweep.search.survey import Problem, SpaceSurvey
