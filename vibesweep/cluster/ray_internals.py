@@ -45,6 +45,7 @@ from ray.core.generated.autoscaler_pb2 import (  # type: ignore[attr-defined]
 if TYPE_CHECKING:
     from ray.autoscaler.v2.instance_manager.config import FileConfigReader
     from ray.train._internal.utils import get_address_and_port
+    from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
     from ray.train.v2._internal.constants import ENV_VARS_TO_PROPAGATE
     from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
     from ray.train.v2._internal.execution.callback import (
@@ -59,6 +60,7 @@ __all__ = [
     "ENV_VARS_TO_PROPAGATE",
     "LOADED_WHEN_ASKED",
     "ControllerCallback",
+    "DatasetsCallback",
     "FileConfigReader",
     "GcsClient",
     "GetClusterStatusReply",
@@ -89,6 +91,9 @@ LOADED_WHEN_ASKED = {
     # Ray 2.60.0. Environment variables that Train passes from the driver to its controller. A lane
     # adds the State API's address: Train's own helper actors would ask another cluster.
     "ENV_VARS_TO_PROPAGATE": "ray.train.v2._internal.constants",
+    # Ray 2.60.0. Has an actor brought up for the trainer's datasets, of which a lane has none.
+    # `TorchTrainer._create_default_callbacks` names it; there is no option that leaves it out.
+    "DatasetsCallback": "ray.train.v2._internal.callbacks.datasets",
     # Ray 2.60.0. The first worker's host and a free port of it, at which the process group meets.
     "get_address_and_port": "ray.train._internal.utils",
     # Ray 2.60.0. What Train's controller keeps when a process dies before the lane's code begins;

@@ -18,19 +18,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
-from ray import train
 from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vibesweep.cluster.ray_internals import ENV_VARS_TO_PROPAGATE, get_dashboard_url
-from vibesweep.training.lanes.admission import LaneAdmissionCallback
 from vibesweep.training.lanes.dispatcher import LaneDispatcher
-from vibesweep.training.lanes.failures import WorkerFailureCallback, lane_failure, tell_group_lost
+from vibesweep.training.lanes.failures import lane_failure, tell_group_lost
 from vibesweep.training.lanes.messages import Answer
-from vibesweep.training.lanes.network_callback import NetworkInterfaceCallback
-from vibesweep.training.lanes.process_group import LaneBackendConfig
 from vibesweep.training.lanes.spec import LaneSpec
-from vibesweep.training.lanes.worker import lane_worker
 
 POLL_S = 0.2
 """How often Train's controller looks at its workers: how late a killed worker is noticed."""
@@ -130,6 +125,8 @@ class Lanes:
         goes_on = True
         while goes_on:
             try:
+                from vibesweep.training.lanes.trainer import make_trainer  # it loads torch
+
                 make_trainer(spec, self._dispatcher).fit()
                 goes_on = False
             except Exception as error:
@@ -167,53 +164,6 @@ def _lost_in_controller(error: Exception) -> bool:
     """Tell whether Train's controller has given up over a process that was lost."""
     failure = getattr(error, "controller_failure", None)
     return isinstance(failure, RayActorError)
-
-
-def make_trainer(spec: LaneSpec, dispatcher: Any) -> Any:
-    """Make the ``TorchTrainer`` that runs one lane's worker group."""
-    from ray.train.torch import TorchTrainer
-
-    backend: Any = LaneBackendConfig("nccl" if spec.resources.gpus_per_worker else "gloo")
-    return TorchTrainer(
-        lane_worker,
-        train_loop_config={"spec": spec, "dispatcher": dispatcher},
-        torch_config=backend,
-        scaling_config=_scaling_config(spec),
-        run_config=_run_config(spec, dispatcher),
-    )
-
-
-def _scaling_config(spec: LaneSpec) -> train.ScalingConfig:
-    resources = spec.resources
-    held = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    return train.ScalingConfig(
-        num_workers=resources.workers,
-        use_gpu=resources.gpus_per_worker > 0,
-        resources_per_worker={name: amount for name, amount in held.items() if amount},
-        placement_strategy="PACK",  # on one host where one has room, on several otherwise
-        accelerator_type=resources.accelerator_type,
-    )
-
-
-def _run_config(spec: LaneSpec, dispatcher: Any) -> train.RunConfig:
-    callbacks = [
-        WorkerFailureCallback(spec.name, dispatcher),
-        LaneAdmissionCallback(spec.name, dispatcher),
-        NetworkInterfaceCallback(),
-    ]
-    # The dispatcher counts the worker groups that are lost, and closes a lane that has lost too
-    # many. The controller's own failures have no limit: they are hosts that are not there yet.
-    # mypy reads the classes of Train V1.
-    failures = train.FailureConfig(  # type: ignore[call-arg]
-        max_failures=-1, controller_failure_limit=-1
-    )
-    return train.RunConfig(  # type: ignore[call-arg]
-        name=spec.name,
-        storage_path=str(spec.scratch),
-        failure_config=failures,
-        callbacks=callbacks,  # type: ignore[arg-type]
-        logging_config=train.LoggingConfig(log_level="CRITICAL"),
-    )
 
 
 def _set_state_api(address: str | None) -> None:
