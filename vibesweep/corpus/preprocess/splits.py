@@ -103,18 +103,25 @@ def _drawn(groups: Sequence[_Group], settings: CorpusSettings) -> set[_Group]:
     if len(groups) < 2:
         _refuse_one_group(groups, settings)
         return set()
-    ranked = sorted(groups, key=lambda group: min(rank(key, settings.seed) for key in group.keys))
+
+    def lowest_rank(group: _Group) -> bytes:
+        return min(rank(key, settings.seed) for key in group.keys)
+
+    ranked = sorted(groups, key=lowest_rank)
     total = sum(len(group.keys) for group in groups)
-    wanted = min(max(1, round(total * settings.val_fraction)), total - 1)
+    share = round(total * settings.val_fraction)
+    wanted = min(max(share, 1), total - 1)
     held_out: set[_Group] = set()
-    count = 0
+    missing = wanted
     for group in ranked:
-        nearer = abs(count + len(group.keys) - wanted) < abs(count - wanted)
-        if nearer and len(held_out) < len(groups) - 1:
+        missing_with_it = missing - len(group.keys)
+        comes_nearer = abs(missing_with_it) < abs(missing)
+        if comes_nearer and len(held_out) < len(groups) - 1:
             held_out.add(group)
-            count += len(group.keys)
+            missing = missing_with_it
     if not held_out:
-        held_out.add(min(ranked, key=lambda group: len(group.keys)))
+        smallest = min(ranked, key=lambda group: len(group.keys))
+        held_out.add(smallest)
     return held_out
 
 
