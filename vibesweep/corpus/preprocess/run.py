@@ -135,7 +135,6 @@ def _make(
     say: Say | None,
 ) -> Manifest:
     """Make a folder of shards whole, or find it so."""
-    planned, unread, settings = found.planned, found.unread, found.settings
     signature = found.signature
     former = folder.manifest()
     if former is not None and former.signature == signature:
@@ -143,18 +142,12 @@ def _make(
     folder.check()
     with running_ray():
         check_hosts(folder.place, [found.source])
-        cluster = ray.cluster_resources()
-        remark = remark_on_gpus(encoder, cluster, gpus_may_come=gpus_may_come)
-        if remark is not None and say is not None:
-            say(remark)
-        job = _job(folder, encoder, settings, gpus_may_come)
-        _encode(planned, folder, job, tell or _tell_nobody)
+        _remark_on_gpus(encoder, gpus_may_come, say)
+        job = _job(folder, encoder, found.settings, gpus_may_come)
+        _encode(found.planned, folder, job, tell or _tell_nobody)
         known = folder.known()
-        _check_all_came_back(planned, known, folder.place)
-        clips = entries_in(known, {item.fingerprint for item in planned})
-        rejects = [("", reject) for reject in unread] + _rejected(planned, known)
-        _check_rejects(folder, rejects, len(planned) + len(unread), settings, str(found.source))
-        splits = assign_splits(clips, settings, [reject.id for _, reject in rejects])
+        clips, rejects = _clips_and_rejects(found, folder, known)
+        splits = assign_splits(clips, found.settings, [reject.id for _, reject in rejects])
         label = signature[:LABEL_LENGTH]
         plans = plan_shards(clips, splits, encoder.bytes_per_patch, label)
         summaries = pack_shards(plans, folder.place, encoder)
@@ -167,6 +160,33 @@ def _make(
 
 def _tell_nobody(encoded: Encoded) -> None:
     pass
+
+
+def _remark_on_gpus(encoder: ClipEncoder, gpus_may_come: bool, say: Say | None) -> None:
+    """Say it where the encoder wants a GPU and the cluster has none."""
+    cluster = ray.cluster_resources()
+    remark = remark_on_gpus(encoder, cluster, gpus_may_come=gpus_may_come)
+    if remark is not None and say is not None:
+        say(remark)
+
+
+def _clips_and_rejects(
+    found: Survey, folder: ShardFolder, known: Known
+) -> tuple[list[ClipEntry], FingerprintedRejects]:
+    """Sort out what of a corpus, all of which is encoded, can be used.
+
+    Raises:
+        ShardsError: some of it was written where this host does not see it.
+        CorpusError: too many recordings cannot be used.
+    """
+    planned, unread = found.planned, found.unread
+    _check_all_came_back(planned, known, folder.place)
+    fingerprints = {item.fingerprint for item in planned}
+    clips = entries_in(known, fingerprints)
+    rejects = [("", reject) for reject in unread] + _rejected(planned, known)
+    recordings = len(planned) + len(unread)
+    _check_rejects(folder, rejects, recordings, found.settings, str(found.source))
+    return clips, rejects
 
 
 def _job(
