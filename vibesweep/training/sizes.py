@@ -37,15 +37,22 @@ class TrialSize:
         parameters: parameters of its model.
         checkpoint_bytes: of its checkpoint, which holds what it trains.
         state_bytes: of its full state, from which it resumes.
-        memory_bytes: weights, gradients, optimizer and average, but no activations: those of a
-            base in float32, and of a trial's own copy of it.
+        base_bytes: of the base's weights in float32, which all trials of a worker share.
+        own_bytes: what a trial adds to that: its weights, or its own copy of the base, gradients,
+            optimizer and average, but no activations.
     """
 
     trained: int
     parameters: int
     checkpoint_bytes: float
     state_bytes: float
-    memory_bytes: float
+    base_bytes: float
+    own_bytes: float
+
+    @property
+    def memory_bytes(self) -> float:
+        """What a worker holds that trains this trial alone."""
+        return self.base_bytes + self.own_bytes
 
 
 def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
@@ -63,13 +70,14 @@ def trial_size(skeleton: SpeechModel, settings: TrialSettings) -> TrialSize:
     added_bytes = MOMENTS[settings.optimizer] * trained_bytes + BYTES * kept
     base_bytes = BYTES * sum(part.numel() for part in skeleton.parameters())
     # LoRA shares the base's weights; the other methods copy them all
-    own_bytes = trained_bytes if settings.method == "lora" else BYTES * parameters
+    weights_bytes = trained_bytes if settings.method == "lora" else BYTES * parameters
     return TrialSize(
         trained=trained,
         parameters=parameters,
         checkpoint_bytes=trained_bytes,
         state_bytes=trained_bytes + added_bytes,
-        memory_bytes=base_bytes + own_bytes + gradient_bytes + added_bytes,
+        base_bytes=base_bytes,
+        own_bytes=weights_bytes + gradient_bytes + added_bytes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 
 from vibesweep.cluster.lane_capacity import Cluster, plan_lanes
 from vibesweep.cluster.nodes import this_host
@@ -45,12 +46,15 @@ class Needs:
         smallest: the trial that trains the fewest parameters.
         largest: the one that trains the most.
         disk: what the sweep's folder takes at most.
-        memory_bytes: of a lane's weights, gradients and optimizer, for the largest trial.
+        trials_of_a_lane: that a lane trains at the same time, if they fit.
+        memory_bytes: of a lane's weights, gradients and optimizers, where each of these trials is
+            the largest.
     """
 
     smallest: TrialSize
     largest: TrialSize
     disk: DiskBound
+    trials_of_a_lane: int
     memory_bytes: float
 
 
@@ -174,9 +178,12 @@ def _needs(skeleton: SpeechModel, survey: SpaceSurvey, sweep: Sweep, lanes: int)
     """Work out the sizes of some of the trials that the space suggests."""
     sizes = sizes_of(skeleton, survey.sound)
     parameters = sum(part.numel() for part in skeleton.parameters())
+    together = sweep.most_trials_of_a_lane(lanes)
+    roomiest = max(sizes, key=attrgetter("own_bytes"))
     return Needs(
         smallest=sizes[0],
         largest=sizes[-1],
         disk=disk_bound(sweep, sweep.trials_at_once(lanes), sizes, parameters),
-        memory_bytes=max(size.memory_bytes for size in sizes),
+        trials_of_a_lane=together,
+        memory_bytes=roomiest.base_bytes + together * roomiest.own_bytes,
     )

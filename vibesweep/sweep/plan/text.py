@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vibesweep.sweep.plan.forecast import heard_line
-from vibesweep.sweep.plan.planning import WholePlan
+from vibesweep.sweep.plan.planning import Needs, WholePlan
 from vibesweep.sweep.record.plan import SweepPlan, format_hours, likely, likely_time
 from vibesweep.sweep.record.table import format_bytes, format_millions, format_value
 from vibesweep.sweep.search.survey import Problem, SpaceSurvey
@@ -36,11 +36,16 @@ def plan_lines(whole: WholePlan, price_per_hour: float | None) -> Iterator[str]:
     yield f"steps:      {steps}, of {plan.full_steps} with no trial stopped early"
     yield from _time_lines(whole, price_per_hour)
     yield f"disk:       {needs.disk}"
+    yield f"memory:     {_memory(needs)}"
+
+
+def _memory(needs: Needs) -> str:
+    """Say what a lane holds, of which activations are not known before."""
+    trials = "the largest trial"
+    if needs.trials_of_a_lane > 1:
+        trials = f"the largest {needs.trials_of_a_lane} trials at a time, or of as many as fit"
     memory = format_bytes(needs.memory_bytes)
-    yield (
-        f"memory:     {memory} a lane for weights, gradients and optimizer"
-        " of the largest trial, and activations besides"
-    )
+    return f"{memory} a lane for weights, gradients and optimizer of {trials}; activations besides"
 
 
 def plan_as_json(whole: WholePlan, price_per_hour: float | None) -> dict[str, Any]:
