@@ -142,8 +142,8 @@ def test_a_step_is_measured_where_the_shards_are_there(place: Path) -> None:
 
 def test_the_memory_is_that_of_all_trials_of_a_lane(place: Path) -> None:
     on_a_gpu = TrialResources(gpus_per_worker=1, accelerator_type="L4")
-    alone = planned(place, resources=on_a_gpu, trials_per_lane=1)
-    together = planned(place, resources=on_a_gpu)
+    alone = planned(place, space=rates, resources=on_a_gpu, trials_per_lane=1)
+    together = planned(place, space=rates, resources=on_a_gpu)
     assert together.needs.trials_of_a_lane == 5, "nine trials, two lanes"
     (size,) = {alone.needs.largest, together.needs.largest}
     assert alone.needs.memory_bytes == size.base_bytes + size.own_bytes
