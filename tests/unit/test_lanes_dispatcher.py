@@ -403,8 +403,11 @@ async def test_a_lane_takes_no_more_trials_than_have_room() -> None:
     await dispatcher.record_answer(LANE, generation, 0, report(1), 1)
     await dispatcher.release("b", ended=True)
     assert await dispatcher.next_command(LANE, generation, 1, 1) == command("c")
-    tasks["a"].cancel()
-    tasks["c"].cancel()
+    await dispatcher.fail_worker_group(LANE, LOST)
+    assert await dispatcher.open_generation(LANE, 1) is not None
+    assert await dispatcher.most_trials(LANE) == 4, "elsewhere there may be room for all"
+    for task in (tasks["a"], tasks["c"]):
+        assert (await task).lost
 
 
 @in_a_loop

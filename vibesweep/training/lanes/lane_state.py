@@ -71,6 +71,7 @@ class LaneState:
         errors: exceptions in ranks of this generation, by rank.
         controller_pid: process, on the driver's host, that keeps the worker group up.
         seats: places for as many trials as the lane trains at the same time.
+        without_room: further ones, which the newest group has no memory for.
         was_ready: whether every rank was ready since the last loss of the worker group.
         starts_lost: worker groups in a row that were lost before they were ready, their hosts not.
         hosts: where the processes of the newest group are.
@@ -90,6 +91,7 @@ class LaneState:
     errors: dict[int, RankError] = field(default_factory=dict)
     controller_pid: int | None = None
     seats: list[LaneSeat] = field(default_factory=lambda: [LaneSeat()])
+    without_room: list[LaneSeat] = field(default_factory=list)
     was_ready: bool = False
     starts_lost: int = 0
     hosts: set[str] = field(default_factory=set)
@@ -165,11 +167,14 @@ class LaneState:
         self.opened_ranks = set()
         self.ready_ranks = set()
         self.errors = {}
+        self.seats += self.without_room
+        self.without_room = []
         for seat in self.seats:
             seat.begin_generation()
 
     def mark_ready(self, rank: int, trials: int) -> None:
         """Note that a rank can train so many trials; the lane is ready once all of them can."""
+        self.without_room = self.seats[trials:] + self.without_room
         self.seats = self.seats[:trials]
         self.ready_ranks.add(rank)
         if self.ready:
@@ -182,6 +187,7 @@ class LaneState:
         """Train half as many trials from now on: the memory did not do for all."""
         left = max(len(self.seats) // 2, 1)
         self.seats = self.seats[:left]
+        self.without_room = []
 
     def lose_group(self, hosts_up: Collection[str], *, counts: bool, host_died: bool) -> None:
         """Note that the worker group is lost.
