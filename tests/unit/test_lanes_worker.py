@@ -21,7 +21,7 @@ class Worker(LaneWorker):
     """Its first seat has left, its second saves its trial's state, its third has no trial."""
 
     def __init__(self) -> None:
-        self._spec: Any = SimpleNamespace(trials=SEATS)
+        self._trials = SEATS
         self._busy_seats = 0
         self._changed = threading.Condition()
         self.second_is_busy = threading.Event()
