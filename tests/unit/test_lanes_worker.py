@@ -20,6 +20,8 @@ SEATS = 3
 class Worker(LaneWorker):
     """Its first seat has left, its second saves its trial's state, its third has no trial."""
 
+    _spec: Any
+
     def __init__(self) -> None:
         self._trials = SEATS
         self._busy_seats = 0
