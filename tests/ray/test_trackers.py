@@ -48,7 +48,6 @@ def record(ray_cluster: str, folder: Path) -> SweepRecord:
         settings=TrialSettings(method="full", batch_clips=4),
         budget=BUDGET,
         trials=len(RATES),
-        lanes=1,
     )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")

@@ -82,7 +82,6 @@ def outside(metrics_port: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         settings=TrialSettings(method="full", batch_clips=4),
         budget=BUDGET,
         trials=len(RATES),
-        lanes=1,
     )
     seen: Series = {}
     with scraped(metrics_port, folder) as prometheus, looking(metrics_port, seen):
